@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The PPP engine: many links, each with LCP (RFC 1661), authentication by PAP (RFC 1334) or CHAP
+ * (RFC 1994) in either direction, IPCP (RFC 1332, 1877) and IPv6CP (RFC 5072). See types.h for the
+ * contract of an engine (act, then drain).
+ *
+ * A link carries frames of some lower layer (an L2TP session, a PPPoE session). Frames start with
+ * the address and control octets or, when these are compressed, with the protocol. There is no
+ * framing, escaping or FCS here.
+ *
+ * Questions: who a user is (PPP_EV_AUTH_ASK) is answered by the owner with PPP_CMD_AUTH_ANSWER, at
+ * once or later. Before the first network protocol opens, PPP_EV_NCP_READY tells the owner to make
+ * the data path ready; the Ack that would open the peer's side is held until PPP_CMD_NCP_GO, so no
+ * packet can be lost in between. It is held at most PPP_HOLD_US.
+ */
+#ifndef ADIT_PPP_H
+#define ADIT_PPP_H
+
+#include <adit/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ppp;
+struct ppp_profile;
+struct trace;
+struct rcur;
+struct wcur;
+
+#define PPP_PROTO_IP     0x0021
+#define PPP_PROTO_IPV6   0x0057
+#define PPP_PROTO_IPCP   0x8021
+#define PPP_PROTO_IPV6CP 0x8057
+#define PPP_PROTO_CCP    0x80fd
+#define PPP_PROTO_LCP    0xc021
+#define PPP_PROTO_PAP    0xc023
+#define PPP_PROTO_CHAP   0xc223
+#define PPP_PROTO_EAP    0xc227
+
+#define PPP_USER_MAX   256  /* user names we keep, with NUL */
+#define PPP_SECRET_MAX 256
+#define PPP_TEXT_MAX   128
+#define PPP_FRAME_MAX  1600 /* largest frame the engine builds */
+#define PPP_HOLD_US    (5 * US_S)
+
+/* Authentication methods, a set; in a profile's order list one bit each. */
+enum ppp_auth {
+	PPP_AUTH_NONE = 0,
+	PPP_AUTH_PAP = 1,
+	PPP_AUTH_CHAP_MD5 = 2
+};
+
+/* How links of a kind behave. Strings are copied by ppp_profile_new(). 0 = the default. */
+struct ppp_params {
+	/* we as authenticator: in the order we ask; all PPP_AUTH_NONE = the peer need not log in */
+	uint8_t auth_order[4];
+	const char *auth_name;    /* our name in CHAP challenges, default "adit" */
+	uint32_t auth_tries;      /* wrong answers before the link is closed, default 3 for PAP, 1 for
+				     CHAP as most peers do not retry */
+	int64_t auth_us;          /* time limit of the authentication phase, default 30 s */
+	int64_t chap_again_us;    /* re-challenge while the link is up; 0 = never */
+
+	/* we as peer: methods we agree to use, and who we are */
+	uint8_t peer_auth;        /* set of enum ppp_auth; 0 = we refuse to log in */
+	const char *user;
+	const void *password;
+	size_t password_len;
+
+	uint16_t mru;             /* what we ask the peer to send at most; 128..16384, default 1500 */
+	uint16_t mru_max;         /* the largest frame payload our side can send; default 1500; a
+				     larger MRU of the peer is accepted and this limit used */
+	uint16_t mru_min;         /* a peer's MRU below this is refused; default 576 */
+	bool acfc, pfc;           /* ask for compression of address/control, protocol; also the
+				     permission to use it when the peer asks */
+	int64_t echo_us;          /* LCP Echo-Request interval when nothing was heard, default 30 s;
+				     <0 = never */
+	uint32_t echo_lost;       /* unanswered requests before the link is lost, default 4 */
+	int64_t restart_us;       /* RFC 1661 4.6 restart timer, default 3 s */
+	uint32_t max_configure, max_terminate, max_failure; /* defaults 10, 2, 5 */
+	int64_t lcp_us;           /* time limit for LCP to open, default 30 s */
+	int64_t ncp_us;           /* time limit for the first NCP to open, default 60 s */
+	bool passive;             /* wait for the peer's first Configure-Request (LNS towards a LAC
+				     that dials): default off, we speak first */
+
+	bool ipcp, ipv6cp;        /* which network protocols; at least one */
+	bool require_ipcp, require_ipv6cp; /* the link ends when this one does not come up */
+	bool ask_dns;             /* client: ask for DNS servers (RFC 1877) */
+};
+
+/* NULL with *ret_err = -ENOMEM or -EINVAL. One reference is the caller's. */
+struct ppp_profile *ppp_profile_new(const struct ppp_params *params, int *ret_err);
+struct ppp_profile *ppp_profile_ref(struct ppp_profile *p);
+void ppp_profile_unref(struct ppp_profile *p);
+
+struct ppp_config {
+	uint8_t seed[32];
+	struct trace *trace;
+	uint32_t max_links; /* 0 = no limit of its own */
+};
+
+struct ppp *ppp_new(const struct ppp_config *config);
+void ppp_free(struct ppp *p);
+
+/* Addresses of a link's network layer: what our side has and what the peer is to get. IPv4 in
+ * network octets; all zero = not set: then the other side has to name it. */
+struct ppp_addresses {
+	uint8_t our_ip4[4], peer_ip4[4];
+	uint8_t dns4[2][4];   /* authenticator: told to the peer; client: learnt from the peer */
+	uint8_t our_iid[8], peer_iid[8]; /* interface identifiers; zero = random / the peer's choice */
+};
+
+enum ppp_cmd_kind {
+	PPP_CMD_OPEN,        /* make a link; the lower layer is up; ret_link */
+	PPP_CMD_CLOSE,       /* Terminate-Request, then PPP_EV_DOWN with `cause` */
+	PPP_CMD_DROP,        /* the lower layer is gone: the link ends at once, silently; its handle is
+				dead, no event follows */
+	PPP_CMD_AUTH_ANSWER, /* answer to AUTH_ASK */
+	PPP_CMD_NCP_GO       /* answer to NCP_READY: the data path is ready */
+};
+
+struct ppp_cmd {
+	enum ppp_cmd_kind kind;
+	adit_handle link;
+	uint64_t owner;               /* OPEN */
+	struct ppp_profile *profile;  /* OPEN; the engine takes a reference */
+	struct ppp_addresses addresses; /* OPEN (a client's wishes), AUTH_ANSWER (what the user gets) */
+	bool ok;                      /* AUTH_ANSWER */
+	bool no_ip4, no_ip6;          /* AUTH_ANSWER: this user does not get this protocol */
+	const char *text;             /* AUTH_ANSWER: message for the peer, or NULL */
+	enum adit_cause cause;        /* CLOSE; AUTH_ANSWER with ok = false: why */
+	adit_handle ret_link;
+};
+
+/* 0; 1 the handle is stale; 2 the limit of links is reached; -ENOMEM; -EINVAL (owner's mistake). */
+int ppp_do(struct ppp *p, struct mono now, struct ppp_cmd *cmd);
+
+/*
+ * A frame has come on a link. IP frames (0021, 0057) are not handled here: they are reported by
+ * the return so that the caller can forward or drop them. Returns an enum ppp_input or -ENOMEM.
+ */
+enum ppp_input {
+	PPP_IN_TAKEN,
+	PPP_IN_IP,    /* an IPv4 packet at *ret_off, and IPCP is open */
+	PPP_IN_IPV6,  /* an IPv6 packet at *ret_off, and IPv6CP is open */
+	PPP_IN_DROP   /* broken, or not allowed in this phase; traced with the reason */
+};
+
+int ppp_input(struct ppp *p, struct mono now, adit_handle link, const uint8_t *frame, size_t len,
+	      size_t *ret_off);
+
+/* Something was heard from the peer that this engine did not see (data): restarts the echo clock. */
+void ppp_heard(struct ppp *p, struct mono now, adit_handle link);
+
+void ppp_expire(struct ppp *p, struct mono now);
+struct mono ppp_deadline(const struct ppp *p);
+
+/*
+ * The next frame to send, with address and control octets where they belong. Returns its length and
+ * the link, its owner and whether it is an LCP echo (sent with priority, RFC 2661 3.1); 0 when there
+ * is none. `cap` is at least PPP_FRAME_MAX.
+ */
+struct ppp_frame {
+	adit_handle link;
+	uint64_t owner;
+	bool priority;
+};
+
+size_t ppp_output(struct ppp *p, struct mono now, uint8_t *buf, size_t cap, struct ppp_frame *ret);
+
+enum ppp_event_kind {
+	PPP_EV_LCP_UP,     /* LCP opened: mru in both directions, compression */
+	PPP_EV_AUTH_ASK,   /* a user wants in: answer with AUTH_ANSWER */
+	PPP_EV_AUTH_UP,    /* authentication is complete in all directions asked for */
+	PPP_EV_NCP_READY,  /* addresses of `proto` are agreed, our Ack is held: answer with NCP_GO */
+	PPP_EV_NCP_UP,     /* `proto` opened: addresses are final */
+	PPP_EV_NCP_DOWN,   /* `proto` closed, the link goes on; or LCP renegotiates: a new LCP_UP or DOWN
+			      follows */
+	PPP_EV_NOTE,       /* the peer said something for people (`text`) */
+	PPP_EV_DOWN        /* the link ended; the handle is dead after this */
+};
+
+struct ppp_event {
+	enum ppp_event_kind kind;
+	adit_handle link;
+	uint64_t owner;
+	uint16_t proto;               /* NCP_*: PPP_PROTO_IPCP or PPP_PROTO_IPV6CP */
+	struct ppp_addresses addresses; /* NCP_READY, NCP_UP */
+	uint16_t mru_in, mru_out;     /* LCP_UP: largest payload we take, we may send */
+	bool acfc_out, pfc_out;       /* LCP_UP: we may compress what we send */
+	enum ppp_auth auth;           /* AUTH_ASK: the method in use */
+	/* AUTH_ASK; pointers are valid until the next call into the engine */
+	const char *user;             /* as sent, cut to PPP_USER_MAX, NUL-terminated; escape it */
+	size_t user_len;
+	uint8_t chap_id;
+	const uint8_t *challenge;     /* CHAP: our challenge */
+	size_t challenge_len;
+	const uint8_t *response;      /* CHAP: 16 octets; PAP: the password */
+	size_t response_len;
+	enum adit_cause cause;        /* DOWN */
+	bool by_peer;                 /* DOWN: the peer ended it */
+	const char *text;             /* DOWN, NOTE: words, may come from the peer; never NULL */
+};
+
+bool ppp_event(struct ppp *p, struct ppp_event *ret);
+
+struct ppp_info {
+	adit_handle link;
+	uint64_t owner;
+	const char *phase;            /* "establish", "authenticate", "network", "terminate" */
+	bool lcp_open, ipcp_open, ipv6cp_open;
+	uint16_t mru_in, mru_out;
+	bool acfc_out, pfc_out;
+	enum ppp_auth auth;           /* how the peer logged in */
+	const char *user;             /* who logged in, "" = nobody */
+	struct ppp_addresses addresses;
+};
+
+bool ppp_info(const struct ppp *p, adit_handle link, struct ppp_info *ret);
+size_t ppp_memory(const struct ppp *p);
+uint32_t ppp_count(const struct ppp *p);
+
+/*
+ * Check a CHAP-MD5 response against a password (RFC 1994 4.1): for whoever answers AUTH_ASK.
+ */
+bool ppp_chap_md5_check(uint8_t id, const void *password, size_t password_len,
+			const uint8_t *challenge, size_t challenge_len, const uint8_t *response,
+			size_t response_len);
+
+/*
+ * What must outlive the process: links whose authentication is complete and at least one NCP open.
+ * ppp_dirty() gives links whose record changed since it was last taken; ppp_save() writes one.
+ * A record is kept by the owner inside its own. ppp_load() makes the link again, with the phase it
+ * had: options, magic numbers, addresses, echo clock. Returns 0; 1 when the record cannot be used;
+ * -ENOMEM.
+ */
+#define PPP_SAVE_MAX 512
+bool ppp_dirty(struct ppp *p, adit_handle *ret_link, uint64_t *ret_owner);
+bool ppp_can_save(const struct ppp *p, adit_handle link);
+void ppp_save(const struct ppp *p, adit_handle link, struct wcur *c);
+int ppp_load(struct ppp *p, struct mono now, struct rcur *c, struct ppp_profile *profile,
+	     uint64_t owner, adit_handle *ret_link);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
