@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * MD5 for tunnel authentication, hidden AVPs (RFC 2661 4.2 and 4.3) and CHAP (RFC 1994 4.1), and
+ * the handling of secrets: compared in constant time, overwritten after use.
+ */
+#include "crypto.h"
+
+#include <nettle/md5.h>
+#include <nettle/memops.h>
+#include <nettle/version.h>
+#include <string.h>
+
+void md5_of(uint8_t ret[MD5_LEN], const struct bytes *pieces, size_t count)
+{
+	struct md5_ctx ctx;
+
+	md5_init(&ctx);
+	for (size_t i = 0; i < count; i++) {
+		if (pieces[i].n)
+			md5_update(&ctx, pieces[i].n, pieces[i].p);
+	}
+#if NETTLE_VERSION_MAJOR >= 4
+	md5_digest(&ctx, ret);
+#else
+	md5_digest(&ctx, MD5_LEN, ret);
+#endif
+	bytes_wipe(&ctx, sizeof(ctx)); /* it has held the shared secret */
+}
+
+bool bytes_equal_ct(const void *a, const void *b, size_t n)
+{
+	return n == 0 || memeql_sec(a, b, n);
+}
+
+void bytes_wipe(void *p, size_t n)
+{
+	if (n)
+		explicit_bzero(p, n);
+}
