@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The configuration as src/access sees it: plain, complete, with all defaults filled in. It is made
+ * by the daemon from the file and never changed afterwards; a new configuration is a new object,
+ * and each session keeps a reference to the profile it was made with.
+ */
+#ifndef ADIT_ACCESS_CONF_H
+#define ADIT_ACCESS_CONF_H
+
+#include <adit/l2tp.h>
+#include <adit/ppp.h>
+#include "base/addr.h"
+
+#define CONF_NAME 64 /* names of blocks, with NUL */
+
+struct conf_range4 {
+	uint32_t first, last; /* host order, inclusive */
+};
+
+struct conf_pool {
+	char name[CONF_NAME];
+	struct conf_range4 *ranges;
+	size_t range_count;
+	struct prefix *prefixes6; /* cut into /len6 for the sessions */
+	size_t prefix6_count;
+	uint8_t len6;             /* 64 by default */
+};
+
+/* How sessions of a kind behave; shared, counted. */
+struct conf_profile {
+	uint32_t refs;
+	char name[CONF_NAME];
+	struct ppp_profile *ppp;     /* with authentication as the server side */
+	char users[CONF_NAME];       /* name of the users source, "" = none */
+	char pool[CONF_NAME];        /* "" = only addresses the user's entry names */
+	struct addr local4;          /* our address inside */
+	struct addr dns4[2], dns6[2];
+	uint16_t mtu;                /* upper bound for the session's MTU, 0 = from the path */
+	bool mss_clamp, antispoof;
+	int64_t session_us, idle_us; /* 0 = no limit */
+	int64_t interim_us;          /* accounting, 0 = none */
+	uint32_t max_per_user;       /* 0 = no limit */
+	bool replace;                /* a user at the limit: true = the new login wins */
+};
+
+/* Who may open tunnels to us. The first that fits wins. */
+struct conf_peer {
+	char name[CONF_NAME];
+	struct prefix *from;         /* addresses; none = all */
+	size_t from_count;
+	char host_name[L2TP_NAME_MAX]; /* glob over the SCCRQ's Host Name, "" = all */
+	struct l2tp_profile *l2tp;
+	struct conf_profile *profile;
+	uint32_t max_tunnels, max_sessions; /* of this peer block in all, 0 = no limit */
+};
+
+/* A session we dial. */
+struct conf_dial {
+	char name[CONF_NAME];
+	char server[256];            /* name or address */
+	uint16_t port;
+	uint32_t via;                /* listener to use */
+	struct addr source;          /* local address, family 0 = by the route */
+	struct l2tp_profile *l2tp;
+	struct ppp_profile *ppp;     /* with user and password */
+	char user[PPP_USER_MAX];
+	bool automatic;              /* connect at start and after every loss */
+	bool prefer6;                /* of a name with both families take IPv6 first */
+	int64_t redial_first_us, redial_cap_us; /* back-off, doubled, +-25 % jitter */
+	uint32_t redial_max;         /* attempts in a row, 0 = for ever */
+	char ifname[16];
+	bool ip4, ip6, want_dns;
+	struct prefix *routes;
+	size_t route_count;
+	bool default_route;          /* 0.0.0.0/0 and ::/0 for the families that come up */
+	uint32_t table, metric;
+	uint16_t mtu;
+	bool mss_clamp;
+	int64_t idle_us, session_us;
+	char hook_up[256], hook_down[256]; /* programs the keeper runs, "" = none */
+};
+
+struct access_conf {
+	uint32_t refs;
+	uint32_t serial;             /* number of the configuration, grows */
+	char host_name[L2TP_NAME_MAX];
+	uint32_t max_tunnels, max_sessions;
+	struct conf_pool *pools;
+	size_t pool_count;
+	struct conf_profile **profiles;
+	size_t profile_count;
+	struct conf_peer *peers;
+	size_t peer_count;
+	struct conf_dial *dials;
+	size_t dial_count;
+};
+
+struct access_conf *access_conf_new(void); /* empty, one reference; NULL when out of memory */
+struct access_conf *access_conf_ref(struct access_conf *c);
+void access_conf_unref(struct access_conf *c); /* frees everything in it with the last reference */
+struct conf_profile *conf_profile_ref(struct conf_profile *p);
+void conf_profile_unref(struct conf_profile *p);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a data plane is told: plain values without pointers, made by src/access, carried out by
+ * src/dp, and sent across to the keeper in a flat encoding. A row says what is wanted, never the
+ * steps.
+ *
+ * Keys. A row's key is the session's key of src/access: 64 bits, never used twice, also not after
+ * a restart. A request carries a generation; requests for one key are carried out in order and each
+ * has exactly one completion. Putting the same row again changes nothing.
+ */
+#ifndef ADIT_DP_TYPES_H
+#define ADIT_DP_TYPES_H
+
+#include <adit/types.h>
+#include "addr.h"
+
+#define DP_PREFIXES  8  /* prefixes of one session */
+#define DP_IFNAME    16 /* with NUL */
+#define DP_HOST_ADDRS 4
+#define DP_TEXT      128
+
+enum dp_state {
+	DP_PREPARED = 1, /* everything set up, nothing forwarded */
+	DP_ACTIVE = 2
+};
+
+enum dp_ends {
+	DP_L2TP_PPP = 1 /* L2TP on one side, PPP terminated here on the other */
+};
+
+/* Flags of a row; negotiated values only. */
+enum {
+	DP_F_SEND_SEQ = 1 << 0,    /* put Ns on data */
+	DP_F_REQUIRE_SEQ = 1 << 1, /* drop data without Ns */
+	DP_F_LENGTH = 1 << 2,      /* put the Length field on data */
+	DP_F_ACFC = 1 << 3,        /* leave out FF 03 */
+	DP_F_PFC = 1 << 4,         /* one-octet protocol */
+	DP_F_IP4 = 1 << 5,         /* IPCP is open */
+	DP_F_IP6 = 1 << 6,         /* IPv6CP is open */
+	DP_F_ANTISPOOF = 1 << 7,   /* drop packets from the session whose source is not in prefixes */
+	DP_F_MSS_CLAMP = 1 << 8,
+	DP_F_CLIENT = 1 << 9       /* we dialled: the session has an interface of its own here, and
+				      packets from the peer may have any source */
+};
+
+struct dp_row {
+	uint8_t state; /* enum dp_state */
+	uint8_t ends;  /* enum dp_ends */
+	uint16_t flags;
+	struct path path;
+	uint16_t local_tunnel, remote_tunnel, local_session, remote_session;
+	uint16_t mtu;  /* largest IP packet inside the session, both families */
+	uint16_t mss4, mss6; /* clamp TCP MSS to at most this; 0 = do not */
+	uint32_t rate_up, rate_down; /* bit/s, 0 = no limit; reserved for later planes */
+
+	/* Routed to the session; allowed as sources from it (LNS side). */
+	struct prefix prefixes[DP_PREFIXES];
+	uint8_t prefix_count;
+
+	/* The host's side of an interface of its own (DP_F_CLIENT). Everything here is added and
+	 * removed with the row. A route of length 0 is the default route. */
+	char ifname[DP_IFNAME];
+	struct prefix host_addrs[DP_HOST_ADDRS];
+	uint8_t host_addr_count;
+	struct addr peer4;           /* the far end's IPv4 address, or none */
+	struct prefix routes[DP_PREFIXES];
+	uint8_t route_count;
+	uint32_t table;              /* routing table, 0 = main */
+	uint32_t metric;             /* of the routes */
+	uint8_t pin_peer;            /* keep path.remote reachable by the route it has now, so that the
+					routes above never cut the tunnel's own path */
+};
+
+/* Addresses of the LNS and prefixes of its pools: routed to the plane as a whole. */
+#define DP_NET_MAX 32
+struct dp_net {
+	struct prefix local[DP_NET_MAX];  /* our addresses inside, host prefixes */
+	uint8_t local_count;
+	struct prefix pools[DP_NET_MAX];  /* routed to the plane */
+	uint8_t pool_count;
+	uint16_t mtu;                     /* usual MTU of sessions */
+};
+
+/* Counters of one session since its row was made; octets of IP packets. */
+struct dp_counters {
+	uint64_t rx_packets, rx_bytes; /* from the peer */
+	uint64_t tx_packets, tx_bytes; /* to the peer */
+	uint64_t drop_spoof, drop_seq, drop_mtu, drop_other;
+	struct mono last_rx, last_tx;  /* us = 0: never */
+};
+
+enum dp_op { DP_OP_PUT = 1, DP_OP_DEL = 2, DP_OP_NET = 3 };
+
+struct dp_done {
+	uint8_t op;          /* enum dp_op */
+	uint64_t key;
+	uint32_t generation;
+	int error;           /* 0 or negative errno */
+	char text[DP_TEXT];  /* error in words with a remedy, "" when none */
+	char ifname[DP_IFNAME]; /* PUT: the interface the session has, "" = none of its own */
+	struct dp_counters counters; /* DEL: the last word */
+};
+
+/* Why a packet comes up to the control plane. */
+enum dp_punt_class {
+	DP_PUNT_DATAGRAM = 1, /* control messages, and data of sessions the plane does not know or has
+				 only prepared: the whole UDP payload */
+	DP_PUNT_PPP = 2,      /* a PPP frame of an active session that is not IP; header and sequence
+				 were checked */
+	DP_PUNT_LOCAL = 3     /* an IPv6 packet of an active session to a link-local or multicast
+				 destination (router and neighbour discovery, DHCPv6) */
+};
+
+/* Flat encodings, for the way to the keeper and for tests. Loading gives false for a bad one. */
+struct wcur;
+struct rcur;
+void dp_row_save(struct wcur *c, const struct dp_row *r);
+bool dp_row_load(struct rcur *c, struct dp_row *ret);
+void dp_net_save(struct wcur *c, const struct dp_net *n);
+bool dp_net_load(struct rcur *c, struct dp_net *ret);
+void dp_done_save(struct wcur *c, const struct dp_done *d);
+bool dp_done_load(struct rcur *c, struct dp_done *ret);
+
+#endif
