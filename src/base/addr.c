@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff }; /* ::ffff:0:0/96, RFC 4291 2.5.5.2 */
+static const uint8_t mapped[12] = {
+	[10] = 0xff, [11] = 0xff
+}; /* ::ffff:0:0/96, RFC 4291 2.5.5.2 */
 
 bool addr_same_ip(const struct addr *a, const struct addr *b)
 {
@@ -107,7 +109,8 @@ static int parse_v6(char *text, struct addr *ret)
 		*percent = '\0';
 	if (inet_pton(AF_INET6, text, a.ip) != 1)
 		return -EINVAL;
-	if (percent && (!link_local(a.ip) || number(percent + 1, INT32_MAX, &a.scope) < 0 || !a.scope))
+	if (percent &&
+	    (!link_local(a.ip) || number(percent + 1, INT32_MAX, &a.scope) < 0 || !a.scope))
 		return -EINVAL;
 	*ret = a;
 	return 0;

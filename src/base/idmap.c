@@ -22,7 +22,8 @@
 
 struct entry {
 	struct htab_node node;
-	struct entry *next; /* at rest: the next in the queue or &m->end; in use NULL; else free list */
+	struct entry
+		*next; /* at rest: the next in the queue or &m->end; in use NULL; else free list */
 	union {
 		void *obj;     /* in use */
 		int64_t until; /* at rest */
@@ -43,7 +44,7 @@ struct space {
 	struct dense *dense;
 	uint32_t space;
 	uint32_t taken; /* ids of the slice in use or at rest */
-	uint32_t all;   /* same, with ids outside the slice, which idmap_put() may bring */
+	uint32_t all;	/* same, with ids outside the slice, which idmap_put() may bring */
 };
 
 /* Memory blocks, in a list so that they can be freed; entries follow. */
@@ -59,7 +60,7 @@ struct idmap {
 	struct entry *free_entries;
 	struct space *free_spaces;
 	struct entry *first, *last; /* the queue of those at rest */
-	struct entry end;           /* its end mark */
+	struct entry end;	    /* its end mark */
 	struct chunk *chunks;
 };
 

@@ -33,7 +33,10 @@ void idmap_free(struct idmap *m);
  */
 int idmap_take(struct idmap *m, uint32_t space, void *obj, uint32_t *ret_id);
 
-/* Take exactly this id, for an object that comes back from the journal. 1 when it is in use. */
+/*
+ * Take exactly this id, for an object that comes back from the journal; it may lie outside the
+ * slice. 1 when it is in use or resting, -EINVAL when it is 0 or larger than `max`, -ENOMEM.
+ */
 int idmap_put(struct idmap *m, uint32_t space, uint32_t id, void *obj);
 
 /* The object, NULL when the id is free or resting. */

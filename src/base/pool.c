@@ -32,8 +32,8 @@
 
 #define CHUNK_OCTETS 16384
 #define SHIFT_MOST   6 /* up to 64 objects a chunk */
-#define NOWHERE      UINT32_MAX
-#define TAKEN        (UINT32_MAX - 1)
+#define NOWHERE	     UINT32_MAX
+#define TAKEN	     (UINT32_MAX - 1)
 
 struct slot {
 	uint32_t generation;
@@ -42,7 +42,7 @@ struct slot {
 
 struct pool {
 	uint8_t **chunks; /* each: 1 << shift slots, then as many objects */
-	size_t size;      /* of an object, rounded up */
+	size_t size;	  /* of an object, rounded up */
 	uint32_t chunk_count, chunk_cap;
 	uint32_t shift;
 	uint32_t limit;

@@ -9,8 +9,9 @@
 
 /*
  * Copy `n` octets of a peer's text into `buf`, always NUL-terminated: printable ASCII and well
- * formed UTF-8 stay, all else (controls, DEL, C1, bad UTF-8, backslash) becomes \xNN. What does
- * not fit ends in "...". Returns `buf`.
+ * formed UTF-8 stay, all else (controls, DEL, C1, bad UTF-8, backslash, invisible characters and
+ * those that turn the reading direction) becomes \xNN for each octet. What does not fit ends in
+ * "...". Returns `buf`.
  */
 const char *text_escape(char *buf, size_t cap, const void *bytes, size_t n);
 
@@ -20,10 +21,11 @@ const char *cause_text(enum adit_cause cause);
 /* Its stable name in lower case, "auth-failed"; for JSON and scripts. */
 const char *cause_name(enum adit_cause cause);
 
-/* The nearest of `names` to `word` by edit distance (at most 3), NULL when none is near. */
+/* The nearest of `names` to `word` by edit distance (at most 3, less for a word of up to five
+ * letters), NULL when none is near. Two letters that changed places count as one step. */
 const char *text_nearest(const char *word, const char *const *names, size_t count);
 
-/* "2 d 03:04:05", for a duration in seconds. */
+/* "2 d 03:04:05" or "03:04:05", for a duration in seconds. */
 const char *text_duration(char *buf, size_t cap, int64_t seconds);
 
 #endif

@@ -20,9 +20,10 @@ enum trace_level {
 };
 
 /*
- * Kinds: X(NAME, level, "text with {a} {b} {c} {d}"). In a text, {a} is the number, {a:x} in hex,
- * {a:cause} a cause's text, {a:ip4} an IPv4 address, {m} the message name of l2tp, {raw} the raw
- * bytes beside the record as escaped text. The tables live with the engines.
+ * Kinds: X(NAME, level, "text with {a} {b} {c} {d}"). In a text, {a} is the number, {a:x} in hex
+ * with 0x, {a:cause} a cause's text, {a:ip4} an IPv4 address (0xc0000201 is 192.0.2.1), {m} the
+ * name of the L2TP message type in `a` ({m:b} of that in `b`), {raw} the raw bytes beside the
+ * record as escaped text. The tables live with the engines.
  */
 #include "trace_kinds.h"
 
@@ -51,7 +52,9 @@ size_t trace_size(uint32_t records, uint32_t raw);
 
 /*
  * Start a ring in `mem`, or go on with the one already there when its header fits. `mem` stays the
- * caller's and must outlive the trace. NULL when out of memory.
+ * caller's, is aligned to 8 octets and must outlive the trace. Both numbers are powers of two, `raw`
+ * at least 64. A ring that another build with other kinds of records wrote is started anew. NULL
+ * when out of memory.
  */
 struct trace *trace_open(void *mem, uint32_t records, uint32_t raw);
 void trace_close(struct trace *t);
@@ -77,7 +80,9 @@ static inline void trace_bytes(struct trace *t, enum trace_kind kind, struct mon
 
 /*
  * The next record after *pos (start with 0) with its raw bytes; *pos moves on. False when there is
- * none yet. *ret_lost counts records overwritten before they could be read.
+ * none yet; then nothing is written. *ret_lost is the number of records between the two that were
+ * overwritten before they could be read. ret->raw_len is what was copied: at most `raw_cap`, and 0
+ * when the raw bytes have been overwritten meanwhile. `raw` and `ret_lost` may be NULL.
  */
 bool trace_read(const struct trace *t, uint64_t *pos, struct trace_record *ret, uint8_t *raw,
 		size_t raw_cap, uint64_t *ret_lost);
