@@ -65,8 +65,10 @@ struct l2tp_bytes {
 
 /* Which AVPs are there: bit = attribute type of vendor 0 (0..63 in have[0], 64..127 in have[1]). */
 struct l2tp_msg {
-	uint16_t type;          /* message type; L2TP_ZLB for an empty message */
-	bool known;             /* the type is one of RFC 2661 */
+	uint16_t type;          /* message type; L2TP_ZLB for an empty message, but also when a peer
+				   sends the reserved type 0: then `known` is false */
+	bool known;             /* an empty message, or the type is one of RFC 2661 */
+	bool needs_secret;      /* a hidden AVP was there and no secret to read it with */
 	bool type_mandatory;    /* M bit of the Message Type AVP */
 	uint64_t have[2];
 	uint16_t result, error; /* AVP 1 */
@@ -99,7 +101,8 @@ static inline bool l2tp_msg_has(const struct l2tp_msg *m, unsigned type)
 
 /* What is wrong with a message, in the protocol's terms. */
 enum l2tp_verdict_scope {
-	L2TP_MSG_OK,
+	L2TP_MSG_OK,      /* use it; `text` may tell of an AVP that was skipped. A StopCCN or CDN is
+			     always OK once its type could be read, whatever else is in it */
 	L2TP_MSG_DROP,    /* no answer: e.g. the Message Type is unreadable */
 	L2TP_MSG_IGNORE,  /* acknowledge, do nothing: unknown type with M=0 */
 	L2TP_MSG_CLEAR    /* end the session (session messages) or the tunnel, with the codes below */
