@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The configuration file, for the daemon and the keeper: parsed by libconfuse, described by one
+ * table (conf_schema), turned into values that are complete and checked. Whoever holds a
+ * `struct conf` may rely on every field: defaults are filled in, names are resolved, ranges hold.
+ *
+ * A configuration is never changed after it was made; a reload makes a new one.
+ *
+ * Sockets. Every UDP socket the suite needs stands in `sockets`: those of `listen` blocks and those
+ * that dialled sessions use as their source. Each has a number, `via`, which is made from its name
+ * and address alone: the same socket has the same number in every process and after every restart.
+ */
+#ifndef ADIT_DAEMON_CONF_H
+#define ADIT_DAEMON_CONF_H
+
+#include "access/access.h"
+#include "base/trace.h"
+
+#define CONF_PATH_MAX    256  /* files and programs, with NUL */
+#define CONF_CONTROL_MAX 108  /* path of a Unix socket, with NUL */
+#define CONF_ERR_MAX     1024 /* an error message, with NUL */
+#define CONF_FILE        "/etc/adit/adit.conf"
+#define CONF_CONTROL     "/run/adit/control"
+
+/* A UDP socket the keeper makes and aditd uses. */
+struct conf_socket {
+	uint32_t via;            /* never 0 */
+	char name[CONF_NAME + 8]; /* "listen NAME", "session NAME", "port N" */
+	struct addr addr;        /* to bind to: any address or one of ours; port 0 = any port */
+	char device[16];         /* bind to this device, "" = none */
+	bool listener;           /* of a `listen` block (or there by default) */
+};
+
+/* A users file; `name` is what conf_profile.users holds. */
+struct conf_users {
+	char name[CONF_NAME];
+	char path[CONF_PATH_MAX];
+	struct users *users;     /* NULL with CONF_NO_FILES */
+};
+
+enum conf_log { CONF_LOG_AUTO, CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };
+
+/* How a dialled session finds its socket: index into `sockets` for each family, -1 = none. */
+struct conf_dial_socket {
+	int v4, v6;
+};
+
+struct conf_block;
+
+struct conf {
+	char path[CONF_PATH_MAX];       /* the file it came from */
+	char host_name[L2TP_NAME_MAX];
+	char control[CONF_CONTROL_MAX]; /* control socket */
+	char user[33];                  /* aditd runs as */
+	char state_dir[CONF_PATH_MAX];
+	char accounting[CONF_PATH_MAX]; /* file for accounting lines, "" = none */
+	char ifname[DP_IFNAME];         /* TUN device of the sessions others dial */
+	enum trace_level log_level;
+	enum conf_log log_to;
+	uint32_t max_tunnels, max_sessions;
+
+	struct conf_socket *sockets;
+	size_t socket_count;
+	struct conf_users *users;
+	size_t users_count;
+
+	/* Ready for ACCESS_CMD_CONF. `serial` is 0: whoever puts it in force numbers it. Every
+	 * dial's ifname is set and no two are equal. dials[i].via is the number of its IPv4 socket,
+	 * or of its IPv6 socket when it has none. */
+	struct access_conf *access;
+	struct conf_dial_socket *dial_sockets; /* one for each of access->dials */
+
+	/* The file as it was written, for printing and comparing. */
+	struct conf_block *blocks;
+	size_t block_count;
+};
+
+/* Flags of conf_load() and conf_parse(). */
+enum {
+	CONF_NO_FILES = 1 << 0 /* open no users file and no secret file: for the keeper, which needs
+				  neither, and for comparing. A secret read from a file is then "" */
+};
+
+/*
+ * Read a file, or text that is shown as `name` in errors. NULL with one clear line in `err` ("file:
+ * line: what is wrong; what to do"). `cap` is CONF_ERR_MAX or more.
+ */
+struct conf *conf_load(const char *path, unsigned int flags, char *err, size_t cap);
+struct conf *conf_parse(const char *text, const char *name, unsigned int flags, char *err,
+			size_t cap);
+void conf_free(struct conf *c); /* NULL is allowed; wipes secrets */
+
+/* NULL when there is none. */
+const struct conf_socket *conf_socket_find(const struct conf *c, uint32_t via);
+const struct conf_dial *conf_dial_find(const struct conf *c, const char *name);
+const struct conf_dial *conf_dial_by_ifname(const struct conf *c, const char *ifname);
+
+/* The socket a dialled session uses towards a server of this family, NULL = none suits. */
+const struct conf_socket *conf_dial_socket(const struct conf *c, const char *dial, int family);
+
+/* The parsed users file of a profile, NULL = none. */
+const struct users *conf_users_find(const struct conf *c, const char *name);
+
+/* ---- text ---- */
+
+enum {
+	CONF_PRINT_DEFAULTS = 1 << 0, /* also what was not set, marked "# default" */
+	CONF_PRINT_SECRETS = 1 << 1   /* else a secret is shown as "(hidden)" */
+};
+
+/* The configuration as a file that means the same, malloc()ed. NULL when out of memory. */
+char *conf_print(const struct conf *c, unsigned int flags);
+
+/*
+ * What differs, as lines for people ("peer \"isp\": hello-interval 60 s -> 30 s"), each ended by a
+ * newline, malloc()ed; "" when nothing does. Secrets are compared but never shown.
+ */
+char *conf_diff(const struct conf *from, const struct conf *to);
+
+/* ---- the schema ---- */
+
+enum conf_kind {
+	CONF_GLOBAL,
+	CONF_LISTEN,
+	CONF_POOL,
+	CONF_PROFILE,
+	CONF_PEER,
+	CONF_SESSION,
+	CONF_KIND_COUNT
+};
+
+enum conf_type {
+	CONF_T_BOOL,     /* yes, no */
+	CONF_T_NUMBER,   /* min..max */
+	CONF_T_DURATION, /* "30 s", "500 ms", "5 min", "1 h", "1 d"; min..max in ms */
+	CONF_T_TEXT,     /* min..max characters */
+	CONF_T_CHOICE,   /* one of `choices` */
+	CONF_T_PATH,     /* absolute path */
+	CONF_T_ADDR,     /* an address */
+	CONF_T_ADDR4,    /* an IPv4 address */
+	CONF_T_PREFIX,   /* an address or prefix */
+	CONF_T_PREFIX6,
+	CONF_T_RANGE4,   /* "10.1.0.0/16" or "10.1.0.10-10.1.0.20" */
+	CONF_T_IFNAME,
+	CONF_T_PORT,     /* "any" or min..max */
+	CONF_T_REF       /* name of a `choices` block */
+};
+
+enum {
+	CONF_K_LIST = 1 << 0,
+	CONF_K_SECRET = 1 << 1,
+	CONF_K_REQUIRED = 1 << 2,
+	CONF_K_NEVER = 1 << 3, /* a duration may be "never" */
+	CONF_K_AUTO = 1 << 4   /* a number may be "auto" */
+};
+
+/* One option. All that is known about it stands here: the parser, the checks, the output of `adit
+ * show config` and the test of the manual page are driven by it. */
+struct conf_key {
+	enum conf_kind kind;
+	const char *key;
+	enum conf_type type;
+	unsigned int flags;
+	const char *def; /* as in the file, list elements separated by ", "; NULL = not set */
+	int64_t min, max;
+	const char *choices; /* separated by "|" */
+	const char *help;
+};
+
+/* All rows, those of one kind together and in the order they are printed. */
+const struct conf_key *conf_schema(size_t *ret_count);
+const char *conf_kind_name(enum conf_kind kind); /* "peer"; "" for CONF_GLOBAL */
+
+/* A duration in microseconds, -1 for "never". False when the text is none. */
+bool conf_duration(const char *text, int64_t *ret_us);
+
+#endif
