@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The generator gives out the key stream of RFC 8439 appendix A.1, draws without bias, and forks.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/rng.h"
+
+#include <string.h>
+
+/* RFC 8439 A.1, test vectors 1 and 2: key 0, nonce 0, blocks 0 and 1. */
+static const uint8_t zero_key[128] = {
+	0x76, 0xb8, 0xe0, 0xad, 0xa0, 0xf1, 0x3d, 0x90, 0x40, 0x5d, 0x6a, 0xe5, 0x53, 0x86, 0xbd,
+	0x28, 0xbd, 0xd2, 0x19, 0xb8, 0xa0, 0x8d, 0xed, 0x1a, 0xa8, 0x36, 0xef, 0xcc, 0x8b, 0x77,
+	0x0d, 0xc7, 0xda, 0x41, 0x59, 0x7c, 0x51, 0x57, 0x48, 0x8d, 0x77, 0x24, 0xe0, 0x3f, 0xb8,
+	0xd8, 0x4a, 0x37, 0x6a, 0x43, 0xb8, 0xf4, 0x15, 0x18, 0xa1, 0x1c, 0xc3, 0x87, 0xb6, 0x69,
+	0xb2, 0xee, 0x65, 0x86, 0x9f, 0x07, 0xe7, 0xbe, 0x55, 0x51, 0x38, 0x7a, 0x98, 0xba, 0x97,
+	0x7c, 0x73, 0x2d, 0x08, 0x0d, 0xcb, 0x0f, 0x29, 0xa0, 0x48, 0xe3, 0x65, 0x69, 0x12, 0xc6,
+	0x53, 0x3e, 0x32, 0xee, 0x7a, 0xed, 0x29, 0xb7, 0x21, 0x76, 0x9c, 0xe6, 0x4e, 0x43, 0xd5,
+	0x71, 0x33, 0xb0, 0x74, 0xd8, 0x39, 0xd5, 0x31, 0xed, 0x1f, 0x28, 0x51, 0x0a, 0xfb, 0x45,
+	0xac, 0xe1, 0x0a, 0x1f, 0x4b, 0x79, 0x4d, 0x6f,
+};
+
+/* Vector 3: key 00...01, nonce 0, block 1. */
+static const uint8_t key_one[64] = {
+	0x3a, 0xeb, 0x52, 0x24, 0xec, 0xf8, 0x49, 0x92, 0x9b, 0x9d, 0x82, 0x8d, 0xb1,
+	0xce, 0xd4, 0xdd, 0x83, 0x20, 0x25, 0xe8, 0x01, 0x8b, 0x81, 0x60, 0xb8, 0x22,
+	0x84, 0xf3, 0xc9, 0x49, 0xaa, 0x5a, 0x8e, 0xca, 0x00, 0xbb, 0xb4, 0xa7, 0x3b,
+	0xda, 0xd1, 0x92, 0xb5, 0xc4, 0x2f, 0x73, 0xf2, 0xfd, 0x4e, 0x27, 0x36, 0x44,
+	0xc8, 0xb3, 0x61, 0x25, 0xa6, 0x4a, 0xdd, 0xeb, 0x00, 0x6c, 0x13, 0xa0,
+};
+
+/* Vector 4: key 00 ff 00 ..., nonce 0, block 2. */
+static const uint8_t key_ff[64] = {
+	0x72, 0xd5, 0x4d, 0xfb, 0xf1, 0x2e, 0xc4, 0x4b, 0x36, 0x26, 0x92, 0xdf, 0x94,
+	0x13, 0x7f, 0x32, 0x8f, 0xea, 0x8d, 0xa7, 0x39, 0x90, 0x26, 0x5e, 0xc1, 0xbb,
+	0xbe, 0xa1, 0xae, 0x9a, 0xf0, 0xca, 0x13, 0xb2, 0x5a, 0xa2, 0x6c, 0xb4, 0xa6,
+	0x48, 0xcb, 0x9b, 0x9d, 0x1b, 0xe6, 0x5b, 0x2c, 0x09, 0x24, 0xa6, 0x6c, 0x54,
+	0xd5, 0x45, 0xec, 0x1b, 0x73, 0x74, 0xf4, 0x87, 0x2e, 0x99, 0xf0, 0x96,
+};
+
+static void test_rfc8439_zero_key(void **state)
+{
+	static const uint8_t seed[RNG_SEED];
+	uint8_t out[128];
+	struct rng r;
+
+	rng_init(&r, seed);
+	rng_bytes(&r, out, sizeof(out));
+	assert_memory_equal(out, zero_key, sizeof(out));
+}
+
+static void test_rfc8439_keys(void **state)
+{
+	uint8_t out[192], seed[RNG_SEED] = { 0 };
+	struct rng r;
+
+	seed[31] = 1;
+	rng_init(&r, seed);
+	rng_bytes(&r, out, sizeof(out));
+	assert_memory_equal(out + 64, key_one, 64);
+
+	memset(seed, 0, sizeof(seed));
+	seed[1] = 0xff;
+	rng_init(&r, seed);
+	rng_bytes(&r, out, sizeof(out));
+	assert_memory_equal(out + 128, key_ff, 64);
+}
+
+/* The stream does not depend on how it is cut, over many refills. */
+static void test_pieces(void **state)
+{
+	static const uint8_t seed[RNG_SEED] = { 9 };
+	uint8_t whole[4000], cut[4000];
+	struct rng a, b;
+	size_t at = 0;
+
+	rng_init(&a, seed);
+	rng_init(&b, seed);
+	rng_bytes(&a, whole, sizeof(whole));
+	for (size_t n = 0; at < sizeof(cut); n = (n + 7) % 300) {
+		if (n > sizeof(cut) - at)
+			n = sizeof(cut) - at;
+		rng_bytes(&b, cut + at, n);
+		at += n;
+	}
+	assert_memory_equal(whole, cut, sizeof(whole));
+}
+
+static void test_u32_is_little_endian(void **state)
+{
+	static const uint8_t seed[RNG_SEED];
+	struct rng r;
+
+	rng_init(&r, seed);
+	assert_int_equal(rng_u32(&r), 0xade0b876);
+}
+
+/* What was given out is no longer in memory. */
+static void test_given_out_is_wiped(void **state)
+{
+	static const uint8_t seed[RNG_SEED] = { 3 };
+	uint8_t out[100], zero[100] = { 0 };
+	struct rng r;
+
+	rng_init(&r, seed);
+	rng_bytes(&r, out, sizeof(out));
+	assert_memory_equal(r.block, zero, sizeof(zero));
+}
+
+static void test_below(void **state)
+{
+	static const uint8_t seed[RNG_SEED] = { 4 };
+	unsigned int count[6] = { 0 };
+	struct rng r;
+
+	rng_init(&r, seed);
+	for (int i = 0; i < 60000; i++) {
+		uint32_t v = rng_below(&r, 6);
+
+		assert_true(v < 6);
+		count[v]++;
+	}
+	/* Chi-square with 5 degrees of freedom would have to be beyond 1 in a million. */
+	for (int i = 0; i < 6; i++)
+		assert_in_range(count[i], 9500, 10500);
+	assert_int_equal(rng_below(&r, 1), 0);
+	for (int i = 0; i < 1000; i++) {
+		assert_true(rng_below(&r, UINT32_C(0x80000001)) <= UINT32_C(0x80000000));
+		(void)rng_below(&r, UINT32_MAX);
+	}
+}
+
+static void test_fork(void **state)
+{
+	static const uint8_t seed[RNG_SEED] = { 5 };
+	uint8_t child_seed[RNG_SEED], a[64], b[64];
+	struct rng r, child;
+
+	rng_init(&r, seed);
+	rng_fork(&r, child_seed);
+	rng_init(&child, child_seed);
+	rng_bytes(&r, a, sizeof(a));
+	rng_bytes(&child, b, sizeof(b));
+	assert_memory_not_equal(a, b, sizeof(a));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rfc8439_zero_key),
+		cmocka_unit_test(test_rfc8439_keys),
+		cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_u32_is_little_endian),
+		cmocka_unit_test(test_given_out_is_wiped),
+		cmocka_unit_test(test_below),
+		cmocka_unit_test(test_fork),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
