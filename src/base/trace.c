@@ -337,29 +337,34 @@ static void put_word(struct line *l, const struct trace_record *r, const uint8_t
 	}
 }
 
-const char *trace_text(const struct trace_record *r, const uint8_t *raw, char *buf, size_t cap)
+const char *trace_expand(const char *text, const struct trace_record *r, const uint8_t *raw,
+			 char *buf, size_t cap)
 {
 	struct line l = { buf, 0, cap };
-	const char *p;
 
 	if (cap == 0)
 		return buf;
 	buf[0] = '\0';
-	if (r->kind >= TRACE_KIND_COUNT) {
-		snprintf(buf, cap, "record of unknown kind %u", r->kind);
-		return buf;
-	}
-	for (p = kinds[r->kind].text; *p;) {
-		const char *close = *p == '{' ? strchr(p, '}') : NULL;
-		size_t plain = strcspn(p + 1, "{") + 1;
+	while (*text) {
+		const char *close = *text == '{' ? strchr(text, '}') : NULL;
 
 		if (close) {
-			put_word(&l, r, raw, p + 1, (size_t)(close - p - 1));
-			p = close + 1;
+			put_word(&l, r, raw, text + 1, (size_t)(close - text - 1));
+			text = close + 1;
 		} else {
-			put(&l, p, plain);
-			p += plain;
+			size_t plain = strcspn(text + 1, "{") + 1;
+
+			put(&l, text, plain);
+			text += plain;
 		}
 	}
+	return buf;
+}
+
+const char *trace_text(const struct trace_record *r, const uint8_t *raw, char *buf, size_t cap)
+{
+	if (r->kind < TRACE_KIND_COUNT)
+		return trace_expand(kinds[r->kind].text, r, raw, buf, cap);
+	snprintf(buf, cap, "record of unknown kind %u", r->kind);
 	return buf;
 }

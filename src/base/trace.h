@@ -93,4 +93,8 @@ const char *trace_name(enum trace_kind kind);
 /* One line of text, NUL-terminated, without time and without newline. */
 const char *trace_text(const struct trace_record *r, const uint8_t *raw, char *buf, size_t cap);
 
+/* Same with a text of the caller's in place of the kind's. */
+const char *trace_expand(const char *text, const struct trace_record *r, const uint8_t *raw,
+			 char *buf, size_t cap);
+
 #endif
