@@ -53,6 +53,10 @@ struct dp_row {
 	uint16_t mss4, mss6; /* clamp TCP MSS to at most this; 0 = do not */
 	uint32_t rate_up, rate_down; /* bit/s, 0 = no limit; reserved for later planes */
 
+	/* Ns of the next data packet we send and the Ns we expect next, as the L2TP engine left
+	 * them. Taken at the moment the row becomes active, ignored in a row that is active. */
+	uint16_t first_ns, first_nr;
+
 	/* Routed to the session; allowed as sources from it (LNS side). */
 	struct prefix prefixes[DP_PREFIXES];
 	uint8_t prefix_count;
@@ -111,7 +115,16 @@ enum dp_punt_class {
 				 destination (router and neighbour discovery, DHCPv6) */
 };
 
-/* Flat encodings, for the way to the keeper and for tests. Loading gives false for a bad one. */
+/* Largest flat encodings. */
+#define DP_ROW_SAVE_MAX  720
+#define DP_NET_SAVE_MAX  1700
+#define DP_DONE_SAVE_MAX 320
+
+/*
+ * Flat encodings, for the session table, the way to the keeper and tests. Loading gives false for a
+ * bad one, without a change of *ret: a value out of range, host bits set in a prefix, a text without
+ * its end, or an unknown version. What follows the encoding stays in the cursor.
+ */
 struct wcur;
 struct rcur;
 void dp_row_save(struct wcur *c, const struct dp_row *r);

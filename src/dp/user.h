@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The user-space data plane: TUN devices, the UDP sockets of the listeners and one forwarding
+ * thread of its own. Works on any kernel, needs no right once the devices are open.
+ */
+#ifndef ADIT_DP_USER_H
+#define ADIT_DP_USER_H
+
+#include "dp.h"
+#include "host.h"
+
+/* A token bucket: packets a second and how many at once. Zeros mean the default. */
+struct dp_rate {
+	uint32_t per_s, burst;
+};
+
+struct dp_user_config {
+	const struct dp_host_ops *host_ops;
+	void *host; /* first argument of host_ops */
+
+	const char *ifname; /* the shared TUN of all sessions terminated here; NULL = "adit0". A
+			       session of a client gets the name its row asks for, or the first free
+			       of "adit1", "adit2", ... */
+
+	/* The session table: memory shared with whoever outlives this process, zeroed at first use,
+	 * at least dp_user_table_size(); it must stay mapped until free. NULL: memory of its own,
+	 * nothing survives. Sessions found in it are forwarded again as soon as their sockets are
+	 * given (listen); dp list tells their keys. A table of another version, or one that is
+	 * damaged, is made anew and starts empty. */
+	void *table;
+	size_t table_size;
+	uint32_t max_sessions; /* without a table: its size, 0 = 10,000. With one: as many as the
+				  table was made for */
+
+	uint8_t hash_key[16]; /* random */
+
+	/* Limits of what comes up to the control plane. */
+	struct dp_rate control;     /* control messages: 200,000/s, 65,536 */
+	struct dp_rate negotiation; /* PPP control frames of sessions the plane does not forward yet:
+				       100,000/s, 65,536 */
+	struct dp_rate unknown;     /* any other data of unknown sessions: 100/s, 100 */
+	struct dp_rate frames;      /* PPP and LOCAL of active sessions: 20,000/s, 20,000 */
+	struct dp_rate session;     /* the same for one session: 100/s, 100 */
+
+	size_t ring; /* octets of the queue of punts, a power of two; 0 = by max_sessions */
+};
+
+/* Size of a table for so many sessions; memory that is not used yet is never touched. */
+size_t dp_user_table_size(uint32_t max_sessions);
+
+/*
+ * Starts the forwarding thread (which blocks all signals). May already call host_ops. NULL with
+ * errno: EINVAL (table too small), ENOMEM, or what a system call said. dp->ops->free() ends the
+ * thread and leaves table, devices, addresses and routes as they are: the next plane takes over.
+ */
+struct dp *dp_user_new(const struct dp_user_config *config);
+
+/*
+ * The answer to a request of host_ops. `error` is 0 or a positive or negative errno, `text` says it
+ * in words (may be NULL). `fd` is the descriptor of tun_open, else -1; it becomes the plane's.
+ */
+void dp_user_host_done(struct dp *dp, uint32_t id, int error, const char *text, int fd);
+
+#endif
