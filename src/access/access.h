@@ -80,7 +80,7 @@ struct access_grant {
 struct access_cmd {
 	enum access_cmd_kind kind;
 	struct access_conf *conf;
-	const char *name;             /* CONNECT, DISCONNECT */
+	const char *name;             /* CONNECT, DISCONNECT, RESOLVED: the dial */
 	uint64_t key;                 /* TERMINATE, AUTH, STATS, ACCT_WRITTEN */
 	uint16_t tunnel;              /* TERMINATE_TUNNEL, HEARD */
 	bool ok;                      /* AUTH */
@@ -109,10 +109,13 @@ enum access_event_kind {
 	ACCESS_EV_DP_DEL,   /* key, generation -> CMD_DP_DONE */
 	ACCESS_EV_DP_NET,   /* generation, net -> CMD_DP_DONE */
 	ACCESS_EV_AUTH,     /* is this user who it claims? -> CMD_AUTH */
-	ACCESS_EV_RESOLVE,  /* name, host, port, via -> CMD_RESOLVED (text names the dial) */
+	ACCESS_EV_RESOLVE,  /* name (of the dial), host, port, via, source -> CMD_RESOLVED with the
+			       same name; no paths = failed, `text` says why */
 	ACCESS_EV_STATS,    /* counters of key -> CMD_STATS */
 	ACCESS_EV_HEARD,    /* when did data last come on tunnel -> CMD_HEARD */
-	ACCESS_EV_ACCT,     /* an accounting line -> write after the journal, then ACCT_WRITTEN */
+	ACCESS_EV_ACCT,     /* an accounting line -> write after the journal, in the order given, then
+			       ACCT_WRITTEN with its key and acct_seq. Who keeps no accounts answers at
+			       once, then the line never reaches the journal */
 	ACCESS_EV_UP,       /* a session carries IP: for people, hooks and `monitor` */
 	ACCESS_EV_DOWN,     /* a session, or an attempt at one, ended */
 	ACCESS_EV_TUNNEL_UP,
@@ -187,7 +190,8 @@ enum access_object {
 #define ACCESS_SAVE_STATE_MAX   256
 
 /* The next object whose record must be written (access_save) or removed (*ret_gone) before output
- * is taken. Records are kept under (kind, id); ids are never reused for another object. */
+ * is taken. Records are kept under (kind, id); ids are never reused for another object. Take and
+ * commit them in the order given: a crash between any two of them is then harmless. */
 bool access_dirty(struct access *a, enum access_object *ret_kind, uint64_t *ret_id, bool *ret_gone);
 void access_save(const struct access *a, enum access_object kind, uint64_t id, struct wcur *c);
 
@@ -260,6 +264,8 @@ struct access_failure {  /* `adit show errors` */
 	char text[160];      /* escaped */
 };
 
+/* Walk over sessions: take all keys at once when something else may happen in between, since the
+ * walk ends at a key that is no longer there. */
 bool access_session(const struct access *a, uint64_t key, struct access_session_info *ret);
 uint64_t access_session_next(const struct access *a, uint64_t prev); /* 0 starts and ends */
 bool access_tunnel(const struct access *a, uint16_t local_id, struct access_tunnel_info *ret);

@@ -31,6 +31,7 @@ struct conf_profile {
 	uint32_t refs;
 	char name[CONF_NAME];
 	struct ppp_profile *ppp;     /* with authentication as the server side */
+	bool no_login;               /* `ppp` asks nobody to log in: addresses are given at once */
 	char users[CONF_NAME];       /* name of the users source, "" = none */
 	char pool[CONF_NAME];        /* "" = only addresses the user's entry names */
 	struct addr local4;          /* our address inside */
@@ -57,6 +58,9 @@ struct conf_peer {
 /* A session we dial. */
 struct conf_dial {
 	char name[CONF_NAME];
+	uint64_t digest;             /* hash over all settings of the block, those inside `l2tp` and
+					`ppp` too: a dial whose digest is the same is left alone by a
+					new configuration. 0 = compare the fields and pointers here */
 	char server[256];            /* name or address */
 	uint16_t port;
 	uint32_t via;                /* listener to use */
