@@ -19,12 +19,6 @@
 
 struct keeper;
 
-#define KEEPER_NAME_MAX 64   /* names of blocks and devices, with NUL */
-#define KEEPER_TEXT_MAX 256  /* an error in words, with NUL */
-#define KEEPER_HOST_MAX 256  /* names to resolve, with NUL */
-#define KEEPER_ADDRS    16   /* addresses in one answer */
-#define KEEPER_FDS      4
-
 /* Take over aditd's end of the pair, made non-blocking and close-on-exec. NULL with *ret_err =
  * -ENOMEM or the errno of fcntl; then `fd` stays the caller's. */
 struct keeper *keeper_open(int fd, int *ret_err);
@@ -52,14 +46,14 @@ struct keeper_done {
 	char text[KEEPER_TEXT_MAX]; /* the error in words, "" when none */
 	char name[KEEPER_NAME_MAX]; /* NAME of the request, "" = it had none */
 
-	/* HELLO: journal, table, trace, control. SOCKET: one, or two (IPv4 then IPv6) when the listen
-	 * block names no address; TUN: one. The taker owns and closes them. */
+	/* HELLO: journal, table, trace, control. SOCKET, TUN: one. All are non-blocking and
+	 * close-on-exec; who takes the answer owns them and closes them. */
 	int fds[KEEPER_FDS];
 	uint32_t fd_count;
 	uint64_t sizes[KEEPER_FDS]; /* HELLO: of the memory behind fds[0..2] */
 
 	struct addr addrs[KEEPER_ADDRS]; /* RESOLVE: in the resolver's order, with the port;
-					    SOCKET: what each descriptor is bound to */
+					    SOCKET: what it is bound to */
 	uint32_t addr_count;
 	uint32_t status;        /* HOOK: as of waitpid() */
 	uint32_t starts;        /* HELLO, STATUS: how often this keeper has started aditd, 1 = first */
@@ -71,8 +65,8 @@ struct keeper_done {
 bool keeper_next(struct keeper *k, struct keeper_done *ret);
 
 /* Send `id`'s request and wait for its answer up to `timeout_ms`; other answers stay queued. For
- * start-up, before there is a loop. 0 (the answer's own error is in ret->error); -ETIMEDOUT; else as
- * keeper_work(). */
+ * start-up, before there is a loop. 0 when there is an answer (its own error is in ret->error, also
+ * -ECONNRESET when the keeper went before it answered); -ETIMEDOUT; -errno of poll(). */
 int keeper_wait(struct keeper *k, uint32_t id, int timeout_ms, struct keeper_done *ret);
 
 /*
@@ -80,17 +74,21 @@ int keeper_wait(struct keeper *k, uint32_t id, int timeout_ms, struct keeper_don
  * -ENOMEM; -EINVAL a text is too long or empty; -ECONNRESET the keeper is gone.
  */
 int keeper_hello(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
+
+/* aditd serves. Devices, addresses, routes and pins that a former aditd had asked for and this one has
+ * not asked for again are removed ten seconds later: so ask for all rows of the journal first. */
 int keeper_ready(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 int keeper_status(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 
 /* Ask the keeper to read the configuration again; its error comes back in words. */
 int keeper_reload(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 
-/* The bound UDP socket (or two) of a listen block. `via` is aditd's number for it, kept in STATUS. */
-int keeper_socket(struct keeper *k, uint64_t cookie, const char *listen, uint32_t via,
-		  uint32_t *ret_id);
+/* The bound UDP socket with this number of the configuration (conf_socket.via). It has IP_PKTINFO or
+ * IPV6_RECVPKTINFO on; an IPv6 one is IPV6_V6ONLY. */
+int keeper_socket(struct keeper *k, uint64_t cookie, uint32_t via, uint32_t *ret_id);
 
-/* A TUN device without packet information; made on first use, up, with its multicast off. */
+/* A TUN device without packet information, made on first use; down until keeper_link(). -EBUSY when
+ * there is a device of this name that is not ours. */
 int keeper_tun(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t *ret_id);
 int keeper_tun_gone(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t *ret_id);
 int keeper_link(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t mtu,
@@ -102,8 +100,8 @@ int keeper_addr(struct keeper *k, uint64_t cookie, const char *ifname, const str
 /* table 0 = main. */
 int keeper_route(struct keeper *k, uint64_t cookie, const char *ifname, const struct prefix *prefix,
 		 uint32_t table, uint32_t metric, bool add, uint32_t *ret_id);
-/* A host route to `to` by the way the packets to it go now, whatever routes come later. Pins are
- * counted: as many removals as additions. */
+/* A host route to `to` by the way the packets to it go now, whatever routes come later; asked again,
+ * the route is looked up anew. Not counted: the first removal removes it. */
 int keeper_pin(struct keeper *k, uint64_t cookie, const struct addr *to, bool add,
 	       uint32_t *ret_id);
 
