@@ -116,14 +116,18 @@ enum dp_punt_class {
 };
 
 /* Largest flat encodings. */
-#define DP_ROW_SAVE_MAX  720
-#define DP_NET_SAVE_MAX  1700
-#define DP_DONE_SAVE_MAX 320
+#define DP_ROW_SAVE_MAX  512
+#define DP_NET_SAVE_MAX  1280
+#define DP_DONE_SAVE_MAX 256
+
+/* Whether a plane can be told this: everything in range, ids not 0, host bits of prefixes clear. */
+bool dp_row_ok(const struct dp_row *r);
+bool dp_net_ok(const struct dp_net *n);
 
 /*
  * Flat encodings, for the session table, the way to the keeper and tests. Loading gives false for a
- * bad one, without a change of *ret: a value out of range, host bits set in a prefix, a text without
- * its end, or an unknown version. What follows the encoding stays in the cursor.
+ * bad one, without a change of *ret: cut short, an unknown version, or not ok as above. What follows
+ * the encoding stays in the cursor.
  */
 struct wcur;
 struct rcur;
