@@ -185,6 +185,7 @@ class Lab:
         self.dir.chmod(0o755)
         self.namespaces = []
         self.processes = []
+        self.children = []  # other Popen objects to be ended
         self.cables = itertools.count(1)
 
     def ns(self, name):
@@ -215,6 +216,9 @@ class Lab:
         return "\n".join(f"==== {p.log}\n{p.text()}" for p in self.processes)
 
     def close(self):
+        for child in self.children:
+            child.kill()
+            child.communicate()
         for process in reversed(self.processes):
             if process.alive():
                 process.child.terminate()
