@@ -16,26 +16,26 @@
 #include "access/access.h"
 #include "base/trace.h"
 
-#define CONF_PATH_MAX    256  /* files and programs, with NUL */
+#define CONF_PATH_MAX	 256  /* files and programs, with NUL */
 #define CONF_CONTROL_MAX 108  /* path of a Unix socket, with NUL */
-#define CONF_ERR_MAX     1024 /* an error message, with NUL */
-#define CONF_FILE        "/etc/adit/adit.conf"
-#define CONF_CONTROL     "/run/adit/control"
+#define CONF_ERR_MAX	 1024 /* an error message, with NUL */
+#define CONF_FILE	 "/etc/adit/adit.conf"
+#define CONF_CONTROL	 "/run/adit/control"
 
 /* A UDP socket the keeper makes and aditd uses. */
 struct conf_socket {
-	uint32_t via;            /* never 0 */
+	uint32_t via;		  /* never 0 */
 	char name[CONF_NAME + 8]; /* "listen NAME", "session NAME", "port N" */
-	struct addr addr;        /* to bind to: any address or one of ours; port 0 = any port */
-	char device[16];         /* bind to this device, "" = none */
-	bool listener;           /* of a `listen` block (or there by default) */
+	struct addr addr;	  /* to bind to: any address or one of ours; port 0 = any port */
+	char device[16];	  /* bind to this device, "" = none */
+	bool listener;		  /* of a `listen` block (or there by default) */
 };
 
 /* A users file; `name` is what conf_profile.users holds. */
 struct conf_users {
 	char name[CONF_NAME];
 	char path[CONF_PATH_MAX];
-	struct users *users;     /* NULL with CONF_NO_FILES */
+	struct users *users; /* NULL with CONF_NO_FILES */
 };
 
 enum conf_log { CONF_LOG_AUTO, CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };
@@ -48,13 +48,13 @@ struct conf_dial_socket {
 struct conf_block;
 
 struct conf {
-	char path[CONF_PATH_MAX];       /* the file it came from */
+	char path[CONF_PATH_MAX]; /* the file it came from */
 	char host_name[L2TP_NAME_MAX];
 	char control[CONF_CONTROL_MAX]; /* control socket */
-	char user[33];                  /* aditd runs as */
+	char user[33];			/* aditd runs as */
 	char state_dir[CONF_PATH_MAX];
 	char accounting[CONF_PATH_MAX]; /* file for accounting lines, "" = none */
-	char ifname[DP_IFNAME];         /* TUN device of the sessions others dial */
+	char ifname[DP_IFNAME];		/* TUN device of the sessions others dial */
 	enum trace_level log_level;
 	enum conf_log log_to;
 	uint32_t max_tunnels, max_sessions;
@@ -77,8 +77,9 @@ struct conf {
 
 /* Flags of conf_load() and conf_parse(). */
 enum {
-	CONF_NO_FILES = 1 << 0 /* open no users file and no secret file: for the keeper, which needs
-				  neither, and for comparing. A secret read from a file is then "" */
+	CONF_NO_FILES =
+		1 << 0 /* open no users file and no secret file: for the keeper, which needs
+			  neither, and for comparing. A secret read from a file is then "" */
 };
 
 /*
@@ -130,20 +131,20 @@ enum conf_kind {
 };
 
 enum conf_type {
-	CONF_T_BOOL,     /* yes, no */
-	CONF_T_NUMBER,   /* min..max */
+	CONF_T_BOOL,	 /* yes, no */
+	CONF_T_NUMBER,	 /* min..max */
 	CONF_T_DURATION, /* "30 s", "500 ms", "5 min", "1 h", "1 d"; min..max in ms */
-	CONF_T_TEXT,     /* min..max characters */
-	CONF_T_CHOICE,   /* one of `choices` */
-	CONF_T_PATH,     /* absolute path */
-	CONF_T_ADDR,     /* an address */
-	CONF_T_ADDR4,    /* an IPv4 address */
-	CONF_T_PREFIX,   /* an address or prefix */
+	CONF_T_TEXT,	 /* min..max characters */
+	CONF_T_CHOICE,	 /* one of `choices` */
+	CONF_T_PATH,	 /* absolute path */
+	CONF_T_ADDR,	 /* an address */
+	CONF_T_ADDR4,	 /* an IPv4 address */
+	CONF_T_PREFIX,	 /* an address or prefix */
 	CONF_T_PREFIX6,
-	CONF_T_RANGE4,   /* "10.1.0.0/16" or "10.1.0.10-10.1.0.20" */
+	CONF_T_RANGE4, /* "10.1.0.0/16" or "10.1.0.10-10.1.0.20" */
 	CONF_T_IFNAME,
-	CONF_T_PORT,     /* "any" or min..max */
-	CONF_T_REF       /* name of a `choices` block */
+	CONF_T_PORT, /* "any" or min..max */
+	CONF_T_REF   /* name of a `choices` block */
 };
 
 enum {
