@@ -1,0 +1,272 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Measure and print the figures of adit; write them to build/bench.json.
+
+usage: bench/run.py [GROUP...]     groups: engine setup restart client; none = all
+
+The file is flat, name -> number; what was not measured in this run is null. Figures that depend on
+the machine are given as a ratio to a reference that is measured in the same run, rounds interleaved.
+doc/performance.md says what each figure means.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+os.environ.setdefault("ADIT_BUILD", str(ROOT / "build" / "release"))
+sys.path.insert(0, str(ROOT / "tests" / "net"))
+
+from lab import BUILD, Lab, wait_for  # noqa: E402
+from peers import L2TPNS_CONFIG, L2tpns  # noqa: E402
+
+NAMES = ("engine_us_per_session", "engine_growth_100k", "engine_bytes_per_session",
+         "user_setup_cpu_vs_l2tpns", "user_setup_cpu_us", "l2tpns_setup_cpu_us",
+         "restart_gap_ms", "client_pss_kib")
+SECRET, USER, PASSWORD = "secret", "user", "password"
+
+
+# --- the engines alone
+
+def engine(sessions, tunnels):
+    out = subprocess.run([BUILD / "bench/bench-engine", str(sessions), str(tunnels)], check=True,
+                         capture_output=True, text=True).stdout
+    return json.loads(out)
+
+
+def bench_engine(figures):
+    small, large, middle = [], [], []
+    for _ in range(3):  # interleaved: the machine's speed drifts
+        small += [engine(1_000, 1)["us_per_session"] for _ in range(15)]
+        middle.append(engine(10_000, 10))
+        large.append(engine(100_000, 100)["us_per_session"])
+    figures["engine_us_per_session"] = round(
+        statistics.median(m["us_per_session"] for m in middle), 2)
+    figures["engine_bytes_per_session"] = round(
+        statistics.median(m["bytes_per_session"] for m in middle))
+    figures["engine_growth_100k"] = round(
+        statistics.median(large) / statistics.median(small), 3)
+    print(f"  1,000 sessions: {statistics.median(small):.1f} us each, "
+          f"100,000: {statistics.median(large):.1f} us each")
+
+
+# --- real sockets
+
+def cpu_us(pids):
+    """CPU time of these processes, all threads, in microseconds."""
+    tick = os.sysconf("SC_CLK_TCK")
+    total = 0
+    for pid in pids:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        total += (int(fields[11]) + int(fields[12])) * 1_000_000 // tick
+    return total
+
+
+def two_hosts(lab):
+    client, lns = lab.ns("client"), lab.ns("lns")
+    lab.cable(client, lns, ["192.0.2.2/24", "2001:db8:1::2/64"],
+              ["192.0.2.1/24", "2001:db8:1::1/64"], "c0", "l0")
+    return client, lns
+
+
+def adit_lns(lab, ns, more=""):
+    return lab.adit(ns, f'''
+pool "subscribers" {{ addresses = {{"10.64.0.0/15"}} prefixes = {{"2001:db8:64::/44"}} }}
+profile "home" {{ users = "@DIR@/users" pool = "subscribers" local-address = "10.64.0.1" }}
+peer "anybody" {{ profile = "home" secret = "{SECRET}" {more} }}
+''', users=f"* * {PASSWORD} *\n")
+
+
+def quiet(adit):
+    """The lab's nodes log everything; a measured one logs what a real one does."""
+    adit.conf.write_text(adit.conf.read_text().replace('log-level = "debug"',
+                                                       'log-level = "notice"'))
+    return adit
+
+
+def generate(client, sessions, *more):
+    return client.start(BUILD / "src/load/adit-load", "--server", "192.0.2.1", "--sessions",
+                        sessions, "--tunnels", 10, "--user", USER, "--password", PASSWORD,
+                        "--secret", SECRET, *more)
+
+
+def report(load, sessions, seconds=180):
+    wait_for("the generator", lambda: '"up":' in load.text() or not load.alive(), seconds=seconds)
+    line = next(line for line in load.text().splitlines() if line.startswith("{"))
+    result = json.loads(line)
+    assert result["up"] == sessions, load.text()
+    return result
+
+
+def setup_adit(sessions):
+    lab = Lab()
+    try:
+        client, ns = two_hosts(lab)
+        lns = quiet(adit_lns(lab, ns)).start()
+        pids = [lns.keeper.pid, lns.aditd_pid()]
+        before = cpu_us(pids)
+        result = report(generate(client, sessions, "--abandon"), sessions)
+        return (cpu_us(pids) - before) / sessions, result
+    finally:
+        lab.close()
+
+
+def setup_l2tpns(sessions):
+    lab = Lab()
+    try:
+        client, ns = two_hosts(lab)
+        lns = L2tpns(ns, "192.0.2.1", secret=SECRET, user=USER, password=PASSWORD, debug=0)
+        before = cpu_us(lns.pids())
+        result = report(generate(client, sessions, "--abandon"), sessions)
+        return (cpu_us(lns.pids()) - before) / sessions, result
+    finally:
+        lab.close()
+
+
+def bench_setup(figures, sessions=10_000, rounds=3):
+    print("  reference: l2tpns of Debian with this configuration, pool 10.65.0.0/17 (its RADIUS "
+          "server is not counted):")
+    for line in L2TPNS_CONFIG.strip().splitlines():
+        print(f"    {line}")
+    ours, theirs = [], []
+    for _ in range(rounds):
+        us, result = setup_adit(sessions)
+        ours.append(us)
+        print(f"  adit   {us:6.1f} us CPU a session, {result['per_second']} sessions/s")
+        us, result = setup_l2tpns(sessions)
+        theirs.append(us)
+        print(f"  l2tpns {us:6.1f} us CPU a session, {result['per_second']} sessions/s")
+    figures["user_setup_cpu_us"] = round(statistics.median(ours), 1)
+    figures["l2tpns_setup_cpu_us"] = round(statistics.median(theirs), 1)
+    figures["user_setup_cpu_vs_l2tpns"] = round(
+        statistics.median(a / b for a, b in zip(ours, theirs)), 3)
+
+
+# --- how long nobody answers
+
+PROBE = r'''
+import os, socket, struct, sys, time
+# an L2TP peer of a few lines: opens a tunnel, then asks with HELLO after HELLO, each repeated every
+# millisecond until it is acknowledged; prints when each was first sent and when it was answered
+def avp(n, v): return struct.pack("!HHH", 0x8000 | 6 + len(v), 0, n) + v
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("192.0.2.2", 0)); s.connect(("192.0.2.1", 1701)); s.settimeout(2)
+remote = 0; ns = 0; nr = 0
+def send(kind, body=b""):
+    p = avp(0, struct.pack("!H", kind)) + body if kind else b""
+    s.send(struct.pack("!HHHHHH", 0xc802, 12 + len(p), remote, 0, ns, nr) + p)
+import hashlib
+send(1, avp(2, b"\1\0") + avp(3, bytes(4)) + avp(7, b"probe") + avp(9, b"\0\1") + avp(10, b"\0\10"))
+d = s.recv(2048); nr = 1; ns = 1
+at = 12; found = {}
+while at < len(d):
+    l = struct.unpack("!H", d[at:at+2])[0] & 1023; found[struct.unpack("!H", d[at+4:at+6])[0]] = d[at+6:at+l]; at += l
+remote = struct.unpack("!H", found[9])[0]
+send(3); ns = 2; s.recv(2048)
+s.settimeout(0.001)
+print("ready", flush=True)
+end = time.clock_gettime(time.CLOCK_BOOTTIME) + float(sys.argv[1])
+while (first := time.clock_gettime(time.CLOCK_BOOTTIME)) < end:
+    done = False
+    while not done:
+        send(6)
+        try:
+            d = s.recv(2048)
+            if len(d) > 12: nr = struct.unpack("!H", d[8:10])[0] + 1
+            done = struct.unpack("!H", d[10:12])[0] == (ns + 1) & 0xffff
+        except (TimeoutError, ConnectionRefusedError):
+            if time.clock_gettime(time.CLOCK_BOOTTIME) > end + 5: sys.exit("no answer any more")
+    ns = ns + 1 & 0xffff
+    print(first, time.clock_gettime(time.CLOCK_BOOTTIME), flush=True)
+    time.sleep(0.002)
+'''
+
+
+def gap_ms(sessions):
+    lab = Lab()
+    try:
+        client, ns = two_hosts(lab)
+        lns = quiet(adit_lns(lab, ns, "challenge = false")).start()
+        load = generate(client, sessions, "--hold", 60)
+        report(load, sessions)
+        probe = client.start("/usr/bin/python3", "-c", PROBE, "6", name="probe")
+        wait_for("the probe", lambda: "ready" in probe.text() or not probe.alive())
+        time.sleep(2)
+        old = lns.aditd_pid()
+        killed = time.clock_gettime(time.CLOCK_BOOTTIME)
+        os.kill(old, 9)
+        assert probe.child.wait(30) == 0, probe.text()
+        rows = [tuple(map(float, line.split())) for line in probe.text().splitlines()[1:]]
+        answered = min(end for begin, end in rows if end > killed and begin > killed - 0.5
+                       and end - killed > 0.001)
+        assert lns.aditd_pid() not in (None, old)
+        assert lns.json("status")["sessions"] == sessions
+        return (answered - killed) * 1000
+    finally:
+        lab.close()
+
+
+def bench_restart(figures, sessions=10_000, rounds=3):
+    gaps = [gap_ms(sessions) for _ in range(rounds)]
+    print("  from kill -9 to the first answer: " + ", ".join(f"{g:.0f} ms" for g in gaps))
+    figures["restart_gap_ms"] = round(statistics.median(gaps), 1)
+
+
+# --- memory of a client
+
+def pss_kib(pids):
+    total = 0
+    for pid in pids:
+        for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total
+
+
+def bench_client(figures):
+    lab = Lab()
+    try:
+        client, ns = two_hosts(lab)
+        quiet(adit_lns(lab, ns)).start()
+        adit = quiet(lab.adit(client, f'''
+session "office" {{
+    server = "192.0.2.1"
+    secret = "{SECRET}"
+    user = "{USER}"
+    password = "{PASSWORD}"
+}}
+''')).start()
+        adit.ctl("connect", "office")
+        time.sleep(1)
+        figures["client_pss_kib"] = pss_kib([adit.keeper.pid, adit.aditd_pid()])
+    finally:
+        lab.close()
+
+
+GROUPS = {"engine": bench_engine, "setup": bench_setup, "restart": bench_restart,
+          "client": bench_client}
+
+
+def main():
+    wanted = sys.argv[1:] or list(GROUPS)
+    unknown = [g for g in wanted if g not in GROUPS]
+    if unknown:
+        sys.exit(f"bench: no group {unknown[0]}; there are: {' '.join(GROUPS)}")
+    figures = dict.fromkeys(NAMES)
+    for group in wanted:
+        print(f"== {group}", flush=True)
+        begun = time.monotonic()
+        GROUPS[group](figures)
+        print(f"  ({time.monotonic() - begun:.0f} s)", flush=True)
+    out = ROOT / "build" / "bench.json"
+    out.write_text(json.dumps(figures, indent=2) + "\n")
+    for name, value in figures.items():
+        print(f"{name:32} {'not measured' if value is None else value}")
+
+
+if __name__ == "__main__":
+    main()
