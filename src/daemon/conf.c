@@ -36,8 +36,10 @@ struct reading {
 	struct conf *conf;
 	const char *name; /* of the main file */
 	struct conf_err *err;
-	bool open;     /* the last block is being filled */
-	bool complete; /* the sentinel was met at the top level */
+	bool open;		       /* the last block is being filled */
+	bool complete;		       /* the sentinel was met at the top level */
+	const struct conf_value *last; /* the value read last */
+	int last_line;
 	int depth;
 };
 
@@ -247,6 +249,11 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 		*(const char **)result = text;
 		return 0;
 	}
+	if (strcmp(text, SENTINEL) == 0) {
+		conf_fail(reading->err, file_of(cfg), cfg->line - 1,
+			  "the file ends behind %s =; write the value", opt->name);
+		return -1;
+	}
 	b = block_of(cfg);
 	if (!b)
 		return -1;
@@ -272,6 +279,8 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 		out_of_memory();
 		return -1;
 	}
+	reading->last = v;
+	reading->last_line = cfg->line;
 	*(const char **)result = v->v[v->n - 1];
 	return 0;
 }
@@ -320,6 +329,15 @@ static int on_include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
 	return rc;
 }
 
+static bool unit_word(const char *word)
+{
+	char text[32];
+	int64_t us;
+
+	snprintf(text, sizeof(text), "1 %s", word);
+	return conf_duration(text, &us);
+}
+
 static void unknown_option(cfg_t *cfg, const char *word)
 {
 	const char *names[KEYS_MAX], *near, *other = NULL;
@@ -346,13 +364,18 @@ static void unknown_option(cfg_t *cfg, const char *word)
 			other = conf_kind_name(all[i].kind);
 	near = text_nearest(word, names, count);
 	text_escape(shown, sizeof(shown), word, strlen(word));
-	if (near)
+	if (reading->last && reading->last->key->type == CONF_T_DURATION &&
+	    reading->last_line == cfg->line && unit_word(word))
 		conf_fail(reading->err, file_of(cfg), cfg->line,
-			  "unknown option \"%s\" in %s; did you mean \"%s\"?", shown, place, near);
+			  "a value with a space needs quotes; write %s = \"%s %s\"",
+			  reading->last->key->key, reading->last->v[0], shown);
 	else if (other)
 		conf_fail(reading->err, file_of(cfg), cfg->line,
 			  "\"%s\" is no option of %s; it belongs %s%s%s", shown, place,
 			  *other ? "into a " : "to the top level", other, *other ? " block" : "");
+	else if (near)
+		conf_fail(reading->err, file_of(cfg), cfg->line,
+			  "unknown option \"%s\" in %s; did you mean \"%s\"?", shown, place, near);
 	else
 		conf_fail(reading->err, file_of(cfg), cfg->line,
 			  "unknown option \"%s\" in %s; see adit.conf(5) for the options", shown,
@@ -508,8 +531,7 @@ struct conf *conf_parse(const char *text, const char *name, unsigned int flags, 
 	return NULL;
 }
 
-/* The whole file with a NUL behind it. NULL with the error told. */
-static char *read_file(const char *path, struct conf_err *e)
+char *conf_slurp(const char *path, char *why, size_t cap)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
@@ -517,47 +539,49 @@ static char *read_file(const char *path, struct conf_err *e)
 	size_t n = 0;
 	ssize_t got = 1;
 
+	why[0] = '\0';
 	if (fd < 0 || fstat(fd, &st) < 0) {
-		conf_fail(e, path, 0, "cannot be read: %s%s", strerror(errno),
-			  errno == EACCES ? "; it has to be readable for the user of aditd" : "");
+		snprintf(why, cap, "cannot be read: %s%s", strerror(errno),
+			 errno == EACCES ? "; it has to be readable for the user of aditd" : "");
 	} else if (!S_ISREG(st.st_mode) || st.st_size > FILE_MAX) {
-		conf_fail(e, path, 0, "is not a plain file of at most %d octets", FILE_MAX);
+		snprintf(why, cap, "is not a plain file of at most %d octets", FILE_MAX);
 	} else {
 		text = malloc((size_t)st.st_size + 1);
 		while (text && n < (size_t)st.st_size &&
 		       (got = read(fd, text + n, (size_t)st.st_size - n)) > 0)
 			n += (size_t)got;
 		if (!text)
-			conf_fail(e, path, 0, "out of memory");
+			snprintf(why, cap, "out of memory");
 		else if (got < 0)
-			conf_fail(e, path, 0, "cannot be read: %s", strerror(errno));
+			snprintf(why, cap, "cannot be read: %s", strerror(errno));
 		else if (memchr(text, '\0', n))
-			conf_fail(e, path, 0, "holds a NUL octet; is it a configuration file?");
+			snprintf(why, cap, "holds a NUL octet; is it a text file?");
 		else
 			text[n] = '\0';
 	}
 	if (fd >= 0)
 		close(fd);
-	if (e->set) {
-		free(text);
-		return NULL;
-	}
-	return text;
+	if (!why[0])
+		return text;
+	free(text);
+	return NULL;
 }
 
 struct conf *conf_load(const char *path, unsigned int flags, char *err, size_t cap)
 {
 	struct conf_err e = { err, cap, false };
 	struct conf *c;
-	char *text;
+	char *text, why[256];
 
 	if (strlen(path) >= CONF_PATH_MAX) {
 		conf_fail(&e, path, 0, "the path is longer than %d characters", CONF_PATH_MAX - 1);
 		return NULL;
 	}
-	text = read_file(path, &e);
-	if (!text)
+	text = conf_slurp(path, why, sizeof(why));
+	if (!text) {
+		conf_fail(&e, path, 0, "%s", why);
 		return NULL;
+	}
 	c = conf_parse(text, path, flags, err, cap);
 	bytes_wipe(text, strlen(text));
 	free(text);

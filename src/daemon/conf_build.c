@@ -201,33 +201,21 @@ static void users_name(const char *path, char ret[CONF_NAME])
 
 static bool users_load(struct build *b, const struct conf_block *block, struct conf_users *ret)
 {
-	char why[256] = "", *text = NULL;
-	struct users *users = NULL;
-	size_t n = 0;
+	char why[256] = "", *text = conf_slurp(ret->path, why, sizeof(why));
+	struct users *users;
 	int err = 0;
-	FILE *f = fopen(ret->path, "re");
 
-	if (!f) {
-		FAIL(b, block, "users", "%s cannot be read: %s; see adit-users(5)", ret->path,
-		     strerror(errno));
+	if (!text) {
+		FAIL(b, block, "users", "%s %s; see adit-users(5)", ret->path, why);
 		return false;
 	}
-	if (getdelim(&text, &n, '\0', f) < 0 && ferror(f)) {
-		FAIL(b, block, "users", "%s cannot be read: %s", ret->path, strerror(errno));
-	} else if (!feof(f)) {
-		FAIL(b, block, "users", "%s holds a NUL octet; is it a users file?", ret->path);
-	} else {
-		users = users_parse(text ? text : "", text ? strlen(text) : 0, &err, why,
-				    sizeof(why));
-		if (!users && err == -EINVAL)
-			conf_fail(b->e, ret->path, 0, "%s", why);
-		else if (!users)
-			no_memory(b);
-	}
-	if (text)
-		bytes_wipe(text, n);
+	users = users_parse(text, strlen(text), &err, why, sizeof(why));
+	if (!users && err == -EINVAL)
+		conf_fail(b->e, ret->path, 0, "%s", why);
+	else if (!users)
+		no_memory(b);
+	bytes_wipe(text, strlen(text));
 	free(text);
-	fclose(f);
 	ret->users = users;
 	return users != NULL;
 }

@@ -36,6 +36,9 @@ struct conf_err {
 void conf_fail(struct conf_err *e, const char *file, int line, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* A whole file with a NUL behind it. NULL with the reason in `why`. */
+char *conf_slurp(const char *path, char *why, size_t cap);
+
 /* The rows of a kind, and how many. */
 const struct conf_key *conf_keys(enum conf_kind kind, size_t *ret_count);
 
