@@ -129,10 +129,15 @@ struct ppp_cmd {
 	bool no_ip4, no_ip6;          /* AUTH_ANSWER: this user does not get this protocol */
 	const char *text;             /* AUTH_ANSWER: message for the peer, or NULL */
 	enum adit_cause cause;        /* CLOSE; AUTH_ANSWER with ok = false: why */
+	uint32_t ask;                 /* AUTH_ANSWER: the event's number; 0 = the question that is open */
 	adit_handle ret_link;
 };
 
-/* 0; 1 the handle is stale; 2 the limit of links is reached; -ENOMEM; -EINVAL (owner's mistake). */
+/*
+ * 0; 1 the handle is stale, or the question of AUTH_ANSWER is no longer open (the link renegotiated
+ * or is ending); 2 the limit of links is reached; -ENOMEM; -EINVAL (owner's mistake). A pointer in
+ * the command need not outlive the call.
+ */
 int ppp_do(struct ppp *p, struct mono now, struct ppp_cmd *cmd);
 
 /*
@@ -189,6 +194,8 @@ struct ppp_event {
 	uint16_t mru_in, mru_out;     /* LCP_UP: largest payload we take, we may send */
 	bool acfc_out, pfc_out;       /* LCP_UP: we may compress what we send */
 	enum ppp_auth auth;           /* AUTH_ASK: the method in use */
+	uint32_t ask;                 /* AUTH_ASK: the question's number, never 0; an answer that
+					 names it cannot be taken for the answer to a later one */
 	/* AUTH_ASK; pointers are valid until the next call into the engine */
 	const char *user;             /* as sent, cut to PPP_USER_MAX, NUL-terminated; escape it */
 	size_t user_len;
@@ -199,7 +206,8 @@ struct ppp_event {
 	size_t response_len;
 	enum adit_cause cause;        /* DOWN */
 	bool by_peer;                 /* DOWN: the peer ended it */
-	const char *text;             /* DOWN, NOTE: words, may come from the peer; never NULL */
+	const char *text;             /* DOWN, NOTE: words, may come from the peer, then already escaped
+					 (base/text.h); valid until the next call; never NULL */
 };
 
 bool ppp_event(struct ppp *p, struct ppp_event *ret);

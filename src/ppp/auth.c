@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What PAP and CHAP share: the authentication phase (RFC 1661 3.5), the question to the owner and
+ * its answer, the counters.
+ *
+ * Both directions run side by side: the peer logs in with us (`auth_we`, we are the authenticator)
+ * and we log in with the peer (`auth_peer`). The phase ends when both are done. What the peer said
+ * is kept in struct login only until the question is answered and the result has been sent.
+ *
+ * Wrong answers are counted over renegotiations of LCP (RFC 1994, Security Considerations), and a
+ * question whose link renegotiates meanwhile is void: its answer is recognised by the number.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Memory for what the peer will say; before anything changes. */
+int auth_reserve(struct ppp *e, struct link *l)
+{
+	if (l->login || l->profile->auths == 0)
+		return 0;
+	l->login = calloc(1, sizeof(*l->login));
+	if (!l->login)
+		return -ENOMEM;
+	e->extra += sizeof(*l->login);
+	return 0;
+}
+
+void auth_forget(struct ppp *e, struct link *l)
+{
+	if (!l->login)
+		return;
+	bytes_wipe(l->login, sizeof(*l->login));
+	free(l->login);
+	l->login = NULL;
+	e->extra -= sizeof(*l->login);
+}
+
+uint32_t auth_tries(const struct link *l)
+{
+	if (l->profile->p.auth_tries != 0)
+		return l->profile->p.auth_tries;
+	return l->auth_we == PPP_AUTH_PAP ? 3 : 1;
+}
+
+static void maybe_network(struct ppp *e, struct link *l)
+{
+	if (l->phase == PH_AUTHENTICATE && (l->flags & F_WE_DONE) && (l->flags & F_PEER_DONE))
+		link_network(e, l);
+}
+
+void auth_start(struct ppp *e, struct link *l)
+{
+	if (l->auth_we != PPP_AUTH_NONE && !l->login) { /* the answer of a refused allocation */
+		if (auth_reserve(e, l) < 0) {
+			link_close(e, l, ADIT_CAUSE_NO_MEMORY, "no memory for the login");
+			return;
+		}
+	}
+	link_phase(e, l, PH_AUTHENTICATE);
+	l->phase_at = mono_add(e->now, l->profile->p.auth_us).us;
+	l->we_sent = l->peer_sent = 0;
+	l->chap_result = l->pap_result = 0;
+	if (l->auth_we == PPP_AUTH_NONE)
+		l->flags |= F_WE_DONE;
+	else if (l->auth_we == PPP_AUTH_CHAP_MD5)
+		chap_challenge(e, l);
+	if (l->auth_peer == PPP_AUTH_NONE) {
+		l->flags |= F_PEER_DONE;
+	} else if (l->auth_peer == PPP_AUTH_PAP) {
+		l->pap_req_id++;
+		l->peer_sent = 1;
+		l->peer_at = mono_add(e->now, l->profile->p.restart_us).us;
+		link_send(e, l, OUT_PAP_REQ);
+	}
+	maybe_network(e, l);
+}
+
+/* LCP has left Opened, or the link is being closed. Results under way are still sent. */
+void auth_stop(struct ppp *e, struct link *l)
+{
+	l->we_at = l->peer_at = CP_NEVER;
+	l->flags &= ~(uint32_t)F_ASKED;
+	l->news &= ~(uint32_t)NEWS_ASK;
+	l->out &= ~(uint32_t)(OUT_PAP_REQ | OUT_CHAP_CHAL | OUT_CHAP_RESP);
+}
+
+void auth_ask(struct ppp *e, struct link *l)
+{
+	l->flags |= F_ASKED;
+	l->ask++;
+	if (l->ask == 0)
+		l->ask = 1;
+	l->we_at = CP_NEVER;
+	trace_bytes(e->trace, TRACE_PPP_ASK, e->now, l->handle, 0, 0, l->login->user,
+		    l->login->user_len);
+	link_tell(e, l, NEWS_ASK);
+}
+
+void auth_done(struct ppp *e, struct link *l, uint32_t flag)
+{
+	l->flags |= flag;
+	maybe_network(e, l);
+}
+
+static void send_result(struct ppp *e, struct link *l, bool ok)
+{
+	if (l->auth_we == PPP_AUTH_PAP) {
+		l->pap_result = ok ? 2 : 3;
+		link_send(e, l, OUT_PAP_RESULT);
+	} else {
+		l->chap_result = ok ? 3 : 4;
+		link_send(e, l, OUT_CHAP_RESULT);
+	}
+}
+
+/* A wrong answer. Only a wrong password may be tried again; any other cause would not change. */
+void auth_failed(struct ppp *e, struct link *l, enum adit_cause cause)
+{
+	if (l->login)
+		trace_bytes(e->trace, TRACE_PPP_AUTH_BAD, e->now, l->handle, cause, 0,
+			    l->login->user, l->login->user_len);
+	send_result(e, l, false);
+	if (l->auth_bad < UINT8_MAX)
+		l->auth_bad++;
+	if (cause != ADIT_CAUSE_AUTH_FAILED || l->auth_bad >= auth_tries(l) ||
+	    l->phase == PH_NETWORK) {
+		link_close(e, l, cause, NULL);
+		return;
+	}
+	if (l->auth_we == PPP_AUTH_CHAP_MD5)
+		l->we_at = mono_add(e->now, l->profile->p.restart_us).us;
+}
+
+/* The owner's answer about the user (PPP_CMD_AUTH_ANSWER). */
+int auth_answer(struct ppp *e, struct link *l, const struct ppp_cmd *cmd)
+{
+	int rc;
+
+	if (!(l->flags & F_ASKED) || (cmd->ask != 0 && cmd->ask != l->ask) || !l->login)
+		return 1;
+	if (cmd->ok) {
+		rc = link_set_user(e, l, l->login->user, l->login->user_len);
+		if (rc < 0)
+			return rc;
+	}
+	l->flags &= ~(uint32_t)F_ASKED;
+	l->news &= ~(uint32_t)NEWS_ASK;
+	l->login->msg[0] = '\0';
+	if (cmd->text) {
+		size_t n = strnlen(cmd->text, sizeof(l->login->msg) - 1);
+
+		memcpy(l->login->msg, cmd->text, n);
+		l->login->msg[n] = '\0';
+	}
+	if (!cmd->ok) {
+		auth_failed(e, l,
+			    cmd->cause != ADIT_CAUSE_NONE ? cmd->cause : ADIT_CAUSE_AUTH_FAILED);
+		return 0;
+	}
+	trace_bytes(e->trace, TRACE_PPP_AUTH_OK, e->now, l->handle, 0, 0, l->user, l->user_len);
+	l->auth_bad = 0;
+	send_result(e, l, true);
+	if (l->phase == PH_NETWORK) { /* checked once more: what was agreed stays */
+		l->we_at = l->profile->p.chap_again_us > 0
+				   ? mono_add(e->now, l->profile->p.chap_again_us).us
+				   : CP_NEVER;
+		return 0;
+	}
+	l->want = cmd->addresses;
+	l->flags &= ~(uint32_t)(F_IP4_OFF | F_IP6_OFF);
+	l->flags |= (cmd->no_ip4 ? F_IP4_OFF : 0u) | (cmd->no_ip6 ? F_IP6_OFF : 0u);
+	auth_done(e, l, F_WE_DONE);
+	return 0;
+}
+
+/* The peer does not let us in. */
+void auth_peer_failed(struct ppp *e, struct link *l, const uint8_t *text, size_t len)
+{
+	link_says(e, l, text, len, false);
+	link_close(e, l, ADIT_CAUSE_PEER_AUTH_FAILED, len > 0 ? NULL : "the peer gave no reason");
+}
+
+/* The next challenge is due, because the last was not answered or as a check from time to time. */
+static void challenge_due(struct ppp *e, struct link *l)
+{
+	l->we_at = CP_NEVER;
+	if (l->we_sent >= l->profile->p.max_configure) {
+		link_close(e, l, ADIT_CAUSE_AUTH_TIMEOUT,
+			   "the peer does not answer our challenges");
+		return;
+	}
+	if (auth_reserve(e, l) < 0) {
+		l->we_at = mono_add(e->now, l->profile->p.restart_us).us;
+		return;
+	}
+	chap_challenge(e, l);
+}
+
+/* No answer to our own login. */
+static void login_due(struct ppp *e, struct link *l)
+{
+	l->peer_at = CP_NEVER;
+	if (l->peer_sent >= l->profile->p.max_configure) {
+		if (l->phase == PH_AUTHENTICATE)
+			link_close(e, l, ADIT_CAUSE_AUTH_TIMEOUT,
+				   "the peer did not answer our login");
+		return;
+	}
+	l->peer_sent++;
+	l->peer_at = mono_add(e->now, l->profile->p.restart_us).us;
+	link_send(e, l, l->auth_peer == PPP_AUTH_PAP ? OUT_PAP_REQ : OUT_CHAP_RESP);
+}
+
+void auth_expire(struct ppp *e, struct link *l)
+{
+	if (l->we_at <= e->now.us)
+		challenge_due(e, l);
+	if (l->peer_at <= e->now.us && l->phase < PH_TERMINATE)
+		login_due(e, l);
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of src/ppp share.
+ *
+ * A link goes through the phases of RFC 1661 3.2. The automata (cp.c) tell a protocol's file that
+ * it is up, down or finished; that file moves the phase by link_*() of link.c. Nothing is sent or
+ * reported from inside: a link gets bits in `out` and `news` and stands once on the engine's lists;
+ * output.c builds packets from the state of the link when the owner asks for them, events.c does so
+ * for events. Only answers that repeat bytes of the peer wait in a small queue of the engine.
+ */
+#ifndef ADIT_PPP_INTERNAL_H
+#define ADIT_PPP_INTERNAL_H
+
+#include <adit/ppp.h>
+#include "base/crypto.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/pool.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "base/trace.h"
+#include "base/wire.h"
+#include "cp.h"
+
+#define PPP_MRU_DEFAULT 1500 /* RFC 1661 6.1 */
+#define PPP_MRU_IPV6	1280 /* RFC 5072 2 */
+#define PPP_MRU_LIMIT	16384
+#define PPP_CHAL_LEN	24 /* octets of our challenges: 16 random, 8 to know them again by */
+#define PPP_QUEUE	16
+#define PPP_WAKE_US	(30 * US_S)
+#define PPP_RENEG_US	(60 * US_S)
+#define PPP_RENEG_MAX	5 /* renegotiations in PPP_RENEG_US */
+#define PPP_LOOP_MAX	4 /* own magic numbers seen in a row before the link counts as looped */
+#define PPP_REJECTS_S	8 /* Protocol-Rejects per second and link */
+#define PPP_REPEAT_US	(10 * US_S)
+#define PPP_REPEAT_MAX	3
+
+enum phase { PH_ESTABLISH, PH_AUTHENTICATE, PH_NETWORK, PH_TERMINATE, PH_DEAD };
+
+/* What a link has to send, in the order of sending. */
+enum link_out {
+	OUT_PAP_RESULT = 1 << 0,
+	OUT_CHAP_RESULT = 1 << 1,
+	OUT_LCP_REQ = 1 << 2,
+	OUT_LCP_TERM = 1 << 3,
+	OUT_ECHO = 1 << 4,
+	OUT_PAP_REQ = 1 << 5,
+	OUT_CHAP_CHAL = 1 << 6,
+	OUT_CHAP_RESP = 1 << 7,
+	OUT_IPCP_REQ = 1 << 8,
+	OUT_IPCP_TERM = 1 << 9,
+	OUT_IPV6CP_REQ = 1 << 10,
+	OUT_IPV6CP_TERM = 1 << 11
+};
+
+/* What a link has to report, in the order of reporting. */
+enum link_news {
+	NEWS_IPCP_DOWN = 1 << 0,
+	NEWS_IPV6CP_DOWN = 1 << 1,
+	NEWS_NOTE = 1 << 2,
+	NEWS_LCP_UP = 1 << 3,
+	NEWS_ASK = 1 << 4,
+	NEWS_AUTH_UP = 1 << 5,
+	NEWS_IPCP_READY = 1 << 6,
+	NEWS_IPV6CP_READY = 1 << 7,
+	NEWS_IPCP_UP = 1 << 8,
+	NEWS_IPV6CP_UP = 1 << 9,
+	NEWS_DOWN = 1 << 10
+};
+
+enum link_flag {
+	F_WE_DONE = 1 << 0,	 /* the peer has logged in, or need not */
+	F_PEER_DONE = 1 << 1,	 /* we have logged in, or need not */
+	F_ASKED = 1 << 2,	 /* AUTH_ASK awaits its answer */
+	F_PATH_READY = 1 << 3,	 /* no more holding of Acks */
+	F_PEER_TERM = 1 << 4,	 /* the peer sent Terminate-Request */
+	F_TEXT_IS_WHY = 1 << 5,	 /* `text` says why the link ends */
+	F_AUTH_REFUSED = 1 << 6, /* we rejected the peer's wish that we log in */
+	F_PFC_IN = 1 << 7,	 /* the peer may send one-octet protocols */
+	F_ACFC_IN = 1 << 8,
+	F_ACFC_OUT = 1 << 9,
+	F_PFC_OUT = 1 << 10,
+	F_NO_ECHO = 1 << 11, /* the peer does not know Echo-Request */
+	F_IP4_OFF = 1 << 12, /* this user gets no IPv4 */
+	F_IP6_OFF = 1 << 13,
+	F_AUTH_BEFORE = 1 << 14, /* authenticated at least once: what follows is a new check */
+	F_ANY_UP = 1 << 15,	 /* a network protocol has been open in this network phase */
+	F_HEARD_LCP = 1 << 16,	 /* the peer has sent some LCP packet */
+	F_TOLD_IP4 = 1 << 17,	 /* the owner knows IPCP as open */
+	F_TOLD_IP6 = 1 << 18,
+	F_BY_PEER = 1 << 19
+};
+
+/* Only while the peer logs in: what it says, until the owner has answered. */
+struct login {
+	uint8_t challenge[PPP_CHAL_LEN];
+	uint16_t user_len;
+	uint16_t response_len;
+	char user[PPP_USER_MAX];
+	uint8_t response[PPP_SECRET_MAX];
+	char msg[PPP_TEXT_MAX];
+};
+
+struct link {
+	struct heap_node timer;
+	struct list news_node, out_node, dirty_node;
+	adit_handle handle;
+	uint64_t owner;
+	struct ppp_profile *profile;
+	char *user;	     /* who has logged in, NULL = nobody */
+	struct login *login; /* NULL most of the time */
+	char *text;	     /* PPP_TEXT_MAX octets once the peer has said something */
+	const char *why;     /* why the link ends, a constant */
+	struct cp cp[CP_KINDS];
+	int64_t phase_at; /* limit of the phase, CP_NEVER = none; all times in us */
+	int64_t we_at;	  /* authenticator: next challenge */
+	int64_t peer_at;  /* peer: repeat our request or response */
+	int64_t hold_at;  /* Ack held until */
+	int64_t heard;	  /* last sign of life of the peer */
+	int64_t echo_at;  /* next look at the echo clock */
+	struct ppp_addresses want, got;
+	uint32_t magic, peer_magic, nak_magic;
+	uint32_t ask; /* number of the question to the owner */
+	uint32_t reneg_s, reject_s;
+	uint32_t flags, out, news;
+	uint16_t mru_in, mru_out;
+	uint16_t cause; /* enum adit_cause, why the link ends */
+	uint16_t user_len;
+	uint8_t nak_iid[8];
+	uint8_t resp[MD5_LEN]; /* our CHAP response, for repeats */
+	uint8_t phase;
+	uint8_t wake;		    /* last jump of time that was dealt with */
+	uint8_t auth_idx;	    /* which method of the profile's order we ask for */
+	uint8_t auth_we, auth_peer; /* agreed methods, enum ppp_auth */
+	uint8_t auth_bad;	    /* wrong answers so far, kept over renegotiation */
+	uint8_t we_sent, peer_sent; /* challenges, requests or responses sent without an answer */
+	uint8_t chap_id, chap_result, pap_id, pap_result;
+	uint8_t pap_req_id, resp_id;
+	uint8_t echo_id, echo_open; /* Echo-Requests without an answer */
+	uint8_t loops;
+	uint8_t renegs, rejects;
+	uint8_t auth_naks; /* how often we named another method to the peer */
+	uint8_t held_id[CP_KINDS];
+	uint8_t held_len[CP_KINDS];
+	uint8_t held[2][24]; /* options of the held requests of IPCP and IPv6CP */
+};
+
+_Static_assert(sizeof(struct link) <= 640, "a link is kept for every subscriber");
+
+struct ppp_profile {
+	uint32_t refs;
+	struct ppp_params p; /* with all defaults filled in; strings point behind this struct */
+	uint8_t auths;	     /* length of auth_order */
+	uint8_t user_len, name_len;
+};
+
+/* The packet being handled. */
+struct packet {
+	const uint8_t *bytes, *body; /* from the code octet; behind the length field */
+	size_t len, body_len;
+	uint8_t code, id;
+};
+
+/* An answer waiting to be sent. */
+struct reply {
+	adit_handle link;
+	uint16_t len;
+	bool priority;
+	uint8_t bytes[PPP_FRAME_MAX];
+};
+
+struct ppp {
+	struct mono now;
+	bool called; /* `now` has been set before */
+	struct rng rng;
+	uint8_t key[16]; /* our mark in challenges */
+	struct trace *trace;
+	struct pool *links;
+	struct heap timers;
+	struct list news, out, dirty;
+	uint32_t max_links;
+	uint8_t wake;
+	size_t extra; /* octets in logins, users, texts */
+
+	struct packet in;
+	union cp_peer peer;  /* decoded from the request being handled */
+	uint8_t answer_code; /* CP_CONF_NAK or CP_CONF_REJ with `answer` */
+	size_t answer_len;
+	uint8_t answer[PPP_FRAME_MAX], nak[PPP_FRAME_MAX];
+	char text[PPP_TEXT_MAX]; /* of the event given out last */
+	char user[PPP_USER_MAX];
+
+	uint32_t queue_first, queue_n;
+	struct reply queue[PPP_QUEUE];
+};
+
+/* link.c: life of a link, phases, timers */
+struct link *link_get(const struct ppp *e, adit_handle h);
+int link_new(struct ppp *e, struct ppp_profile *profile, uint64_t owner, struct link **ret);
+void link_free(struct ppp *e, struct link *l);
+void link_arm(struct ppp *e, struct link *l);
+void link_expire(struct ppp *e, struct link *l);
+void link_phase(struct ppp *e, struct link *l, enum phase phase);
+void link_send(struct ppp *e, struct link *l, uint32_t out);
+void link_tell(struct ppp *e, struct link *l, uint32_t news);
+void link_dirty(struct ppp *e, struct link *l);
+/* Begin the end: Terminate-Request. The first cause stays. `why` is a constant, or NULL when the
+ * text the peer sent says it. */
+void link_close(struct ppp *e, struct link *l, enum adit_cause cause, const char *why);
+/* The automaton of LCP is about to end the link by itself. */
+void link_ending(struct ppp *e, struct link *l, enum adit_cause cause, const char *why);
+void link_down(struct ppp *e, struct link *l, enum adit_cause cause, const char *why);
+void link_says(struct ppp *e, struct link *l, const uint8_t *text, size_t len, bool note);
+void link_network(struct ppp *e, struct link *l);
+void link_ncp_start(struct ppp *e, struct link *l, enum cp_kind kind);
+void link_ncp_up(struct ppp *e, struct link *l, enum cp_kind kind);
+void link_ncp_down(struct ppp *e, struct link *l, enum cp_kind kind);
+void link_ncp_end(struct ppp *e, struct link *l, enum cp_kind kind, enum adit_cause cause,
+		  const char *why);
+/* The automaton has come to rest. */
+void link_ncp_finished(struct ppp *e, struct link *l, enum cp_kind kind);
+bool link_ncp_wanted(const struct link *l, enum cp_kind kind);
+bool link_renegotiates(struct ppp *e, struct link *l);
+int link_set_user(struct ppp *e, struct link *l, const char *user, size_t len);
+
+/* auth.c: what PAP and CHAP share */
+int auth_reserve(struct ppp *e, struct link *l);
+void auth_start(struct ppp *e, struct link *l);
+void auth_stop(struct ppp *e, struct link *l);
+void auth_ask(struct ppp *e, struct link *l);
+void auth_failed(struct ppp *e, struct link *l, enum adit_cause cause);
+void auth_done(struct ppp *e, struct link *l, uint32_t flag);
+int auth_answer(struct ppp *e, struct link *l, const struct ppp_cmd *cmd);
+void auth_expire(struct ppp *e, struct link *l);
+void auth_peer_failed(struct ppp *e, struct link *l, const uint8_t *text, size_t len);
+void auth_forget(struct ppp *e, struct link *l);
+uint32_t auth_tries(const struct link *l);
+
+/* pap.c, chap.c */
+enum ppp_input pap_input(struct ppp *e, struct link *l, const uint8_t *p, size_t len);
+void pap_build_request(const struct link *l, struct wcur *c);
+void pap_build_result(const struct link *l, struct wcur *c);
+enum ppp_input chap_input(struct ppp *e, struct link *l, const uint8_t *p, size_t len);
+void chap_challenge(struct ppp *e, struct link *l);
+void chap_build_challenge(const struct link *l, struct wcur *c);
+void chap_build_response(const struct link *l, struct wcur *c);
+void chap_build_result(const struct link *l, struct wcur *c);
+
+/* lcp.c, ipcp.c, ipv6cp.c */
+extern const struct cp_ops lcp_ops, ipcp_ops, ipv6cp_ops;
+void lcp_build_echo(const struct link *l, struct wcur *c);
+void lcp_protocol_reject(struct ppp *e, struct link *l, uint16_t proto, const uint8_t *p,
+			 size_t len);
+
+/* output.c */
+void frame_begin(const struct link *l, uint16_t proto, struct wcur *c);
+/* Queue `code`, `id` and `len` octets of `body`, cut to the peer's MRU when `cut`. */
+void reply_put(struct ppp *e, struct link *l, uint16_t proto, uint8_t code, uint8_t id,
+	       const uint8_t *body, size_t len);
+
+enum ppp_input input_drop(struct ppp *e, struct link *l, uint16_t proto, size_t len,
+			  const char *why);
+void trace_packet(struct ppp *e, const struct link *l, bool out, uint16_t proto, const uint8_t *p,
+		  size_t len);
+void trace_words(struct ppp *e, const struct link *l, enum trace_kind kind, uint32_t a, uint32_t b,
+		 const char *words);
+
+/* All four, or all eight, octets zero. */
+static inline bool ip4_none(const uint8_t ip[4])
+{
+	return !(ip[0] | ip[1] | ip[2] | ip[3]);
+}
+
+static inline bool iid_none(const uint8_t iid[8])
+{
+	return !(iid[0] | iid[1] | iid[2] | iid[3] | iid[4] | iid[5] | iid[6] | iid[7]);
+}
+
+static inline uint16_t proto_of(enum cp_kind kind)
+{
+	return kind == CP_LCP ? PPP_PROTO_LCP : kind == CP_IPCP ? PPP_PROTO_IPCP : PPP_PROTO_IPV6CP;
+}
+
+#endif

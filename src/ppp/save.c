@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Records of links that outlive the process: a sequence of tagged fields (base/wire.h); unknown
+ * tags are skipped, so records of a newer version can be read. Only links that carry traffic are
+ * kept, that is with all authentication done and a network protocol open.
+ *
+ * After ppp_load() the link goes on where it was: open automata stay open and answer, a network
+ * protocol that was not open waits for the peer (Stopped). The echo clock runs on with the saved
+ * times, spread a little when many are overdue.
+ */
+#include "internal.h"
+
+enum tag {
+	TAG_LCP = 1,
+	TAG_AUTH = 2,
+	TAG_USER = 3,
+	TAG_WANT = 4,
+	TAG_GOT = 5,
+	TAG_IPCP = 6,
+	TAG_IPV6CP = 7,
+	TAG_CLOCK = 8
+};
+
+/* The flags that are state of the protocol; the others belong to the process. */
+#define SAVED_FLAGS \
+	(F_PFC_IN | F_ACFC_IN | F_ACFC_OUT | F_PFC_OUT | F_NO_ECHO | F_IP4_OFF | F_IP6_OFF)
+
+bool ppp_can_save(const struct ppp *e, adit_handle link)
+{
+	const struct link *l = link_get(e, link);
+
+	return l && l->phase == PH_NETWORK && l->cp[CP_LCP].state == CP_OPENED &&
+	       (l->cp[CP_IPCP].state == CP_OPENED || l->cp[CP_IPV6CP].state == CP_OPENED);
+}
+
+bool ppp_dirty(struct ppp *e, adit_handle *ret_link, uint64_t *ret_owner)
+{
+	struct list *node = list_pop(&e->dirty);
+	struct link *l;
+
+	if (!node)
+		return false;
+	l = container_of(node, struct link, dirty_node);
+	*ret_link = l->handle;
+	*ret_owner = l->owner;
+	return true;
+}
+
+static void save_addresses(struct wcur *c, uint16_t tag, const struct ppp_addresses *a)
+{
+	size_t at = wcur_tlv_begin(c, tag);
+
+	wcur_bytes(c, a->our_ip4, 4);
+	wcur_bytes(c, a->peer_ip4, 4);
+	wcur_bytes(c, a->dns4[0], 4);
+	wcur_bytes(c, a->dns4[1], 4);
+	wcur_bytes(c, a->our_iid, 8);
+	wcur_bytes(c, a->peer_iid, 8);
+	wcur_tlv_end(c, at);
+}
+
+static void load_addresses(struct rcur *c, struct ppp_addresses *a)
+{
+	rcur_copy(c, a->our_ip4, 4);
+	rcur_copy(c, a->peer_ip4, 4);
+	rcur_copy(c, a->dns4[0], 4);
+	rcur_copy(c, a->dns4[1], 4);
+	rcur_copy(c, a->our_iid, 8);
+	rcur_copy(c, a->peer_iid, 8);
+}
+
+static void save_cp(struct wcur *c, uint16_t tag, const struct cp *cp)
+{
+	size_t at = wcur_tlv_begin(c, tag);
+
+	wcur_u8(c, cp->state == CP_OPENED);
+	wcur_u8(c, cp->next_id);
+	wcur_u8(c, cp->req_id);
+	wcur_u8(c, cp->refused);
+	wcur_tlv_end(c, at);
+}
+
+static bool load_cp(struct rcur *c, struct cp *cp)
+{
+	bool open = rcur_u8(c) != 0;
+
+	cp->next_id = rcur_u8(c);
+	cp->req_id = rcur_u8(c);
+	cp->refused = rcur_u8(c);
+	if (open) {
+		cp->state = CP_OPENED;
+		cp->answered = true;
+		cp->renew = false;
+	}
+	return open;
+}
+
+void ppp_save(const struct ppp *e, adit_handle link, struct wcur *c)
+{
+	const struct link *l = link_get(e, link);
+	size_t at;
+
+	if (!l)
+		return;
+	at = wcur_tlv_begin(c, TAG_LCP);
+	wcur_u32(c, l->magic);
+	wcur_u32(c, l->peer_magic);
+	wcur_u16(c, l->mru_in);
+	wcur_u16(c, l->mru_out);
+	wcur_u32(c, l->flags & SAVED_FLAGS);
+	wcur_u8(c, l->cp[CP_LCP].next_id);
+	wcur_u8(c, l->cp[CP_LCP].req_id);
+	wcur_u8(c, l->cp[CP_LCP].refused);
+	wcur_tlv_end(c, at);
+
+	at = wcur_tlv_begin(c, TAG_AUTH);
+	wcur_u8(c, l->auth_we);
+	wcur_u8(c, l->auth_peer);
+	wcur_u8(c, l->auth_idx);
+	wcur_u8(c, l->chap_id);
+	wcur_tlv_end(c, at);
+
+	if (l->user)
+		wcur_tlv_bytes(c, TAG_USER, l->user, l->user_len);
+	save_addresses(c, TAG_WANT, &l->want);
+	save_addresses(c, TAG_GOT, &l->got);
+	save_cp(c, TAG_IPCP, &l->cp[CP_IPCP]);
+	save_cp(c, TAG_IPV6CP, &l->cp[CP_IPV6CP]);
+
+	at = wcur_tlv_begin(c, TAG_CLOCK);
+	wcur_u64(c, (uint64_t)l->echo_at);
+	wcur_u64(c, (uint64_t)l->we_at);
+	wcur_tlv_end(c, at);
+}
+
+static void load_lcp(struct rcur *v, struct link *l)
+{
+	struct cp *cp = &l->cp[CP_LCP];
+
+	l->magic = rcur_u32(v);
+	l->peer_magic = rcur_u32(v);
+	l->mru_in = rcur_u16(v);
+	l->mru_out = rcur_u16(v);
+	l->flags |= rcur_u32(v) & SAVED_FLAGS;
+	cp->next_id = rcur_u8(v);
+	cp->req_id = rcur_u8(v);
+	cp->refused = rcur_u8(v);
+	cp->state = CP_OPENED;
+	cp->answered = true;
+	cp->renew = false;
+	if (l->mru_in < 128 || l->mru_in > PPP_MRU_LIMIT || l->mru_out < 64 ||
+	    l->mru_out > PPP_MRU_LIMIT)
+		v->bad = true;
+}
+
+static void load_auth(struct rcur *v, struct link *l)
+{
+	l->auth_we = rcur_u8(v);
+	l->auth_peer = rcur_u8(v);
+	l->auth_idx = rcur_u8(v);
+	l->chap_id = rcur_u8(v);
+	if (l->auth_we > PPP_AUTH_CHAP_MD5 || l->auth_we == 3 || l->auth_peer > PPP_AUTH_CHAP_MD5 ||
+	    l->auth_idx > sizeof(l->profile->p.auth_order))
+		v->bad = true;
+	if (l->auth_we == PPP_AUTH_PAP)
+		l->pap_result = 2;
+	else if (l->auth_we == PPP_AUTH_CHAP_MD5)
+		l->chap_result = 3;
+}
+
+static int load_user(struct ppp *e, struct rcur *v, struct link *l)
+{
+	size_t n = rcur_left(v);
+	const uint8_t *p = rcur_take(v, n);
+
+	if (n >= PPP_USER_MAX) {
+		v->bad = true;
+		return 0;
+	}
+	return link_set_user(e, l, (const char *)p, n);
+}
+
+static int64_t clamp(int64_t at, int64_t now, int64_t most)
+{
+	if (at < now)
+		return now;
+	return at > mono_add((struct mono){ now }, most).us
+		       ? mono_add((struct mono){ now }, most).us
+		       : at;
+}
+
+static void load_clock(struct ppp *e, struct rcur *v, struct link *l)
+{
+	int64_t echo_at = (int64_t)rcur_u64(v), we_at = (int64_t)rcur_u64(v);
+	const struct ppp_params *p = &l->profile->p;
+
+	if (p->echo_us > 0) {
+		int64_t spread = p->echo_us < 10 * US_S ? p->echo_us : 10 * US_S;
+
+		l->echo_at = clamp(echo_at, e->now.us, p->echo_us);
+		if (l->echo_at <= e->now.us)
+			l->echo_at += rng_below(&e->rng, (uint32_t)spread);
+		l->heard = l->echo_at - p->echo_us;
+	}
+	if (p->chap_again_us > 0 && l->auth_we == PPP_AUTH_CHAP_MD5)
+		l->we_at = clamp(we_at, e->now.us + US_S, p->chap_again_us);
+}
+
+/* One field. <0 no memory, 0 taken or unknown, 1 not a sound one. `seen` has a bit a tag. */
+static int load_field(struct ppp *e, struct link *l, uint16_t tag, struct rcur v, uint32_t *seen)
+{
+	int rc = 0;
+
+	if (tag < 32)
+		*seen |= 1u << tag;
+	switch (tag) {
+	case TAG_LCP:
+		load_lcp(&v, l);
+		break;
+	case TAG_AUTH:
+		load_auth(&v, l);
+		break;
+	case TAG_USER:
+		rc = load_user(e, &v, l);
+		break;
+	case TAG_WANT:
+		load_addresses(&v, &l->want);
+		break;
+	case TAG_GOT:
+		load_addresses(&v, &l->got);
+		break;
+	case TAG_IPCP:
+		if (load_cp(&v, &l->cp[CP_IPCP]))
+			l->flags |= F_TOLD_IP4;
+		break;
+	case TAG_IPV6CP:
+		if (load_cp(&v, &l->cp[CP_IPV6CP]))
+			l->flags |= F_TOLD_IP6;
+		break;
+	case TAG_CLOCK:
+		load_clock(e, &v, l);
+		break;
+	default:
+		break;
+	}
+	return rc < 0 ? rc : v.bad;
+}
+
+int ppp_load(struct ppp *e, struct mono now, struct rcur *c, struct ppp_profile *profile,
+	     uint64_t owner, adit_handle *ret_link)
+{
+	const uint32_t needed = 1u << TAG_LCP | 1u << TAG_AUTH | 1u << TAG_WANT | 1u << TAG_GOT |
+				1u << TAG_IPCP | 1u << TAG_IPV6CP | 1u << TAG_CLOCK;
+	uint32_t seen = 0;
+	struct rcur v;
+	struct link *l;
+	uint16_t tag;
+	int rc;
+
+	if (!e->called || now.us > e->now.us)
+		e->now = now;
+	e->called = true;
+	rc = link_new(e, profile, owner, &l);
+	if (rc != 0)
+		return rc < 0 ? rc : 1;
+	l->phase = PH_NETWORK;
+	while (rc == 0 && rcur_tlv(c, &tag, &v))
+		rc = load_field(e, l, tag, v, &seen);
+	if (rc == 0 &&
+	    (c->bad || (seen & needed) != needed || !(l->flags & (F_TOLD_IP4 | F_TOLD_IP6))))
+		rc = 1;
+	if (rc != 0) {
+		link_free(e, l);
+		return rc;
+	}
+	l->flags |= F_WE_DONE | F_PEER_DONE | F_AUTH_BEFORE | F_PATH_READY | F_ANY_UP | F_HEARD_LCP;
+	for (unsigned i = CP_IPCP; i <= CP_IPV6CP; i++)
+		if (l->cp[i].state != CP_OPENED && link_ncp_wanted(l, (enum cp_kind)i))
+			l->cp[i].state = CP_STOPPED;
+	link_arm(e, l);
+	*ret_link = l->handle;
+	return 0;
+}
