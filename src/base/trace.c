@@ -42,7 +42,8 @@ struct head {
 	uint32_t records, raw;
 	uint32_t finger[2];
 	_Atomic uint32_t raw_next; /* low bits of the position in the raw ring */
-	uint32_t reserved[10];
+	_Atomic uint32_t newest;   /* low bits of the number of the newest record */
+	uint32_t reserved[9];
 };
 
 struct trace {
@@ -124,6 +125,7 @@ static void resume(struct trace *t)
 			t->last = r.seq;
 	}
 	t->raw_next = atomic_load(&t->head->raw_next) & ~3u;
+	atomic_store(&t->head->newest, (uint32_t)t->last);
 }
 
 struct trace *trace_open(void *mem, uint32_t records, uint32_t raw)
@@ -200,6 +202,7 @@ void trace_put(struct trace *t, enum trace_kind kind, struct mono now, adit_hand
 	atomic_thread_fence(memory_order_release);
 	words_store(s->w, &r, RECORD_WORDS);
 	atomic_store_explicit(&s->version, version + 2, memory_order_release);
+	atomic_store_explicit(&t->head->newest, (uint32_t)r.seq, memory_order_release);
 }
 
 /* Copy the slot of record `seq`; false while it is being written. */
@@ -242,6 +245,7 @@ bool trace_read(const struct trace *t, uint64_t *pos, struct trace_record *ret, 
 {
 	uint64_t next = *pos + 1;
 	struct trace_record r;
+	uint32_t newest;
 
 	/* A writer that laps us again and again ends this after a few rounds; ask again later. */
 	for (int i = 0; i < 64; i++) {
@@ -255,9 +259,14 @@ bool trace_read(const struct trace *t, uint64_t *pos, struct trace_record *ret, 
 			*ret = r;
 			return true;
 		}
-		/* Lapped: with r.seq the newest, the oldest record left is the one after its slot.
+		/*
+		 * Lapped: go on with the oldest record there is. A writer in full flight is about
+		 * to overwrite just that one, so from the second time on a quarter of the ring is
+		 * given up to get ahead of it.
 		 */
-		next = r.seq - t->records + 1;
+		newest = atomic_load_explicit(&t->head->newest, memory_order_acquire);
+		next = r.seq + (uint32_t)(newest - (uint32_t)r.seq) - t->records + 1 +
+		       (i ? t->records / 4 : 0);
 	}
 	return false;
 }

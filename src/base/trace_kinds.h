@@ -11,7 +11,10 @@
 #include "trace_access.h"
 #include "trace_daemon.h"
 
+#define TRACE_KINDS_BASE(X) X(NOTE, TRACE_DEBUG, "{raw}")
+
 #define TRACE_KINDS(X)                                                                             \
+	TRACE_KINDS_BASE(X)                                                                        \
 	TRACE_KINDS_L2TP(X)                                                                        \
 	TRACE_KINDS_PPP(X)                                                                         \
 	TRACE_KINDS_ACCESS(X)                                                                      \
