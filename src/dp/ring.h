@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A queue of records from the forwarding thread to the control thread without locks: one producer,
+ * one consumer, octets in a ring. The consumer's eventfd is written only when it sleeps.
+ *
+ * Waking. `state` is ASLEEP while the eventfd is empty and the consumer will not look by itself.
+ * Whoever has news and finds it ASLEEP makes it WAKING, writes the eventfd, and makes it AWAKE. The
+ * consumer goes to sleep from AWAKE only, when the write is certainly done: it empties the eventfd,
+ * sets ASLEEP, and looks once more.
+ */
+#ifndef ADIT_DP_RING_H
+#define ADIT_DP_RING_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum ring_state { RING_ASLEEP, RING_WAKING, RING_AWAKE };
+
+struct ring {
+	uint8_t *buf;
+	uint32_t size; /* a power of two */
+
+	/* producer */
+	alignas(64) uint64_t filled; /* written, perhaps not published yet */
+	uint64_t tail_seen;
+	_Atomic uint64_t head; /* published */
+
+	/* consumer */
+	alignas(64) _Atomic uint64_t tail;
+	uint64_t head_seen;
+
+	alignas(64) _Atomic int state; /* enum ring_state */
+	int fd;			       /* eventfd, non-blocking */
+};
+
+/* -ENOMEM or what eventfd() said. `size` is a power of two, at least 64 KiB. */
+int ring_init(struct ring *r, uint32_t size);
+void ring_fini(struct ring *r);
+
+/* Producer: room for a record of `n` octets, 8-aligned, when the ring then is at most `fill` octets
+ * full; NULL when it would be fuller. The record is complete with ring_push(). */
+uint8_t *ring_room(struct ring *r, uint32_t n, uint32_t fill);
+void ring_push(struct ring *r);
+
+/* Producer: let the consumer see what was pushed, and wake it if it sleeps. */
+void ring_publish(struct ring *r);
+
+/* Any thread: wake the consumer if it sleeps. */
+void ring_wake(struct ring *r);
+
+/* Consumer: the oldest record, NULL when there is none; it stays until ring_pop(). */
+uint8_t *ring_peek(struct ring *r, uint32_t *ret_n);
+void ring_pop(struct ring *r);
+
+/* Consumer: nothing to do now. False: there is news, look again (the eventfd stays readable). */
+bool ring_sleep(struct ring *r);
+
+#endif
