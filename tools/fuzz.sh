@@ -19,6 +19,7 @@ found=$PWD/build/fuzz-found
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 mkdir -p "$found"
+export LLVM_PROFILE_FILE="$found/other.raw" # what is run besides writes no file into the tree
 
 setup() { # directory, options...: configure, or bring up to date what is there
     dir=$1

@@ -10,15 +10,16 @@
 
 struct prefix {
 	struct addr addr; /* port and scope 0; host bits zero */
-	uint8_t len;      /* 0..32 or 0..128 */
+	uint8_t len;	  /* 0..32 or 0..128 */
 };
 
-bool addr_equal(const struct addr *a, const struct addr *b);    /* all fields */
-bool addr_same_ip(const struct addr *a, const struct addr *b);  /* family, scope and ip */
-bool addr_is_any(const struct addr *a);                          /* 0.0.0.0 or :: */
+bool addr_equal(const struct addr *a, const struct addr *b);   /* all fields */
+bool addr_same_ip(const struct addr *a, const struct addr *b); /* family, scope and ip */
+bool addr_is_any(const struct addr *a);			       /* 0.0.0.0 or :: */
 bool path_equal(const struct path *a, const struct path *b);
 
-/* "192.0.2.1", "2001:db8::1", "fe80::1%3"; with a port not 0 "192.0.2.1:1701", "[2001:db8::1]:1701". */
+/* "192.0.2.1", "2001:db8::1", "fe80::1%3"; with a port not 0 "192.0.2.1:1701",
+ * "[2001:db8::1]:1701". */
 const char *addr_text(const struct addr *a, char buf[ADDR_TEXT_MAX]);
 const char *path_text(const struct path *p, char buf[PATH_TEXT_MAX]);
 const char *prefix_text(const struct prefix *p, char buf[ADDR_TEXT_MAX]);

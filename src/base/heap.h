@@ -10,7 +10,7 @@
 
 struct heap_node {
 	struct mono at; /* when; valid while in the heap */
-	uint32_t pos;   /* place in the heap plus one, 0 = not in the heap */
+	uint32_t pos;	/* place in the heap plus one, 0 = not in the heap */
 };
 
 struct heap {

@@ -52,9 +52,9 @@ size_t trace_size(uint32_t records, uint32_t raw);
 
 /*
  * Start a ring in `mem`, or go on with the one already there when its header fits. `mem` stays the
- * caller's, is aligned to 8 octets and must outlive the trace. Both numbers are powers of two, `raw`
- * at least 64. A ring that another build with other kinds of records wrote is started anew. NULL
- * when out of memory.
+ * caller's, is aligned to 8 octets and must outlive the trace. Both numbers are powers of two,
+ * `raw` at least 64. A ring that another build with other kinds of records wrote is started anew.
+ * NULL when out of memory.
  */
 struct trace *trace_open(void *mem, uint32_t records, uint32_t raw);
 void trace_close(struct trace *t);

@@ -13,11 +13,11 @@
 
 #define TRACE_KINDS_BASE(X) X(NOTE, TRACE_DEBUG, "{raw}")
 
-#define TRACE_KINDS(X)                                                                             \
-	TRACE_KINDS_BASE(X)                                                                        \
-	TRACE_KINDS_L2TP(X)                                                                        \
-	TRACE_KINDS_PPP(X)                                                                         \
-	TRACE_KINDS_ACCESS(X)                                                                      \
+#define TRACE_KINDS(X)        \
+	TRACE_KINDS_BASE(X)   \
+	TRACE_KINDS_L2TP(X)   \
+	TRACE_KINDS_PPP(X)    \
+	TRACE_KINDS_ACCESS(X) \
 	TRACE_KINDS_DAEMON(X)
 
 #endif

@@ -1,0 +1,52 @@
+# The commands of every day. meson and ninja do the work.
+#
+#   make          build everything into build/release
+#   make demo     show the main job in three network namespaces (root); KEEP=1 leaves it running
+#   make test     all tests (root); SUITES="unit rfc" for some
+#   make bench    the figures (root); GROUP="engine" for some
+#   make fuzz     run the fuzz targets; FUZZ_SECONDS=20 each, TARGETS="..." for some
+#   make lint     formatting, layers and the other rules a program can check
+#   make install  into PREFIX, /usr/local unless said otherwise; DESTDIR is honoured
+#   make clean
+
+PREFIX ?= /usr/local
+BUILD = build/release
+
+.PHONY: all setup demo test bench fuzz lint install clean
+
+all: setup $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+setup:
+	tools/setup.sh build
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX) -Dtests=false
+
+demo:
+	tools/setup.sh demo
+	$(MAKE) --no-print-directory all
+	ADIT_BUILD=$(BUILD) tests/net/demo.sh
+
+test:
+	tools/test.sh $(SUITES)
+
+bench:
+	tools/setup.sh bench
+	$(MAKE) --no-print-directory all
+	ninja -C $(BUILD) bench/bench-engine
+	ADIT_BUILD=$(CURDIR)/$(BUILD) bench/run.py $(GROUP)
+
+fuzz:
+	tools/setup.sh fuzz
+	tools/fuzz.sh $(TARGETS)
+
+lint:
+	tools/setup.sh lint
+	tools/lint.py
+
+install: all
+	meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf build

@@ -1,0 +1,153 @@
+#!/bin/sh
+# All tests, or the suites named:
+#
+#   tools/test.sh [build|lint|unit|rfc|sim|clang|fuzz|net|demo|i386|s390x|musl]...
+#
+# build  gcc with AddressSanitizer and UBSan; gcc and clang with warnings as errors
+# lint   tools/lint.py
+# unit, rfc, sim  in the sanitizer build
+# clang  unit and rfc once more as clang makes them
+# fuzz   tools/fuzz.sh: each target 20 s, then what the corpora reach
+# net    network namespaces, real sockets, Debian's peers (root)
+# demo   tests/net/demo.sh as `make demo` runs it (root)
+# i386, s390x, musl  engines and their unit tests on other machines
+#
+# Everything goes to build/results. A suite prints its counts and time, and what failed. The last
+# line is "N passed, N failed, N skipped", counted from what the runners report; the exit status
+# is true when nothing failed and nothing was skipped.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+suites=${*:-build lint unit rfc sim clang i386 s390x musl fuzz net demo}
+results=$PWD/build/results
+export PYTHONDONTWRITEBYTECODE=1
+mkdir -p "$results"
+rm -f "$results"/*
+: >"$results/counts"
+
+tools/setup.sh test || exit 1
+
+# configure DIRECTORY OPTION...: also when the directory is from an earlier run
+configure() {
+    dir=$1
+    shift
+    if [ -f "$dir/build.ninja" ]; then
+        meson configure "$dir" $(printf '%s\n' "$@" | grep '^-D') && return
+    fi
+    rm -rf "$dir"
+    meson setup "$dir" "$@"
+}
+
+asan_build() {
+    configure build/test -Db_sanitize=address,undefined -Db_lundef=false && ninja -C build/test
+}
+gcc_build() {
+    configure build/test-gcc -Dbuildtype=release -Dwerror=true && ninja -C build/test-gcc
+}
+clang_build() {
+    CC=clang configure build/test-clang -Dwerror=true && ninja -C build/test-clang
+}
+
+# tap_of COMMAND...: run it as one test of a TAP file
+tap_of() {
+    if "$@" >"$results/$1.out" 2>&1; then
+        echo "ok - $1"
+    else
+        echo "not ok - $1"
+        grep -E 'error:|warning:|FAILED|undefined reference' "$results/$1.out" | head -n 20
+        tail -n 20 "$results/$1.out"
+    fi
+}
+
+suite_build() {
+    {
+        tap_of asan_build
+        tap_of gcc_build
+        tap_of clang_build
+        echo 1..3
+    } >"$results/build.tap"
+    report="$results/build.tap"
+}
+
+# meson_suite DIRECTORY SUITE...: tests of a build that is made first
+meson_suite() {
+    dir=$1
+    shift
+    ninja -C "$dir" || return 1
+    rm -f "$dir/meson-logs/testlog.json"
+    meson test -C "$dir" --no-rebuild $(printf -- '--suite %s ' "$@")
+    report="$dir/meson-logs/testlog.json"
+}
+
+suite_unit() { asan_build && meson_suite build/test unit fuzz; }
+suite_rfc() { asan_build && meson_suite build/test rfc; }
+suite_sim() { asan_build && meson_suite build/test sim; }
+suite_clang() { clang_build && meson_suite build/test-clang unit rfc; }
+
+suite_lint() {
+    tools/lint.py >"$results/lint.tap"
+    report="$results/lint.tap"
+}
+
+suite_fuzz() {
+    timeout -k 10 1200 tools/fuzz.sh >"$results/fuzz.tap"
+    report="$results/fuzz.tap"
+}
+
+suite_net() {
+    asan_build || return 1
+    ADIT_BUILD=$PWD/build/test timeout -k 10 1500 /usr/bin/python3 -m pytest -q \
+        -p no:cacheprovider --junitxml="$results/net.xml" tests/net
+    report="$results/net.xml"
+}
+
+demo() {
+    ADIT_BUILD=$PWD/build/test-gcc timeout -k 10 300 tests/net/demo.sh
+}
+
+suite_demo() {
+    gcc_build || return 1
+    { tap_of demo; echo 1..1; } >"$results/demo.tap"
+    report="$results/demo.tap"
+}
+
+# Another machine's engines and unit tests, and the corpora of the parsers.
+foreign() {
+    arch=$1
+    shift
+    tools/sysroot.sh "$arch" || return 1
+    configure "build/test-$arch" --cross-file "build/sysroot-$arch/root.ini" \
+        --cross-file "tools/cross/$arch.ini" -Dprograms=false -Dwerror=true "$@" &&
+        meson_suite "build/test-$arch" unit fuzz
+}
+
+suite_i386() { foreign i386 -Db_lundef=false -Db_sanitize=undefined; }
+suite_s390x() { foreign s390x -Db_lundef=false -Db_sanitize=undefined; }
+suite_musl() { foreign musl; }
+
+begun=$(date +%s)
+for s in $suites; do
+    case $s in
+    build | lint | unit | rfc | sim | clang | fuzz | net | demo | i386 | s390x | musl) ;;
+    *)
+        echo "test.sh: there is no suite $s" >&2
+        exit 2
+        ;;
+    esac
+    start=$(date +%s)
+    report="$results/no report of $s"
+    : >"$results/one"
+    "suite_$s" >"$results/$s.log" 2>&1
+    [ -e "$report" ] || tail -n 40 "$results/$s.log"
+    python3 tools/count.py "$results/one" "$report" >"$results/$s.failed" || echo 0 1 0 >"$results/one"
+    cat "$results/$s.failed"
+    cat "$results/one" >>"$results/counts"
+    read -r passed failed skipped <"$results/one"
+    printf '%-6s %5d ok %4d failed %3d skipped  %4d s\n' "$s" "$passed" "$failed" "$skipped" \
+        $(($(date +%s) - start))
+done
+
+set -- $(awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }' "$results/counts")
+echo "All of it in $(($(date +%s) - begun)) s; the logs are in build/results."
+echo "$1 passed, $2 failed, $3 skipped"
+[ "$1" -gt 0 ] && [ "$2" = 0 ] && [ "$3" = 0 ]
