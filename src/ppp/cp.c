@@ -21,6 +21,9 @@
 #include "internal.h"
 #include "base/htab.h"
 
+/* Our own requests are shorter than this. */
+#define OPTIONS_MAX 64
+
 /* clang-format off */
 #define TO(state, actions) { CP_##state, (actions) }
 #define DASH               { CP_ILLEGAL, 0 }
@@ -202,12 +205,33 @@ static void send_nak(struct ppp *e, struct link *l, struct cp *cp)
 	reply_put(e, l, cp_ops(cp)->proto, e->answer_code, e->in.id, e->answer, e->answer_len);
 }
 
+static size_t our_options(const struct ppp *e, const struct link *l, const struct cp *cp,
+			  uint8_t *buf, size_t cap)
+{
+	struct wcur c = wcur_of(buf, cap);
+
+	cp_ops(cp)->request(e, l, &c);
+	return c.len;
+}
+
 static void do_sends(struct ppp *e, struct link *l, struct cp *cp, unsigned actions, unsigned from)
 {
 	uint16_t proto = cp_ops(cp)->proto;
 
 	if (actions & CP_SCR)
 		send_request(e, l, cp);
+	/*
+	 * The request must reach the peer before our answer. The other way round, a peer in
+	 * Ack-Sent opens by our Ack and takes our request for a renegotiation; its own request then
+	 * comes behind its Ack to us, and the two go on like this for ever.
+	 */
+	if ((actions & CP_SCR) && (actions & (CP_SCA | CP_SCN))) {
+		uint8_t ours[OPTIONS_MAX];
+		size_t n = our_options(e, l, cp, ours, sizeof(ours));
+
+		reply_put(e, l, proto, CP_CONF_REQ, cp->req_id, ours, n);
+		l->out &= ~out_bits[cp->kind].req;
+	}
 	if (actions & CP_SCA)
 		send_ack(e, l, cp);
 	if (actions & CP_SCN)
@@ -467,18 +491,9 @@ static bool reply_fits(const struct cp *cp, uint8_t id)
 	return cp->state >= CP_STOPPED && id == cp->req_id && !cp->answered && !cp->renew;
 }
 
-static size_t our_options(const struct ppp *e, const struct link *l, const struct cp *cp,
-			  uint8_t *buf, size_t cap)
-{
-	struct wcur c = wcur_of(buf, cap);
-
-	cp_ops(cp)->request(e, l, &c);
-	return c.len;
-}
-
 static enum ppp_input input_ack(struct ppp *e, struct link *l, struct cp *cp)
 {
-	uint8_t ours[128];
+	uint8_t ours[OPTIONS_MAX];
 	size_t n = our_options(e, l, cp, ours, sizeof(ours));
 
 	if (!reply_fits(cp, e->in.id))
@@ -496,7 +511,7 @@ static enum ppp_input input_ack(struct ppp *e, struct link *l, struct cp *cp)
 /* The rejected options must be ours, unchanged and in order (RFC 1661 5.4). */
 static bool reject_fits(struct ppp *e, struct link *l, struct cp *cp)
 {
-	uint8_t ours[128];
+	uint8_t ours[OPTIONS_MAX];
 	size_t n = our_options(e, l, cp, ours, sizeof(ours)), at = 0;
 	struct rcur c = rcur_of(e->in.body, e->in.body_len);
 

@@ -36,7 +36,6 @@ static void lcp_reset(struct ppp *e, struct link *l)
 	l->auth_idx = 0;
 	l->auth_naks = 0;
 	l->magic = new_magic(e);
-	l->flags &= ~(uint32_t)F_AUTH_REFUSED;
 }
 
 static enum ppp_auth asked_auth(const struct link *l)
@@ -234,6 +233,7 @@ static void lcp_accept(struct ppp *e, struct link *l, const union cp_peer *peer)
 	const struct ppp_params *p = &l->profile->p;
 
 	l->flags |= F_HEARD_LCP;
+	l->flags &= ~(uint32_t)F_AUTH_REFUSED; /* it can do without */
 	l->mru_out = peer->lcp.mru < p->mru_max ? peer->lcp.mru : p->mru_max;
 	l->auth_peer = peer->lcp.has_auth ? peer->lcp.auth : PPP_AUTH_NONE;
 	l->peer_magic = peer->lcp.magic;
@@ -375,16 +375,22 @@ static void lcp_down(struct ppp *e, struct link *l)
 	link_dirty(e, l);
 }
 
+/* The peer has sent Terminate-Request and got its Ack. */
+void lcp_peer_left(struct ppp *e, struct link *l)
+{
+	l->flags |= F_BY_PEER;
+	if (l->flags & F_AUTH_REFUSED)
+		link_down(e, l, ADIT_CAUSE_AUTH_NO_METHOD,
+			  "the peer wants a login and this side has none to offer");
+	else
+		link_down(e, l, ADIT_CAUSE_PEER_CLOSED_PPP, NULL);
+}
+
 /* The automaton has come to rest: the link is over. */
 static void lcp_finished(struct ppp *e, struct link *l)
 {
 	if (l->cause == ADIT_CAUSE_NONE && (l->flags & F_PEER_TERM)) {
-		l->flags |= F_BY_PEER;
-		if (l->flags & F_AUTH_REFUSED)
-			link_down(e, l, ADIT_CAUSE_AUTH_NO_METHOD,
-				  "the peer wants a login and this side has none to offer");
-		else
-			link_down(e, l, ADIT_CAUSE_PEER_CLOSED_PPP, NULL);
+		lcp_peer_left(e, l);
 	} else if (l->flags & F_HEARD_LCP) {
 		link_down(e, l, ADIT_CAUSE_LCP_TIMEOUT, "the peer stopped answering LCP");
 	} else {

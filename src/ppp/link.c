@@ -128,14 +128,14 @@ void link_says(struct ppp *e, struct link *l, const uint8_t *text, size_t len, b
 	if (len == 0)
 		return;
 	trace_bytes(e->trace, TRACE_PPP_NOTE, e->now, l->handle, 0, 0, text, len);
+	if (l->cause != ADIT_CAUSE_NONE)
+		return; /* the words that go with the cause stay */
 	if (!l->text) {
 		l->text = malloc(PPP_TEXT_MAX);
 		if (!l->text)
 			return;
 		e->extra += PPP_TEXT_MAX;
 	}
-	if (l->cause != ADIT_CAUSE_NONE)
-		return; /* the words that go with the cause stay */
 	text_escape(l->text, PPP_TEXT_MAX, text, len);
 	if (note)
 		link_tell(e, l, NEWS_NOTE);
@@ -420,12 +420,10 @@ void link_expire(struct ppp *e, struct link *l)
 		if (l->cp[i].restart_at > e->now.us)
 			continue;
 		/* It said goodbye while we negotiated, and no request came since (3.7). */
-		if (i == CP_LCP && (l->flags & F_PEER_TERM) && lcp->state >= CP_REQ_SENT) {
-			l->flags |= F_BY_PEER;
-			link_down(e, l, ADIT_CAUSE_PEER_CLOSED_PPP, NULL);
-		} else {
+		if (i == CP_LCP && (l->flags & F_PEER_TERM) && lcp->state >= CP_REQ_SENT)
+			lcp_peer_left(e, l);
+		else
 			cp_timeout(e, l, &l->cp[i]);
-		}
 	}
 	if (l->hold_at <= e->now.us && l->phase != PH_DEAD)
 		hold_expired(e, l);

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * CHAP-MD5 and router advertisements against vectors computed elsewhere (tools/vectors), and what
+ * the readers of router advertisements must refuse.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <adit/ppp.h>
+#include "ip6/ra.h"
+#include "vectors.h"
+
+static void test_chap(void **state)
+{
+	for (size_t i = 0; i < sizeof(chap_vectors) / sizeof(chap_vectors[0]); i++) {
+		const uint8_t *challenge = (const uint8_t *)chap_vectors[i].challenge;
+		const char *secret = chap_vectors[i].secret;
+		size_t n = chap_vectors[i].secret_len, cn = chap_vectors[i].challenge_len;
+		uint8_t id = (uint8_t)chap_vectors[i].id, response[17];
+
+		memcpy(response, chap_vectors[i].response, 16);
+		response[16] = 0;
+		assert_true(ppp_chap_md5_check(id, secret, n, challenge, cn, response, 16));
+		assert_false(ppp_chap_md5_check(id, secret, n, challenge, cn, response, 15));
+		assert_false(ppp_chap_md5_check(id, secret, n, challenge, cn, response, 17));
+		assert_false(ppp_chap_md5_check(id, secret, n - 1, challenge, cn, response, 16));
+		assert_false(ppp_chap_md5_check((uint8_t)(id + 1), secret, n, challenge, cn,
+						response, 16));
+		for (unsigned bit = 0; bit < 128; bit += 7) {
+			response[bit / 8] ^= (uint8_t)(1u << bit % 8);
+			assert_false(
+				ppp_chap_md5_check(id, secret, n, challenge, cn, response, 16));
+			response[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		}
+	}
+	assert_false(ppp_chap_md5_check(0, "", 0, (const uint8_t *)"c", 1, (const uint8_t *)"", 0));
+}
+
+static struct ra example(void)
+{
+	static const uint8_t prefix[16] = { 0x20, 0x01, 0x0d, 0xb8, 0, 0x77 };
+	struct ra ra = { .hop_limit = 64,
+			 .other = true,
+			 .router_s = 1800,
+			 .mtu = 1460,
+			 .rdnss_s = 1200,
+			 .prefixes = 1,
+			 .rdnss = 2,
+			 .dns = { { 0x20, 0x01, 0x0d, 0xb8, [15] = 0x53 },
+				  { 0x20, 0x01, 0x0d, 0xb8, [15] = 0x54 } } };
+	static const uint8_t iid[8] = { [7] = 1 };
+
+	ra_link_local(ra.src, iid);
+	memcpy(ra.dst, ra_all_nodes, 16);
+	ra.prefix[0] = (struct ra_prefix){
+		.len = 64, .autonomous = true, .valid_s = 86400, .preferred_s = 14400
+	};
+	memcpy(ra.prefix[0].ip, prefix, 16);
+	return ra;
+}
+
+static void test_ra_build(void **state)
+{
+	struct ra ra = example();
+	uint8_t buf[RA_PACKET_MAX];
+	size_t n = ra_build(&ra, buf, sizeof(buf));
+
+	assert_int_equal(n, ra_vector_len);
+	assert_memory_equal(buf, ra_vector, n);
+	for (size_t cap = 0; cap < n; cap++)
+		assert_int_equal(ra_build(&ra, buf, cap), 0);
+	ra.prefixes = RA_PREFIXES + 5;
+	ra.rdnss = RA_RDNSS + 5;
+	assert_in_range(ra_build(&ra, buf, sizeof(buf)), n, sizeof(buf) - 1);
+}
+
+static void test_ra_parse(void **state)
+{
+	struct ra want = example(), got;
+
+	assert_true(ra_parse((const uint8_t *)ra_vector, ra_vector_len, &got));
+	assert_memory_equal(&got, &want, sizeof(want));
+	assert_memory_equal(got.prefix, want.prefix, sizeof(want.prefix));
+}
+
+/* Give the packet a right checksum again. */
+static void fix(uint8_t *p, size_t n)
+{
+	uint16_t sum;
+
+	p[42] = p[43] = 0;
+	sum = ra_checksum(p + 8, p + 24, 58, p + 40, n - 40);
+	p[42] = (uint8_t)(sum >> 8);
+	p[43] = (uint8_t)sum;
+}
+
+static bool parses(const uint8_t *p, size_t n)
+{
+	uint8_t *copy = malloc(n ? n : 1);
+	struct ra got;
+	bool ok;
+
+	assert_non_null(copy);
+	memcpy(copy, p, n);
+	ok = ra_parse(copy, n, &got);
+	free(copy);
+	return ok;
+}
+
+static void test_ra_refuse(void **state)
+{
+	static const struct {
+		unsigned at, value;
+		bool ok;
+	} cases[] = {
+		{ 0, 0x40, false }, /* version */
+		{ 6, 17, false },   /* next header */
+		{ 7, 254, false },  /* hop limit */
+		{ 8, 0x20, false }, /* source not link-local */
+		{ 9, 0xbf, true },  /* still fe80::/10 */
+		{ 40, 133, false }, /* type */
+		{ 41, 1, false },   /* code */
+		{ 57, 0, false },   /* MTU option of length zero */
+		{ 57, 200, false }, /* option past the end */
+		{ 56, 99, true },   /* unknown option */
+	};
+	uint8_t p[256];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		memcpy(p, ra_vector, ra_vector_len);
+		p[cases[i].at] = (uint8_t)cases[i].value;
+		fix(p, ra_vector_len);
+		assert_int_equal(parses(p, ra_vector_len), cases[i].ok);
+	}
+	memcpy(p, ra_vector, ra_vector_len);
+	for (size_t n = 0; n < ra_vector_len; n++)
+		assert_false(parses(p, n));
+	p[50] ^= 1; /* checksum */
+	assert_false(parses(p, ra_vector_len));
+	p[50] ^= 1;
+	memset(p + ra_vector_len, 0, 8); /* padding of the link */
+	assert_true(parses(p, ra_vector_len + 8));
+}
+
+static void test_ra_prefixes(void **state)
+{
+	struct ra ra = example(), got;
+	uint8_t buf[RA_PACKET_MAX];
+	static const uint8_t local[16] = { 0xfe, 0x80 };
+
+	/* preferred longer than valid, link-local: left out; bits behind the prefix cleared */
+	ra.prefixes = 3;
+	ra.prefix[1] = ra.prefix[0];
+	ra.prefix[0].preferred_s = ra.prefix[0].valid_s + 1;
+	ra.prefix[2] = ra.prefix[1];
+	memcpy(ra.prefix[2].ip, local, 16);
+	ra.prefix[1].len = 61;
+	ra.prefix[1].ip[7] = 0xff;
+	ra.prefix[1].ip[15] = 0xff;
+	assert_true(ra_parse(buf, ra_build(&ra, buf, sizeof(buf)), &got));
+	assert_int_equal(got.prefixes, 1);
+	assert_int_equal(got.prefix[0].len, 61);
+	assert_int_equal(got.prefix[0].ip[7], 0xf8);
+	assert_int_equal(got.prefix[0].ip[15], 0);
+	ra.rdnss_s = 0; /* "forget these servers" */
+	assert_true(ra_parse(buf, ra_build(&ra, buf, sizeof(buf)), &got));
+	assert_int_equal(got.rdnss, 0);
+}
+
+static void test_rs(void **state)
+{
+	static const uint8_t iid[8] = { [7] = 2 };
+	uint8_t src[16], got[16], buf[128], p[128];
+	size_t n;
+
+	ra_link_local(src, iid);
+	n = ra_solicit(src, buf, sizeof(buf));
+	assert_int_equal(n, rs_vector_len);
+	assert_memory_equal(buf, rs_vector, n);
+	assert_true(ra_is_solicitation(buf, n, got));
+	assert_memory_equal(got, src, 16);
+	for (size_t cap = 0; cap < n; cap++) {
+		assert_int_equal(ra_solicit(src, p, cap), 0);
+		assert_false(ra_is_solicitation(buf, cap, got));
+	}
+	/* from :: without a link-layer address is fine, with one it is not (RFC 4861 6.1.1) */
+	memset(buf + 8, 0, 16);
+	fix(buf, n);
+	assert_true(ra_is_solicitation(buf, n, got));
+	memcpy(buf + n, "\x01\x01\0\0\0\0\0\0", 8);
+	buf[5] = (uint8_t)(buf[5] + 8);
+	fix(buf, n + 8);
+	assert_false(ra_is_solicitation(buf, n + 8, got));
+	buf[8] = 0xfe;
+	buf[9] = 0x80;
+	fix(buf, n + 8);
+	assert_true(ra_is_solicitation(buf, n + 8, got));
+	assert_false(ra_is_solicitation((const uint8_t *)ra_vector, ra_vector_len, got));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_chap),	    cmocka_unit_test(test_ra_build),
+		cmocka_unit_test(test_ra_parse),    cmocka_unit_test(test_ra_refuse),
+		cmocka_unit_test(test_ra_prefixes), cmocka_unit_test(test_rs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
