@@ -85,7 +85,7 @@ static void test_tlv(void **state)
 {
 	uint8_t buf[64];
 	struct wcur w = wcur_of(buf, sizeof(buf));
-	struct rcur r, v;
+	struct rcur r, v = { 0 };
 	uint16_t tag;
 	size_t at;
 
