@@ -760,9 +760,8 @@ static int unknown_input(struct l2tp *l, struct tunnel *t, uint32_t session,
 	switch (m->type) {
 	case L2TP_ICRQ:
 		if (v->scope != L2TP_MSG_OK)
-			return m->session_id
-				       ? refuse(l, t, m->session_id, v->result, v->error, v->text)
-				       : 0;
+			/* Also when its id could not be read: then the header says 0 (7.1). */
+			return refuse(l, t, m->session_id, v->result, v->error, v->text);
 		if (session)
 			return refuse(l, t, m->session_id, L2TP_CDN_ERROR, L2TP_ERR_SESSION_ID,
 				      "ICRQ for a session id that does not exist");

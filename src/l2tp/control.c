@@ -108,6 +108,7 @@ int tunnel_accept(struct l2tp *l, struct tunnel *t, struct l2tp_cmd *cmd)
 	struct l2tp_verdict v;
 	struct l2tp_msg m;
 	struct ending bad;
+	bool good;
 
 	if (!cmd->profile)
 		return -EINVAL;
@@ -118,9 +119,10 @@ int tunnel_accept(struct l2tp *l, struct tunnel *t, struct l2tp_cmd *cmd)
 		return -ENOMEM;
 	t->owner = cmd->owner;
 	tunnel_adopt(t, cmd->profile);
-	tunnel_release_request(l, t);
 	if (m.tunnel_id)
 		tunnel_key_peer(l, t, m.tunnel_id);
+	good = v.scope == L2TP_MSG_OK && peer_says(t, &m, L2TP_SCCRP);
+	tunnel_release_request(l, t); /* nothing of `m` that points into it is used after this */
 	if (v.scope != L2TP_MSG_OK) {
 		bad = (struct ending){ .cause = ADIT_CAUSE_PROTOCOL_ERROR,
 				       .result = v.result,
@@ -129,7 +131,7 @@ int tunnel_accept(struct l2tp *l, struct tunnel *t, struct l2tp_cmd *cmd)
 		tunnel_step(l, t, TE_SCCRQ_BAD, &bad);
 		return 0;
 	}
-	if (!peer_says(t, &m, L2TP_SCCRP)) {
+	if (!good) {
 		tunnel_step(l, t, TE_SCCRQ_BAD, &deaf);
 		return 0;
 	}
