@@ -330,6 +330,11 @@ size_t lac_output(struct lac *c, struct mono now, uint8_t *buf, size_t *ret_off,
 	struct ppp_frame frame;
 	size_t n, head;
 
+	/* control first: a frame that overtakes its ICCN is dropped at the far end */
+	*ret_off = 0;
+	n = l2tp_output(c->l2tp, now, buf, LAC_PACKET_MAX, ret_path);
+	if (n)
+		return n;
 	while ((n = ppp_output(c->ppp, now, buf + L2TP_HEADROOM, PPP_FRAME_MAX, &frame))) {
 		head = l2tp_wrap(c->l2tp, c->sessions[frame.owner].l2tp, buf + L2TP_HEADROOM, n,
 				 frame.priority, ret_path);
@@ -338,8 +343,7 @@ size_t lac_output(struct lac *c, struct mono now, uint8_t *buf, size_t *ret_off,
 		*ret_off = L2TP_HEADROOM - head;
 		return n + head;
 	}
-	*ret_off = 0;
-	return l2tp_output(c->l2tp, now, buf, LAC_PACKET_MAX, ret_path);
+	return 0;
 }
 
 void lac_close(struct lac *c, struct mono now)

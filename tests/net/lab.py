@@ -40,8 +40,10 @@ class Process:
         self.log = log
         self.argv = [str(a) for a in argv]
         with open(log, "ab") as out:
+            # a session of its own: l2tpns ends its whole process group when it stops
             self.child = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out,
-                                          stderr=subprocess.STDOUT, **popen)
+                                          stderr=subprocess.STDOUT, start_new_session=True,
+                                          **popen)
 
     @property
     def pid(self):
