@@ -349,7 +349,8 @@ void world_run(struct world *w, int64_t us)
 
 adit_handle world_dial(struct world *w, int i)
 {
-	struct l2tp_cmd cmd = { .kind = L2TP_CMD_TUNNEL_OPEN, .owner = 7,
+	struct l2tp_cmd cmd = { .kind = L2TP_CMD_TUNNEL_OPEN,
+				.owner = 7,
 				.profile = w->e[i].profile };
 
 	cmd.path = (struct path){ .via = 1, .local = w->e[i].addr, .remote = w->e[1 - i].addr };
@@ -361,8 +362,11 @@ adit_handle world_dial(struct world *w, int i)
 
 adit_handle world_call(struct world *w, int i, adit_handle tunnel)
 {
-	struct l2tp_cmd cmd = { .kind = L2TP_CMD_SESSION_OPEN, .tunnel = tunnel, .owner = 8,
-				.calling = "0301234", .called = "world" };
+	struct l2tp_cmd cmd = { .kind = L2TP_CMD_SESSION_OPEN,
+				.tunnel = tunnel,
+				.owner = 8,
+				.calling = "0301234",
+				.called = "world" };
 
 	assert_int_equal(world_do(w, i, &cmd), 0);
 	w->e[i].session = cmd.ret_handle;
@@ -401,7 +405,8 @@ uint32_t world_tunnels(struct world *w, int i, enum l2tp_tunnel_state state)
 	struct l2tp_tunnel_info info;
 	uint32_t n = 0;
 
-	for (adit_handle h = l2tp_tunnel_next(w->e[i].l, 0); h; h = l2tp_tunnel_next(w->e[i].l, h)) {
+	for (adit_handle h = l2tp_tunnel_next(w->e[i].l, 0); h;
+	     h = l2tp_tunnel_next(w->e[i].l, h)) {
 		assert_true(l2tp_tunnel_info(w->e[i].l, h, &info));
 		n += info.state == state;
 	}

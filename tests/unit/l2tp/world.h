@@ -24,7 +24,7 @@
 
 struct packet {
 	int from;
-	uint32_t at; /* not before this instant (ms) */
+	uint32_t at;	  /* not before this instant (ms) */
 	struct path path; /* as the sender gave it */
 	size_t len;
 	uint8_t *bytes;
@@ -39,7 +39,7 @@ struct end {
 	struct l2tp_profile *profile;
 	struct l2tp_config config;
 	struct addr addr;
-	bool mute;          /* does not answer questions */
+	bool mute; /* does not answer questions */
 	bool refuse_tunnel, refuse_session;
 	bool journal;
 	/* what happened */
@@ -58,7 +58,7 @@ struct end {
 		size_t len;
 		uint8_t *bytes;
 		struct record *next;
-	} *records;
+	} * records;
 };
 
 struct world {
