@@ -1,0 +1,909 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine side of the L2TP transcripts, see harness.h.
+ */
+#include "harness.h"
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/wire.h"
+
+#define START_US (1000 * US_S) /* times in a scenario count from here */
+
+static void fail(struct harness *h, const char *why)
+{
+	if (!h->failed)
+		h->failed = why;
+}
+
+__attribute__((format(printf, 2, 3))) static void note(struct harness *h, const char *fmt, ...)
+{
+	struct harness_line *line = &h->line[(h->first + h->count) % HARNESS_LINES];
+	char text[8192];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (h->count == HARNESS_LINES) {
+		fail(h, "too many lines that nobody looks at");
+		return;
+	}
+	line->at = h->now;
+	line->text = strdup(text);
+	h->count++;
+}
+
+char *harness_take(struct harness *h, struct mono *ret_at)
+{
+	struct harness_line *line = &h->line[h->first];
+
+	if (!h->count)
+		return NULL;
+	h->first = (h->first + 1) % HARNESS_LINES;
+	h->count--;
+	*ret_at = line->at;
+	return line->text;
+}
+
+/* ---- addresses ---- */
+
+/* "192.0.2.1:1701" or "[2001:db8::1]:1701". */
+static bool addr_read(const char *text, struct addr *ret)
+{
+	const char *colon = strrchr(text, ':');
+	struct addr a = { 0 };
+	char ip[64];
+	size_t n;
+
+	if (!colon || colon - text >= (long)sizeof(ip))
+		return false;
+	n = (size_t)(colon - text);
+	if (text[0] == '[' && n > 2) {
+		memcpy(ip, text + 1, n - 2);
+		ip[n - 2] = 0;
+		a.family = AF_INET6;
+	} else {
+		memcpy(ip, text, n);
+		ip[n] = 0;
+		a.family = AF_INET;
+	}
+	if (inet_pton(a.family, ip, a.ip) != 1)
+		return false;
+	a.port = (uint16_t)strtoul(colon + 1, NULL, 10);
+	*ret = a;
+	return true;
+}
+
+static const char *addr_write(const struct addr *a, char *buf, size_t cap)
+{
+	char ip[64] = "?";
+
+	inet_ntop(a->family, a->ip, ip, sizeof(ip));
+	snprintf(buf, cap, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, a->port);
+	return buf;
+}
+
+static bool addr_same(const struct addr *a, const struct addr *b)
+{
+	return a->family == b->family && a->port == b->port && a->scope == b->scope &&
+	       !memcmp(a->ip, b->ip, sizeof(a->ip));
+}
+
+/* " to=..., by=..." where the path is not the usual one. */
+static void path_say(const struct harness *h, const struct path *p, char *buf, size_t cap)
+{
+	char a[80];
+	size_t n = 0;
+
+	buf[0] = 0;
+	if (!addr_same(&p->remote, &h->usual.remote))
+		n += (size_t)snprintf(buf, cap, " to=%s", addr_write(&p->remote, a, sizeof(a)));
+	if (!addr_same(&p->local, &h->usual.local))
+		n += (size_t)snprintf(buf + n, cap - n, " by=%s",
+				      addr_write(&p->local, a, sizeof(a)));
+	if (p->via != h->usual.via)
+		snprintf(buf + n, cap - n, " via=%u", p->via);
+}
+
+/* ---- names of objects ---- */
+
+static unsigned label(adit_handle *list, unsigned *count, adit_handle handle)
+{
+	for (unsigned i = *count; i--;) {
+		if (list[i] == handle)
+			return i + 1;
+	}
+	if (*count < HARNESS_OBJECTS)
+		list[(*count)++] = handle;
+	return *count;
+}
+
+static unsigned tunnel_label(struct harness *h, adit_handle handle)
+{
+	return label(h->tunnel, &h->tunnels, handle);
+}
+
+static unsigned session_label(struct harness *h, adit_handle handle)
+{
+	return label(h->session, &h->sessions, handle);
+}
+
+static adit_handle handle_of(const struct harness *h, const char *word)
+{
+	unsigned n = (unsigned)strtoul(word + 1, NULL, 10);
+
+	if (word[0] == 't' && n && n <= h->tunnels)
+		return h->tunnel[n - 1];
+	if (word[0] == 's' && n && n <= h->sessions)
+		return h->session[n - 1];
+	return 0;
+}
+
+/* ---- telling events ---- */
+
+static const char *const causes[] = {
+#define X(name, text) #name,
+	ADIT_CAUSES(X)
+#undef X
+};
+
+struct text {
+	char buf[6000];
+	size_t n;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct text *t, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(t->buf + t->n, sizeof(t->buf) - t->n, fmt, args);
+	va_end(args);
+	t->n += (size_t)n < sizeof(t->buf) - t->n ? (size_t)n : sizeof(t->buf) - t->n - 1;
+}
+
+static void add_string(struct text *t, const char *name, const char *value)
+{
+	if (!value || !*value)
+		return;
+	add(t, " %s=\"", name);
+	for (; *value; value++) {
+		if (*value >= ' ' && *value < 0x7f && *value != '"')
+			add(t, "%c", *value);
+		else
+			add(t, "\\x%02x", (uint8_t)*value);
+	}
+	add(t, "\"");
+}
+
+static void add_number(struct text *t, const char *name, uint32_t v)
+{
+	if (v)
+		add(t, " %s=%u", name, v);
+}
+
+static void add_octets(struct text *t, const uint8_t *p, size_t n)
+{
+	add(t, "x");
+	for (size_t i = 0; i < n; i++)
+		add(t, "%02x", p[i]);
+}
+
+static void add_down(struct text *t, const struct l2tp_event *e)
+{
+	add(t, " cause=%s", e->cause < ADIT_CAUSE_COUNT ? causes[e->cause] : "?");
+	if (e->result)
+		add(t, " result=%u/%u", e->result, e->error);
+	add(t, e->by_peer ? " by=peer" : "");
+	add_string(t, "text", e->text);
+}
+
+static const char *const event_names[] = {
+	[L2TP_EV_TUNNEL_ASK] = "tunnel-ask",	 [L2TP_EV_TUNNEL_UP] = "tunnel-up",
+	[L2TP_EV_TUNNEL_QUIET] = "tunnel-quiet", [L2TP_EV_TUNNEL_DOWN] = "tunnel-down",
+	[L2TP_EV_SESSION_ASK] = "session-ask",	 [L2TP_EV_SESSION_UP] = "session-up",
+	[L2TP_EV_SESSION_ACCM] = "session-accm", [L2TP_EV_SESSION_ERRORS] = "session-errors",
+	[L2TP_EV_SESSION_DOWN] = "session-down",
+};
+
+static void event_tell(struct harness *h, const struct l2tp_event *e)
+{
+	struct text t = { .n = 0 };
+	char where[200];
+
+	add(&t, "! %s", event_names[e->kind]);
+	if (e->session)
+		add(&t, " s%u", session_label(h, e->session));
+	add(&t, " t%u", tunnel_label(h, e->tunnel));
+	switch (e->kind) {
+	case L2TP_EV_TUNNEL_ASK:
+	case L2TP_EV_TUNNEL_UP:
+		add_string(&t, "host", e->host_name);
+		add_string(&t, "vendor", e->vendor_name);
+		path_say(h, e->path, where, sizeof(where));
+		add(&t, "%s", where);
+		break;
+	case L2TP_EV_TUNNEL_QUIET:
+		break;
+	case L2TP_EV_TUNNEL_DOWN:
+	case L2TP_EV_SESSION_DOWN:
+		add_down(&t, e);
+		break;
+	case L2TP_EV_SESSION_ASK:
+	case L2TP_EV_SESSION_UP:
+		add_string(&t, "calling", e->calling);
+		add_string(&t, "called", e->called);
+		add_string(&t, "sub", e->sub_address);
+		add_number(&t, "serial", e->serial);
+		add_number(&t, "tx", e->tx_speed);
+		add_number(&t, "rx", e->rx_speed);
+		add_number(&t, "framing", e->framing);
+		add(&t, "%s%s", e->sequencing ? " sequencing" : "",
+		    e->require_sequencing ? " require" : "");
+		if (e->proxy_len) {
+			add(&t, " proxy=");
+			add_octets(&t, e->proxy, e->proxy_len);
+		}
+		break;
+	case L2TP_EV_SESSION_ACCM:
+		add(&t, " send=%08x receive=%08x", e->a, e->b);
+		break;
+	case L2TP_EV_SESSION_ERRORS:
+		add(&t, " sum=%u", e->a);
+		break;
+	}
+	note(h, "%s", t.buf);
+}
+
+/* ---- act, then drain ---- */
+
+static bool make_profile(struct harness *h)
+{
+	int err = 0;
+
+	if (h->profile)
+		return true;
+	h->profile = l2tp_profile_new(&h->params, &err);
+	if (!h->profile)
+		note(h, "= profile %d", err);
+	return h->profile;
+}
+
+/* An owner that knows at once: the answer is given before any output is taken. */
+static void accept_at_once(struct harness *h, const struct l2tp_event *e)
+{
+	struct l2tp_cmd cmd = { .tunnel = e->tunnel, .session = e->session };
+
+	if (h->waits || (e->kind != L2TP_EV_TUNNEL_ASK && e->kind != L2TP_EV_SESSION_ASK))
+		return;
+	if (!make_profile(h))
+		return;
+	cmd.kind = e->kind == L2TP_EV_TUNNEL_ASK ? L2TP_CMD_TUNNEL_ACCEPT : L2TP_CMD_SESSION_ACCEPT;
+	cmd.profile = h->profile;
+	if (l2tp_do(h->engine, h->now, &cmd))
+		fail(h, "cannot accept what was asked");
+}
+
+static void keep_records(struct harness *h)
+{
+	static uint8_t record[L2TP_SAVE_TUNNEL_MAX];
+	enum l2tp_object kind;
+	adit_handle handle;
+	bool gone;
+
+	while (l2tp_dirty(h->engine, &kind, &handle, &gone)) {
+		struct wcur c = wcur_of(record, kind == L2TP_OBJ_TUNNEL ? L2TP_SAVE_TUNNEL_MAX
+									: L2TP_SAVE_SESSION_MAX);
+
+		if (gone)
+			continue;
+		l2tp_save(h->engine, kind, handle, &c);
+		if (c.bad)
+			fail(h, "a record does not fit");
+	}
+}
+
+static void drain(struct harness *h)
+{
+	uint8_t buf[L2TP_CONTROL_MAX];
+	struct l2tp_event e;
+	char words[8000], where[200];
+	struct path path;
+	size_t n;
+
+	for (unsigned turns = 0;; turns++) {
+		if (turns > 100000) {
+			fail(h, "the engine never has enough");
+			return;
+		}
+		if (l2tp_event(h->engine, &e)) {
+			event_tell(h, &e);
+			accept_at_once(h, &e);
+			continue;
+		}
+		keep_records(h);
+		n = l2tp_output(h->engine, h->now, buf, sizeof(buf), &path);
+		if (!n)
+			return;
+		wp_tell(&h->peer, buf, n, words, sizeof(words));
+		if (h->hidden)
+			continue;
+		path_say(h, &path, where, sizeof(where));
+		note(h, "< %s%s", words, where);
+	}
+}
+
+bool harness_until(struct harness *h, struct mono t)
+{
+	while (!h->count && !h->failed) {
+		struct mono next = l2tp_deadline(h->engine);
+		struct mono before = h->now;
+
+		if (next.us > t.us) {
+			h->now = t;
+			return false;
+		}
+		if (next.us > h->now.us)
+			h->now = next;
+		l2tp_expire(h->engine, h->now);
+		drain(h);
+		next = l2tp_deadline(h->engine);
+		if (mono_due(next, h->now) && h->now.us == before.us) {
+			fail(h, "a deadline stays in the past");
+			return false;
+		}
+	}
+	return h->count;
+}
+
+/* ---- stimuli ---- */
+
+/* "name=value": the value, else NULL. */
+static const char *value(const char *word, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(word, name, n) && word[n] == '=' ? word + n + 1 : NULL;
+}
+
+static void input(struct harness *h, const struct path *path, const uint8_t *bytes, size_t len)
+{
+	/* on the heap, of its exact length, so that the sanitizer sees a read past it */
+	uint8_t *copy = malloc(len ? len : 1);
+	struct l2tp_frame f = { 0 };
+	bool control = len && bytes[0] & 0x80;
+	struct text t = { .n = 0 };
+	int rc;
+
+	if (len)
+		memcpy(copy, bytes, len);
+	rc = l2tp_input(h->engine, h->now, path, copy, len, &f);
+	if (rc == L2TP_IN_FRAME) {
+		if (f.off > len || f.len > len - f.off) {
+			fail(h, "a frame outside of the message");
+		} else {
+			add(&t, "= frame s%u ", session_label(h, f.session));
+			add_octets(&t, copy + f.off, f.len);
+			note(h, "%s", t.buf);
+		}
+	} else if (rc < 0) {
+		note(h, "= %d", rc);
+	} else if (!control) {
+		note(h, rc == L2TP_IN_DROP ? "= dropped" : "= taken");
+	}
+	free(copy);
+	drain(h);
+}
+
+/* data sid=2 [L] [ns=5] [nr=1] [O=3] [length=+4] payload=x...; tid as usual */
+static size_t data_build(struct harness *h, char **words, unsigned count, uint8_t *buf, size_t cap)
+{
+	long tid = -1, sid = 0, ns = -1, nr = 0, offset = -1, more = 0;
+	uint8_t payload[1600];
+	size_t payload_len = 0;
+	struct wcur c = wcur_of(buf, cap);
+	bool length = false;
+	size_t at;
+
+	for (unsigned i = 0; i < count; i++) {
+		const char *v;
+
+		if (!strcmp(words[i], "L"))
+			length = true;
+		else if ((v = value(words[i], "tid")))
+			tid = strtol(v, NULL, 0);
+		else if ((v = value(words[i], "sid")))
+			sid = strtol(v, NULL, 0);
+		else if ((v = value(words[i], "ns")))
+			ns = strtol(v, NULL, 0);
+		else if ((v = value(words[i], "nr")))
+			nr = strtol(v, NULL, 0);
+		else if ((v = value(words[i], "O")))
+			offset = strtol(v, NULL, 0);
+		else if ((v = value(words[i], "length")))
+			more = strtol(v, NULL, 0);
+		else if ((v = value(words[i], "payload")))
+			payload_len = wp_hex(v, payload, sizeof(payload));
+		else
+			return 0;
+	}
+	if (tid < 0)
+		tid = h->peer.tunnels ? h->peer.tunnel[h->peer.last].theirs : 0;
+	wcur_u16(&c, (uint16_t)(2 | (length ? 0x4000 : 0) | (ns >= 0 ? 0x0800 : 0) |
+				(offset >= 0 ? 0x0200 : 0)));
+	at = c.len;
+	if (length)
+		wcur_u16(&c, 0);
+	wcur_u16(&c, (uint16_t)tid);
+	wcur_u16(&c, (uint16_t)sid);
+	if (ns >= 0) {
+		wcur_u16(&c, (uint16_t)ns);
+		wcur_u16(&c, (uint16_t)nr);
+	}
+	if (offset >= 0) {
+		wcur_u16(&c, (uint16_t)offset);
+		for (long i = 0; i < offset && i < 1000; i++)
+			wcur_u8(&c, 0xee);
+	}
+	wcur_bytes(&c, payload, payload_len);
+	if (length)
+		wcur_patch_u16(&c, at, (uint16_t)((long)c.len + more));
+	return c.bad ? 0 : c.len;
+}
+
+bool harness_send(struct harness *h, char **words, unsigned count)
+{
+	struct path path = h->usual;
+	uint8_t buf[4096];
+	unsigned left = 0;
+	size_t n;
+
+	for (unsigned i = 0; i < count; i++) {
+		const char *v;
+
+		if ((v = value(words[i], "from"))) {
+			if (!addr_read(v, &path.remote))
+				return false;
+		} else if ((v = value(words[i], "at"))) {
+			if (!addr_read(v, &path.local))
+				return false;
+		} else if ((v = value(words[i], "via"))) {
+			path.via = (uint32_t)strtoul(v, NULL, 10);
+		} else {
+			words[left++] = words[i];
+		}
+	}
+	if (!left)
+		return false;
+	if (!strcmp(words[0], "octets"))
+		n = left > 1 ? wp_hex(words[1], buf, sizeof(buf)) : 0;
+	else if (!strcmp(words[0], "data"))
+		n = data_build(h, words + 1, left - 1, buf, sizeof(buf));
+	else
+		n = wp_build(&h->peer, words, left, buf, sizeof(buf));
+	if (!n && strcmp(words[0], "octets"))
+		return false;
+	input(h, &path, buf, n);
+	return true;
+}
+
+/* do send s1 [P] x...: a frame of our own */
+static void do_send(struct harness *h, adit_handle session, char **words, unsigned count)
+{
+	uint8_t buf[L2TP_HEADROOM + 1600];
+	bool priority = count && !strcmp(words[0], "P");
+	char text[4000], where[200];
+	struct path path;
+	size_t len, head;
+
+	len = count ? wp_hex(words[count - 1], buf + L2TP_HEADROOM, 1600) : 0;
+	head = l2tp_wrap(h->engine, session, buf + L2TP_HEADROOM, len, priority, &path);
+	if (!head) {
+		note(h, "= not sent");
+	} else if (head > L2TP_HEADROOM) {
+		fail(h, "more header than headroom");
+	} else {
+		wp_tell(&h->peer, buf + L2TP_HEADROOM - head, head + len, text, sizeof(text));
+		path_say(h, &path, where, sizeof(where));
+		note(h, "< %s%s", text, where);
+	}
+	drain(h);
+}
+
+static bool command_kind(const char *verb, const char *object, enum l2tp_cmd_kind *ret)
+{
+	bool tunnel = object[0] == 't';
+
+	if (!strcmp(verb, "open"))
+		*ret = L2TP_CMD_TUNNEL_OPEN;
+	else if (!strcmp(verb, "accept"))
+		*ret = tunnel ? L2TP_CMD_TUNNEL_ACCEPT : L2TP_CMD_SESSION_ACCEPT;
+	else if (!strcmp(verb, "refuse"))
+		*ret = tunnel ? L2TP_CMD_TUNNEL_REFUSE : L2TP_CMD_SESSION_REFUSE;
+	else if (!strcmp(verb, "close"))
+		*ret = tunnel ? L2TP_CMD_TUNNEL_CLOSE : L2TP_CMD_SESSION_CLOSE;
+	else if (!strcmp(verb, "heard"))
+		*ret = L2TP_CMD_TUNNEL_HEARD;
+	else if (!strcmp(verb, "call"))
+		*ret = L2TP_CMD_SESSION_OPEN;
+	else
+		return false;
+	return true;
+}
+
+static const char *unquote(char *v)
+{
+	size_t n = strlen(v);
+
+	if (n >= 2 && v[0] == '"' && v[n - 1] == '"') {
+		v[n - 1] = 0;
+		v++;
+	}
+	return v;
+}
+
+static bool command_word(struct harness *h, struct l2tp_cmd *cmd, char *word)
+{
+	char *eq = strchr(word, '='), *end;
+	const char *v;
+
+	if (!strcmp(word, "sequencing")) {
+		cmd->sequencing = true;
+		return true;
+	}
+	if (!eq)
+		return false;
+	v = unquote(eq + 1);
+	*eq = 0;
+	if (!strcmp(word, "result")) {
+		cmd->result = (uint16_t)strtoul(v, &end, 10);
+		cmd->error = *end == '/' ? (uint16_t)strtoul(end + 1, NULL, 10) : 0;
+	} else if (!strcmp(word, "text")) {
+		cmd->text = v;
+	} else if (!strcmp(word, "at")) {
+		cmd->at.us = START_US + (int64_t)(strtod(v, NULL) * 1e6);
+	} else if (!strcmp(word, "to")) {
+		return addr_read(v, &cmd->path.remote);
+	} else if (!strcmp(word, "by")) {
+		return addr_read(v, &cmd->path.local);
+	} else if (!strcmp(word, "calling")) {
+		cmd->calling = v;
+	} else if (!strcmp(word, "called")) {
+		cmd->called = v;
+	} else if (!strcmp(word, "sub")) {
+		cmd->sub_address = v;
+	} else if (!strcmp(word, "tx")) {
+		cmd->tx_speed = (uint32_t)strtoul(v, NULL, 10);
+	} else if (!strcmp(word, "rx")) {
+		cmd->rx_speed = (uint32_t)strtoul(v, NULL, 10);
+	} else if (!strcmp(word, "framing")) {
+		cmd->framing = (uint32_t)strtoul(v, NULL, 10);
+	} else {
+		return false;
+	}
+	(void)h;
+	return true;
+}
+
+bool harness_do(struct harness *h, char **words, unsigned count)
+{
+	struct l2tp_cmd cmd = { .path = h->usual, .cause = ADIT_CAUSE_ADMIN };
+	unsigned at = 1;
+	int rc;
+
+	if (!count)
+		return false;
+	if (!strcmp(words[0], "hide") || !strcmp(words[0], "show")) {
+		h->hidden = words[0][0] == 'h';
+		return true;
+	}
+	if (!make_profile(h))
+		return true;
+	if (!strcmp(words[0], "profile"))
+		return true;
+	if (!strcmp(words[0], "send") && count > 1) {
+		do_send(h, handle_of(h, words[1]), words + 2, count - 2);
+		return true;
+	}
+	if (!command_kind(words[0], count > 1 ? words[1] : "", &cmd.kind))
+		return false;
+	if (cmd.kind != L2TP_CMD_TUNNEL_OPEN) {
+		if (count < 2)
+			return false;
+		*(words[1][0] == 't' ? &cmd.tunnel : &cmd.session) = handle_of(h, words[1]);
+		at = 2;
+	}
+	for (; at < count; at++) {
+		if (!command_word(h, &cmd, words[at]))
+			return false;
+	}
+	cmd.profile = h->profile;
+	rc = l2tp_do(h->engine, h->now, &cmd);
+	if (rc)
+		note(h, "= %d", rc);
+	else if (cmd.kind == L2TP_CMD_TUNNEL_OPEN)
+		tunnel_label(h, cmd.ret_handle);
+	else if (cmd.kind == L2TP_CMD_SESSION_OPEN)
+		session_label(h, cmd.ret_handle);
+	drain(h);
+	return true;
+}
+
+/* ---- questions ---- */
+
+static bool ask_counters(struct harness *h, char **words, unsigned count, struct text *t)
+{
+	struct l2tp_counters c;
+
+	l2tp_counters(h->engine, &c);
+	for (unsigned i = 0; i < count; i++) {
+		const struct {
+			const char *name;
+			uint64_t v;
+		} all[] = {
+			{ "tunnels", c.tunnels },
+			{ "sessions", c.sessions },
+			{ "halfopen", c.halfopen },
+			{ "drop-header", c.drop_header },
+			{ "drop-unknown-tunnel", c.drop_unknown_tunnel },
+			{ "drop-unknown-session", c.drop_unknown_session },
+			{ "drop-path", c.drop_path },
+			{ "drop-state", c.drop_state },
+			{ "drop-sequence", c.drop_sequence },
+			{ "drop-avp", c.drop_avp },
+			{ "drop-window", c.drop_window },
+			{ "drop-limit", c.drop_limit },
+			{ "retransmits", c.retransmits },
+			{ "duplicates", c.duplicates },
+		};
+		bool found = false;
+
+		words[i][strcspn(words[i], "=")] = 0;
+		for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
+			if (strcmp(words[i], all[k].name))
+				continue;
+			add(t, " %s=%llu", words[i], (unsigned long long)all[k].v);
+			found = true;
+		}
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static const char *const tunnel_states[] = {
+	[L2TP_TS_ASKING] = "asking",	   [L2TP_TS_WAIT_REPLY] = "wait-reply",
+	[L2TP_TS_WAIT_CONN] = "wait-conn", [L2TP_TS_UP] = "up",
+	[L2TP_TS_CLOSING] = "closing",	   [L2TP_TS_LINGER] = "linger",
+};
+
+static const char *const session_states[] = {
+	[L2TP_SS_ASKING] = "asking",
+	[L2TP_SS_WAIT_TUNNEL] = "wait-tunnel",
+	[L2TP_SS_WAIT_REPLY] = "wait-reply",
+	[L2TP_SS_WAIT_CONNECT] = "wait-connect",
+	[L2TP_SS_UP] = "up",
+	[L2TP_SS_CLOSING] = "closing",
+};
+
+static bool ask_tunnel(struct harness *h, char **words, unsigned count, struct text *t)
+{
+	struct l2tp_tunnel_info info;
+	bool there = l2tp_tunnel_info(h->engine, handle_of(h, words[0]), &info);
+
+	add(t, " %s", words[0]);
+	for (unsigned i = 1; i < count; i++) {
+		const struct {
+			const char *name;
+			unsigned v;
+		} all[] = {
+			{ "sessions", info.sessions },
+			{ "ns", info.ns },
+			{ "nr", info.nr },
+			{ "window", info.peer_window },
+			{ "cwnd", info.cwnd },
+			{ "ssthresh", info.ssthresh },
+			{ "queued", info.queued },
+			{ "in-flight", info.in_flight },
+			{ "retransmits", info.retransmits },
+		};
+		bool found = false;
+
+		words[i][strcspn(words[i], "=")] = 0;
+		if (!there || !strcmp(words[i], "gone")) {
+			add(t, there ? " there" : " gone");
+			return true;
+		}
+		if (!strcmp(words[i], "state")) {
+			add(t, " state=%s", tunnel_states[info.state]);
+			continue;
+		}
+		for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
+			if (strcmp(words[i], all[k].name))
+				continue;
+			add(t, " %s=%u", words[i], all[k].v);
+			found = true;
+		}
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static bool ask_session(struct harness *h, char **words, unsigned count, struct text *t)
+{
+	struct l2tp_session_info info;
+	bool there = l2tp_session_info(h->engine, handle_of(h, words[0]), &info);
+
+	add(t, " %s", words[0]);
+	for (unsigned i = 1; i < count; i++) {
+		words[i][strcspn(words[i], "=")] = 0;
+		if (!there || !strcmp(words[i], "gone")) {
+			add(t, there ? " there" : " gone");
+			return true;
+		}
+		if (!strcmp(words[i], "state"))
+			add(t, " state=%s", session_states[info.state]);
+		else if (!strcmp(words[i], "data-ns"))
+			add(t, " data-ns=%u", info.data_ns);
+		else if (!strcmp(words[i], "send-seq"))
+			add(t, " send-seq=%u", info.send_seq);
+		else
+			return false;
+	}
+	return true;
+}
+
+bool harness_ask(struct harness *h, char **words, unsigned count, char *ret, size_t cap)
+{
+	struct text t = { .n = 0 };
+	bool known;
+
+	if (!count)
+		return false;
+	if (words[0][0] == 't' && words[0][1] >= '1' && words[0][1] <= '9')
+		known = ask_tunnel(h, words, count, &t);
+	else if (words[0][0] == 's' && words[0][1] >= '1' && words[0][1] <= '9')
+		known = ask_session(h, words, count, &t);
+	else
+		known = ask_counters(h, words, count, &t);
+	snprintf(ret, cap, "?%s", t.buf);
+	return known;
+}
+
+/* ---- set-up ---- */
+
+void harness_init(struct harness *h)
+{
+	memset(h, 0, sizeof(*h));
+	h->now.us = START_US;
+	h->params.host_name = "iut";
+	h->usual.via = 1;
+	addr_read("192.0.2.1:1701", &h->usual.local);
+	addr_read("192.0.2.2:1701", &h->usual.remote);
+	memcpy(h->config.seed, "a transcript is always the same", 32);
+}
+
+void harness_free(struct harness *h)
+{
+	l2tp_free(h->engine);
+	l2tp_profile_unref(h->profile);
+	while (h->count) {
+		struct mono at;
+
+		free(harness_take(h, &at));
+	}
+	for (unsigned i = 0; i < h->kept; i++)
+		free(h->keep[i]);
+}
+
+static const char *keep(struct harness *h, const char *text)
+{
+	char *copy = strdup(text);
+
+	if (h->kept < sizeof(h->keep) / sizeof(h->keep[0]))
+		h->keep[h->kept++] = copy;
+	return unquote(copy);
+}
+
+bool harness_set(struct harness *h, const char *word)
+{
+	struct l2tp_params *p = &h->params;
+	const struct {
+		const char *name;
+		bool *to;
+	} flags[] = {
+		{ "challenge", &p->challenge },
+		{ "hide", &p->hide },
+		{ "sequencing", &p->sequencing },
+		{ "length-bit", &p->length_bit },
+		{ "tie-breaker", &p->tie_breaker },
+		{ "follow-port", &p->allow_port_change },
+		{ "follow-address", &p->allow_address_change },
+	};
+	const struct {
+		const char *name;
+		int64_t *to;
+	} times[] = {
+		{ "hello", &p->hello_us },   { "first", &p->retry_first_us },
+		{ "cap", &p->retry_cap_us }, { "setup", &p->setup_us },
+		{ "empty", &p->empty_us },
+	};
+	const struct {
+		const char *name;
+		uint32_t *to;
+	} numbers[] = {
+		{ "framing", &p->framing },
+		{ "bearer", &p->bearer },
+		{ "retries", &p->retry_max },
+		{ "max-sessions", &p->max_sessions },
+	};
+	const char *v;
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (!strcmp(word, flags[i].name))
+			return *flags[i].to = true;
+	}
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		if ((v = value(word, times[i].name))) {
+			*times[i].to = strcmp(v, "never") ? (int64_t)(strtod(v, NULL) * 1e6) : -1;
+			return true;
+		}
+	}
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if ((v = value(word, numbers[i].name))) {
+			*numbers[i].to = (uint32_t)strtoul(v, NULL, 0);
+			return true;
+		}
+	}
+	if ((v = value(word, "window")))
+		p->receive_window = (uint16_t)strtoul(v, NULL, 0);
+	else if ((v = value(word, "host")))
+		p->host_name = keep(h, v);
+	else if ((v = value(word, "secret"))) {
+		p->secret = keep(h, v);
+		p->secret_len = strlen(p->secret);
+		h->peer.secret = p->secret;
+	} else if ((v = value(word, "peer-secret"))) {
+		h->peer.secret = keep(h, v);
+	} else if ((v = value(word, "me"))) {
+		return addr_read(v, &h->usual.remote);
+	} else if ((v = value(word, "iut"))) {
+		return addr_read(v, &h->usual.local);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+bool harness_set_engine(struct harness *h, const char *word)
+{
+	const struct {
+		const char *name;
+		uint32_t *to;
+	} numbers[] = {
+		{ "max-tunnels", &h->config.max_tunnels },
+		{ "max-sessions", &h->config.max_sessions },
+		{ "max-halfopen", &h->config.max_halfopen },
+		{ "max-halfopen-source", &h->config.max_halfopen_source },
+	};
+	const char *v;
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if ((v = value(word, numbers[i].name))) {
+			*numbers[i].to = (uint32_t)strtoul(v, NULL, 0);
+			return true;
+		}
+	}
+	if ((v = value(word, "id-base")))
+		h->config.id_base = (uint16_t)strtoul(v, NULL, 0);
+	else if ((v = value(word, "id-len")))
+		h->config.id_len = (uint16_t)strtoul(v, NULL, 0);
+	else
+		return false;
+	return true;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One L2TP engine in virtual time with a scripted peer. What the engine does comes out as lines of
+ * text, in the order in which an owner that keeps the contract of types.h sees it: after each act
+ * events, then records to keep, then output.
+ *
+ *     < SCCRP tid=7 sid=0 ns=0 nr=1 ...      a control or data message of the engine
+ *     ! tunnel-up t1 host="lac"              an event; objects are t1, t2, ... and s1, s2, ...
+ *     = frame s1 x c021...                   what became of a data message given to it
+ *     = 3                                    what a command returned, when not 0
+ *
+ * Only include/adit/l2tp.h is used. tests/rfc/README says how scenarios are written.
+ */
+#ifndef ADIT_TEST_RFC_HARNESS_H
+#define ADIT_TEST_RFC_HARNESS_H
+
+#include <adit/l2tp.h>
+#include "wire_peer.h"
+
+#define HARNESS_LINES	4096
+#define HARNESS_OBJECTS 8192
+
+struct harness_line {
+	struct mono at;
+	char *text;
+};
+
+struct harness {
+	struct l2tp *engine;
+	struct l2tp_profile *profile;
+	struct l2tp_params params;
+	struct l2tp_config config;
+	char *keep[32]; /* strings that params points to */
+	unsigned kept;
+	struct mono now;
+	struct path usual; /* of the engine: local is its address, remote is mine */
+	struct wire_peer peer;
+	struct harness_line line[HARNESS_LINES]; /* a ring of what happened and was not looked at */
+	unsigned first, count;
+	adit_handle tunnel[HARNESS_OBJECTS], session[HARNESS_OBJECTS];
+	unsigned tunnels, sessions;
+	bool waits;	    /* the owner answers by a line of the scenario, not at once */
+	bool hidden;	    /* T receives what the engine sends, but no line tells it */
+	const char *failed; /* what the harness itself found wrong */
+};
+
+void harness_init(struct harness *h);
+void harness_free(struct harness *h);
+
+/* A word of a `profile` or `engine` line at the head of a scenario. False: not known. */
+bool harness_set(struct harness *h, const char *word);
+bool harness_set_engine(struct harness *h, const char *word);
+
+/* Let time pass up to `t`, or until something happens (then true). */
+bool harness_until(struct harness *h, struct mono t);
+
+/* The stimuli. False: the words make no sense. `words` are changed. */
+bool harness_send(struct harness *h, char **words, unsigned count); /* > ... */
+bool harness_do(struct harness *h, char **words, unsigned count);   /* do ... */
+
+/* Say the present value of what the words ask for, as `name=value`. False: not known. */
+bool harness_ask(struct harness *h, char **words, unsigned count, char *ret, size_t cap);
+
+/* The oldest line nobody has looked at; NULL when there is none. The caller frees it. */
+char *harness_take(struct harness *h, struct mono *ret_at);
+
+#endif
