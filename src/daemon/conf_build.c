@@ -579,6 +579,7 @@ static bool auth_of(struct build *b, const struct conf_block *block, uint8_t ord
 	memset(order, 0, 4);
 	if (!v) {
 		order[0] = PPP_AUTH_CHAP_MD5;
+		order[1] = block->kind == CONF_SESSION ? PPP_AUTH_PAP : PPP_AUTH_NONE;
 		return true;
 	}
 	for (size_t i = 0; i < v->n; i++) {
@@ -970,10 +971,10 @@ static bool build_session(struct build *b, const struct conf_block *block, uint3
 	d->via = b->c->sockets[s->v4 >= 0 ? s->v4 : s->v6].via;
 	d->automatic = strcmp(text_of(block, "connect"), "auto") == 0;
 	d->prefer6 = strcmp(text_of(block, "prefer"), "ipv6") == 0;
-	d->redial_first_us = duration_of(block, "redial-interval", 0);
-	d->redial_cap_us = duration_of(block, "redial-limit", 0);
+	d->redial_first_us = duration_of(block, "redial-first", 0);
+	d->redial_cap_us = duration_of(block, "redial-cap", 0);
 	if (d->redial_cap_us < d->redial_first_us) {
-		FAIL(b, block, "redial-limit", "redial-limit is shorter than redial-interval");
+		FAIL(b, block, "redial-cap", "redial-cap is shorter than redial-first");
 		return false;
 	}
 	d->redial_max = number_of(block, "redial-attempts");

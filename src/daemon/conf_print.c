@@ -5,6 +5,8 @@
  */
 #include "conf_tree.h"
 
+#include "base/crypto.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +72,10 @@ static void put_default(FILE *f, const struct conf *c, const struct conf_key *k,
 		return;
 	}
 	fprintf(f, "%s%s = ", indent, k->key);
-	put_value(f, k, text);
+	if (strchr(text, ','))
+		fprintf(f, "{ %s }", text); /* a list of plain words */
+	else
+		put_value(f, k, text);
 	fputs(" # default\n", f);
 }
 
@@ -111,25 +116,43 @@ char *conf_print(const struct conf *c, unsigned int flags)
 
 /* ---- difference ---- */
 
+/* The values of an option, or its default, one behind the other. */
+static char *value_text(const struct conf_value *v)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	if (!v->n && v->key->def)
+		fputs(v->key->def, f);
+	for (size_t i = 0; i < v->n; i++)
+		fprintf(f, "%s%s", i ? ", " : "", v->v[i]);
+	if (fclose(f) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* Out of memory counts as a difference. */
 static bool value_same(const struct conf_value *a, const struct conf_value *b)
 {
-	const struct conf_key *k = a->key;
-	size_t n = a->n ? a->n : k->def != NULL;
+	char *x = value_text(a), *y = value_text(b);
+	int64_t t, u;
+	bool same = x && y && strcmp(x, y) == 0;
 
-	if (n != (b->n ? b->n : (size_t)(k->def != NULL)))
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		const char *x = a->n ? a->v[i] : k->def, *y = b->n ? b->v[i] : k->def;
-		int64_t t, u;
-
-		if (strcmp(x, y) == 0)
-			continue;
-		if (k->type == CONF_T_DURATION && conf_duration(x, &t) && conf_duration(y, &u) &&
-		    t == u)
-			continue; /* "1 min" and "60 s" */
-		return false;
+	if (!same && x && y && a->key->type == CONF_T_DURATION)
+		same = conf_duration(x, &t) && conf_duration(y, &u) && t == u; /* 1 min, 60 s */
+	if (a->key->flags & CONF_K_SECRET) {
+		if (x)
+			bytes_wipe(x, strlen(x));
+		if (y)
+			bytes_wipe(y, strlen(y));
 	}
-	return true;
+	free(x);
+	free(y);
+	return same;
 }
 
 static void put_shown(FILE *f, const struct conf_value *v)

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of aditd share: one struct daemon, and who does what with it.
+ *
+ *   main.c     options, the order of starting and stopping
+ *   io.c       the event loop (libuv), descriptors, the clock
+ *   run.c      the drain loop between the engine and everything else
+ *   journal.c  records of the engine to and from the journal
+ *   peer.c     UDP sockets, names and routes to servers
+ *   plane.c    the data plane and the keeper's part of it
+ *   reload.c   a new configuration
+ *   hook.c     programs run when a session is up or down
+ *   control.c  the control socket; show.c what it shows
+ *   log.c acct.c conf*.c  stand for themselves
+ */
+#ifndef ADIT_DAEMON_DAEMON_H
+#define ADIT_DAEMON_DAEMON_H
+
+#include "access/access.h"
+#include "acct.h"
+#include "base/list.h"
+#include "base/trace.h"
+#include "conf.h"
+#include "dp/dp.h"
+#include "keeper/client.h"
+#include "log.h"
+
+struct control;
+struct io;
+struct io_watch;
+struct output;
+struct reload;
+struct store;
+
+#define DAEMON_STOP_US (5 * US_S) /* an orderly stop waits so long for the peers */
+
+/* A UDP socket of the configuration, made by the keeper. */
+struct daemon_socket {
+	uint32_t via;
+	int fd;
+	struct addr addr; /* what it is bound to, with its port */
+	bool stale;	  /* no longer in the configuration; closed when no tunnel uses it */
+};
+
+/* An answer to a question of the engine that was at hand: given after its events were taken. */
+#define DAEMON_ANSWERS 128
+struct answer {
+	struct access_cmd cmd;
+	struct dp_done done;
+};
+
+struct daemon {
+	const char *conf_path;
+	struct conf *conf;
+	uint32_t conf_serial;
+
+	struct access *access;
+	struct dp *dp;
+	struct keeper *keeper;
+	struct trace *trace;
+	uint64_t trace_pos; /* up to where the log has it */
+	struct store *store;
+	struct log *log;
+	struct acct *acct;
+	struct control *control;
+	struct io *io;
+	struct output *output;
+
+	struct mono now; /* of this turn of the loop */
+	int64_t wall_us; /* at `now`, since 1970 */
+
+	struct daemon_socket *sockets;
+	size_t socket_count;
+	struct list resolving; /* struct resolving of peer.c */
+	uint64_t resolve_count;
+	struct reload *reload;
+
+	struct answer answers[DAEMON_ANSWERS];
+	size_t answer_count;
+
+	uint32_t starts, incarnation;
+	struct mono since, keeper_since;
+	bool ready;
+	bool stopping;	     /* orderly: peers are told */
+	bool quit;	     /* leave the loop */
+	int status;	     /* exit status */
+	struct mono stop_by; /* while stopping */
+	bool journal_full;   /* has been told */
+	uint64_t sent, send_failed;
+};
+
+/* Say something: into the trace, and from there to the log and to `adit monitor`. */
+void daemon_say(struct daemon *d, enum trace_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- who asked the keeper: the upper octet of a request's cookie ---- */
+
+enum cookie {
+	COOKIE_PLANE = 1, /* plane.c: id of the data plane's request */
+	COOKIE_RESOLVE,	  /* peer.c: number of the question */
+	COOKIE_SOCKET,	  /* peer.c: via */
+	COOKIE_HOOK,	  /* hook.c */
+	COOKIE_RELOAD,	  /* reload.c */
+	COOKIE_READY
+};
+
+#define COOKIE(kind, value) ((uint64_t)(kind) << 56 | (value))
+#define COOKIE_KIND(c)	    ((enum cookie)((c) >> 56))
+#define COOKIE_VALUE(c)	    ((c) & ((UINT64_C(1) << 56) - 1))
+
+/* ---- io.c ---- */
+
+struct mono io_now(void);
+int64_t io_wall_us(void);
+struct io *io_new(struct daemon *d); /* NULL when out of memory or descriptors */
+int io_run(struct io *io);	     /* until d->quit */
+void io_free(struct io *io);
+
+/* Watch a descriptor of a control client; `on` is POLLIN, POLLOUT or both. NULL on failure. */
+struct io_watch *io_watch(struct io *io, int fd, void *client);
+int io_watch_set(struct io_watch *w, short on);
+void io_unwatch(struct io_watch *w);
+bool io_watch_full(const struct io *io);
+
+/* The moment and the loop's next turn: read the clock once, and do what is due. */
+void io_tick(struct daemon *d);
+
+/* ---- run.c ---- */
+
+/* Take everything the engine has: events, records, packets, lines. Call after each act. */
+void run_drain(struct daemon *d);
+void run_punts(struct daemon *d);  /* the data plane has something */
+void run_keeper(struct daemon *d); /* the keeper has something */
+void run_timers(struct daemon *d); /* a deadline is due */
+struct mono run_deadline(const struct daemon *d);
+void run_stop(struct daemon *d, bool orderly);
+
+/* Answer a question when the engine's events have been taken. The room was asked for before. */
+struct access_cmd *run_answer(struct daemon *d, enum access_cmd_kind kind);
+
+/* Log what the trace has. */
+void run_log(struct daemon *d);
+
+/* ---- output.c ---- */
+
+struct output *output_new(void);
+void output_free(struct output *o);
+/* Take all packets of the engine and send them. */
+void output_drain(struct daemon *d);
+
+/* ---- journal.c ---- */
+
+bool journal_open(struct daemon *d, void *mem, uint64_t size);
+/* Load all records. False when out of memory. */
+bool journal_load(struct daemon *d);
+/* Commit all dirty records. Returns how many. */
+size_t journal_commit(struct daemon *d);
+
+/* ---- peer.c ---- */
+
+/* Ask the keeper for a socket and wait. False with a message said. */
+bool peer_socket_open(struct daemon *d, const struct conf_socket *s);
+/* A socket that came from the keeper. False with a message said. */
+bool peer_socket_add(struct daemon *d, uint32_t via, int fd, const struct addr *bound);
+const struct daemon_socket *peer_socket(const struct daemon *d, uint32_t via);
+void peer_sockets_sweep(struct daemon *d);
+void peer_resolve(struct daemon *d, const struct access_event *ev);
+void peer_resolved(struct daemon *d, const struct keeper_done *done);
+/* Answers to questions for addresses that needed no name service. True when there was one. */
+bool peer_answer(struct daemon *d);
+void peer_free(struct daemon *d);
+
+/* ---- plane.c ---- */
+
+bool plane_open(struct daemon *d, void *table, uint64_t size);
+void plane_done(struct daemon *d, const struct keeper_done *done);
+/* Remove rows that no session has. After recovery. */
+void plane_sweep(struct daemon *d);
+
+/* ---- hook.c ---- */
+
+void hook_run(struct daemon *d, const struct access_event *ev);
+void hook_done(struct daemon *d, const struct keeper_done *done);
+
+/* ---- reload.c ---- */
+
+/* Who waits for the end of a reload; `text` is the difference, or why it failed. */
+typedef void (*reload_done_fn)(struct daemon *d, void *who, bool ok, const char *text);
+
+/* Read the file again and put it in force. `from_keeper`: the keeper has read it already. */
+void reload_start(struct daemon *d, bool from_keeper, reload_done_fn fn, void *who);
+void reload_done(struct daemon *d, const struct keeper_done *done);
+void reload_forget(struct daemon *d, void *who); /* `who` no longer waits */
+void reload_free(struct daemon *d);
+
+/* Sessions that end when `next` comes into force, as lines for people. */
+void reload_effects(struct daemon *d, const struct conf *next, char *buf, size_t cap);
+
+/* ---- control.c ---- */
+
+struct control *control_new(struct daemon *d, int listener); /* takes the descriptor */
+void control_free(struct control *c);
+int control_fd(const struct control *c);
+void control_accept(struct control *c);
+void control_client(void *client, short events); /* a watched client can be read or written */
+/* Something may have changed: go on with answers that wait for it. True when a call was made that
+ * may have changed the engine. */
+bool control_push(struct control *c);
+
+/* ---- check.c ---- */
+
+/* `aditd -n`: exit status. */
+int check_config(const char *path);
+
+/* ---- sandbox.c ---- */
+
+/* Give up what is not needed. False with a message said. */
+bool sandbox_enter(struct daemon *d);
+
+#endif

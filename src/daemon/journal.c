@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Records of the engine in the journal (src/keeper/store.h), and the way back at start: first the
+ * one record of global state, then tunnels, sessions and accounting lines. A record that cannot be
+ * read any more is told, and its peer gets a CDN where that is possible (access_load).
+ */
+#include "daemon.h"
+
+#include "base/wire.h"
+#include "keeper/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RECORD_MAX (L2TP_SAVE_TUNNEL_MAX + 4096)
+
+_Static_assert(RECORD_MAX >= ACCESS_SAVE_TUNNEL_MAX && RECORD_MAX >= ACCESS_SAVE_SESSION_MAX &&
+		       RECORD_MAX >= ACCESS_SAVE_ACCT_MAX && RECORD_MAX >= ACCESS_SAVE_STATE_MAX,
+	       "the buffer takes every record");
+
+bool journal_open(struct daemon *d, void *mem, uint64_t size)
+{
+	char text[STORE_TEXT_MAX] = "";
+	int err = 0;
+
+	d->store = store_open(mem, size, &err, text);
+	if (d->store)
+		return true;
+	daemon_say(d, TRACE_WARNING,
+		   "the journal cannot be used: %s; stop the keeper and start it anew",
+		   text[0] ? text : strerror(-err));
+	return false;
+}
+
+static bool load_kind(struct daemon *d, enum access_object kind, size_t *ret_bad)
+{
+	struct store_record r;
+	uint64_t pos = 0;
+
+	while (store_walk(d->store, (uint8_t)kind, &pos, &r)) {
+		struct rcur c = rcur_of(r.bytes, r.len);
+		int rc;
+
+		if (r.state == STORE_UNREADABLE && !r.id_known) {
+			(*ret_bad)++;
+			continue;
+		}
+		rc = access_load(d->access, d->now, kind, r.id, &c);
+		if (rc < 0)
+			return false;
+		*ret_bad += rc != 0;
+	}
+	return true;
+}
+
+bool journal_load(struct daemon *d)
+{
+	static const enum access_object kinds[] = { ACCESS_OBJ_STATE, ACCESS_OBJ_TUNNEL,
+						    ACCESS_OBJ_SESSION, ACCESS_OBJ_ACCT };
+	struct access_summary s;
+	size_t bad = 0;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!load_kind(d, kinds[i], &bad))
+			return false;
+	access_loaded(d->access, d->now);
+	store_forget_unreadable(d->store);
+	access_summary(d->access, &s);
+	if (bad)
+		daemon_say(d, TRACE_WARNING,
+			   "%zu records of the journal could not be read; their sessions end", bad);
+	if (s.tunnels || s.sessions)
+		daemon_say(d, TRACE_NOTICE, "taken over: %u tunnels, %u sessions", s.tunnels,
+			   s.sessions);
+	return true;
+}
+
+static void save(struct daemon *d, enum access_object kind, uint64_t id)
+{
+	uint8_t buf[RECORD_MAX];
+	struct wcur c = wcur_of(buf, sizeof(buf));
+	int rc;
+
+	access_save(d->access, kind, id, &c);
+	rc = c.bad ? -EMSGSIZE : store_put(d->store, (uint8_t)kind, id, c.buf, c.len);
+	if (rc == 0) {
+		if (kind != ACCESS_OBJ_ACCT && d->journal_full &&
+		    store_room(d->store, (uint8_t)kind))
+			d->journal_full = false;
+		return;
+	}
+	/* it goes on without a record: a restart would end this object, nothing else is lost */
+	if (!d->journal_full)
+		daemon_say(d, TRACE_WARNING,
+			   "a record does not fit into the journal (%s); what has none ends when "
+			   "aditd restarts",
+			   strerror(-rc));
+	d->journal_full = true;
+}
+
+size_t journal_commit(struct daemon *d)
+{
+	enum access_object kind;
+	size_t n = 0;
+	uint64_t id;
+	bool gone;
+
+	while (access_dirty(d->access, &kind, &id, &gone)) {
+		if (gone)
+			store_del(d->store, (uint8_t)kind, id);
+		else
+			save(d, kind, id);
+		n++;
+	}
+	return n;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The log, see log.h.
+ *
+ * Repetition: the last few different lines are remembered for LOG_WINDOW_US. A line found among
+ * them is only counted. When its time is over, or its place is needed, one line says how often it
+ * came. So a peer that makes the same mistake a thousand times a second fills no disk, also when
+ * two of them take turns.
+ */
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOG_RECENT 8
+#define JOURNAL	   "/run/systemd/journal/socket"
+
+struct recent {
+	struct mono until; /* us = 0: free */
+	uint32_t count;	   /* how often it came again */
+	enum trace_level level;
+	char text[LOG_LINE_MAX];
+};
+
+struct log {
+	char program[32];
+	int fd;	     /* for standard error */
+	int journal; /* socket to the journal, -1 = none */
+	enum conf_log to;
+	enum trace_level level;
+	struct recent recent[LOG_RECENT];
+};
+
+static const char *const level_names[] = {
+	[TRACE_DEBUG] = "debug",
+	[TRACE_INFO] = "info",
+	[TRACE_NOTICE] = "notice",
+	[TRACE_WARNING] = "warning",
+};
+
+static const int priorities[] = {
+	[TRACE_DEBUG] = LOG_DEBUG,
+	[TRACE_INFO] = LOG_INFO,
+	[TRACE_NOTICE] = LOG_NOTICE,
+	[TRACE_WARNING] = LOG_WARNING,
+};
+
+struct log *log_new(const char *program, int fd)
+{
+	struct log *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	snprintf(l->program, sizeof(l->program), "%s", program);
+	l->fd = fd;
+	l->journal = -1;
+	l->to = CONF_LOG_STDERR;
+	l->level = TRACE_NOTICE;
+	return l;
+}
+
+/* Is standard error the journal (JOURNAL_STREAM is "device:inode" of the stream)? */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+}
+
+static bool journal_open(struct log *l)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = JOURNAL };
+
+	if (l->journal >= 0)
+		return true;
+	l->journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->journal >= 0 && connect(l->journal, (struct sockaddr *)&to, sizeof(to)) == 0)
+		return true;
+	if (l->journal >= 0)
+		close(l->journal);
+	l->journal = -1;
+	return false;
+}
+
+void log_configure(struct log *l, enum conf_log to, enum trace_level level)
+{
+	l->level = level;
+	if (to == CONF_LOG_AUTO)
+		to = stderr_is_journal() ? CONF_LOG_JOURNAL : CONF_LOG_STDERR;
+	if (to == CONF_LOG_JOURNAL && !journal_open(l))
+		to = CONF_LOG_STDERR;
+	if (to == CONF_LOG_SYSLOG && l->to != CONF_LOG_SYSLOG)
+		openlog(l->program, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	l->to = to;
+}
+
+enum trace_level log_level(const struct log *l)
+{
+	return l->level;
+}
+
+static void to_stderr(struct log *l, int64_t wall_us, enum trace_level level, const char *text)
+{
+	char line[LOG_LINE_MAX + 128];
+	time_t s = (time_t)(wall_us / US_S);
+	struct tm tm;
+	int n;
+
+	localtime_r(&s, &tm);
+	n = snprintf(line, sizeof(line), "%04d-%02d-%02d %02d:%02d:%02d.%03d %s %s: %s\n",
+		     tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+		     (int)(wall_us % US_S / US_MS), l->program, level_names[level], text);
+	if (n >= (int)sizeof(line)) {
+		n = sizeof(line);
+		line[n - 1] = '\n';
+	}
+	/* a log that cannot be written is nothing a daemon can do anything about */
+	if (write(l->fd, line, (size_t)n) < 0)
+		return;
+}
+
+/* The journal's native protocol: FIELD=value lines in one datagram. */
+static void to_journal(struct log *l, int64_t wall_us, enum trace_level level, const char *text)
+{
+	char line[LOG_LINE_MAX + 128];
+	int n = snprintf(line, sizeof(line), "PRIORITY=%d\nSYSLOG_IDENTIFIER=%s\nMESSAGE=%s\n",
+			 priorities[level], l->program, text);
+
+	if (n >= (int)sizeof(line))
+		n = sizeof(line) - 1;
+	if (send(l->journal, line, (size_t)n, MSG_NOSIGNAL) < 0)
+		to_stderr(l, wall_us, level, text);
+}
+
+static void write_line(struct log *l, int64_t wall_us, enum trace_level level, const char *text)
+{
+	switch (l->to) {
+	case CONF_LOG_AUTO:
+	case CONF_LOG_STDERR:
+		to_stderr(l, wall_us, level, text);
+		break;
+	case CONF_LOG_SYSLOG:
+		syslog(priorities[level], "%s", text);
+		break;
+	case CONF_LOG_JOURNAL:
+		to_journal(l, wall_us, level, text);
+		break;
+	}
+}
+
+/* Its time is over: tell how often it came, and give the place free. */
+static void recent_end(struct log *l, struct recent *r, int64_t wall_us)
+{
+	char text[LOG_LINE_MAX + 32];
+
+	if (r->count) {
+		snprintf(text, sizeof(text), "(%u more times) %s", r->count, r->text);
+		write_line(l, wall_us, r->level, text);
+	}
+	r->until.us = 0;
+	r->count = 0;
+}
+
+void log_line(struct log *l, struct mono now, int64_t wall_us, enum trace_level level,
+	      const char *text)
+{
+	struct recent *oldest = l->recent;
+
+	if (level < l->level)
+		return;
+	log_expire(l, now, wall_us);
+	for (size_t i = 0; i < LOG_RECENT; i++) {
+		struct recent *r = l->recent + i;
+
+		if (r->until.us && r->level == level &&
+		    strncmp(r->text, text, sizeof(r->text) - 1) == 0) {
+			r->count++;
+			return;
+		}
+		if (r->until.us < oldest->until.us)
+			oldest = r;
+	}
+	if (oldest->until.us)
+		recent_end(l, oldest, wall_us);
+	oldest->until = mono_add(now, LOG_WINDOW_US);
+	oldest->level = level;
+	snprintf(oldest->text, sizeof(oldest->text), "%s", text);
+	write_line(l, wall_us, level, oldest->text);
+}
+
+void log_expire(struct log *l, struct mono now, int64_t wall_us)
+{
+	for (size_t i = 0; i < LOG_RECENT; i++)
+		if (l->recent[i].until.us && mono_due(l->recent[i].until, now))
+			recent_end(l, l->recent + i, wall_us);
+}
+
+struct mono log_deadline(const struct log *l)
+{
+	struct mono at = MONO_NEVER;
+
+	for (size_t i = 0; i < LOG_RECENT; i++)
+		if (l->recent[i].count)
+			at = mono_min(at, l->recent[i].until);
+	return at;
+}
+
+void log_free(struct log *l, int64_t wall_us)
+{
+	if (!l)
+		return;
+	for (size_t i = 0; i < LOG_RECENT; i++)
+		if (l->recent[i].until.us)
+			recent_end(l, l->recent + i, wall_us);
+	if (l->journal >= 0)
+		close(l->journal);
+	free(l);
+}

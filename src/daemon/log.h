@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The log of aditd: lines with levels to standard error, syslog or the journal of systemd. A line
+ * that comes again and again is written once and then counted.
+ */
+#ifndef ADIT_DAEMON_LOG_H
+#define ADIT_DAEMON_LOG_H
+
+#include "conf.h"
+
+#define LOG_LINE_MAX  1024	  /* a line with NUL; longer ones are cut */
+#define LOG_WINDOW_US (10 * US_S) /* a line that comes again within this time is counted */
+
+struct log;
+
+/* `program` stands before each line on syslog. `fd` takes the lines of CONF_LOG_STDERR. NULL when
+ * out of memory. */
+struct log *log_new(const char *program, int fd);
+void log_free(struct log *l, int64_t wall_us); /* tells what is still counted */
+
+/* May be called again at any time. CONF_LOG_AUTO: the journal when standard error goes there, else
+ * standard error. */
+void log_configure(struct log *l, enum conf_log to, enum trace_level level);
+enum trace_level log_level(const struct log *l);
+
+/* One line without newline, already escaped (trace_text() does that). `wall_us` is since 1970. */
+void log_line(struct log *l, struct mono now, int64_t wall_us, enum trace_level level,
+	      const char *text);
+
+/* Tell how often lines were repeated whose time is over; when to call this next. */
+void log_expire(struct log *l, struct mono now, int64_t wall_us);
+struct mono log_deadline(const struct log *l);
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * aditd: options, and the order in which it starts and stops.
+ *
+ * Start: configuration; the keeper's memory (journal, session table, trace); rights are given up;
+ * data plane, engine, records of the journal; sockets. Then everything the engine has to say is
+ * carried out once, so the keeper hears of all that is still wanted, and "ready" lets it remove the
+ * rest. From there on the loop runs.
+ *
+ * Stop: an orderly stop tells the peers and waits for them up to five seconds. A restart just ends:
+ * what must outlive the process is in the journal already, as it would be after a kill.
+ */
+#include "control.h"
+
+#include "base/crypto.h"
+#include "keeper/layout.h"
+#include "keeper/store.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define HELLO_MS 10000
+
+struct options {
+	const char *conf;
+	bool check, foreground, verbose;
+};
+
+static void usage(FILE *f)
+{
+	fprintf(f, "usage: aditd [-c FILE] [-n] [-f] [-v]\n"
+		   "\n"
+		   "The L2TP daemon. It is started by adit-keeper, which holds its rights:\n"
+		   "    adit-keeper -c FILE --run aditd\n"
+		   "\n"
+		   "  -c FILE     configuration (" CONF_FILE ")\n"
+		   "  -n          check it, say what it would change in the daemon that runs, and "
+		   "end\n"
+		   "  -f          log to standard error, whatever the configuration says\n"
+		   "  -v          log everything\n"
+		   "  -V, --version, -h, --help\n"
+		   "\n"
+		   "See aditd(8) and adit.conf(5).\n");
+}
+
+/* Exit status, or -1 to go on. */
+static int parse_options(int argc, char **argv, struct options *ret)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'n' },
+		{ "foreground", no_argument, NULL, 'f' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	*ret = (struct options){ .conf = CONF_FILE };
+	while ((c = getopt_long(argc, argv, "c:nfvVh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			ret->conf = optarg;
+			break;
+		case 'n':
+			ret->check = true;
+			break;
+		case 'f':
+			ret->foreground = true;
+			break;
+		case 'v':
+			ret->verbose = true;
+			break;
+		case 'V':
+			printf("aditd %s\n", ADIT_VERSION);
+			return 0;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "aditd: unexpected argument %s\n", argv[optind]);
+		usage(stderr);
+		return 2;
+	}
+	return -1;
+}
+
+/* ---- start ---- */
+
+static void *map(struct daemon *d, int fd, uint64_t size, const char *what)
+{
+	void *mem =
+		mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+	close(fd);
+	if (mem != MAP_FAILED)
+		return mem;
+	daemon_say(d, TRACE_WARNING, "the keeper's %s (%llu octets) cannot be mapped: %s", what,
+		   (unsigned long long)size, strerror(errno));
+	return NULL;
+}
+
+struct memory {
+	void *journal, *table, *trace;
+	uint64_t journal_size, table_size, trace_size;
+};
+
+static bool say_hello(struct daemon *d, struct memory *ret, int *ret_control)
+{
+	struct keeper_done done;
+	uint32_t id;
+	int rc = keeper_hello(d->keeper, 0, &id);
+
+	if (rc == 0)
+		rc = keeper_wait(d->keeper, id, HELLO_MS, &done);
+	if (rc == 0)
+		rc = done.error;
+	if (rc == 0 && done.fd_count < 4)
+		rc = -EBADMSG;
+	if (rc < 0) {
+		daemon_say(d, TRACE_WARNING, "the keeper does not answer: %s", strerror(-rc));
+		return false;
+	}
+	*ret = (struct memory){ .journal = map(d, done.fds[0], done.sizes[0], "journal"),
+				.table = map(d, done.fds[1], done.sizes[1], "session table"),
+				.trace = map(d, done.fds[2], done.sizes[2], "trace"),
+				.journal_size = done.sizes[0],
+				.table_size = done.sizes[1],
+				.trace_size = done.sizes[2] };
+	*ret_control = done.fds[3];
+	d->starts = done.starts;
+	d->incarnation = done.incarnation;
+	d->keeper_since = done.since;
+	return ret->journal && ret->table && ret->trace;
+}
+
+static bool open_trace(struct daemon *d, const struct memory *m)
+{
+	struct trace_record r;
+	struct trace *t = NULL;
+
+	if (m->trace_size >= trace_size(LAYOUT_TRACE_RECORDS, LAYOUT_TRACE_RAW))
+		t = trace_open(m->trace, LAYOUT_TRACE_RECORDS, LAYOUT_TRACE_RAW);
+	if (!t) {
+		daemon_say(d, TRACE_WARNING,
+			   "the trace ring of the keeper cannot be used; stop the "
+			   "keeper and start it anew");
+		return false;
+	}
+	/* what former processes wrote has been logged by them */
+	while (trace_read(t, &d->trace_pos, &r, NULL, 0, NULL))
+		;
+	d->trace = t;
+	return true;
+}
+
+static bool open_engine(struct daemon *d)
+{
+	struct access_config config = {
+		.trace = d->trace,
+		.incarnation = d->incarnation,
+	};
+	struct access_cmd cmd = { .kind = ACCESS_CMD_CONF };
+
+	if (getrandom(config.seed, sizeof(config.seed), 0) != sizeof(config.seed)) {
+		daemon_say(d, TRACE_WARNING, "no random numbers: %s", strerror(errno));
+		return false;
+	}
+	d->access = access_new(&config);
+	bytes_wipe(config.seed, sizeof(config.seed));
+	if (!d->access) {
+		daemon_say(d, TRACE_WARNING, "out of memory");
+		return false;
+	}
+	access_wall(d->access, d->now, d->wall_us);
+	d->conf->access->serial = d->conf_serial = 1;
+	cmd.conf = d->conf->access;
+	if (access_do(d->access, d->now, &cmd) < 0) {
+		daemon_say(d, TRACE_WARNING, "out of memory");
+		return false;
+	}
+	return true;
+}
+
+static bool start(struct daemon *d)
+{
+	struct memory m;
+	int control = -1;
+
+	if (!say_hello(d, &m, &control) || !open_trace(d, &m) || !sandbox_enter(d) ||
+	    !journal_open(d, m.journal, m.journal_size) || !plane_open(d, m.table, m.table_size) ||
+	    !open_engine(d) || !journal_load(d))
+		return false;
+	for (size_t i = 0; i < d->conf->socket_count; i++)
+		peer_socket_open(d, d->conf->sockets + i);
+	acct_recover(d->acct);
+	io_tick(d);
+	run_drain(d);
+	acct_recovered(d->acct);
+	plane_sweep(d);
+	d->control = control_new(d, control);
+	d->io = d->control ? io_new(d) : NULL;
+	if (!d->io) {
+		daemon_say(d, TRACE_WARNING, "the event loop cannot be set up: %s",
+			   strerror(errno));
+		return false;
+	}
+	if (keeper_ready(d->keeper, COOKIE(COOKIE_READY, 0), NULL) < 0)
+		return false;
+	daemon_say(d, TRACE_NOTICE, "aditd %s serves as \"%s\" (start %u)", ADIT_VERSION,
+		   d->conf->host_name, d->starts);
+	run_drain(d);
+	return true;
+}
+
+static void stop(struct daemon *d)
+{
+	if (d->trace && d->log)
+		run_log(d);
+	control_free(d->control);
+	d->control = NULL;
+	io_free(d->io);
+	d->io = NULL;
+	if (d->dp)
+		d->dp->ops->free(d->dp);
+	access_free(d->access);
+	reload_free(d);
+	peer_free(d);
+	if (d->store)
+		store_close(d->store);
+	acct_free(d->acct);
+	output_free(d->output);
+	keeper_close(d->keeper);
+	log_free(d->log, io_wall_us());
+	if (d->trace)
+		trace_close(d->trace);
+	conf_free(d->conf);
+	free(d);
+}
+
+/* ---- main ---- */
+
+static struct conf *load(const struct options *o)
+{
+	char err[CONF_ERR_MAX];
+	struct conf *c = conf_load(o->conf, 0, err, sizeof(err));
+
+	if (!c)
+		fprintf(stderr, "aditd: %s\n", err);
+	return c;
+}
+
+static int open_keeper(struct keeper **ret)
+{
+	int fd = keeper_fd_from_env(), err = 0;
+
+	if (fd == -ENOENT) {
+		fprintf(stderr, "aditd: it is started by adit-keeper, which holds its rights; run: "
+				"adit-keeper -c FILE --run aditd\n");
+		return 2;
+	}
+	*ret = fd < 0 ? NULL : keeper_open(fd, &err);
+	if (*ret)
+		return 0;
+	fprintf(stderr, "aditd: " KEEPER_FD_ENV " does not name the socket to the keeper: %s\n",
+		strerror(fd < 0	   ? -fd
+			 : err < 0 ? -err
+				   : err));
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	struct daemon *d;
+	int status = parse_options(argc, argv, &o);
+
+	if (status >= 0)
+		return status;
+	if (o.check)
+		return check_config(o.conf);
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return 1;
+	list_init(&d->resolving);
+	d->conf_path = o.conf;
+	d->conf = load(&o);
+	status = d->conf ? open_keeper(&d->keeper) : 1;
+	if (status == 0) {
+		d->log = log_new("aditd", STDERR_FILENO);
+		d->acct = acct_new(d->conf->accounting);
+		d->output = output_new();
+		status = d->log && d->acct && d->output ? 0 : 1;
+	}
+	if (status == 0) {
+		io_tick(d);
+		d->since = d->now;
+		log_configure(d->log, o.foreground ? CONF_LOG_STDERR : d->conf->log_to,
+			      o.verbose ? TRACE_DEBUG : d->conf->log_level);
+		status = start(d) ? io_run(d->io) : 1;
+	}
+	status = status ? status : d->status;
+	stop(d);
+	return status;
+}

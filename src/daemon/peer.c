@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The way to a peer: the UDP sockets (made by the keeper, read by the data plane, written by
+ * output.c), names of servers (looked up in a child of the keeper), and which of our addresses a
+ * packet to a server leaves from. The latter is asked of the kernel by connecting a scratch socket,
+ * which sends nothing and needs no right.
+ */
+#include "daemon.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SOCKET_WAIT_MS 10000
+#define PATHS_MAX      KEEPER_ADDRS
+
+/* A question of the engine for the paths to a server. */
+struct resolving {
+	struct list in;
+	uint64_t number;
+	char name[CONF_NAME]; /* of the dial */
+	char host[256];
+	bool prefer6;
+	struct addr source;
+	bool at_hand;	    /* no name service is needed, or none can be asked */
+	struct addr server; /* at hand: the address, family 0 = none */
+	char failure[160];
+};
+
+/* ---- sockets ---- */
+
+const struct daemon_socket *peer_socket(const struct daemon *d, uint32_t via)
+{
+	for (size_t i = 0; i < d->socket_count; i++)
+		if (d->sockets[i].via == via)
+			return d->sockets + i;
+	return NULL;
+}
+
+bool peer_socket_add(struct daemon *d, uint32_t via, int fd, const struct addr *bound)
+{
+	struct daemon_socket *grown;
+	char text[ADDR_TEXT_MAX];
+	int rc;
+
+	grown = realloc(d->sockets, (d->socket_count + 1) * sizeof(*grown));
+	if (!grown) {
+		daemon_say(d, TRACE_WARNING, "out of memory");
+		return false;
+	}
+	d->sockets = grown;
+	rc = d->dp->ops->listen(d->dp, via, fd);
+	if (rc < 0) {
+		daemon_say(d, TRACE_WARNING, "the data plane cannot listen on %s: %s",
+			   addr_text(bound, text), strerror(-rc));
+		return false;
+	}
+	grown[d->socket_count++] = (struct daemon_socket){ .via = via, .fd = fd, .addr = *bound };
+	daemon_say(d, TRACE_DEBUG, "socket %08x on %s", via, addr_text(bound, text));
+	return true;
+}
+
+bool peer_socket_open(struct daemon *d, const struct conf_socket *s)
+{
+	struct keeper_done done;
+	char text[ADDR_TEXT_MAX];
+	uint32_t id;
+	int rc = keeper_socket(d->keeper, COOKIE(COOKIE_SOCKET, s->via), s->via, &id);
+
+	if (rc == 0)
+		rc = keeper_wait(d->keeper, id, SOCKET_WAIT_MS, &done);
+	if (rc < 0 || done.error) {
+		daemon_say(d, TRACE_WARNING, "%s: no socket on %s: %s", s->name,
+			   addr_text(&s->addr, text),
+			   rc < 0	  ? strerror(-rc)
+			   : done.text[0] ? done.text
+					  : strerror(-done.error));
+		return false;
+	}
+	if (done.fd_count < 1)
+		return false;
+	if (peer_socket_add(d, s->via, done.fds[0], done.addr_count ? &done.addrs[0] : &s->addr))
+		return true;
+	close(done.fds[0]);
+	return false;
+}
+
+/* Close sockets that are no longer in the configuration once no tunnel uses them. */
+void peer_sockets_sweep(struct daemon *d)
+{
+	for (size_t i = 0; i < d->socket_count;) {
+		struct daemon_socket *s = d->sockets + i;
+		struct access_tunnel_info info;
+		bool used = !s->stale;
+
+		for (uint16_t t = 0; !used && (t = access_tunnel_next(d->access, t));)
+			used = access_tunnel(d->access, t, &info) && info.l2tp.path.via == s->via;
+		if (used) {
+			i++;
+			continue;
+		}
+		d->dp->ops->unlisten(d->dp, s->via);
+		close(s->fd);
+		memmove(s, s + 1, (d->socket_count - i - 1) * sizeof(*s));
+		d->socket_count--;
+	}
+}
+
+/* ---- paths ---- */
+
+/* The address packets to `remote` leave from, by the routes of now. 0 or -errno. */
+static int local_for(const struct daemon_socket *s, const struct addr *source,
+		     const struct addr *remote, struct addr *ret)
+{
+	struct sockaddr_storage to, from;
+	socklen_t n = addr_to_sockaddr(remote, &to), got = sizeof(from);
+	struct addr want = *source;
+	int rc = 0, fd = socket(remote->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	want.port = 0;
+	if (want.family) {
+		socklen_t m = addr_to_sockaddr(&want, &from);
+
+		if (bind(fd, (struct sockaddr *)&from, m) < 0)
+			rc = -errno;
+	}
+	if (rc == 0 && connect(fd, (struct sockaddr *)&to, n) < 0)
+		rc = -errno;
+	if (rc == 0 && getsockname(fd, (struct sockaddr *)&from, &got) < 0)
+		rc = -errno;
+	close(fd);
+	if (rc == 0)
+		rc = addr_from_sockaddr((struct sockaddr *)&from, got, ret);
+	if (rc == 0)
+		ret->port = s->addr.port;
+	return rc;
+}
+
+/* Append the path to one address of the server. 0, or why there is none in `why`. */
+static int path_to(struct daemon *d, const struct resolving *r, const struct addr *remote,
+		   struct path *ret, char *why, size_t cap)
+{
+	const struct conf_socket *cs = conf_dial_socket(d->conf, r->name, remote->family);
+	const struct daemon_socket *s = cs ? peer_socket(d, cs->via) : NULL;
+	char text[ADDR_TEXT_MAX], source[ADDR_TEXT_MAX];
+	struct addr local;
+	int rc;
+
+	if (!s) {
+		snprintf(why, cap, "%s is of a family we have no socket for",
+			 addr_text(remote, text));
+		return -EAFNOSUPPORT;
+	}
+	rc = local_for(s, r->source.family ? &r->source : &(struct addr){ 0 }, remote, &local);
+	if (rc == -EADDRNOTAVAIL && r->source.family) {
+		snprintf(why, cap, "%s is no address of this machine",
+			 addr_text(&r->source, source));
+		return rc;
+	}
+	if (rc < 0) {
+		snprintf(why, cap, "no route to %s: %s", addr_text(remote, text), strerror(-rc));
+		return rc;
+	}
+	*ret = (struct path){ .via = cs->via, .local = local, .remote = *remote };
+	return 0;
+}
+
+/* Tell the engine: the paths in the order to try, the preferred family first. */
+static void answer(struct daemon *d, struct resolving *r, const struct addr *addrs, size_t count,
+		   const char *failure)
+{
+	struct access_cmd cmd = { .kind = ACCESS_CMD_RESOLVED, .name = r->name };
+	struct path paths[PATHS_MAX];
+	char why[256];
+	size_t n = 0;
+
+	snprintf(why, sizeof(why), "%s", failure);
+	for (int turn = 0; turn < 2; turn++) {
+		uint16_t family = (turn == 0) == r->prefer6 ? AF_INET6 : AF_INET;
+
+		for (size_t i = 0; i < count && n < PATHS_MAX; i++)
+			if (addrs[i].family == family &&
+			    path_to(d, r, addrs + i, paths + n, why, sizeof(why)) == 0)
+				n++;
+	}
+	cmd.paths = paths;
+	cmd.path_count = n;
+	cmd.cause = n ? ADIT_CAUSE_NONE : count ? ADIT_CAUSE_NO_ROUTE : ADIT_CAUSE_NAME_NOT_FOUND;
+	cmd.text = n ? NULL : why[0] ? why : "the name has no address";
+	list_drop(&r->in);
+	if (access_do(d->access, d->now, &cmd) < 0)
+		daemon_say(d, TRACE_WARNING, "out of memory");
+	free(r);
+}
+
+void peer_resolve(struct daemon *d, const struct access_event *ev)
+{
+	struct resolving *r = calloc(1, sizeof(*r));
+	int rc;
+
+	if (!r) {
+		daemon_say(d, TRACE_WARNING, "out of memory: %s is not looked up", ev->host);
+		return; /* the engine's own time limit ends the attempt */
+	}
+	snprintf(r->name, sizeof(r->name), "%s", ev->name);
+	snprintf(r->host, sizeof(r->host), "%s", ev->host);
+	r->prefer6 = ev->prefer6;
+	r->source = ev->source;
+	r->number = d->resolve_count++;
+	list_push(&d->resolving, &r->in);
+	if (addr_parse(ev->host, &r->server) == 0) {
+		r->server.port = ev->port;
+		r->at_hand = true;
+		return;
+	}
+	rc = keeper_resolve(d->keeper, COOKIE(COOKIE_RESOLVE, r->number), ev->host, ev->port, NULL);
+	if (rc < 0) {
+		snprintf(r->failure, sizeof(r->failure), "the keeper cannot look it up: %s",
+			 strerror(-rc));
+		r->server.family = 0;
+		r->at_hand = true;
+	}
+}
+
+bool peer_answer(struct daemon *d)
+{
+	bool any = false;
+
+	list_for_each_safe (it, &d->resolving) {
+		struct resolving *r = container_of(it, struct resolving, in);
+
+		if (!r->at_hand)
+			continue;
+		answer(d, r, &r->server, r->server.family != 0, r->failure);
+		any = true;
+	}
+	return any;
+}
+
+void peer_resolved(struct daemon *d, const struct keeper_done *done)
+{
+	char failure[640] = "";
+
+	list_for_each_safe (it, &d->resolving) {
+		struct resolving *r = container_of(it, struct resolving, in);
+
+		if (r->at_hand || r->number != COOKIE_VALUE(done->cookie))
+			continue;
+		if (done->error)
+			snprintf(failure, sizeof(failure), "%s: %s", r->host,
+				 done->text[0] ? done->text : strerror(-done->error));
+		answer(d, r, done->addrs, done->error ? 0 : done->addr_count, failure);
+		return;
+	}
+}
+
+void peer_free(struct daemon *d)
+{
+	struct list *it;
+
+	while ((it = list_pop(&d->resolving)))
+		free(container_of(it, struct resolving, in));
+	for (size_t i = 0; i < d->socket_count; i++)
+		close(d->sockets[i].fd);
+	free(d->sockets);
+	d->sockets = NULL;
+	d->socket_count = 0;
+}

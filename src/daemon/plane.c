@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The user-space data plane, and the privileged side it asks for devices, addresses and routes: its
+ * requests go to the keeper, the keeper's answers come back to it.
+ */
+#include "daemon.h"
+
+#include "base/rng.h"
+#include "dp/user.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+static struct keeper *keeper_of(void *host)
+{
+	return ((struct daemon *)host)->keeper;
+}
+
+static int host_tun_open(void *host, uint32_t id, const char *name)
+{
+	return keeper_tun(keeper_of(host), COOKIE(COOKIE_PLANE, id), name, NULL);
+}
+
+static int host_tun_gone(void *host, uint32_t id, const char *name)
+{
+	return keeper_tun_gone(keeper_of(host), COOKIE(COOKIE_PLANE, id), name, NULL);
+}
+
+static int host_link_up(void *host, uint32_t id, const char *name, uint16_t mtu)
+{
+	return keeper_link(keeper_of(host), COOKIE(COOKIE_PLANE, id), name, mtu, NULL);
+}
+
+static int host_addr(void *host, uint32_t id, const char *name, const struct prefix *p, bool add)
+{
+	return keeper_addr(keeper_of(host), COOKIE(COOKIE_PLANE, id), name, p, add, NULL);
+}
+
+static int host_route(void *host, uint32_t id, const char *name, const struct prefix *p,
+		      uint32_t table, uint32_t metric, bool add)
+{
+	return keeper_route(keeper_of(host), COOKIE(COOKIE_PLANE, id), name, p, table, metric, add,
+			    NULL);
+}
+
+static int host_pin(void *host, uint32_t id, const struct addr *a, bool add)
+{
+	return keeper_pin(keeper_of(host), COOKIE(COOKIE_PLANE, id), a, add, NULL);
+}
+
+static const struct dp_host_ops host_ops = {
+	.tun_open = host_tun_open,
+	.tun_gone = host_tun_gone,
+	.link_up = host_link_up,
+	.addr = host_addr,
+	.route = host_route,
+	.pin = host_pin,
+};
+
+bool plane_open(struct daemon *d, void *table, uint64_t size)
+{
+	struct dp_user_config config = {
+		.host_ops = &host_ops,
+		.host = d,
+		.ifname = d->conf->ifname,
+		.table = table,
+		.table_size = (size_t)size,
+	};
+
+	if (getrandom(config.hash_key, sizeof(config.hash_key), 0) < 0) {
+		daemon_say(d, TRACE_WARNING, "no random numbers: %s", strerror(errno));
+		return false;
+	}
+	d->dp = dp_user_new(&config);
+	if (!d->dp)
+		daemon_say(d, TRACE_WARNING, "the data plane cannot start: %s", strerror(errno));
+	return d->dp != NULL;
+}
+
+void plane_done(struct daemon *d, const struct keeper_done *done)
+{
+	int fd = done->fd_count ? done->fds[0] : -1;
+
+	if (done->error)
+		daemon_say(d, TRACE_DEBUG, "keeper: %s: %s", done->name,
+			   done->text[0] ? done->text : strerror(-done->error));
+	dp_user_host_done(d->dp, (uint32_t)COOKIE_VALUE(done->cookie), done->error,
+			  done->text[0] ? done->text : NULL, fd);
+}
+
+void plane_sweep(struct daemon *d)
+{
+	struct access_session_info info;
+	uint32_t generation;
+	uint64_t pos = 0, key;
+	size_t n = 0;
+
+	while (d->dp->ops->list(d->dp, &pos, &key, &generation)) {
+		if (access_session(d->access, key, &info))
+			continue;
+		if (d->dp->ops->del(d->dp, key, generation) == 0)
+			n++;
+	}
+	if (n)
+		daemon_say(d, TRACE_NOTICE,
+			   "removing %zu rows of the data plane that no session has", n);
+}

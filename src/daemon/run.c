@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The drain loop: the only glue between the engine and the world. After each batch of what came in
+ *
+ *   1. all events are taken; what is at hand is answered when there are no more;
+ *   2. all records that changed are committed to the journal;
+ *   3. all packets are sent;
+ *   4. accounting lines, whose records are in the journal now, are written and confirmed;
+ *
+ * and again, until nothing is left. So nothing leaves this machine before the record that makes it
+ * true is where a successor finds it.
+ */
+#include "daemon.h"
+
+#include "base/text.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PUNT_BATCH   64 /* packets between two drains */
+#define PUNT_BATCHES 16 /* batches before the loop looks at other descriptors */
+
+void daemon_say(struct daemon *d, enum trace_level level, const char *fmt, ...)
+{
+	static const enum trace_kind kinds[] = {
+		[TRACE_DEBUG] = TRACE_DAEMON_DEBUG,
+		[TRACE_INFO] = TRACE_DAEMON_INFO,
+		[TRACE_NOTICE] = TRACE_DAEMON_NOTICE,
+		[TRACE_WARNING] = TRACE_DAEMON_WARNING,
+	};
+	char text[LOG_LINE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (d->trace)
+		trace_bytes(d->trace, kinds[level], d->now, 0, 0, 0, text, strlen(text));
+	else if (d->log)
+		log_line(d->log, d->now, d->wall_us, level, text);
+}
+
+void run_log(struct daemon *d)
+{
+	struct trace_record r;
+	uint64_t lost;
+
+	while (true) {
+		uint64_t at = d->trace_pos;
+		uint8_t raw[2048];
+		char text[LOG_LINE_MAX];
+
+		/* most records are below the level: copy the octets beside one only when needed */
+		if (!trace_read(d->trace, &d->trace_pos, &r, NULL, 0, &lost))
+			break;
+		if (trace_level_of((enum trace_kind)r.kind) < log_level(d->log))
+			continue;
+		d->trace_pos = at;
+		if (!trace_read(d->trace, &d->trace_pos, &r, raw, sizeof(raw), &lost))
+			break;
+		trace_text(&r, raw, text, sizeof(text));
+		log_line(d->log, r.at, d->wall_us + (r.at.us - d->now.us),
+			 trace_level_of((enum trace_kind)r.kind), text);
+	}
+}
+
+/* ---- events ---- */
+
+struct access_cmd *run_answer(struct daemon *d, enum access_cmd_kind kind)
+{
+	struct answer *a = d->answers + d->answer_count++;
+
+	memset(a, 0, sizeof(*a));
+	a->cmd.kind = kind;
+	return &a->cmd;
+}
+
+/* A request the data plane could not even queue is answered at once. */
+static void plane_failed(struct daemon *d, enum dp_op op, const struct access_event *ev, int error)
+{
+	struct answer *a = d->answers + d->answer_count;
+	struct access_cmd *cmd = run_answer(d, ACCESS_CMD_DP_DONE);
+
+	a->done.op = (uint8_t)op;
+	a->done.key = ev->key;
+	a->done.generation = ev->generation;
+	a->done.error = error;
+	snprintf(a->done.text, sizeof(a->done.text), "%s", strerror(-error));
+	cmd->done = &a->done;
+}
+
+static void on_auth(struct daemon *d, const struct access_event *ev)
+{
+	struct access_cmd *cmd = run_answer(d, ACCESS_CMD_AUTH);
+	const struct users *users = conf_users_find(d->conf, ev->profile->users);
+
+	if (users) {
+		users_check(users, ev, d->conf->host_name, cmd);
+	} else {
+		cmd->cause = ADIT_CAUSE_AUTH_REFUSED;
+		cmd->text = "the users file is no longer part of the configuration";
+	}
+	cmd->kind = ACCESS_CMD_AUTH;
+	cmd->key = ev->key;
+}
+
+static void on_acct(struct daemon *d, const struct access_event *ev)
+{
+	struct access_cmd *cmd;
+
+	if (!d->conf->accounting[0]) {
+		cmd = run_answer(d, ACCESS_CMD_ACCT_WRITTEN);
+		cmd->key = ev->key;
+		cmd->acct_seq = ev->acct_seq;
+		return;
+	}
+	if (acct_add(d->acct, ev->key, ev->acct_seq, ev->line) < 0)
+		daemon_say(
+			d, TRACE_WARNING,
+			"out of memory: an accounting record waits in the journal until the next "
+			"start of aditd");
+}
+
+static const char *who_of(const struct access_event *ev, char *buf, size_t cap)
+{
+	char remote[ADDR_TEXT_MAX] = "";
+
+	if (ev->path)
+		addr_text(&ev->path->remote, remote);
+	if (ev->dial)
+		snprintf(buf, cap, "session \"%s\" to %s", ev->dial->name, remote);
+	else if (ev->user && ev->user[0])
+		snprintf(buf, cap, "session of %s from %s", ev->user, remote);
+	else if (remote[0])
+		snprintf(buf, cap, "session from %s", remote);
+	else
+		snprintf(buf, cap, "session %016llx", (unsigned long long)ev->key);
+	return buf;
+}
+
+static const char *ip4_text(const uint8_t ip[4], char *buf, size_t cap)
+{
+	snprintf(buf, cap, "%u.%u.%u.%u", ip[0], ip[1], ip[2], ip[3]);
+	return buf;
+}
+
+static void on_up(struct daemon *d, const struct access_event *ev)
+{
+	char who[PPP_USER_MAX + 128], addresses[160] = "", ip[16], prefix[ADDR_TEXT_MAX];
+	static const uint8_t none[4];
+	const uint8_t *ip4 = ev->dial ? ev->our_ip4 : ev->peer_ip4;
+	size_t n = 0;
+
+	if (memcmp(ip4, none, 4) != 0)
+		n = (size_t)snprintf(addresses, sizeof(addresses), " %s",
+				     ip4_text(ip4, ip, sizeof(ip)));
+	if (ev->prefix6.addr.family)
+		snprintf(addresses + n, sizeof(addresses) - n, " %s",
+			 prefix_text(&ev->prefix6, prefix));
+	daemon_say(d, TRACE_NOTICE, "%s is up:%s%s%s, MTU %u", who_of(ev, who, sizeof(who)),
+		   addresses, ev->ifname && ev->ifname[0] ? " on " : "",
+		   ev->ifname ? ev->ifname : "", ev->mtu);
+	hook_run(d, ev);
+}
+
+static void on_down(struct daemon *d, const struct access_event *ev)
+{
+	char who[PPP_USER_MAX + 128];
+	const char *because = cause_text(ev->cause);
+	bool more = ev->text[0] && strcmp(ev->text, because) != 0;
+
+	daemon_say(d, TRACE_NOTICE, "%s %s because %s%s%s", who_of(ev, who, sizeof(who)),
+		   ev->established ? "ended" : "failed", because, more ? ": " : "",
+		   more ? ev->text : "");
+	hook_run(d, ev);
+}
+
+static void on_event(struct daemon *d, const struct access_event *ev)
+{
+	struct access_cmd *cmd;
+	int rc;
+
+	switch (ev->kind) {
+	case ACCESS_EV_DP_PUT:
+		rc = d->dp->ops->put(d->dp, ev->key, ev->generation, ev->row);
+		if (rc < 0)
+			plane_failed(d, DP_OP_PUT, ev, rc);
+		break;
+	case ACCESS_EV_DP_DEL:
+		rc = d->dp->ops->del(d->dp, ev->key, ev->generation);
+		if (rc < 0)
+			plane_failed(d, DP_OP_DEL, ev, rc);
+		break;
+	case ACCESS_EV_DP_NET:
+		rc = d->dp->ops->net(d->dp, ev->generation, ev->net);
+		if (rc < 0)
+			plane_failed(d, DP_OP_NET, ev, rc);
+		break;
+	case ACCESS_EV_AUTH:
+		on_auth(d, ev);
+		break;
+	case ACCESS_EV_RESOLVE:
+		peer_resolve(d, ev);
+		break;
+	case ACCESS_EV_STATS:
+		cmd = run_answer(d, ACCESS_CMD_STATS);
+		cmd->key = ev->key;
+		cmd->known = d->dp->ops->stats(d->dp, ev->key, &cmd->counters);
+		break;
+	case ACCESS_EV_HEARD:
+		cmd = run_answer(d, ACCESS_CMD_HEARD);
+		cmd->tunnel = ev->tunnel;
+		cmd->heard = d->dp->ops->heard(d->dp, ev->tunnel);
+		break;
+	case ACCESS_EV_ACCT:
+		on_acct(d, ev);
+		break;
+	case ACCESS_EV_UP:
+		on_up(d, ev);
+		break;
+	case ACCESS_EV_DOWN:
+		on_down(d, ev);
+		break;
+	case ACCESS_EV_TUNNEL_UP:
+	case ACCESS_EV_TUNNEL_DOWN:
+		break; /* the L2TP engine has traced it */
+	}
+}
+
+/* Give the answers that were at hand. -ENOMEM leaves the question to its time limit. */
+static void give_answers(struct daemon *d)
+{
+	for (size_t i = 0; i < d->answer_count; i++)
+		if (access_do(d->access, d->now, &d->answers[i].cmd) < 0)
+			daemon_say(d, TRACE_WARNING, "out of memory");
+	d->answer_count = 0;
+}
+
+static bool take_events(struct daemon *d)
+{
+	struct access_event ev;
+	bool any = false;
+
+	/* every event makes at most one answer */
+	while (d->answer_count < DAEMON_ANSWERS && access_event(d->access, d->now, &ev)) {
+		on_event(d, &ev);
+		any = true;
+	}
+	any = any || d->answer_count;
+	give_answers(d);
+	return peer_answer(d) || any;
+}
+
+/* ---- accounting ---- */
+
+static bool write_lines(struct daemon *d)
+{
+	struct access_cmd cmd = { .kind = ACCESS_CMD_ACCT_WRITTEN };
+	char text[ACCT_TEXT_MAX];
+	int rc = acct_flush(d->acct, d->now, text);
+	bool any = false;
+
+	if (rc && text[0])
+		daemon_say(d, rc == 1 ? TRACE_WARNING : TRACE_NOTICE, "%s", text);
+	while (acct_written(d->acct, &cmd.key, &cmd.acct_seq)) {
+		access_do(d->access, d->now, &cmd);
+		any = true;
+	}
+	return any;
+}
+
+static void drain(struct daemon *d)
+{
+	bool more = true;
+
+	while (more) {
+		while (take_events(d))
+			;
+		more = journal_commit(d) > 0;
+		output_drain(d);
+		more |= write_lines(d);
+	}
+	run_log(d);
+}
+
+/* Everything has ended: tunnels, sessions, and what the keeper was asked for. */
+static bool all_ended(struct daemon *d)
+{
+	struct access_summary s;
+
+	access_summary(d->access, &s);
+	return !s.tunnels && !s.sessions && !keeper_open_count(d->keeper);
+}
+
+void run_drain(struct daemon *d)
+{
+	do
+		drain(d);
+	while (d->control && control_push(d->control));
+	if (d->stopping && all_ended(d))
+		d->quit = true;
+}
+
+/* ---- what comes in ---- */
+
+static bool take_done(struct daemon *d)
+{
+	struct dp_done done;
+	bool any = false;
+
+	while (d->dp->ops->done(d->dp, &done)) {
+		struct access_cmd cmd = { .kind = ACCESS_CMD_DP_DONE, .done = &done };
+
+		if (done.error && done.text[0])
+			daemon_say(d, TRACE_WARNING, "data plane: %s", done.text);
+		access_do(d->access, d->now, &cmd);
+		any = true;
+	}
+	return any;
+}
+
+void run_punts(struct daemon *d)
+{
+	struct dp_punt p;
+
+	for (int batch = 0; batch < PUNT_BATCHES; batch++) {
+		int n = 0, rc = 0;
+		bool any = take_done(d);
+
+		for (; n < PUNT_BATCH && d->dp->ops->punt(d->dp, &p); n++) {
+			if (p.class == DP_PUNT_DATAGRAM)
+				rc = access_input(d->access, d->now, &p.path, p.bytes, p.len);
+			else
+				rc = access_frame(d->access, d->now, p.key, p.class, p.bytes,
+						  p.len);
+		}
+		if (rc < 0)
+			daemon_say(d, TRACE_WARNING, "out of memory");
+		if (n == 0 && !any)
+			break;
+		run_drain(d);
+		if (n < PUNT_BATCH)
+			break;
+	}
+}
+
+void run_keeper(struct daemon *d)
+{
+	struct keeper_done done;
+	int rc = keeper_work(d->keeper);
+
+	while (keeper_next(d->keeper, &done)) {
+		if (done.id == 0) {
+			if (done.type == KEEPER_RELOAD)
+				reload_start(d, true, NULL, NULL);
+			continue;
+		}
+		switch (COOKIE_KIND(done.cookie)) {
+		case COOKIE_PLANE:
+			plane_done(d, &done);
+			break;
+		case COOKIE_RESOLVE:
+			peer_resolved(d, &done);
+			break;
+		case COOKIE_SOCKET:
+		case COOKIE_RELOAD:
+			reload_done(d, &done);
+			break;
+		case COOKIE_HOOK:
+			hook_done(d, &done);
+			break;
+		case COOKIE_READY:
+			break;
+		}
+	}
+	if (rc < 0 && !d->quit) {
+		daemon_say(d, TRACE_WARNING,
+			   "the keeper is gone (%s); aditd ends and keeps its "
+			   "sessions for the next start",
+			   strerror(-rc));
+		d->status = 1;
+		d->quit = true;
+	}
+	run_drain(d);
+}
+
+void run_timers(struct daemon *d)
+{
+	if (mono_due(access_deadline(d->access), d->now))
+		access_expire(d->access, d->now);
+	log_expire(d->log, d->now, d->wall_us);
+	peer_sockets_sweep(d);
+	if (d->stopping && mono_due(d->stop_by, d->now))
+		d->quit = true;
+	run_drain(d);
+}
+
+struct mono run_deadline(const struct daemon *d)
+{
+	struct mono at = access_deadline(d->access);
+
+	at = mono_min(at, log_deadline(d->log));
+	at = mono_min(at, acct_deadline(d->acct));
+	if (d->stopping)
+		at = mono_min(at, d->stop_by);
+	return at;
+}
+
+void run_stop(struct daemon *d, bool orderly)
+{
+	struct access_cmd cmd = { .kind = ACCESS_CMD_SHUTDOWN };
+
+	if (!orderly) {
+		daemon_say(d, TRACE_NOTICE, "restart: sessions are kept");
+		d->quit = true;
+	} else if (!d->stopping) {
+		daemon_say(d, TRACE_NOTICE, "stopping: telling the peers");
+		d->stopping = true;
+		d->stop_by = mono_add(d->now, DAEMON_STOP_US);
+		access_do(d->access, d->now, &cmd);
+	} else {
+		d->quit = true; /* asked twice: at once */
+	}
+	run_drain(d);
+}
