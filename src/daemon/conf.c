@@ -525,7 +525,7 @@ struct conf *conf_parse(const char *text, const char *name, unsigned int flags, 
 		return NULL;
 	}
 	snprintf(c->path, sizeof(c->path), "%s", name);
-	if (read_tree(c, text, name, &e) && conf_build(c, flags, &e))
+	if (read_tree(c, text, name, &e) && conf_make(c, flags, &e))
 		return c;
 	conf_free(c);
 	return NULL;

@@ -59,6 +59,50 @@ void conf_blocks_free(struct conf *c);
 const struct conf_value *conf_get(const struct conf_block *b, const char *key);
 
 /* Make everything of `c` from its blocks. False with the error told. */
-bool conf_build(struct conf *c, unsigned int flags, struct conf_err *e);
+bool conf_make(struct conf *c, unsigned int flags, struct conf_err *e);
+
+/* ---- making values of the tree: conf_get.c, conf_net.c, conf_build.c ---- */
+
+struct conf_build {
+	struct conf *c;
+	unsigned int flags;
+	struct conf_err *e;
+	uint64_t secrets; /* hash of the secrets of the session being made */
+};
+
+/* An error that concerns a value, or the block when the value is not in the file. */
+#define FAIL(b, block, key, ...)                                         \
+	do {                                                             \
+		const struct conf_value *at_ = conf_get(block, key);     \
+		conf_fail((b)->e, at_ ? at_->file : (block)->file,       \
+			  at_ ? at_->line : (block)->line, __VA_ARGS__); \
+	} while (0)
+
+bool conf_no_memory(struct conf_build *b); /* tells it; false */
+
+/* The text of a single value or its default; NULL when there is neither. */
+const char *conf_text_of(const struct conf_block *block, const char *key);
+bool conf_bool_of(const struct conf_block *block, const char *key);
+uint32_t conf_number_of(const struct conf_block *block, const char *key); /* "auto", "any" are 0 */
+/* In microseconds, `never` for "never". */
+int64_t conf_duration_of(const struct conf_block *block, const char *key, int64_t never);
+struct addr conf_addr_of(const struct conf_block *block, const char *key);
+bool conf_prefixes_of(struct conf_build *b, const struct conf_block *block, const char *key,
+		      struct prefix **ret, size_t *ret_count);
+size_t conf_count_of(const struct conf *c, enum conf_kind kind);
+uint64_t conf_hash_text(uint64_t hash, const char *text);
+
+/* A secret from the file itself or from a file of its own; "" when there is none. */
+bool conf_secret_of(struct conf_build *b, const struct conf_block *block, const char *key,
+		    const char *file_key, char *ret, size_t cap, bool *ret_set);
+/* The users file of a profile, read once for all that name it. */
+bool conf_users_of(struct conf_build *b, const struct conf_block *block, struct conf_profile *p);
+
+bool conf_listeners(struct conf_build *b);
+bool conf_dial_socket_of(struct conf_build *b, const struct conf_block *block, uint16_t family,
+			 int *ret_index);
+bool conf_pool_build(struct conf_build *b, const struct conf_block *block);
+struct conf_pool *conf_pool_find(struct access_conf *a, const char *name);
+bool conf_pools_without_ours(struct conf_build *b);
 
 #endif
