@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Accounting: one JSON object (RFC 8259) per start, interim and stop of a session.
+ *
+ * A line is an object with a record of its own from the moment it is made until the owner says it
+ * is on disk. `id` is the session's key in hex, unique over restarts; `seq` counts the lines of a
+ * session from 1, so a reader sees at once whether one is missing or came twice.
+ *
+ * Peers' text is UTF-8 as a rule. An octet that is not becomes the character of the same number
+ * (ISO 8859-1, what old clients send), so every line is valid JSON and names stay apart.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct out {
+	char *buf;
+	size_t len, cap;
+};
+
+static void put(struct out *o, const char *form, ...) __attribute__((format(printf, 2, 3)));
+static void put(struct out *o, const char *form, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, form);
+	n = vsnprintf(o->buf + o->len, o->cap - o->len, form, ap);
+	va_end(ap);
+	if (n > 0)
+		o->len += (size_t)n < o->cap - o->len ? (size_t)n : o->cap - o->len - 1;
+}
+
+/* The character at `p` and its length in octets; one that is not UTF-8 stands for itself. */
+static size_t character(const uint8_t *p, size_t n, uint32_t *ret)
+{
+	size_t len = p[0] < 0xc2 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 1;
+	uint32_t c = p[0];
+
+	*ret = p[0];
+	if (len == 1 || len > n)
+		return 1;
+	c &= 0x7fu >> len;
+	for (size_t i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 1;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	if ((len == 3 && c < 0x800) || (len == 4 && (c < 0x10000 || c > 0x10ffff)) ||
+	    (c >= 0xd800 && c < 0xe000))
+		return 1;
+	*ret = c;
+	return len;
+}
+
+/* Controls, and what hides or turns text on a terminal. */
+static bool must_escape(uint32_t c, size_t octets)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || (octets == 1 && c >= 0x80) ||
+	       (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+	       (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c == 0x061c;
+}
+
+/* A JSON string with its quotes; what does not fit into `cap` is cut between characters. */
+size_t acc_json_string(char *buf, size_t cap, const void *bytes, size_t n)
+{
+	const uint8_t *p = bytes;
+	size_t out = 0;
+
+	if (cap < 3) {
+		if (cap)
+			buf[0] = '\0';
+		return 0;
+	}
+	buf[out++] = '"';
+	for (size_t i = 0; i < n;) {
+		char piece[8];
+		uint32_t c;
+		size_t len = character(p + i, n - i, &c), need;
+
+		if (c == '"' || c == '\\') {
+			piece[0] = '\\';
+			piece[1] = (char)c;
+			need = 2;
+		} else if (must_escape(c, len)) {
+			need = (size_t)snprintf(piece, sizeof(piece), "\\u%04x", c & 0xffff);
+		} else {
+			memcpy(piece, p + i, len);
+			need = len;
+		}
+		if (out + need + 2 > cap)
+			break;
+		memcpy(buf + out, piece, need);
+		out += need;
+		i += len;
+	}
+	buf[out++] = '"';
+	buf[out] = '\0';
+	return out;
+}
+
+static void put_string(struct out *o, const char *name, const void *bytes, size_t n, size_t most)
+{
+	size_t left;
+
+	put(o, ",\"%s\":", name);
+	left = o->cap - o->len;
+	o->len += acc_json_string(o->buf + o->len, left < most ? left : most, bytes, n);
+}
+
+/* Days since 1970-01-01 to a date (proleptic Gregorian calendar). */
+static void civil(int64_t days, int *ret_y, int *ret_m, int *ret_d)
+{
+	int64_t z = days + 719468, era = (z >= 0 ? z : z - 146096) / 146097;
+	int64_t doe = z - era * 146097;
+	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+
+	*ret_d = (int)(doy - (153 * mp + 2) / 5 + 1);
+	*ret_m = (int)(mp < 10 ? mp + 3 : mp - 9);
+	*ret_y = (int)(yoe + era * 400 + (*ret_m <= 2));
+}
+
+static void put_time(struct out *o, int64_t unix_us)
+{
+	int64_t s = unix_us / US_S, us = unix_us % US_S, day;
+	int y, m, d;
+
+	if (us < 0) {
+		us += US_S;
+		s--;
+	}
+	day = s / 86400;
+	s %= 86400;
+	if (s < 0) {
+		s += 86400;
+		day--;
+	}
+	civil(day, &y, &m, &d);
+	put(o, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\"", y, m, d, (int)(s / 3600),
+	    (int)(s / 60 % 60), (int)(s % 60), (int)(us / 1000));
+}
+
+static const char *const event_names[] = {
+	[ACC_LINE_START] = "start", [ACC_LINE_INTERIM] = "interim", [ACC_LINE_STOP] = "stop"
+};
+
+static void put_addresses(struct out *o, const struct acc_session *s)
+{
+	static const uint8_t none[4];
+	char text[ADDR_TEXT_MAX];
+	struct prefix p;
+
+	if (memcmp(s->peer_ip4, none, 4) != 0)
+		put(o, ",\"ip4\":\"%u.%u.%u.%u\"", s->peer_ip4[0], s->peer_ip4[1], s->peer_ip4[2],
+		    s->peer_ip4[3]);
+	if (acc_session_prefix6(s, &p))
+		put(o, ",\"ip6\":\"%s\"", prefix_text(&p, text));
+}
+
+static void line_text(struct access *a, struct out *o, struct mono now, const struct acc_session *s,
+		      enum acc_line_event event, uint32_t seq, const struct dp_counters *c)
+{
+	const struct acc_tunnel *t = s->tunnel;
+	char text[ADDR_TEXT_MAX];
+
+	put_time(o, now.us + a->wall_us);
+	put(o, ",\"event\":\"%s\",\"id\":\"%016" PRIx64 "\",\"seq\":%u,\"role\":\"%s\"",
+	    event_names[event], s->key, seq, s->dial ? "client" : "server");
+	put_string(o, "user", acc_user(s), s->user_len, 700);
+	put_string(o, "peer", t->name, strlen(t->name), 140);
+	if (t->host)
+		put_string(o, "host", t->host, strlen(t->host), 140);
+	put_string(o, "calling", acc_calling(s), s->calling_len, 140);
+	put_string(o, "called", acc_called(s), s->called_len, 140);
+	put_addresses(o, s);
+	put(o, ",\"tunnel\":%u,\"remote_tunnel\":%u,\"session\":%u,\"remote_session\":%u",
+	    t->local_id, t->remote_id, s->local_id, s->remote_id);
+	put(o, ",\"remote\":\"%s\"", addr_text(&t->path.remote, text));
+	if (event != ACC_LINE_START)
+		put(o,
+		    ",\"seconds\":%" PRId64 ",\"in_octets\":%" PRIu64 ",\"out_octets\":%" PRIu64
+		    ",\"in_packets\":%" PRIu64 ",\"out_packets\":%" PRIu64,
+		    (now.us - s->since.us) / US_S, c->rx_bytes, c->tx_bytes, c->rx_packets,
+		    c->tx_packets);
+	if (event == ACC_LINE_STOP) {
+		const char *words = acc_session_text(s);
+
+		put(o, ",\"cause\":\"%s\"", cause_name((enum adit_cause)s->cause));
+		put_string(o, "text", words, strlen(words), 300);
+	}
+	put(o, "}");
+}
+
+static uint64_t line_hash(const struct access *a, uint64_t key, uint32_t seq)
+{
+	uint64_t k[2] = { key, seq };
+
+	return htab_hash(&a->lines, k, sizeof(k));
+}
+
+struct acc_line *acc_line_find(const struct access *a, uint64_t key, uint32_t seq)
+{
+	struct htab_node *n = htab_find(&a->lines, line_hash(a, key, seq));
+
+	for (; n; n = htab_next(n)) {
+		struct acc_line *l = container_of(n, struct acc_line, node);
+
+		if (l->key == key && l->seq == seq)
+			return l;
+	}
+	return NULL;
+}
+
+int acc_line_add(struct access *a, uint64_t id, uint64_t key, uint32_t seq,
+		 enum acc_line_event event, const void *text, size_t len, struct acc_line **ret)
+{
+	struct acc_line *l;
+
+	if (htab_reserve(&a->lines) < 0)
+		return -ENOMEM;
+	l = malloc(sizeof(*l) + len + 1);
+	if (!l)
+		return -ENOMEM;
+	*l = (struct acc_line){ .id = id, .key = key, .seq = seq, .event = (uint8_t)event };
+	l->len = (uint16_t)len;
+	memcpy(l->text, text, len);
+	l->text[len] = '\0';
+	htab_put(&a->lines, &l->node, line_hash(a, key, seq));
+	acc_queue_push(&a->line_news, &l->news);
+	a->bytes += sizeof(*l) + len + 1;
+	*ret = l;
+	return 0;
+}
+
+int acc_line_make(struct access *a, struct mono now, struct acc_session *s,
+		  enum acc_line_event event, const struct dp_counters *counters)
+{
+	char buf[ACCESS_LINE_MAX];
+	struct out o = { buf, 0, sizeof(buf) };
+	struct acc_line *l;
+	int rc;
+
+	line_text(a, &o, now, s, event, s->acct_seq + 1, counters);
+	rc = acc_line_add(a, acc_key_new(a), s->key, s->acct_seq + 1, event, buf, o.len, &l);
+	if (rc < 0)
+		return rc;
+	s->acct_seq++;
+	acc_queue_push(&a->line_dirty, &l->dirty);
+	return 0;
+}
+
+/* The owner has it on disk: the record goes, or was never needed. */
+void acc_line_written(struct access *a, struct acc_line *l)
+{
+	l->gone = true;
+	if (!l->dirty.next)
+		acc_queue_push(&a->line_gone, &l->dirty);
+}
+
+void acc_line_free(struct access *a, struct acc_line *l)
+{
+	if (a->last_line == l)
+		a->last_line = NULL;
+	htab_drop(&a->lines, &l->node);
+	a->bytes -= sizeof(*l) + l->len + 1u;
+	free(l);
+}
+
+/* Will the session of this line get, or has it got, a stop line? Lines that wait are consecutive.
+ */
+static bool stop_follows(const struct access *a, const struct acc_line *l)
+{
+	for (uint32_t seq = l->seq; l && l->event != ACC_LINE_STOP; seq++)
+		l = acc_line_find(a, l->key, seq + 1);
+	return l != NULL;
+}
+
+/*
+ * Recovery, when all records are there. A session's record follows that of its lines in a batch, so
+ * a line may be newer than the session's record. When the session was up, the line counts: it is
+ * adopted, and a stop ends the session. When it was not, the start line is of a batch that was cut
+ * short: nobody saw it, and the session never was up. A line whose session is gone and that no stop
+ * follows is on disk, because its stop is.
+ */
+void acc_lines_loaded(struct access *a, struct mono now)
+{
+	struct htab_node *n = NULL;
+	uint64_t pos = 0;
+
+	while ((n = htab_walk(&a->lines, &pos, n))) {
+		struct acc_line *l = container_of(n, struct acc_line, node);
+		struct acc_session *s = acc_session_find(a, l->key);
+
+		if (s ? !s->established : !stop_follows(a, l)) {
+			l->told = true;
+			acc_line_written(a, l);
+			continue;
+		}
+		if (!s)
+			continue;
+		if (s->acct_seq < l->seq)
+			s->acct_seq = l->seq;
+		if (l->event == ACC_LINE_STOP && !s->stopped) {
+			s->stopped = true;
+			acc_session_end(a, now, s, ADIT_CAUSE_RESTART, NULL, false);
+		}
+	}
+}

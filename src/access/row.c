@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the data plane is told: the row of a session from what the two engines negotiated, and what
+ * the plane carries as a whole.
+ *
+ * MTU. The largest IP packet inside a session is bounded by three things: the outer path (taken as
+ * 1,500 octets, since L2TP packets are not to be fragmented; RFC 2661 8.1), the peer's MRU (RFC
+ * 1661 6.1: the information field, so exactly an IP packet), and the configuration. The headers in
+ * between are counted as they are on the wire of this session: IP 20 or 40, UDP 8, L2TP 6 and 2 for
+ * the Length field and 4 for Ns/Nr (RFC 2661 3.1), PPP 4 less what is compressed (RFC
+ * 1661 6.5, 6.6).
+ */
+#include "internal.h"
+
+#define PATH_MTU  1500
+#define LEAST_MTU 68 /* RFC 791 */
+
+uint16_t acc_overhead(const struct path *path, const struct l2tp_session_info *l2tp,
+		      const struct ppp_info *ppp)
+{
+	unsigned int n = (path->remote.family == AF_INET6 ? 40 : 20) + 8 + 6 + 4;
+
+	if (l2tp->length_bit)
+		n += 2;
+	if (l2tp->send_seq)
+		n += 4;
+	if (ppp->acfc_out)
+		n -= 2;
+	if (ppp->pfc_out)
+		n -= 1;
+	return (uint16_t)n;
+}
+
+uint16_t acc_mtu(const struct path *path, const struct l2tp_session_info *l2tp,
+		 const struct ppp_info *ppp, uint16_t limit)
+{
+	unsigned int mtu = PATH_MTU - acc_overhead(path, l2tp, ppp);
+
+	if (limit && mtu > limit)
+		mtu = limit;
+	if (ppp->mru_out && mtu > ppp->mru_out)
+		mtu = ppp->mru_out;
+	return (uint16_t)(mtu < LEAST_MTU ? LEAST_MTU : mtu);
+}
+
+static bool is_zero(const uint8_t *p, size_t n)
+{
+	while (n && *p == 0) {
+		p++;
+		n--;
+	}
+	return n == 0;
+}
+
+static struct prefix host4(const uint8_t ip[4])
+{
+	struct prefix p = { .addr.family = AF_INET, .len = 32 };
+
+	memcpy(p.addr.ip, ip, 4);
+	return p;
+}
+
+static struct prefix prefix6(const uint8_t upper[8], const uint8_t lower[8], uint8_t len)
+{
+	struct prefix p = { .addr.family = AF_INET6, .len = len };
+
+	memcpy(p.addr.ip, upper, 8);
+	memcpy(p.addr.ip + 8, lower, 8);
+	return p;
+}
+
+static void row_prefix(struct dp_row *r, const struct prefix *p)
+{
+	if (r->prefix_count < DP_PREFIXES)
+		r->prefixes[r->prefix_count++] = *p;
+}
+
+static void row_route(struct dp_row *r, const struct prefix *p)
+{
+	if (r->route_count < DP_PREFIXES)
+		r->routes[r->route_count++] = *p;
+}
+
+static void row_server(const struct acc_session *s, struct dp_row *r)
+{
+	struct prefix p;
+
+	if (s->ip4 && !is_zero(s->peer_ip4, 4)) {
+		p = host4(s->peer_ip4);
+		row_prefix(r, &p);
+	}
+	if (s->ip6 && acc_session_prefix6(s, &p))
+		row_prefix(r, &p);
+	for (uint8_t i = 0; i < s->route_count; i++) {
+		if (s->routes[i].addr.family == AF_INET ? s->ip4 : s->ip6)
+			row_prefix(r, &s->routes[i]);
+	}
+	if (s->profile->antispoof)
+		r->flags |= DP_F_ANTISPOOF;
+}
+
+/* The host's side of a dialled session: addresses, routes, and the pin that keeps the tunnel's own
+ * path out of them. */
+static void row_client(const struct acc_session *s, struct dp_row *r)
+{
+	static const uint8_t link_local[8] = { 0xfe, 0x80 };
+	const struct acc_dial *d = s->dial;
+	const struct conf_dial *c = d->c;
+	struct prefix p;
+
+	r->flags |= DP_F_CLIENT;
+	memcpy(r->ifname, c->ifname, sizeof(r->ifname));
+	r->ifname[sizeof(r->ifname) - 1] = '\0';
+	if (s->ip4 && !is_zero(s->our_ip4, 4)) {
+		r->host_addrs[r->host_addr_count++] = host4(s->our_ip4);
+		if (!is_zero(s->peer_ip4, 4)) {
+			p = host4(s->peer_ip4);
+			r->peer4 = p.addr;
+		}
+	}
+	if (s->ip6 && !is_zero(s->our_iid, 8)) {
+		r->host_addrs[r->host_addr_count++] = prefix6(link_local, s->our_iid, 64);
+		if (d->prefix6.len == 64)
+			r->host_addrs[r->host_addr_count++] =
+				prefix6(d->prefix6.addr.ip, s->our_iid, 64);
+	}
+	for (size_t i = 0; i < c->route_count; i++) {
+		if (c->routes[i].addr.family == AF_INET ? s->ip4 : s->ip6)
+			row_route(r, &c->routes[i]);
+	}
+	if (c->default_route && s->ip4)
+		row_route(r, &(struct prefix){ .addr.family = AF_INET });
+	if (c->default_route && s->ip6 && s->ra_got)
+		row_route(r, &(struct prefix){ .addr.family = AF_INET6 });
+	r->table = c->table;
+	r->metric = c->metric;
+	r->pin_peer = r->route_count > 0;
+}
+
+/* False when one of the engines has no such object any more. */
+bool acc_row(struct access *a, struct acc_session *s, struct dp_row *ret)
+{
+	struct l2tp_session_info l;
+	struct ppp_info p;
+	bool clamp = s->dial ? s->dial->c->mss_clamp : s->profile->mss_clamp;
+
+	if (!l2tp_session_info(a->l2tp, s->l2tp, &l) || !ppp_info(a->ppp, s->ppp, &p))
+		return false;
+	memset(ret, 0, sizeof(*ret));
+	ret->state = DP_ACTIVE;
+	ret->ends = DP_L2TP_PPP;
+	ret->path = l.path;
+	ret->local_tunnel = l.local_tunnel_id;
+	ret->remote_tunnel = l.remote_tunnel_id;
+	ret->local_session = l.local_id;
+	ret->remote_session = l.remote_id;
+	ret->flags = (uint16_t)((l.send_seq ? DP_F_SEND_SEQ : 0) |
+				(l.require_seq ? DP_F_REQUIRE_SEQ : 0) |
+				(l.length_bit ? DP_F_LENGTH : 0) | (p.acfc_out ? DP_F_ACFC : 0) |
+				(p.pfc_out ? DP_F_PFC : 0) | (s->ip4 ? DP_F_IP4 : 0) |
+				(s->ip6 ? DP_F_IP6 : 0));
+	ret->mtu = acc_mtu(&l.path, &l, &p, s->dial ? s->dial->c->mtu : s->profile->mtu);
+	if (clamp) {
+		/* IPv4 20 and TCP 20; IPv6 40 and TCP 20 (RFC 6691, RFC 8200 8.3) */
+		ret->flags |= DP_F_MSS_CLAMP;
+		ret->mss4 = (uint16_t)(ret->mtu - 40);
+		ret->mss6 = (uint16_t)(ret->mtu - 60);
+	}
+	if (s->dial)
+		row_client(s, ret);
+	else
+		row_server(s, ret);
+	return true;
+}
+
+/* ---- what the plane carries as a whole ---- */
+
+static void net_add(struct prefix *v, uint8_t *n, const struct prefix *p)
+{
+	for (uint8_t i = 0; i < *n; i++) {
+		if (v[i].len == p->len && addr_same_ip(&v[i].addr, &p->addr))
+			return;
+	}
+	if (*n < DP_NET_MAX)
+		v[(*n)++] = *p;
+}
+
+static struct prefix prefix4(uint32_t first, uint8_t len)
+{
+	uint8_t ip[4] = { (uint8_t)(first >> 24), (uint8_t)(first >> 16), (uint8_t)(first >> 8),
+			  (uint8_t)first };
+	struct prefix p = host4(ip);
+
+	p.len = len;
+	return p;
+}
+
+/* The largest block that begins at `first` and does not reach past `last`. */
+static uint8_t block_len(uint64_t first, uint64_t last)
+{
+	uint8_t len = 32;
+
+	while (len > 0) {
+		uint64_t size = UINT64_C(1) << (32 - len + 1);
+
+		if (first % size || first + size - 1 > last)
+			break;
+		len--;
+	}
+	return len;
+}
+
+static unsigned int blocks_of(const struct conf_range4 *r)
+{
+	unsigned int n = 0;
+
+	for (uint64_t at = r->first; at <= r->last; n++)
+		at += UINT64_C(1) << (32 - block_len(at, r->last));
+	return n;
+}
+
+/* A range as the exact blocks, or as the one block that holds it all when there is no room. */
+static void net_range(struct dp_net *n, const struct conf_range4 *r, bool exact)
+{
+	uint32_t differ = r->first ^ r->last;
+	uint8_t len = 32;
+	struct prefix p;
+
+	if (exact) {
+		for (uint64_t at = r->first; at <= r->last;) {
+			len = block_len(at, r->last);
+			p = prefix4((uint32_t)at, len);
+			net_add(n->pools, &n->pool_count, &p);
+			at += UINT64_C(1) << (32 - len);
+		}
+		return;
+	}
+	while (len && differ >> (32 - len))
+		len--;
+	p = prefix4(len ? r->first & ~UINT32_C(0) << (32 - len) : 0, len);
+	net_add(n->pools, &n->pool_count, &p);
+}
+
+/*
+ * Routes to the plane. There is room for DP_NET_MAX; when the exact blocks of all ranges do not
+ * fit, the ranges with the most blocks are covered by one larger block each.
+ */
+static void net_pools(const struct access_conf *conf, struct dp_net *n)
+{
+	unsigned int most = 64, need;
+
+	do {
+		need = 0;
+		for (size_t i = 0; i < conf->pool_count; i++) {
+			const struct conf_pool *c = &conf->pools[i];
+
+			need += (unsigned int)c->prefix6_count;
+			for (size_t j = 0; j < c->range_count; j++) {
+				unsigned int b = blocks_of(&c->ranges[j]);
+
+				need += b <= most ? b : 1;
+			}
+		}
+	} while (need > DP_NET_MAX && most-- > 1);
+	for (size_t i = 0; i < conf->pool_count; i++) {
+		const struct conf_pool *c = &conf->pools[i];
+
+		for (size_t j = 0; j < c->range_count; j++)
+			net_range(n, &c->ranges[j], blocks_of(&c->ranges[j]) <= most);
+		for (size_t j = 0; j < c->prefix6_count; j++)
+			net_add(n->pools, &n->pool_count, &c->prefixes6[j]);
+	}
+}
+
+void acc_net(const struct access_conf *conf, struct dp_net *ret)
+{
+	struct path path = { .remote.family = AF_INET };
+	struct l2tp_session_info l = { .length_bit = false };
+	struct ppp_info p = { .mru_out = 0 };
+
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; i < conf->profile_count; i++) {
+		struct prefix h = { .addr = conf->profiles[i]->local4, .len = 32 };
+
+		h.addr.port = 0;
+		if (h.addr.family == AF_INET)
+			net_add(ret->local, &ret->local_count, &h);
+	}
+	net_pools(conf, ret);
+	ret->mtu = acc_mtu(&path, &l, &p, 0);
+}

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Records that outlive the process, and recovery from them. internal.h says in which order they are
+ * handed out and why. A record is a sequence of (tag, length, value); tags that a reader does not
+ * know are skipped.
+ *
+ * Keys. Session keys, tunnel keys and line ids come from one counter. The STATE record has an upper
+ * bound (keys_until) that is KEYS_AHEAD in front of what was given out, so keys are never used
+ * twice although the data plane hears of a key before the journal does.
+ *
+ * Recovery. Tunnels and sessions that were established go on. What was being set up, and what was
+ * ending, is ended: L2TP is told again, the row is removed once more, the stop line is made if it
+ * was not yet.
+ */
+#include "save.h"
+
+#define KEYS_AHEAD 65536
+#define STATE_ID   1
+
+uint64_t acc_key_new(struct access *a)
+{
+	uint64_t key = a->next_key++;
+
+	if (a->next_key + KEYS_AHEAD / 2 > a->keys_until) {
+		a->keys_until = a->next_key + KEYS_AHEAD;
+		a->state_dirty = true;
+	}
+	return key;
+}
+
+/* ---- what changed ---- */
+
+/* What waited for an engine to be done with a record. */
+static void look_again(struct access *a)
+{
+	struct l2tp_session_info si;
+	struct l2tp_tunnel_info ti;
+
+	list_for_each_safe (it, &a->held) {
+		struct acc_end *e = container_of(it, struct acc_end, held);
+
+		if (l2tp_session_info(a->l2tp, e->closing, &si))
+			continue;
+		list_drop(&e->held);
+		acc_queue_push(&a->gone, &e->s->dirty);
+	}
+	list_for_each_safe (it, &a->ending) {
+		struct acc_tunnel *t = container_of(it, struct acc_tunnel, ending);
+
+		if (l2tp_tunnel_info(a->l2tp, t->record, &ti))
+			continue;
+		list_drop(&t->ending);
+		t->record = 0;
+		acc_tunnel_dirty(a, t);
+	}
+}
+
+static void pull_l2tp(struct access *a)
+{
+	struct l2tp_session_info si;
+	struct l2tp_tunnel_info ti;
+	enum l2tp_object kind;
+	struct acc_session *s;
+	struct acc_tunnel *t;
+	adit_handle h;
+	bool gone, any = false;
+
+	while (l2tp_dirty(a->l2tp, &kind, &h, &gone)) {
+		any |= gone;
+		if (gone)
+			continue;
+		if (kind == L2TP_OBJ_TUNNEL && l2tp_tunnel_info(a->l2tp, h, &ti)) {
+			t = acc_tunnel_of(a, ti.owner);
+			if (t && t->record == h)
+				acc_tunnel_dirty(a, t);
+		} else if (kind == L2TP_OBJ_SESSION && l2tp_session_info(a->l2tp, h, &si)) {
+			s = acc_session_of(a, si.owner);
+			if (s && s->l2tp == h)
+				acc_session_dirty(a, s);
+		}
+	}
+	if (any)
+		look_again(a);
+}
+
+static void pull_ppp(struct access *a)
+{
+	struct acc_session *s;
+	adit_handle h;
+	uint64_t owner;
+
+	while (ppp_dirty(a->ppp, &h, &owner)) {
+		s = acc_session_of(a, owner);
+		if (s && s->ppp == h)
+			acc_session_dirty(a, s);
+	}
+}
+
+/* One object that access_dirty() returns. */
+struct found {
+	enum access_object kind;
+	uint64_t id;
+	bool gone;
+};
+
+static bool dirty_line(struct access *a, struct found *ret)
+{
+	struct acc_link *link;
+
+	while ((link = acc_queue_pop(&a->line_dirty))) {
+		struct acc_line *l = container_of(link, struct acc_line, dirty);
+
+		if (l->gone) {
+			acc_line_free(a, l);
+			continue;
+		}
+		l->saved = true;
+		a->last_line = l;
+		*ret = (struct found){ ACCESS_OBJ_ACCT, l->id, false };
+		return true;
+	}
+	return false;
+}
+
+static bool dirty_line_gone(struct access *a, struct found *ret)
+{
+	struct acc_link *link;
+
+	while ((link = acc_queue_pop(&a->line_gone))) {
+		struct acc_line *l = container_of(link, struct acc_line, dirty);
+		bool saved = l->saved;
+
+		*ret = (struct found){ ACCESS_OBJ_ACCT, l->id, true };
+		acc_line_free(a, l);
+		if (saved)
+			return true;
+	}
+	return false;
+}
+
+static bool dirty_tunnel(struct access *a, struct acc_tunnel *t, struct found *ret)
+{
+	struct l2tp_tunnel_info i;
+	bool there = t->record && l2tp_tunnel_info(a->l2tp, t->record, &i) &&
+		     i.state != L2TP_TS_ASKING && i.state != L2TP_TS_LINGER;
+	bool tell = t->changed && (there || t->saved);
+
+	*ret = (struct found){ ACCESS_OBJ_TUNNEL, t->key, !there };
+	if (t->changed)
+		t->saved = there;
+	t->changed = false;
+	acc_tunnel_settle(a, t);
+	return tell;
+}
+
+static bool dirty_session(struct access *a, struct acc_session *s, struct found *ret)
+{
+	bool tell;
+
+	if (s->state == ACC_DEAD) {
+		tell = s->saved && !s->end_saved;
+		if (s->saved)
+			acc_queue_push(&a->gone, &s->dirty);
+		else
+			acc_session_settle(a, s);
+	} else {
+		tell = s->changed;
+		s->saved = true;
+	}
+	s->end_saved = s->ending;
+	s->changed = false;
+	*ret = (struct found){ ACCESS_OBJ_SESSION, s->key, false };
+	return tell;
+}
+
+static bool dirty_session_gone(struct access *a, struct acc_session *s, struct found *ret)
+{
+	struct l2tp_session_info i;
+
+	if (s->end && s->end->closing && l2tp_session_info(a->l2tp, s->end->closing, &i)) {
+		list_push(&a->held, &s->end->held);
+		return false;
+	}
+	*ret = (struct found){ ACCESS_OBJ_SESSION, s->key, true };
+	s->saved = false;
+	acc_session_settle(a, s);
+	return true;
+}
+
+static bool next_dirty(struct access *a, struct found *ret)
+{
+	struct acc_link *link;
+
+	if (a->state_dirty) {
+		a->state_dirty = false;
+		*ret = (struct found){ ACCESS_OBJ_STATE, STATE_ID, false };
+		return true;
+	}
+	if (dirty_line(a, ret))
+		return true;
+	while ((link = acc_queue_pop(&a->tunnel_first))) {
+		if (dirty_tunnel(a, container_of(link, struct acc_tunnel, first), ret))
+			return true;
+	}
+	while ((link = acc_queue_pop(&a->dirty))) {
+		if (dirty_session(a, container_of(link, struct acc_session, dirty), ret))
+			return true;
+	}
+	while ((link = acc_queue_pop(&a->tunnel_dirty))) {
+		if (dirty_tunnel(a, container_of(link, struct acc_tunnel, dirty), ret))
+			return true;
+	}
+	while ((link = acc_queue_pop(&a->gone))) {
+		if (dirty_session_gone(a, container_of(link, struct acc_session, dirty), ret))
+			return true;
+	}
+	return dirty_line_gone(a, ret);
+}
+
+bool access_dirty(struct access *a, enum access_object *ret_kind, uint64_t *ret_id, bool *ret_gone)
+{
+	struct found f;
+
+	acc_begin(a);
+	pull_l2tp(a);
+	pull_ppp(a);
+	if (!next_dirty(a, &f))
+		return false;
+	*ret_kind = f.kind;
+	*ret_id = f.id;
+	*ret_gone = f.gone;
+	return true;
+}
+
+/* ---- writing ---- */
+
+static void put_text(struct wcur *c, uint16_t tag, const char *s)
+{
+	if (s && s[0])
+		wcur_tlv_bytes(c, tag, s, strlen(s));
+}
+
+static void put_path(struct wcur *c, const struct path *p)
+{
+	size_t at = wcur_tlv_begin(c, ACC_TAG_PATH);
+
+	path_save(c, p);
+	wcur_tlv_end(c, at);
+}
+
+static void put_prefix(struct wcur *c, const struct prefix *p)
+{
+	wcur_u8(c, p->addr.family == AF_INET6 ? 6 : 4);
+	wcur_u8(c, p->len);
+	wcur_bytes(c, p->addr.ip, 16);
+}
+
+static void save_state(const struct access *a, struct wcur *c)
+{
+	size_t at, n = 0;
+
+	wcur_tlv_u64(c, ACC_TAG_KEYS, a->keys_until);
+	at = wcur_tlv_begin(c, ACC_TAG_COUNTS);
+	wcur_u64(c, a->setups);
+	wcur_u64(c, a->failures);
+	wcur_tlv_end(c, at);
+	at = wcur_tlv_begin(c, ACC_TAG_STOPPED);
+	for (size_t i = 0; i < a->dial_count && n < ACC_STOPPED; i++) {
+		if (!a->dials[i]->stopped || a->dials[i]->gone)
+			continue;
+		wcur_u64(c, acc_dial_hash(a->dials[i]->c->name));
+		n++;
+	}
+	wcur_tlv_end(c, at);
+}
+
+static void save_tunnel(const struct access *a, const struct acc_tunnel *t, struct wcur *c)
+{
+	uint32_t flags = (t->client ? FLAG_CLIENT : 0) | (t->up ? FLAG_UP : 0) |
+			 (t->closing ? FLAG_ENDING : 0);
+	size_t at;
+
+	wcur_tlv_u32(c, ACC_TAG_FLAGS, flags);
+	put_text(c, ACC_TAG_NAME, t->name);
+	put_text(c, ACC_TAG_HOST, t->host);
+	at = wcur_tlv_begin(c, ACC_TAG_L2TP);
+	l2tp_save(a->l2tp, L2TP_OBJ_TUNNEL, t->record, c);
+	wcur_tlv_end(c, at);
+}
+
+static void save_line(const struct acc_line *l, struct wcur *c)
+{
+	size_t at = wcur_tlv_begin(c, ACC_TAG_LINE);
+
+	wcur_u64(c, l->key);
+	wcur_u32(c, l->seq);
+	wcur_u8(c, l->event);
+	wcur_bytes(c, l->text, l->len);
+	wcur_tlv_end(c, at);
+}
+
+static uint32_t session_flags(const struct acc_session *s)
+{
+	return (s->dial ? FLAG_CLIENT : 0) | (s->established ? FLAG_ESTABLISHED : 0) |
+	       (s->ending ? FLAG_ENDING : 0) | (s->stopped ? FLAG_STOPPED : 0) |
+	       (s->by_peer ? FLAG_BY_PEER : 0) | (s->ip4 ? FLAG_IP4 : 0) | (s->ip6 ? FLAG_IP6 : 0) |
+	       (s->want_ip4 ? FLAG_WANT_IP4 : 0) | (s->want_ip6 ? FLAG_WANT_IP6 : 0) |
+	       (s->row ? FLAG_ROW : 0) | (s->ra_got ? FLAG_RA : 0);
+}
+
+static void save_whose(const struct acc_session *s, struct wcur *c)
+{
+	const struct acc_tunnel *t = s->tunnel;
+	size_t at;
+
+	wcur_tlv_u32(c, ACC_TAG_FLAGS, session_flags(s));
+	at = wcur_tlv_begin(c, ACC_TAG_IDS);
+	wcur_u64(c, t->key);
+	wcur_u16(c, t->local_id);
+	wcur_u16(c, t->remote_id);
+	wcur_u16(c, s->local_id);
+	wcur_u16(c, s->remote_id);
+	wcur_tlv_end(c, at);
+	put_path(c, &t->path);
+	put_text(c, ACC_TAG_NAME, t->name);
+	put_text(c, ACC_TAG_HOST, t->host);
+	if (s->profile)
+		put_text(c, ACC_TAG_PROFILE, s->profile->name);
+	if (s->dial)
+		wcur_tlv_u64(c, ACC_TAG_DIGEST, s->dial->c->digest);
+	if (s->calling_len)
+		wcur_tlv_bytes(c, ACC_TAG_CALLING, acc_calling(s), s->calling_len);
+	if (s->called_len)
+		wcur_tlv_bytes(c, ACC_TAG_CALLED, acc_called(s), s->called_len);
+	if (s->user_len)
+		wcur_tlv_bytes(c, ACC_TAG_USER, acc_user(s), s->user_len);
+	put_text(c, ACC_TAG_IFNAME, s->ifname);
+}
+
+static void save_addresses(const struct acc_session *s, struct wcur *c)
+{
+	struct prefix p;
+	size_t at = wcur_tlv_begin(c, ACC_TAG_ADDRESSES);
+
+	wcur_bytes(c, s->our_ip4, 4);
+	wcur_bytes(c, s->peer_ip4, 4);
+	wcur_bytes(c, s->our_iid, 8);
+	wcur_bytes(c, s->peer_iid, 8);
+	wcur_tlv_end(c, at);
+	if (acc_session_prefix6(s, &p)) {
+		at = wcur_tlv_begin(c, ACC_TAG_PREFIX6);
+		put_prefix(c, &p);
+		wcur_tlv_end(c, at);
+	}
+	if (s->route_count) {
+		at = wcur_tlv_begin(c, ACC_TAG_ROUTES);
+		for (uint8_t i = 0; i < s->route_count; i++)
+			put_prefix(c, &s->routes[i]);
+		wcur_tlv_end(c, at);
+	}
+	if (s->dial) {
+		at = wcur_tlv_begin(c, ACC_TAG_DNS);
+		for (int i = 0; i < 2; i++) {
+			addr_save(c, &s->dial->dns4[i]);
+			addr_save(c, &s->dial->dns6[i]);
+		}
+		wcur_tlv_end(c, at);
+	}
+}
+
+static void save_engines(const struct access *a, const struct acc_session *s, struct wcur *c)
+{
+	size_t at;
+
+	if (s->l2tp || (s->end && s->end->blob_len)) {
+		at = wcur_tlv_begin(c, ACC_TAG_L2TP);
+		if (s->l2tp)
+			l2tp_save(a->l2tp, L2TP_OBJ_SESSION, s->l2tp, c);
+		else
+			wcur_bytes(c, s->end->blob, s->end->blob_len);
+		wcur_tlv_end(c, at);
+	}
+	if (s->ppp && !s->ending && ppp_can_save(a->ppp, s->ppp)) {
+		at = wcur_tlv_begin(c, ACC_TAG_PPP);
+		ppp_save(a->ppp, s->ppp, c);
+		wcur_tlv_end(c, at);
+	}
+}
+
+static void save_session(const struct access *a, const struct acc_session *s, struct wcur *c)
+{
+	size_t at;
+
+	save_whose(s, c);
+	at = wcur_tlv_begin(c, ACC_TAG_NUMBERS);
+	wcur_u32(c, s->generation);
+	wcur_u32(c, s->acct_seq);
+	wcur_u16(c, s->mtu);
+	wcur_u8(c, s->method);
+	wcur_tlv_end(c, at);
+	at = wcur_tlv_begin(c, ACC_TAG_TIMES);
+	wcur_u64(c, (uint64_t)s->since.us);
+	wcur_u64(c, (uint64_t)s->ends_at.us);
+	wcur_u64(c, (uint64_t)s->idle_at.us);
+	wcur_u64(c, (uint64_t)s->interim_at.us);
+	wcur_u32(c, s->idle_s);
+	wcur_u32(c, s->limit_s);
+	wcur_tlv_end(c, at);
+	save_addresses(s, c);
+	save_engines(a, s, c);
+	if (s->ending) {
+		at = wcur_tlv_begin(c, ACC_TAG_END);
+		wcur_u8(c, s->cause);
+		if (s->end)
+			wcur_bytes(c, s->end->text, strlen(s->end->text));
+		wcur_tlv_end(c, at);
+	}
+}
+
+static const struct acc_line *line_by_id(const struct access *a, uint64_t id)
+{
+	struct htab_node *n = NULL;
+	uint64_t pos = 0;
+
+	while ((n = htab_walk(&a->lines, &pos, n))) {
+		if (container_of(n, struct acc_line, node)->id == id)
+			return container_of(n, struct acc_line, node);
+	}
+	return NULL;
+}
+
+void access_save(const struct access *a, enum access_object kind, uint64_t id, struct wcur *c)
+{
+	const struct acc_session *s;
+	const struct acc_tunnel *t;
+	const struct acc_line *l;
+
+	switch (kind) {
+	case ACCESS_OBJ_STATE:
+		save_state(a, c);
+		break;
+	case ACCESS_OBJ_TUNNEL:
+		t = acc_tunnel_by_key(a, id);
+		if (t)
+			save_tunnel(a, t, c);
+		break;
+	case ACCESS_OBJ_SESSION:
+		s = acc_session_find(a, id);
+		if (s)
+			save_session(a, s, c);
+		break;
+	case ACCESS_OBJ_ACCT:
+		l = a->last_line && a->last_line->id == id ? a->last_line : line_by_id(a, id);
+		if (l)
+			save_line(l, c);
+		break;
+	}
+}

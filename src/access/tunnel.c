@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tunnels as access sees them: whose they are, what the owner is told of them, and when their
+ * object goes. The control connection itself is src/l2tp's. The object outlives the connection
+ * while sessions that ran in it are still being accounted for.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static uint64_t key_hash(const struct htab *t, uint64_t key)
+{
+	return htab_hash(t, &key, sizeof(key));
+}
+
+struct acc_tunnel *acc_tunnel_by_key(const struct access *a, uint64_t key)
+{
+	struct htab_node *n = htab_find(&a->tunnel_keys, key_hash(&a->tunnel_keys, key));
+
+	for (; n; n = htab_next(n)) {
+		struct acc_tunnel *t = container_of(n, struct acc_tunnel, by_key);
+
+		if (t->key == key)
+			return t;
+	}
+	return NULL;
+}
+
+struct acc_tunnel *acc_tunnel_by_id(const struct access *a, uint16_t id)
+{
+	struct htab_node *n = htab_find(&a->tunnel_ids, key_hash(&a->tunnel_ids, id));
+
+	for (; n; n = htab_next(n)) {
+		struct acc_tunnel *t = container_of(n, struct acc_tunnel, by_id);
+
+		if (t->local_id == id)
+			return t;
+	}
+	return NULL;
+}
+
+struct acc_tunnel *acc_tunnel_of(struct access *a, adit_handle owner)
+{
+	return pool_get(a->tunnels, owner);
+}
+
+struct acc_tunnel *acc_tunnel_new(struct access *a, const char *name, uint64_t key)
+{
+	struct acc_tunnel *t;
+	adit_handle h;
+
+	if (htab_reserve(&a->tunnel_keys) < 0 || htab_reserve(&a->tunnel_ids) < 0)
+		return NULL;
+	t = pool_take(a->tunnels, &h);
+	if (!t)
+		return NULL;
+	t->self = h;
+	list_init(&t->ending);
+	t->key = key ? key : acc_key_new(a);
+	memcpy(t->name, name, strnlen(name, CONF_NAME - 1));
+	htab_put(&a->tunnel_keys, &t->by_key, key_hash(&a->tunnel_keys, t->key));
+	return t;
+}
+
+void acc_tunnel_list(struct access *a, struct acc_tunnel *t)
+{
+	struct l2tp_tunnel_info i;
+
+	if (!l2tp_tunnel_info(a->l2tp, t->l2tp, &i))
+		return;
+	t->remote_id = i.remote_id;
+	t->path = i.path;
+	if (t->listed)
+		return;
+	t->local_id = i.local_id;
+	t->listed = true;
+	htab_put(&a->tunnel_ids, &t->by_id, key_hash(&a->tunnel_ids, t->local_id));
+}
+
+static void tunnel_unlist(struct access *a, struct acc_tunnel *t)
+{
+	if (t->listed)
+		htab_drop(&a->tunnel_ids, &t->by_id);
+	t->listed = false;
+}
+
+void acc_tunnel_drop(struct access *a, struct acc_tunnel *t)
+{
+	htab_drop(&a->tunnel_keys, &t->by_key);
+	tunnel_unlist(a, t);
+	list_drop(&t->ending);
+	if (t->peer)
+		t->peer->tunnels--;
+	if (t->dial && t->dial->tunnel == t)
+		t->dial->tunnel = NULL;
+	conf_profile_unref(t->profile);
+	free(t->host);
+	free(t->text);
+	pool_give(a->tunnels, t->self);
+}
+
+void acc_tunnel_tell(struct access *a, struct acc_tunnel *t, unsigned int bits)
+{
+	t->bits |= (uint8_t)bits;
+	acc_queue_push(&a->tunnel_news, &t->news);
+}
+
+/* A tunnel that is closing goes before the sessions, see internal.h. */
+void acc_tunnel_dirty(struct access *a, struct acc_tunnel *t)
+{
+	t->changed = true;
+	if (t->closing || !t->l2tp)
+		acc_queue_push(&a->tunnel_first, &t->first);
+	else
+		acc_queue_push(&a->tunnel_dirty, &t->dirty);
+}
+
+void acc_tunnel_close(struct access *a, struct mono now, struct acc_tunnel *t, uint16_t result,
+		      enum adit_cause cause, const char *text)
+{
+	struct l2tp_cmd cmd = { .kind = L2TP_CMD_TUNNEL_CLOSE,
+				.tunnel = t->l2tp,
+				.result = result,
+				.text = text,
+				.cause = cause };
+
+	if (!t->l2tp || t->closing)
+		return;
+	t->closing = true;
+	acc_tunnel_dirty(a, t);
+	(void)l2tp_do(a->l2tp, now, &cmd);
+}
+
+static void set_host(struct acc_tunnel *t, const char *host)
+{
+	char *copy = host && host[0] ? strdup(host) : NULL;
+
+	if (!copy)
+		return;
+	free(t->host);
+	t->host = copy;
+}
+
+void acc_tunnel_up(struct access *a, struct mono now, struct acc_tunnel *t,
+		   const struct l2tp_event *ev)
+{
+	t->up = true;
+	set_host(t, ev->host_name);
+	acc_tunnel_list(a, t);
+	trace_put(a->trace, TRACE_ACCESS_TUNNEL_UP, now, t->key, t->local_id, t->remote_id, 0, 0,
+		  t->name, strlen(t->name));
+	acc_tunnel_tell(a, t, ACC_TN_UP);
+	acc_tunnel_dirty(a, t);
+}
+
+/* The engine has let go; DOWN of all its sessions came before. */
+void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
+		     const struct l2tp_event *ev)
+{
+	t->cause = (uint8_t)ev->cause;
+	t->by_peer = ev->by_peer;
+	if (ev->text && ev->text[0])
+		t->text = strdup(ev->text);
+	trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_DOWN, now, t->key, t->local_id, t->cause, t->name,
+		    strlen(t->name));
+	if (!t->up && !t->client)
+		acc_failure(a, now, t->key, t->name, strlen(t->name), &t->path.remote, ev->cause,
+			    t->text);
+	t->l2tp = 0;
+	list_push(&a->ending, &t->ending);
+	tunnel_unlist(a, t);
+	if (t->up)
+		acc_tunnel_tell(a, t, ACC_TN_DOWN);
+	acc_tunnel_dirty(a, t);
+	if (t->dial && t->dial->tunnel == t)
+		t->dial->tunnel = NULL;
+	t->dial = NULL;
+	acc_tunnel_settle(a, t);
+}
+
+/* Free the object when nothing points to it and nothing is left to be told. */
+void acc_tunnel_settle(struct access *a, struct acc_tunnel *t)
+{
+	if (t->l2tp || t->sessions || t->news.next || t->dirty.next || t->first.next || t->bits ||
+	    t->saved || !list_empty(&t->ending))
+		return;
+	if (t != a->shown_tunnel)
+		acc_tunnel_drop(a, t);
+}
+
+const char *acc_tunnel_text(const struct acc_tunnel *t)
+{
+	return t->text ? t->text : cause_text((enum adit_cause)t->cause);
+}
+
+/* One bit of news of `t` as an event. */
+void acc_tunnel_event(struct access *a, struct acc_tunnel *t, struct access_event *ret)
+{
+	a->shown_tunnel = t;
+	ret->tunnel = t->local_id;
+	ret->name = t->name;
+	ret->host = t->host ? t->host : "";
+	ret->path = &t->path;
+	if (t->bits & ACC_TN_UP) {
+		t->bits &= (uint8_t)~ACC_TN_UP;
+		ret->kind = ACCESS_EV_TUNNEL_UP;
+	} else if (t->bits & ACC_TN_HEARD) {
+		t->bits &= (uint8_t)~ACC_TN_HEARD;
+		ret->kind = ACCESS_EV_HEARD;
+	} else {
+		t->bits &= (uint8_t)~ACC_TN_DOWN;
+		ret->kind = ACCESS_EV_TUNNEL_DOWN;
+		ret->cause = (enum adit_cause)t->cause;
+		ret->text = acc_tunnel_text(t);
+		ret->by_peer = t->by_peer;
+	}
+}
+
+bool access_tunnel(const struct access *a, uint16_t local_id, struct access_tunnel_info *ret)
+{
+	const struct acc_tunnel *t = acc_tunnel_by_id(a, local_id);
+	struct access_tunnel_info i;
+
+	if (!t || !l2tp_tunnel_info(a->l2tp, t->l2tp, &i.l2tp))
+		return false;
+	i.peer = t->name;
+	*ret = i;
+	return true;
+}
+
+uint16_t access_tunnel_next(const struct access *a, uint16_t prev)
+{
+	for (uint32_t id = prev + 1u; id <= UINT16_MAX; id++) {
+		if (acc_tunnel_by_id(a, (uint16_t)id))
+			return (uint16_t)id;
+	}
+	return 0;
+}
