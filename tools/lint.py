@@ -65,9 +65,23 @@ def report(name, problems):
     failed += bool(problems)
 
 
-def listing(*args):
-    out = subprocess.run(["git", "ls-files", "-z", *args], check=True, capture_output=True).stdout
-    return sorted(pathlib.Path(x) for x in out.decode().split("\0") if x and os.path.exists(x))
+def all_files():
+    """What git keeps; in an unpacked archive, what is there besides build/."""
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        out = subprocess.run(["git", "ls-files", "-z"], check=True, capture_output=True).stdout
+        names = [pathlib.Path(x) for x in out.decode().split("\0") if x]
+    else:
+        names = [p.relative_to(ROOT) for p in ROOT.rglob("*")]
+    return sorted(p for p in names if p.is_file() and p.parts[0] not in ("build", ".git"))
+
+
+FILES = all_files()
+
+
+def listing(*patterns):
+    """Files that match a pattern or are below a directory of this name."""
+    return [p for p in FILES
+            if any(p.match(x) or pathlib.Path(x) in p.parents for x in patterns)]
 
 
 def text_of(path):

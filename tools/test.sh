@@ -138,9 +138,9 @@ for s in $suites; do
     report="$results/no report of $s"
     : >"$results/one"
     "suite_$s" >"$results/$s.log" 2>&1
-    [ -e "$report" ] || tail -n 40 "$results/$s.log"
     python3 tools/count.py "$results/one" "$report" >"$results/$s.failed" || echo 0 1 0 >"$results/one"
     cat "$results/$s.failed"
+    [ ! -s "$results/$s.failed" ] || tail -n 15 "$results/$s.log" | sed 's/^/    /'
     cat "$results/one" >>"$results/counts"
     read -r passed failed skipped <"$results/one"
     printf '%-6s %5d ok %4d failed %3d skipped  %4d s\n' "$s" "$passed" "$failed" "$skipped" \
