@@ -802,12 +802,18 @@ static void build_number(struct l2tp_build *b, unsigned avp, const char *s)
 		l2tp_build_bytes(b, avp, s, strlen(s));
 }
 
-/* Framing that the peer can do, if any of what was wanted is (4.4.3). */
+/*
+ * Never a framing that the peer did not offer (4.4.3). When it can do nothing of what was wanted it
+ * gets what it can do: for PPP over a tunnel the word has no further meaning. A peer that offers
+ * nothing at all does not mean that either.
+ */
 static uint32_t framing_for(const struct session *s)
 {
-	uint32_t both = s->framing & s->tunnel->peer_framing;
+	uint32_t theirs = s->tunnel->peer_framing & 3, both = s->framing & theirs;
 
-	return both ? both : s->framing;
+	if (both)
+		return both;
+	return theirs ? theirs & -theirs : s->framing;
 }
 
 static void build(struct l2tp *l, struct session *s, struct l2tp_build *b, uint8_t *buf)
