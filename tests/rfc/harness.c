@@ -288,22 +288,53 @@ static void accept_at_once(struct harness *h, const struct l2tp_event *e)
 		fail(h, "cannot accept what was asked");
 }
 
+/* The record of an object, or a free one; beyond HARNESS_RECORDS nothing is kept. */
+static struct harness_record *record_of(struct harness *h, enum l2tp_object kind,
+					adit_handle handle)
+{
+	struct harness_record *free_one = NULL;
+
+	for (size_t i = 0; i < HARNESS_RECORDS; i++) {
+		struct harness_record *r = &h->record[i];
+
+		if (r->handle == handle && r->kind == kind)
+			return r;
+		if (!r->handle && !free_one)
+			free_one = r;
+	}
+	return free_one;
+}
+
+static void record_drop(struct harness_record *r)
+{
+	free(r->bytes);
+	*r = (struct harness_record){ 0 };
+}
+
 static void keep_records(struct harness *h)
 {
-	static uint8_t record[L2TP_SAVE_TUNNEL_MAX];
+	static uint8_t bytes[L2TP_SAVE_TUNNEL_MAX];
+	struct harness_record *r;
 	enum l2tp_object kind;
 	adit_handle handle;
 	bool gone;
 
 	while (l2tp_dirty(h->engine, &kind, &handle, &gone)) {
-		struct wcur c = wcur_of(record, kind == L2TP_OBJ_TUNNEL ? L2TP_SAVE_TUNNEL_MAX
-									: L2TP_SAVE_SESSION_MAX);
+		struct wcur c = wcur_of(bytes, kind == L2TP_OBJ_TUNNEL ? L2TP_SAVE_TUNNEL_MAX
+								       : L2TP_SAVE_SESSION_MAX);
 
+		r = record_of(h, kind, handle);
+		if (r)
+			record_drop(r);
 		if (gone)
 			continue;
 		l2tp_save(h->engine, kind, handle, &c);
 		if (c.bad)
 			fail(h, "a record does not fit");
+		if (!r)
+			continue;
+		*r = (struct harness_record){ handle, kind, c.len, malloc(c.len ? c.len : 1) };
+		memcpy(r->bytes, bytes, c.len);
 	}
 }
 
@@ -514,6 +545,49 @@ static void do_send(struct harness *h, adit_handle session, char **words, unsign
 	drain(h);
 }
 
+/* Load one record; the object keeps its name (t1, s1) under its new handle. */
+static void load(struct harness *h, const struct harness_record *r)
+{
+	struct rcur c = rcur_of(r->bytes, r->len);
+	bool tunnel = r->kind == L2TP_OBJ_TUNNEL;
+	adit_handle *list = tunnel ? h->tunnel : h->session;
+	unsigned count = tunnel ? h->tunnels : h->sessions;
+	adit_handle handle = 0;
+	int rc;
+
+	if (tunnel)
+		rc = l2tp_load_tunnel(h->engine, h->now, &c, h->profile, 0, &handle);
+	else
+		rc = l2tp_load_session(h->engine, h->now, &c, 0, &handle);
+	for (unsigned i = 0; i < count; i++) {
+		if (list[i] == r->handle)
+			list[i] = handle;
+	}
+	if (rc)
+		note(h, "= %d", rc);
+}
+
+/* The daemon is killed and comes back with what it had kept. */
+static void do_restart(struct harness *h)
+{
+	struct harness_record old[HARNESS_RECORDS];
+
+	memcpy(old, h->record, sizeof(old));
+	memset(h->record, 0, sizeof(h->record));
+	l2tp_free(h->engine);
+	h->config.seed[0]++;
+	h->engine = l2tp_new(&h->config);
+	for (int kind = L2TP_OBJ_TUNNEL; kind <= L2TP_OBJ_SESSION; kind++) {
+		for (size_t i = 0; i < HARNESS_RECORDS; i++) {
+			if (old[i].handle && (int)old[i].kind == kind)
+				load(h, &old[i]);
+		}
+	}
+	for (size_t i = 0; i < HARNESS_RECORDS; i++)
+		record_drop(&old[i]);
+	drain(h);
+}
+
 static bool command_kind(const char *verb, const char *object, enum l2tp_cmd_kind *ret)
 {
 	bool tunnel = object[0] == 't';
@@ -603,8 +677,16 @@ bool harness_do(struct harness *h, char **words, unsigned count)
 	}
 	if (!make_profile(h))
 		return true;
-	if (!strcmp(words[0], "profile"))
+	if (!strcmp(words[0], "restart")) {
+		do_restart(h);
 		return true;
+	}
+	if (!strcmp(words[0], "sleep") && count > 1) {
+		h->now = mono_add(h->now, (int64_t)(strtod(words[1], NULL) * 1e6));
+		l2tp_expire(h->engine, h->now);
+		drain(h);
+		return true;
+	}
 	if (!strcmp(words[0], "send") && count > 1) {
 		do_send(h, handle_of(h, words[1]), words + 2, count - 2);
 		return true;
@@ -648,6 +730,7 @@ static bool ask_counters(struct harness *h, char **words, unsigned count, struct
 			{ "tunnels", c.tunnels },
 			{ "sessions", c.sessions },
 			{ "halfopen", c.halfopen },
+			{ "memory", c.memory },
 			{ "drop-header", c.drop_header },
 			{ "drop-unknown-tunnel", c.drop_unknown_tunnel },
 			{ "drop-unknown-session", c.drop_unknown_session },
@@ -799,6 +882,8 @@ void harness_free(struct harness *h)
 	}
 	for (unsigned i = 0; i < h->kept; i++)
 		free(h->keep[i]);
+	for (size_t i = 0; i < HARNESS_RECORDS; i++)
+		record_drop(&h->record[i]);
 }
 
 static const char *keep(struct harness *h, const char *text)

@@ -19,10 +19,19 @@
 
 #define HARNESS_LINES	4096
 #define HARNESS_OBJECTS 8192
+#define HARNESS_RECORDS 64
 
 struct harness_line {
 	struct mono at;
 	char *text;
+};
+
+/* What an owner keeps for an object, so that it outlives the process. */
+struct harness_record {
+	adit_handle handle; /* 0: free */
+	enum l2tp_object kind;
+	size_t len;
+	uint8_t *bytes;
 };
 
 struct harness {
@@ -39,6 +48,7 @@ struct harness {
 	unsigned first, count;
 	adit_handle tunnel[HARNESS_OBJECTS], session[HARNESS_OBJECTS];
 	unsigned tunnels, sessions;
+	struct harness_record record[HARNESS_RECORDS];
 	bool waits;	    /* the owner answers by a line of the scenario, not at once */
 	bool hidden;	    /* T receives what the engine sends, but no line tells it */
 	const char *failed; /* what the harness itself found wrong */
