@@ -18,17 +18,17 @@ struct dp;
 
 struct dp_punt {
 	enum dp_punt_class class;
-	uint64_t key;        /* PPP, LOCAL: the session */
-	struct path path;    /* DATAGRAM */
+	uint64_t key;	      /* PPP, LOCAL: the session */
+	struct path path;     /* DATAGRAM */
 	const uint8_t *bytes; /* DATAGRAM: UDP payload; PPP: from the protocol's first octet, FF 03
 				removed; LOCAL: the IPv6 packet. Valid until the next call */
 	size_t len;
 };
 
 struct dp_plane_stats {
-	uint64_t rx_packets, tx_packets;   /* data forwarded from and to peers */
+	uint64_t rx_packets, tx_packets; /* data forwarded from and to peers */
 	uint64_t drop_unknown, drop_path, drop_header, drop_spoof, drop_seq, drop_mtu, drop_other;
-	uint64_t punts, punts_dropped;     /* over the rate or the ring was full */
+	uint64_t punts, punts_dropped; /* over the rate or the ring was full */
 	uint32_t rows;
 	size_t memory;
 };
@@ -37,7 +37,8 @@ struct dp_ops {
 	const char *name;
 	void (*free)(struct dp *dp);
 
-	/* -ENOMEM when the request could not even be queued (then there is no completion), else 0. */
+	/* -ENOMEM when the request could not even be queued (then there is no completion), else 0.
+	 */
 	int (*put)(struct dp *dp, uint64_t key, uint32_t generation, const struct dp_row *row);
 	int (*del)(struct dp *dp, uint64_t key, uint32_t generation);
 	int (*net)(struct dp *dp, uint32_t generation, const struct dp_net *net);
@@ -52,8 +53,8 @@ struct dp_ops {
 
 	/* A descriptor that becomes readable when there are completions or punts; -1 = none. */
 	int (*fd)(struct dp *dp);
-	bool (*done)(struct dp *dp, struct dp_done *ret);  /* next completion */
-	bool (*punt)(struct dp *dp, struct dp_punt *ret);  /* next punt */
+	bool (*done)(struct dp *dp, struct dp_done *ret); /* next completion */
+	bool (*punt)(struct dp *dp, struct dp_punt *ret); /* next punt */
 
 	/* Counters now, from memory; false when the key is unknown. */
 	bool (*stats)(struct dp *dp, uint64_t key, struct dp_counters *ret);

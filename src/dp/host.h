@@ -33,7 +33,8 @@ struct dp_host_ops {
 	int (*route)(void *host, uint32_t id, const char *name, const struct prefix *p,
 		     uint32_t table, uint32_t metric, bool add);
 
-	/* Keep `a` reachable by the route it has now, whatever routes come; add = false: no more. */
+	/* Keep `a` reachable by the route it has now, whatever routes come; add = false: no more.
+	 */
 	int (*pin)(void *host, uint32_t id, const struct addr *a, bool add);
 };
 

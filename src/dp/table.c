@@ -914,6 +914,11 @@ uint32_t dpt_slots(const struct dpt *t)
 	return t->slot_max;
 }
 
+uint32_t dpt_high(const struct dpt *t)
+{
+	return atomic_load_explicit(&t->head->slot_high, memory_order_relaxed);
+}
+
 uint32_t dpt_rows(const struct dpt *t)
 {
 	return t->rows;

@@ -69,7 +69,8 @@ struct dpt_run {
 	_Atomic uint64_t tx_packets, tx_bytes, last_tx, drop_mtu, drop_down;
 	_Atomic uint32_t ns;	   /* next Ns to send, modulo 2^16 */
 	_Atomic uint32_t peer_seq; /* of the last data packet: 0 none yet, 1 had no Ns, 2 had */
-	_Atomic uint64_t tat_down, reserved;
+	_Atomic uint64_t tat_down;
+	_Atomic uint64_t last_seq; /* when data with Ns was last accepted; its own line is full */
 };
 
 /* 72 octets. */
@@ -100,6 +101,7 @@ struct dpt *dpt_open(void *mem, size_t size, uint32_t max, const uint8_t hash_ke
 void dpt_close(struct dpt *t);
 
 uint32_t dpt_slots(const struct dpt *t); /* how many fit */
+uint32_t dpt_high(const struct dpt *t);	 /* slots from here on were never used */
 uint32_t dpt_rows(const struct dpt *t);
 uint32_t dpt_tunnels(const struct dpt *t); /* how many fit */
 size_t dpt_memory(const struct dpt *t);	   /* octets in use, of the table and of the lookups */

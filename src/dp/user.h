@@ -35,12 +35,12 @@ struct dp_user_config {
 	uint8_t hash_key[16]; /* random */
 
 	/* Limits of what comes up to the control plane. */
-	struct dp_rate control;     /* control messages: 200,000/s, 65,536 */
-	struct dp_rate negotiation; /* PPP control frames of sessions the plane does not forward yet:
-				       100,000/s, 65,536 */
-	struct dp_rate unknown;     /* any other data of unknown sessions: 100/s, 100 */
-	struct dp_rate frames;      /* PPP and LOCAL of active sessions: 20,000/s, 20,000 */
-	struct dp_rate session;     /* the same for one session: 100/s, 100 */
+	struct dp_rate control;	    /* control messages: 200,000/s, 65,536 */
+	struct dp_rate negotiation; /* PPP control frames of sessions the plane does not forward
+				       yet: 100,000/s, 65,536 */
+	struct dp_rate unknown;	    /* any other data of unknown sessions: 100/s, 100 */
+	struct dp_rate frames;	    /* PPP and LOCAL of active sessions: 20,000/s, 20,000 */
+	struct dp_rate session;	    /* the same for one session: 100/s, 100 */
 
 	size_t ring; /* octets of the queue of punts, a power of two; 0 = by max_sessions */
 };

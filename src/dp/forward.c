@@ -1,0 +1,821 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The forwarding thread: one epoll over UDP sockets and TUN devices, batches of up to 64 packets,
+ * no lock, no allocation, and one look at the clock per batch.
+ *
+ *   up    recvmmsg -> L2TP header -> slot by our ids -> from the tunnel's own peer? -> Ns -> PPP
+ *         -> IP of an open network protocol, allowed source -> MSS -> write to the TUN
+ *   down  read from the TUN -> slot by destination (or the client whose device it is) -> MTU
+ *         -> MSS -> headers -> sendmmsg from the tunnel's local address
+ *
+ * TTL is the kernel's business: packets to and from the TUN are routed by it. All that is not IP of
+ * an active session goes to the control thread through a ring, every class at its own rate
+ * (RFC 2661 gives no rate; the point is that a flood of one kind cannot starve another).
+ *
+ * Nothing here ends the thread: a device that is gone is left and reported, errors of sockets
+ * (ICMP, no buffers) cost the packet at hand. Offloads (IFF_VNET_HDR, UDP_SEGMENT, UDP_GRO) will
+ * come in at three places: tun_read(), tun_write() and queue_flush().
+ */
+#include "forward.h"
+#include "pkt.h"
+
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ROUNDS	   4 /* batches from one descriptor before others get their turn */
+#define DEPTH_MAX  2 /* tunnels of ours inside each other, see pkt_own_depth() */
+#define ICMP_PER_S 1000
+#define EVENT_DEV  ((uint64_t)1 << 32)
+#define EVENT_STOP ((uint64_t)2 << 32)
+
+/* A packet to send; its octets lie in the buffer of the same number. */
+struct queued {
+	uint32_t sock, slot;
+	uint32_t ip_len;
+};
+
+struct fwd_batch {
+	uint8_t rx[FWD_BATCH][FWD_BUF];
+	uint8_t tx[FWD_BATCH][FWD_BUF];
+	uint8_t spare[FWD_BUF];
+	struct mmsghdr rx_msg[FWD_BATCH], tx_msg[FWD_BATCH];
+	struct iovec rx_iov[FWD_BATCH], tx_iov[FWD_BATCH];
+	struct fwd_to rx_from[FWD_BATCH], tx_to[FWD_BATCH];
+	struct queued queued[FWD_BATCH];
+	uint32_t count; /* in `queued` */
+	uint16_t ports[FWD_SOCKS];
+	uint32_t port_count;
+};
+
+static void count(_Atomic uint64_t *counter)
+{
+	/* One writer: no locked operation is needed. */
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
+/* A counter in the session table, which another plane may add to as well. */
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static void look_at_clock(struct fwd *f)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	f->now = (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+/* ---- rates ---- */
+
+/* A bucket for one session, in eight octets. */
+static bool limit_take(struct fwd *f, uint32_t slot)
+{
+	struct fwd_limit *l = &f->limits[slot];
+	uint32_t now = (uint32_t)(f->now / 1000u) | 1u; /* 0: never used */
+	uint64_t tokens = (uint64_t)f->session.burst * 1000u;
+
+	if (l->at) {
+		uint64_t more = l->tokens + (uint64_t)(now - l->at) * f->session.per_s;
+
+		if (more < tokens)
+			tokens = more;
+	}
+	l->at = now;
+	l->tokens = (uint32_t)(tokens < 1000 ? tokens : tokens - 1000);
+	return tokens >= 1000;
+}
+
+/* ---- punts ---- */
+
+/* Hand something up. Control messages may fill the ring, all else three quarters of it. */
+static void punt(struct fwd *f, struct fwd_bucket *bucket, uint32_t class, uint64_t key,
+		 const struct path *path, const uint8_t *bytes, size_t len)
+{
+	uint32_t fill = bucket == &f->control ? f->ring.size : f->ring.size / 4 * 3;
+	struct fwd_punt *p;
+
+	if (!fwd_bucket_take(bucket, f->now) ||
+	    !(p = (struct fwd_punt *)(void *)ring_room(&f->ring, (uint32_t)(sizeof(*p) + len),
+						       fill))) {
+		count(&f->counts.punts_dropped);
+		return;
+	}
+	p->class = class;
+	p->dev = 0;
+	p->key = key;
+	if (path)
+		p->path = *path;
+	else
+		memset(&p->path, 0, sizeof(p->path));
+	p->len = (uint32_t)len;
+	memcpy(p->bytes, bytes, len);
+	ring_push(&f->ring);
+	count(&f->counts.punts);
+}
+
+static void punt_datagram(struct fwd *f, struct fwd_bucket *bucket, const struct fwd_sock *s,
+			  const struct fwd_outer *o, const uint8_t *bytes, size_t len)
+{
+	struct path path;
+
+	memset(&path, 0, sizeof(path));
+	path.via = atomic_load_explicit(&s->via, memory_order_relaxed);
+	path.local.family = path.remote.family = o->family;
+	path.local.port = atomic_load_explicit(&s->port, memory_order_relaxed);
+	path.remote.port = o->port;
+	path.local.scope = o->local_scope;
+	path.remote.scope = o->scope;
+	memcpy(path.local.ip, o->local, 16);
+	memcpy(path.remote.ip, o->remote, 16);
+	punt(f, bucket, DP_PUNT_DATAGRAM, 0, &path, bytes, len);
+}
+
+/*
+ * Data of a session that is not here, or only prepared. PPP control frames are how a session is set
+ * up before there is a row; anything else is a leftover of one that ended.
+ */
+static void punt_unknown(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
+			 const struct pkt_head *h, const uint8_t *bytes, size_t len, bool known)
+{
+	struct pkt_ppp ppp;
+	bool control = pkt_ppp_parse(bytes + h->off, h->len, &ppp) && ppp.proto >= 0x8000;
+
+	if (!known)
+		count(&f->counts.drop_unknown);
+	punt_datagram(f, control ? &f->negotiation : &f->unknown, s, o, bytes, len);
+}
+
+static void punt_frame(struct fwd *f, uint32_t slot, uint32_t class, const uint8_t *bytes,
+		       size_t len)
+{
+	if (!limit_take(f, slot)) {
+		count(&f->counts.punts_dropped);
+		return;
+	}
+	punt(f, &f->frames, class, index_key_of(dpt_index(f->table), slot), NULL, bytes, len);
+}
+
+/* ---- up ---- */
+
+static bool tun_write(struct fwd *f, uint32_t dev, const uint8_t *p, size_t len)
+{
+	int fd = atomic_load_explicit(&f->devs[dev], memory_order_acquire) - 1;
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	do
+		n = write(fd, p, len);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)len; /* EIO: down; ENOBUFS, EAGAIN: full; EBADFD: gone */
+}
+
+static uint32_t dev_of(const struct dpt_config *c, uint32_t slot)
+{
+	return c->flags & DP_F_CLIENT ? slot + 1 : 0;
+}
+
+/* Is the source one of the session's prefixes? The first of each family lies in the slot. */
+static bool source_ok(struct fwd *f, const struct dpt_config *c, uint32_t slot,
+		      const struct pkt_ip *ip)
+{
+	const struct index *x = dpt_index(f->table);
+
+	if (!(c->flags & DP_F_ANTISPOOF))
+		return true;
+	if (ip->version == 4) {
+		if (c->len4 == 32 && memcmp(ip->src, c->ip4, 4) == 0)
+			return true;
+		return index_route4(x, ip->src) == slot;
+	}
+	if (c->len6 == 64 && memcmp(ip->src, c->ip6, 8) == 0)
+		return true;
+	return index_route6(x, ip->src) == slot;
+}
+
+/* An IP packet of an active session. */
+static void up_ip(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *p, size_t len,
+		  uint8_t version)
+{
+	struct dpt_run *run = dpt_run(f->table, slot);
+	struct pkt_ip ip;
+	bool local;
+
+	if (!(c->flags & (version == 4 ? DP_F_IP4 : DP_F_IP6)) ||
+	    !pkt_ip_parse(p, len, version, &ip)) {
+		count(&f->counts.drop_other);
+		add(&run->drop_up, 1);
+		return;
+	}
+	local = version == 6 && pkt_ip6_local(ip.dst);
+	/* Router solicitations and DHCPv6 come from the link-local address, duplicate address
+	 * detection from ::, and both stay on the link. */
+	if (!source_ok(f, c, slot, &ip) &&
+	    !(local && (fwd_unspecified(ip.src) || (pkt_ip6_local(ip.src) && ip.src[0] != 0xff)))) {
+		count(&f->counts.drop_spoof);
+		add(&run->drop_spoof, 1);
+		return;
+	}
+	if (local) {
+		punt_frame(f, slot, DP_PUNT_LOCAL, p, ip.len);
+		return;
+	}
+	if (c->flags & DP_F_MSS_CLAMP)
+		pkt_mss_clamp(p, &ip, version == 4 ? c->mss4 : c->mss6);
+	if (!tun_write(f, dev_of(c, slot), p, ip.len)) {
+		count(&f->counts.drop_other);
+		add(&run->drop_up, 1);
+		return;
+	}
+	add(&run->rx_packets, 1);
+	add(&run->rx_bytes, ip.len);
+	atomic_store_explicit(&run->last_rx, f->now, memory_order_relaxed);
+	count(&f->counts.rx_packets);
+}
+
+/* RFC 2661 8.1, RFC 3193 3.3: only from the tunnel's own peer, and to the address it talks to. */
+static bool path_ok(const struct dpt_tunnel *t, const struct fwd_sock *s, const struct fwd_outer *o)
+{
+	return t->via == atomic_load_explicit(&s->via, memory_order_relaxed) &&
+	       t->family == o->family && t->remote_port == o->port && t->remote_scope == o->scope &&
+	       memcmp(t->remote, o->remote, 16) == 0 &&
+	       (fwd_unspecified(t->local) || memcmp(t->local, o->local, 16) == 0);
+}
+
+static bool same_ids(const struct dpt_config *c, const struct pkt_head *h)
+{
+	return (c->local_tunnel[0] << 8 | c->local_tunnel[1]) == h->tunnel &&
+	       (c->local_session[0] << 8 | c->local_session[1]) == h->session;
+}
+
+static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o, uint8_t *b,
+	       size_t len)
+{
+	struct dpt_config c;
+	struct dpt_run *run;
+	struct pkt_head h;
+	struct pkt_ppp ppp;
+	enum pkt_kind kind = pkt_head_parse(b, len, &h);
+	uint32_t slot;
+
+	if (kind == PKT_BAD || !o->unicast) {
+		count(&f->counts.drop_header);
+		return;
+	}
+	if (kind == PKT_CONTROL) {
+		punt_datagram(f, &f->control, s, o, b, len);
+		return;
+	}
+	slot = index_ids_find(dpt_index(f->table), h.tunnel, h.session);
+	if (slot == INDEX_NONE) {
+		punt_unknown(f, s, o, &h, b, len, false);
+		return;
+	}
+	run = dpt_run(f->table, slot);
+	if (!dpt_snapshot(f->table, slot, &c)) {
+		count(&f->counts.drop_other);
+		add(&run->drop_up, 1);
+		return;
+	}
+	if (!(c.state & DPT_USED) || !same_ids(&c, &h)) {
+		punt_unknown(f, s, o, &h, b, len, false);
+		return;
+	}
+	if (!path_ok(dpt_tunnel(f->table, c.tunnel), s, o)) {
+		count(&f->counts.drop_path);
+		return;
+	}
+	dpt_hear(f->table, c.tunnel, f->now);
+	if (!(c.state & DPT_UP)) {
+		punt_unknown(f, s, o, &h, b, len, true);
+		return;
+	}
+	if (!fwd_seq_ok(&c, run, h.has_seq, h.ns, f->now)) {
+		count(&f->counts.drop_seq);
+		add(&run->drop_seq, 1);
+		return;
+	}
+	b += h.off;
+	if (!pkt_ppp_parse(b, h.len, &ppp)) {
+		count(&f->counts.drop_header);
+		add(&run->drop_up, 1);
+		return;
+	}
+	if (ppp.proto == PPP_IP4 || ppp.proto == PPP_IP6)
+		up_ip(f, &c, slot, b + ppp.data, h.len - ppp.data, ppp.proto == PPP_IP4 ? 4 : 6);
+	else
+		punt_frame(f, slot, DP_PUNT_PPP, b + ppp.off, h.len - ppp.off);
+}
+
+static int receive(struct fwd *f, int fd)
+{
+	struct fwd_batch *b = f->batch;
+	int n;
+
+	for (unsigned int i = 0; i < FWD_BATCH; i++) {
+		struct msghdr *h = &b->rx_msg[i].msg_hdr;
+
+		h->msg_namelen = sizeof(b->rx_from[i].name);
+		h->msg_controllen = sizeof(b->rx_from[i].control);
+		h->msg_flags = 0;
+	}
+	do
+		n = recvmmsg(fd, b->rx_msg, FWD_BATCH, MSG_DONTWAIT, NULL);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* Answers of ICMP that somebody asked to be queued; otherwise epoll would report them for ever. */
+static void drain_errors(int fd)
+{
+	uint8_t bytes[256];
+
+	for (unsigned int i = 0; i < FWD_BATCH; i++) {
+		if (recv(fd, bytes, sizeof(bytes), MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+			return;
+	}
+}
+
+static void from_sock(struct fwd *f, uint32_t sock, uint32_t events)
+{
+	struct fwd_batch *b = f->batch;
+	const struct fwd_sock *s = &f->socks[sock];
+	int fd = atomic_load_explicit(&s->fd, memory_order_acquire) - 1;
+
+	if (fd < 0)
+		return;
+	if (events & EPOLLERR)
+		drain_errors(fd);
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		/* A negative count is EAGAIN, or an ICMP error that this call has taken off. */
+		int n = receive(f, fd);
+
+		for (int i = 0; i < n; i++) {
+			struct fwd_outer o;
+
+			if ((b->rx_msg[i].msg_hdr.msg_flags & MSG_TRUNC) ||
+			    !fwd_outer(&b->rx_msg[i].msg_hdr, &b->rx_from[i], &o))
+				count(&f->counts.drop_header);
+			else
+				up(f, s, &o, b->rx[i], b->rx_msg[i].msg_len);
+		}
+		ring_publish(&f->ring);
+		if (n < FWD_BATCH)
+			return;
+		look_at_clock(f);
+	}
+}
+
+/* ---- down ---- */
+
+uint32_t fwd_sock_of(const struct fwd *f, uint32_t via)
+{
+	uint32_t high = atomic_load_explicit(&f->sock_high, memory_order_acquire);
+
+	for (uint32_t i = 0; i < high; i++) {
+		if (atomic_load_explicit(&f->socks[i].fd, memory_order_acquire) &&
+		    atomic_load_explicit(&f->socks[i].via, memory_order_relaxed) == via)
+			return i;
+	}
+	return FWD_SOCKS;
+}
+
+static void sent(struct fwd *f, const struct queued *q)
+{
+	struct dpt_run *run = dpt_run(f->table, q->slot);
+
+	add(&run->tx_packets, 1);
+	add(&run->tx_bytes, q->ip_len);
+	atomic_store_explicit(&run->last_tx, f->now, memory_order_relaxed);
+	count(&f->counts.tx_packets);
+}
+
+static void not_sent(struct fwd *f, const struct queued *q, int error)
+{
+	struct dpt_run *run = dpt_run(f->table, q->slot);
+
+	count(error == EMSGSIZE ? &f->counts.drop_mtu : &f->counts.drop_other);
+	add(error == EMSGSIZE ? &run->drop_mtu : &run->drop_down, 1);
+}
+
+/* Send what is queued, runs of the same socket at once. */
+static void queue_flush(struct fwd *f)
+{
+	struct fwd_batch *b = f->batch;
+	uint32_t at = 0;
+	bool again = false;
+
+	while (at < b->count) {
+		uint32_t sock = b->queued[at].sock, n = 1;
+		int fd = atomic_load_explicit(&f->socks[sock].fd, memory_order_acquire) - 1;
+		int done;
+
+		while (at + n < b->count && b->queued[at + n].sock == sock)
+			n++;
+		done = fd < 0 ? -1 : sendmmsg(fd, b->tx_msg + at, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (done > 0) {
+			for (int i = 0; i < done; i++)
+				sent(f, &b->queued[at++]);
+			again = false;
+		} else if (fd >= 0 && !again && (errno == EINTR || errno == ECONNREFUSED)) {
+			again = true; /* the error was of an earlier packet */
+		} else {
+			int error = fd < 0 ? ENETDOWN : errno;
+
+			/* The socket is full: none of the run would get through. */
+			if (error != EAGAIN && error != ENOBUFS)
+				n = 1;
+			while (n--)
+				not_sent(f, &b->queued[at++], error);
+			again = false;
+		}
+	}
+	b->count = 0;
+}
+
+/*
+ * Put headers before the IP packet at `p`, which lies in the tx buffer of number b->count with
+ * headroom, and queue it.
+ */
+static void queue(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint32_t sock,
+		  uint8_t *p, size_t len, uint8_t version)
+{
+	struct fwd_batch *b = f->batch;
+	struct dpt_run *run = dpt_run(f->table, slot);
+	struct pkt_out o = {
+		.tunnel = (uint16_t)(c->remote_tunnel[0] << 8 | c->remote_tunnel[1]),
+		.session = (uint16_t)(c->remote_session[0] << 8 | c->remote_session[1]),
+		.length = c->flags & DP_F_LENGTH,
+		.seq = fwd_sends_seq(c, run),
+		.address = !(c->flags & DP_F_ACFC),
+		.proto = version == 4 ? PPP_IP4 : PPP_IP6,
+		.proto_len = c->flags & DP_F_PFC ? 1 : 2,
+	};
+	struct msghdr *h = &b->tx_msg[b->count].msg_hdr;
+	size_t head;
+
+	if (o.seq)
+		o.ns = (uint16_t)atomic_fetch_add_explicit(&run->ns, 1, memory_order_relaxed);
+	head = pkt_head_build(p, len, &o);
+	fwd_address(dpt_tunnel(f->table, c->tunnel),
+		    atomic_load_explicit(&f->socks[sock].v6, memory_order_relaxed),
+		    &b->tx_to[b->count], h);
+	b->tx_iov[b->count] = (struct iovec){ p - head, len + head };
+	h->msg_iov = &b->tx_iov[b->count];
+	h->msg_iovlen = 1;
+	b->queued[b->count] = (struct queued){ sock, slot, (uint32_t)len };
+	b->count++;
+}
+
+static void drop_down(struct fwd *f, uint32_t slot)
+{
+	count(&f->counts.drop_other);
+	add(&dpt_run(f->table, slot)->drop_down, 1);
+}
+
+/* A packet that does not fit: cut it, or tell its sender (RFC 791, RFC 1191, RFC 8201). */
+static void too_big(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint32_t sock,
+		    uint8_t *p, const struct pkt_ip *ip)
+{
+	struct fwd_batch *b = f->batch;
+	struct pkt_ip whole = *ip;
+	size_t pos = 0, n;
+
+	if (pkt_may_fragment(p, ip)) {
+		memcpy(b->spare, p, ip->len);
+		for (;;) {
+			if (b->count == FWD_BATCH)
+				queue_flush(f);
+			n = pkt_fragment(b->spare, &whole, c->mtu, &pos,
+					 b->tx[b->count] + FWD_HEADROOM);
+			if (!n)
+				break;
+			queue(f, c, slot, sock, b->tx[b->count] + FWD_HEADROOM, n, 4);
+		}
+		if (pos)
+			return;
+	} else if (fwd_bucket_take(&f->icmp, f->now)) {
+		n = pkt_too_big(p, ip, c->mtu, b->spare);
+		if (n)
+			tun_write(f, dev_of(c, slot), b->spare, n);
+	}
+	count(&f->counts.drop_mtu);
+	add(&dpt_run(f->table, slot)->drop_mtu, 1);
+}
+
+/*
+ * Our own packets, routed into the session that they carry, or round in circles through several.
+ * Each turn would make them longer until they are cut in two, and so on without end.
+ */
+static bool loops(struct fwd *f, const struct dpt_tunnel *t, const uint8_t *p,
+		  const struct pkt_ip *ip)
+{
+	unsigned int octets = ip->version == 4 ? 4 : 16;
+	bool to_peer = t->family == (ip->version == 4 ? AF_INET : AF_INET6) &&
+		       memcmp(ip->dst, t->remote, octets) == 0;
+	unsigned int depth;
+
+	if (ip->proto != IPPROTO_UDP)
+		return false;
+	if (ip->later_fragment)
+		return to_peer && memcmp(ip->src, t->local, octets) == 0;
+	depth = pkt_own_depth(p, ip->len, f->batch->ports, f->batch->port_count);
+	if (depth && to_peer)
+		return true;
+	return depth > DEPTH_MAX;
+}
+
+/* Which session a packet from a device belongs to. */
+static uint32_t slot_of(struct fwd *f, uint32_t dev, const struct pkt_ip *ip)
+{
+	/* Of the link only: what the kernel itself says on a new interface. The addresses of that
+	 * kind were negotiated, so the control plane speaks on the link. */
+	if (ip->version == 6 && pkt_ip6_local(ip->dst))
+		return INDEX_NONE;
+	if (dev)
+		return dev - 1;
+	return ip->version == 4 ? index_route4(dpt_index(f->table), ip->dst)
+				: index_route6(dpt_index(f->table), ip->dst);
+}
+
+/* The packet lies in the tx buffer of number b->count. */
+static void down(struct fwd *f, uint32_t dev, uint8_t *p, size_t len)
+{
+	struct dpt_config c;
+	struct pkt_ip ip;
+	uint32_t slot, sock;
+	const struct dpt_tunnel *t;
+
+	if (!len || !pkt_ip_parse(p, len, p[0] >> 4, &ip)) {
+		count(&f->counts.drop_other);
+		return;
+	}
+	slot = slot_of(f, dev, &ip);
+	if (slot == INDEX_NONE) {
+		count(&f->counts.drop_other);
+		return;
+	}
+	if (!dpt_snapshot(f->table, slot, &c) || !(c.state & DPT_UP) || dev_of(&c, slot) != dev ||
+	    !(c.flags & (ip.version == 4 ? DP_F_IP4 : DP_F_IP6))) {
+		drop_down(f, slot);
+		return;
+	}
+	t = dpt_tunnel(f->table, c.tunnel);
+	sock = fwd_sock_of(f, t->via);
+	if (sock == FWD_SOCKS || loops(f, t, p, &ip)) {
+		drop_down(f, slot);
+		return;
+	}
+	if (c.flags & DP_F_MSS_CLAMP)
+		pkt_mss_clamp(p, &ip, ip.version == 4 ? c.mss4 : c.mss6);
+	if (ip.len > c.mtu)
+		too_big(f, &c, slot, sock, p, &ip);
+	else
+		queue(f, &c, slot, sock, p, ip.len, ip.version);
+}
+
+/* A device that was removed by somebody else: leave it, and say so. */
+static void device_lost(struct fwd *f, uint32_t dev, int fd)
+{
+	struct fwd_punt *p =
+		(struct fwd_punt *)(void *)ring_room(&f->ring, sizeof(*p), f->ring.size);
+
+	if (!p)
+		return; /* comes again with the next event */
+	epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
+	memset(p, 0, sizeof(*p));
+	p->class = FWD_LOST;
+	p->dev = dev;
+	ring_push(&f->ring);
+	ring_publish(&f->ring);
+}
+
+static ssize_t tun_read(int fd, uint8_t *p, size_t cap)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, p, cap);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+static void from_dev(struct fwd *f, uint32_t dev)
+{
+	struct fwd_batch *b = f->batch;
+	int fd = atomic_load_explicit(&f->devs[dev], memory_order_acquire) - 1;
+
+	if (fd < 0)
+		return;
+	for (unsigned int i = 0; i < FWD_BATCH * ROUNDS; i++) {
+		uint8_t *p = b->tx[b->count] + FWD_HEADROOM;
+		ssize_t n = tun_read(fd, p, FWD_PACKET);
+
+		if (n < 0) {
+			if (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM)
+				device_lost(f, dev, fd);
+			break;
+		}
+		down(f, dev, p, (size_t)n);
+		if (b->count == FWD_BATCH) {
+			queue_flush(f);
+			look_at_clock(f);
+		}
+	}
+	queue_flush(f);
+}
+
+/* ---- the thread ---- */
+
+/* Our ports, for loops(): looked up once for each round. */
+static void collect_ports(struct fwd *f)
+{
+	uint32_t high = atomic_load_explicit(&f->sock_high, memory_order_acquire);
+
+	f->batch->port_count = 0;
+	for (uint32_t i = 0; i < high; i++) {
+		if (atomic_load_explicit(&f->socks[i].fd, memory_order_acquire))
+			f->batch->ports[f->batch->port_count++] =
+				atomic_load_explicit(&f->socks[i].port, memory_order_relaxed);
+	}
+}
+
+static void *run(void *arg)
+{
+	struct fwd *f = arg;
+	struct epoll_event events[64];
+
+	while (!atomic_load(&f->stop)) {
+		int n;
+
+		if (qsbr_idle(f->qsbr))
+			ring_wake(&f->ring);
+		n = epoll_wait(f->epoll, events, 64, -1);
+		if (qsbr_quiet(f->qsbr))
+			ring_wake(&f->ring);
+		look_at_clock(f);
+		collect_ports(f);
+		for (int i = 0; i < n; i++) {
+			uint32_t number = (uint32_t)events[i].data.u64;
+
+			if (events[i].data.u64 & EVENT_DEV)
+				from_dev(f, number);
+			else if (!(events[i].data.u64 & EVENT_STOP))
+				from_sock(f, number, events[i].events);
+		}
+	}
+	qsbr_idle(f->qsbr);
+	return NULL;
+}
+
+static int watch(struct fwd *f, int fd, uint64_t number)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = number };
+
+	return epoll_ctl(f->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+int fwd_watch_sock(struct fwd *f, uint32_t sock)
+{
+	return watch(f, atomic_load(&f->socks[sock].fd) - 1, sock);
+}
+
+int fwd_unwatch_sock(struct fwd *f, uint32_t sock)
+{
+	int fd = atomic_exchange(&f->socks[sock].fd, 0) - 1;
+
+	if (fd >= 0)
+		epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
+	return fd;
+}
+
+int fwd_watch_dev(struct fwd *f, uint32_t dev, int fd)
+{
+	int rc;
+
+	atomic_store(&f->devs[dev], fd + 1);
+	rc = watch(f, fd, EVENT_DEV | dev);
+	if (rc < 0)
+		atomic_store(&f->devs[dev], 0);
+	return rc;
+}
+
+int fwd_unwatch_dev(struct fwd *f, uint32_t dev)
+{
+	int fd = atomic_exchange(&f->devs[dev], 0) - 1;
+
+	if (fd >= 0)
+		epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
+	return fd;
+}
+
+static void batch_init(struct fwd_batch *b)
+{
+	for (unsigned int i = 0; i < FWD_BATCH; i++) {
+		b->rx_iov[i] = (struct iovec){ b->rx[i], FWD_BUF };
+		b->rx_msg[i].msg_hdr = (struct msghdr){
+			.msg_name = &b->rx_from[i].name,
+			.msg_iov = &b->rx_iov[i],
+			.msg_iovlen = 1,
+			.msg_control = b->rx_from[i].control.bytes,
+		};
+	}
+}
+
+static int start_thread(struct fwd *f)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	int rc;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 256 * 1024);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(&f->thread, &attr, run, f);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	f->started = rc == 0;
+	if (f->started)
+		pthread_setname_np(f->thread, "forwarding");
+	return -rc;
+}
+
+int fwd_start(struct fwd *f, uint32_t ring_size)
+{
+	int rc;
+
+	f->epoll = f->stop_fd = -1;
+	f->icmp.rate = (struct dp_rate){ ICMP_PER_S, ICMP_PER_S / 10 };
+	rc = ring_init(&f->ring, ring_size);
+	if (rc < 0)
+		return rc;
+	f->devs = calloc((size_t)dpt_slots(f->table) + 1, sizeof(*f->devs));
+	f->limits = calloc(dpt_slots(f->table), sizeof(*f->limits));
+	/* Mapped: of most buffers only the first page is ever touched. */
+	f->batch = mmap(NULL, sizeof(*f->batch), PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (f->batch == MAP_FAILED)
+		f->batch = NULL;
+	if (!f->devs || !f->limits || !f->batch) {
+		fwd_stop(f);
+		return -ENOMEM;
+	}
+	batch_init(f->batch);
+	f->epoll = epoll_create1(EPOLL_CLOEXEC);
+	f->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	rc = f->epoll < 0 || f->stop_fd < 0 ? -errno : watch(f, f->stop_fd, EVENT_STOP);
+	if (rc == 0)
+		rc = start_thread(f);
+	if (rc < 0)
+		fwd_stop(f);
+	return rc;
+}
+
+void fwd_stop(struct fwd *f)
+{
+	static const uint64_t one = 1;
+
+	if (f->started) {
+		atomic_store(&f->stop, true);
+		while (write(f->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+			;
+		pthread_join(f->thread, NULL);
+		f->started = false;
+	}
+	for (uint32_t i = 0; i < FWD_SOCKS; i++) {
+		int fd = atomic_exchange(&f->socks[i].fd, 0) - 1;
+
+		if (fd >= 0)
+			close(fd);
+	}
+	for (uint32_t i = 0; f->devs && i <= dpt_slots(f->table); i++) {
+		int fd = atomic_load(&f->devs[i]) - 1;
+
+		if (fd >= 0)
+			close(fd);
+	}
+	if (f->epoll >= 0)
+		close(f->epoll);
+	if (f->stop_fd >= 0)
+		close(f->stop_fd);
+	f->epoll = f->stop_fd = -1;
+	if (f->batch)
+		munmap(f->batch, sizeof(*f->batch));
+	free(f->devs);
+	free(f->limits);
+	f->batch = NULL;
+	f->devs = NULL;
+	f->limits = NULL;
+	ring_fini(&f->ring);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The forwarding thread of the user-space plane, shared between itself (forward.c) and the control
+ * side (user.c). The control thread adds and removes descriptors and rows at any time; what it
+ * takes away it closes or reuses only after the thread has passed a quiet state (qsbr.h).
+ */
+#ifndef ADIT_DP_FORWARD_H
+#define ADIT_DP_FORWARD_H
+
+#include "ring.h"
+#include "table.h"
+#include "user.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+
+#define FWD_SOCKS    64
+#define FWD_BATCH    64
+#define FWD_HEADROOM 64
+/* A packet with its header. Not a multiple of a page, so that the first octets of the buffers of a
+ * batch do not share one set of the cache. */
+#define FWD_BUF	   10432
+#define FWD_PACKET (FWD_BUF - FWD_HEADROOM)
+
+/* A record in the ring. */
+struct fwd_punt {
+	uint32_t class; /* enum dp_punt_class, or FWD_LOST */
+	uint32_t dev;	/* FWD_LOST: the device that is gone */
+	uint64_t key;
+	struct path path;
+	uint32_t len;
+	uint8_t bytes[];
+};
+#define FWD_LOST 100u
+
+struct fwd_sock {
+	_Atomic int fd; /* plus one; 0 = none */
+	_Atomic uint32_t via;
+	_Atomic uint16_t port; /* ours */
+	_Atomic bool v6;       /* an AF_INET6 socket */
+};
+
+struct fwd_bucket {
+	struct dp_rate rate;
+	uint64_t tokens; /* in millionths of a packet */
+	uint64_t at;
+};
+
+/* Counts of the thread, which alone writes them. */
+struct fwd_counts {
+	_Atomic uint64_t rx_packets, tx_packets, drop_unknown, drop_path, drop_header, drop_spoof,
+		drop_seq, drop_mtu, drop_other, punts, punts_dropped;
+};
+
+struct fwd_batch; /* buffers */
+
+struct fwd {
+	struct dpt *table;
+	struct qsbr *qsbr;
+	struct ring ring;
+	int epoll, stop_fd;
+	_Atomic bool stop;
+	pthread_t thread;
+	bool started;
+
+	struct fwd_sock socks[FWD_SOCKS];
+	_Atomic uint32_t sock_high;
+	_Atomic int *devs; /* TUN descriptors plus one: [0] the shared one, [1 + slot] a client's */
+
+	/* of the thread alone */
+	uint64_t now; /* CLOCK_BOOTTIME, us; once a batch */
+	struct fwd_bucket control, negotiation, unknown, frames, icmp;
+	struct dp_rate session;
+	struct fwd_limit {
+		uint32_t tokens; /* thousandths of a packet */
+		uint32_t at;	 /* ms */
+	} * limits;		 /* of punts, by slot */
+	struct fwd_batch *batch;
+	struct fwd_counts counts;
+};
+
+/* Fill in table, qsbr and the rates before. -ENOMEM or what a system call said. */
+int fwd_start(struct fwd *f, uint32_t ring_size);
+void fwd_stop(struct fwd *f);
+
+/* Control: begin and end to read a descriptor. The socket's fields are set. fwd_unwatch() leaves
+ * the descriptor open. */
+int fwd_watch_sock(struct fwd *f, uint32_t sock);
+int fwd_watch_dev(struct fwd *f, uint32_t dev, int fd);
+int fwd_unwatch_sock(struct fwd *f, uint32_t sock); /* the descriptor */
+int fwd_unwatch_dev(struct fwd *f, uint32_t dev);   /* the descriptor, -1 = there was none */
+
+/* The socket of a listener, FWD_SOCKS when there is none. */
+uint32_t fwd_sock_of(const struct fwd *f, uint32_t via);
+
+/* The way an outer packet came. */
+struct fwd_outer {
+	uint16_t family;
+	uint16_t port; /* the peer's */
+	uint32_t scope, local_scope;
+	uint8_t remote[16], local[16];
+	bool unicast; /* to an address of ours, not a broadcast or multicast one, and answerable */
+};
+
+/* Where a packet of a tunnel goes, and from which local address. */
+struct fwd_to {
+	union {
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} name;
+	union {
+		struct cmsghdr align;
+		uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	} control;
+};
+
+/* False: the kernel did not say where it went to; the message is of no use. */
+bool fwd_outer(const struct msghdr *m, const struct fwd_to *from, struct fwd_outer *ret);
+void fwd_address(const struct dpt_tunnel *t, bool v6, struct fwd_to *to, struct msghdr *ret);
+
+/* Whether Ns is put on a packet now. Without Sequencing Required the client follows the LNS, which
+ * may switch at any time (RFC 2661 5.4). */
+bool fwd_sends_seq(const struct dpt_config *c, const struct dpt_run *run);
+
+/* Accept a data packet by its Ns (RFC 2661 5.4)? Moves Nr on. */
+bool fwd_seq_ok(const struct dpt_config *c, struct dpt_run *run, bool has_seq, uint16_t ns,
+		uint64_t now_us);
+
+bool fwd_unspecified(const uint8_t ip[16]); /* all zero */
+
+/* Take one packet from the bucket. */
+bool fwd_bucket_take(struct fwd_bucket *b, uint64_t now_us);
+
+#endif
