@@ -11,7 +11,8 @@
 
 enum { OPT_IID = 1 };
 
-enum { NO_IID = 1 }; /* of cp.refused */
+/* Bits of cp.refused: the peer rejected our identifier; we have asked for the peer's. */
+enum { NO_IID = 1, ASKED_IID = 2 };
 
 static void random_iid(struct ppp *e, uint8_t ret[8])
 {
@@ -82,8 +83,10 @@ static enum cp_verdict ipv6cp_option(struct ppp *e, struct link *l, union cp_pee
 static void ipv6cp_missing(struct ppp *e, struct link *l, const union cp_peer *peer,
 			   struct wcur *nak)
 {
-	if (!peer->ip6.has_iid && l->cp[CP_IPV6CP].naks == 0)
-		put_suggestion(e, l, nak);
+	if (peer->ip6.has_iid || (l->cp[CP_IPV6CP].refused & ASKED_IID))
+		return;
+	l->cp[CP_IPV6CP].refused |= ASKED_IID;
+	put_suggestion(e, l, nak);
 }
 
 static void ipv6cp_accept(struct ppp *e, struct link *l, const union cp_peer *peer)
