@@ -353,23 +353,6 @@ static void deliver_held(struct l2tp *l, struct tunnel *t)
 	}
 }
 
-static int in_turn(struct l2tp *l, struct tunnel *t, const struct path *path,
-		   const struct l2tp_header *h, const uint8_t *bytes)
-{
-	int rc = deliver(l, t, path, h->ns, h->nr, h->session, bytes, h->payload + h->len);
-
-	if (rc < 0)
-		return rc;
-	if (rc > 0)
-		return L2TP_IN_DROP;
-	if (t->thing.finished)
-		return L2TP_IN_CONTROL;
-	rel_accept(&t->rel);
-	deliver_held(l, t);
-	thing_dirty(l, &t->thing);
-	return L2TP_IN_CONTROL;
-}
-
 /* After StopCCN of the peer: only its repetitions are answered (5.7). */
 static int linger_input(struct l2tp *l, struct tunnel *t, const struct path *path,
 			const struct l2tp_header *h)
@@ -407,6 +390,24 @@ static void ack_input(struct l2tp *l, struct tunnel *t, const struct l2tp_header
 	}
 	if (!t->verified && h->tunnel)
 		proved(l, t);
+}
+
+static int in_turn(struct l2tp *l, struct tunnel *t, const struct path *path,
+		   const struct l2tp_header *h, const uint8_t *bytes)
+{
+	int rc = deliver(l, t, path, h->ns, h->nr, h->session, bytes, h->payload + h->len);
+
+	if (rc < 0)
+		return rc;
+	if (rc > 0)
+		return L2TP_IN_DROP;
+	/* Nr counts only with a message that was taken: an SCCRP that is lost to us has to come
+	 * again, and it only does when our SCCRQ does. */
+	ack_input(l, t, h);
+	rel_accept(&t->rel);
+	deliver_held(l, t);
+	thing_dirty(l, &t->thing);
+	return L2TP_IN_CONTROL;
 }
 
 static int out_of_turn(struct l2tp *l, struct tunnel *t, const struct path *path,
@@ -447,7 +448,6 @@ static int receive(struct l2tp *l, struct tunnel *t, const struct path *path,
 		ack_input(l, t, h);
 		return out_of_turn(l, t, path, h, bytes, true);
 	case REL_NEXT:
-		ack_input(l, t, h);
 		return in_turn(l, t, path, h, bytes);
 	}
 	return L2TP_IN_DROP;

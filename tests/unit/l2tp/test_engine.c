@@ -4,6 +4,7 @@
  */
 #include "world.h"
 #include <errno.h>
+#include "failmalloc.h"
 
 static struct world w;
 static struct world_params wp;
@@ -636,6 +637,125 @@ static void test_broken_records(void **state)
 	assert_int_equal(world_tunnels(&w, 0, L2TP_TS_UP), 1);
 }
 
+/* ---- memory ---- */
+
+/* One life with everything in it; what fails once is done again or sent again. */
+static void life(void)
+{
+	struct l2tp_cmd cmd = { .kind = L2TP_CMD_SESSION_CLOSE, .text = "enough" };
+	adit_handle tunnel = world_dial(&w, 0), last = 0;
+
+	world_run(&w, 5 * US_S);
+	for (int i = 0; i < 6; i++)
+		last = world_call(&w, 0, tunnel);
+	world_run(&w, 20 * US_S);
+	cmd.session = last;
+	world_do(&w, 0, &cmd);
+	world_drain(&w, 0);
+	world_run(&w, 20 * US_S);
+}
+
+static void test_one_allocation_fails(void **state)
+{
+	for (long n = 1;; n++) {
+		bool happened;
+
+		world_params(&wp);
+		wp.p[0].secret = wp.p[1].secret = "geheim";
+		wp.p[0].secret_len = wp.p[1].secret_len = 6;
+		wp.p[1].challenge = true;
+		wp.p[0].hide = n & 1;
+		world_start(&w, &wp);
+		w.fail_at = n;
+		life();
+		happened = w.failed;
+		w.fail_at = 0;
+		if (world_sessions(&w, 0, L2TP_SS_UP) != 5 ||
+		    world_sessions(&w, 1, L2TP_SS_UP) != 5)
+			fail_msg("allocation %ld: %u and %u sessions", n,
+				 world_sessions(&w, 0, L2TP_SS_UP),
+				 world_sessions(&w, 1, L2TP_SS_UP));
+		close_all();
+		if (!happened)
+			break;
+		world_stop(&w);
+	}
+}
+
+/* From some moment on there is no memory at all, for half a minute; then there is again. */
+static void test_no_memory_for_a_while(void **state)
+{
+	for (long n = 1; n < 60; n++) {
+		world_params(&wp);
+		wp.seed = (uint64_t)n;
+		world_start(&w, &wp);
+		w.fail_at = n;
+		w.fail_all = true;
+		life();
+		w.fail_at = 0;
+		w.fail_all = false;
+		world_run(&w, 120 * US_S);
+		check_same((uint32_t)n);
+		close_all();
+		world_stop(&w);
+	}
+	world_params(&wp);
+	world_start(&w, &wp);
+}
+
+static void test_new_without_memory(void **state)
+{
+	struct l2tp_config config = { .seed = { 1 } };
+	struct l2tp_params p = { .host_name = "x" };
+	struct l2tp *l;
+	int err = 0;
+
+	world_start(&w, &wp);
+	for (long n = 1;; n++) {
+		failmalloc_arm(n);
+		l = l2tp_new(&config);
+		if (!failmalloc_disarm())
+			break;
+		assert_null(l);
+	}
+	l2tp_free(l);
+	failmalloc_arm(1);
+	assert_null(l2tp_profile_new(&p, &err));
+	assert_true(failmalloc_disarm());
+	assert_int_equal(err, -ENOMEM);
+}
+
+/* Every allocation of a load fails in turn. */
+static void test_load_without_memory(void **state)
+{
+	struct end *e = &w.e[1];
+	adit_handle tunnel, session, h;
+
+	open_both(&tunnel, &session);
+	for (long n = 1;; n++) {
+		struct l2tp *l = l2tp_new(&e->config);
+		bool failed;
+		int rc = 0;
+
+		failmalloc_arm(n);
+		for (int kind = 1; kind <= 2 && rc == 0; kind++) {
+			for (struct record *r = e->records; r && rc == 0; r = r->next) {
+				struct rcur c = rcur_of(r->bytes, r->len);
+
+				if (r->kind != (enum l2tp_object)kind)
+					continue;
+				rc = kind == 1 ? l2tp_load_tunnel(l, w.now, &c, e->profile, 0, &h)
+					       : l2tp_load_session(l, w.now, &c, 0, &h);
+			}
+		}
+		failed = failmalloc_disarm();
+		assert_int_equal(rc, failed ? -ENOMEM : 0);
+		l2tp_free(l);
+		if (!failed)
+			break;
+	}
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -657,6 +777,10 @@ int main(void)
 		T(test_restarts),
 		T(test_restart_established),
 		T(test_broken_records),
+		T(test_one_allocation_fails),
+		T(test_no_memory_for_a_while),
+		T(test_new_without_memory),
+		T(test_load_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,30 @@
  * See world.h.
  */
 #include "world.h"
+#include "failmalloc.h"
+#include <errno.h>
+
+static long entered;
+
+void world_enter(struct world *w)
+{
+	entered = failmalloc_count();
+	if (w->fail_at > 0 && w->fail_all)
+		failmalloc_arm_from(w->fail_at);
+	else if (w->fail_at > 0)
+		failmalloc_arm(w->fail_at);
+}
+
+void world_leave(struct world *w)
+{
+	bool failed = failmalloc_disarm();
+
+	w->failed += failed;
+	if (w->fail_at > 0)
+		w->fail_at -= failmalloc_count() - entered;
+	if (w->fail_at <= 0)
+		w->fail_at = w->fail_all;
+}
 
 uint32_t world_random(struct world *w, uint32_t n)
 {
@@ -73,13 +97,19 @@ void world_stop(struct world *w)
 
 int world_do(struct world *w, int i, struct l2tp_cmd *cmd)
 {
-	return l2tp_do(w->e[i].l, w->now, cmd);
+	int rc;
+
+	world_enter(w);
+	rc = l2tp_do(w->e[i].l, w->now, cmd);
+	world_leave(w);
+	return rc;
 }
 
 static void owner_hears(struct end *e, const struct l2tp_event *ev)
 {
 	struct l2tp_cmd cmd = { .tunnel = ev->tunnel, .session = ev->session };
 	struct world *w = e->w;
+	int rc;
 
 	e->count[ev->kind]++;
 	e->last[ev->kind] = *ev;
@@ -94,7 +124,10 @@ static void owner_hears(struct end *e, const struct l2tp_event *ev)
 		cmd.profile = e->profile;
 		cmd.owner = 70;
 		cmd.text = "not today";
-		assert_int_equal(world_do(w, e->index, &cmd), 0);
+		do
+			rc = world_do(w, e->index, &cmd);
+		while (rc == -ENOMEM && !w->fail_all);
+		assert_true(rc == 0 || rc == -ENOMEM);
 		break;
 	case L2TP_EV_SESSION_ASK:
 		e->session = ev->session;
@@ -103,7 +136,10 @@ static void owner_hears(struct end *e, const struct l2tp_event *ev)
 		cmd.kind = e->refuse_session ? L2TP_CMD_SESSION_REFUSE : L2TP_CMD_SESSION_ACCEPT;
 		cmd.owner = 80;
 		cmd.result = e->refuse_session ? L2TP_CDN_BUSY : 0;
-		assert_int_equal(world_do(w, e->index, &cmd), 0);
+		do
+			rc = world_do(w, e->index, &cmd);
+		while (rc == -ENOMEM && !w->fail_all);
+		assert_true(rc == 0 || rc == -ENOMEM);
 		break;
 	case L2TP_EV_TUNNEL_QUIET:
 		if (e->mute)
@@ -230,6 +266,26 @@ static void transmit(struct world *w, int from, const struct path *path, const u
 	       w->reorder && world_random(w, 100) < w->reorder ? world_random(w, 200) : 0);
 }
 
+static bool next_event(struct end *e, struct l2tp_event *ev)
+{
+	bool more;
+
+	world_enter(e->w);
+	more = l2tp_event(e->l, ev);
+	world_leave(e->w);
+	return more;
+}
+
+static bool next_dirty(struct end *e, enum l2tp_object *kind, adit_handle *h, bool *gone)
+{
+	bool more;
+
+	world_enter(e->w);
+	more = l2tp_dirty(e->l, kind, h, gone);
+	world_leave(e->w);
+	return more;
+}
+
 void world_drain(struct world *w, int i)
 {
 	struct end *e = &w->e[i];
@@ -241,11 +297,16 @@ void world_drain(struct world *w, int i)
 	bool gone;
 	size_t n;
 
-	while (l2tp_event(e->l, &ev))
+	while (next_event(e, &ev))
 		owner_hears(e, &ev);
-	while (e->journal && l2tp_dirty(e->l, &kind, &h, &gone))
+	while (e->journal && next_dirty(e, &kind, &h, &gone))
 		record_write(e, kind, h, gone);
-	while ((n = l2tp_output(e->l, w->now, buf, sizeof(buf), &path))) {
+	for (;;) {
+		world_enter(w);
+		n = l2tp_output(e->l, w->now, buf, sizeof(buf), &path);
+		world_leave(w);
+		if (!n)
+			break;
 		e->sent++;
 		e->sent_zlb += n == 12;
 		transmit(w, i, &path, buf, n);
@@ -264,8 +325,10 @@ void world_inject(struct world *w, int to, const struct path *path, const uint8_
 	assert_non_null(copy);
 	if (len)
 		memcpy(copy, bytes, len);
+	world_enter(w);
 	rc = l2tp_input(e->l, w->now, path, copy, len, &f);
-	assert_true(rc >= 0);
+	world_leave(w);
+	assert_true(rc >= 0 || (rc == -ENOMEM && w->failed));
 	if (rc == L2TP_IN_FRAME) {
 		e->frames++;
 		e->frame_len = f.len < sizeof(e->frame) ? f.len : sizeof(e->frame);
@@ -328,7 +391,9 @@ void world_run(struct world *w, int64_t us)
 			w->now = next;
 		for (int i = 0; i < WORLD_ENDS; i++) {
 			if (mono_due(l2tp_deadline(w->e[i].l), w->now)) {
+				world_enter(w);
 				l2tp_expire(w->e[i].l, w->now);
+				world_leave(w);
 				world_drain(w, i);
 			}
 		}
@@ -352,9 +417,12 @@ adit_handle world_dial(struct world *w, int i)
 	struct l2tp_cmd cmd = { .kind = L2TP_CMD_TUNNEL_OPEN,
 				.owner = 7,
 				.profile = w->e[i].profile };
+	int rc;
 
 	cmd.path = (struct path){ .via = 1, .local = w->e[i].addr, .remote = w->e[1 - i].addr };
-	assert_int_equal(world_do(w, i, &cmd), 0);
+	while ((rc = world_do(w, i, &cmd)) == -ENOMEM && !w->fail_all)
+		;
+	assert_true(rc == 0 || rc == -ENOMEM);
 	w->e[i].tunnel = cmd.ret_handle;
 	world_drain(w, i);
 	return cmd.ret_handle;
@@ -367,8 +435,11 @@ adit_handle world_call(struct world *w, int i, adit_handle tunnel)
 				.owner = 8,
 				.calling = "0301234",
 				.called = "world" };
+	int rc;
 
-	assert_int_equal(world_do(w, i, &cmd), 0);
+	while ((rc = world_do(w, i, &cmd)) == -ENOMEM && !w->fail_all)
+		;
+	assert_true(rc >= 0 || rc == -ENOMEM);
 	w->e[i].session = cmd.ret_handle;
 	world_drain(w, i);
 	return cmd.ret_handle;

@@ -70,6 +70,11 @@ struct world {
 	struct packet flight[WORLD_FLIGHT];
 	uint32_t in_flight;
 	uint64_t lost;
+	/* The fail_at-th allocation of the engines from now on fails, with fail_all all later ones.
+	 */
+	long fail_at;
+	bool fail_all;
+	uint32_t failed; /* engine calls that said -ENOMEM, or should have */
 };
 
 /* Parameters for both ends that a test may change before world_start(). */
@@ -92,6 +97,9 @@ void world_restart(struct world *w, int i);
 adit_handle world_dial(struct world *w, int i);
 adit_handle world_call(struct world *w, int i, adit_handle tunnel);
 int world_do(struct world *w, int i, struct l2tp_cmd *cmd);
+/* Around every call of an engine: see fail_at. */
+void world_enter(struct world *w);
+void world_leave(struct world *w);
 /* Send a frame of a session; true when the engine took it. */
 bool world_frame(struct world *w, int i, adit_handle session, const char *text);
 uint32_t world_sessions(struct world *w, int i, enum l2tp_session_state state);
