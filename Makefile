@@ -14,13 +14,13 @@ BUILD = build/release
 
 .PHONY: all setup demo test bench fuzz lint install clean
 
-all: setup $(BUILD)/build.ninja
+all: $(BUILD)/build.ninja | setup
 	ninja -C $(BUILD)
 
 setup:
 	tools/setup.sh build
 
-$(BUILD)/build.ninja:
+$(BUILD)/build.ninja: | setup
 	meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX) -Dtests=false
 
 demo:
@@ -46,6 +46,8 @@ lint:
 	tools/lint.py
 
 install: all
+	meson configure $(BUILD) --prefix=$(PREFIX)
+	ninja -C $(BUILD)
 	meson install -C $(BUILD) --no-rebuild
 
 clean:

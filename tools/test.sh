@@ -135,6 +135,7 @@ for s in $suites; do
         ;;
     esac
     start=$(date +%s)
+    [ ! -t 1 ] || printf '%-6s ...\r' "$s"
     report="$results/no report of $s"
     : >"$results/one"
     "suite_$s" >"$results/$s.log" 2>&1
