@@ -75,8 +75,9 @@ int keeper_wait(struct keeper *k, uint32_t id, int timeout_ms, struct keeper_don
  */
 int keeper_hello(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 
-/* aditd serves. Devices, addresses, routes and pins that a former aditd had asked for and this one has
- * not asked for again are removed ten seconds later: so ask for all rows of the journal first. */
+/* aditd serves. Ten seconds later the devices, pins and addresses of `lo` are removed that a former
+ * aditd had asked for and this one has not asked for again: so ask for those of the journal first.
+ * Addresses and routes of a device that was asked for again stay until they are removed. */
 int keeper_ready(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 int keeper_status(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 

@@ -21,7 +21,7 @@
 #define KEEPER_FD_ENV   "ADIT_KEEPER_FD" /* environment: number of aditd's end of the pair */
 
 #define KEEPER_NAME_MAX 80  /* names of sockets, sessions and devices, with NUL */
-#define KEEPER_TEXT_MAX 256 /* an error in words, with NUL */
+#define KEEPER_TEXT_MAX 512 /* an error in words, with NUL */
 #define KEEPER_HOST_MAX 256 /* names to resolve, with NUL */
 #define KEEPER_PATH_MAX 256 /* programs, with NUL */
 #define KEEPER_ADDRS    16  /* addresses in one answer */

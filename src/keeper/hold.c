@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The descriptors that outlive aditd. Shared memory is a memfd each, sealed against changes of its
+ * size, so that an aditd gone wrong cannot pull it away under the next one. A TUN device is there
+ * as long as a descriptor of it is open; nothing persistent is asked of the kernel, so a device
+ * cannot outlive the suite.
+ */
+#include "hold.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "dp/user.h"
+#include "layout.h"
+
+#define SOCKET_BUFFER (8 << 20) /* thousands of peers may send at once */
+#define CONTROL_QUEUE 64	/* clients wait in it while aditd is away */
+
+struct held_socket {
+	struct list node;
+	struct conf_socket conf;
+	int fd;
+};
+
+struct held_tun {
+	struct list node;
+	char name[DP_IFNAME];
+	int fd, ifindex;
+	uint32_t epoch;
+};
+
+struct hold {
+	int memory[HOLD_MEMORIES];
+	uint64_t size[HOLD_MEMORIES];
+	int control;
+	char control_path[CONF_CONTROL_MAX];
+	struct list sockets, tuns;
+};
+
+static int fail(char *text, int err, const char *what)
+{
+	snprintf(text, HOLD_TEXT, "%s: %s", what, strerror(-err));
+	return err;
+}
+
+/* ---- shared memory ---- */
+
+static int memory_make(struct hold *h, enum hold_memory which, const char *name, uint64_t size,
+		       char *text)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return fail(text, -errno, "could not make shared memory");
+	if ((off_t)size < 0 || (uint64_t)(off_t)size != size || ftruncate(fd, (off_t)size) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+		int err = -errno;
+
+		close(fd);
+		return fail(text, err, "could not size the shared memory");
+	}
+	h->memory[which] = fd;
+	h->size[which] = size;
+	return 0;
+}
+
+static int journal_format(struct hold *h, const struct store_class *classes, char *text)
+{
+	uint64_t size = h->size[HOLD_JOURNAL];
+	void *mem = MAP_FAILED;
+	int err;
+
+	if (size <= SIZE_MAX)
+		mem = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   h->memory[HOLD_JOURNAL], 0);
+	if (mem == MAP_FAILED)
+		return fail(text, -errno,
+			    "could not map the journal, lower max-sessions or max-tunnels");
+	err = store_format(mem, size, classes, LAYOUT_JOURNAL_CLASSES);
+	munmap(mem, (size_t)size);
+	return err ? fail(text, err, "could not lay out the journal") : 0;
+}
+
+static int memories_make(struct hold *h, const struct conf *c, char *text)
+{
+	struct store_class classes[LAYOUT_JOURNAL_CLASSES];
+	int err;
+
+	layout_journal(c->max_tunnels, c->max_sessions, classes);
+	err = memory_make(h, HOLD_JOURNAL, "adit-journal",
+			  store_size(classes, LAYOUT_JOURNAL_CLASSES), text);
+	if (!err)
+		err = journal_format(h, classes, text);
+	/* As many rows as the journal has room for, less the quarter beyond the limit. */
+	if (!err)
+		err = memory_make(h, HOLD_TABLE, "adit-table",
+				  dp_user_table_size(c->max_sessions < classes[1].count
+							     ? c->max_sessions
+							     : classes[1].count),
+				  text);
+	if (!err)
+		err = memory_make(h, HOLD_TRACE, "adit-trace",
+				  trace_size(LAYOUT_TRACE_RECORDS, LAYOUT_TRACE_RAW), text);
+	return err;
+}
+
+/* ---- control listener ---- */
+
+/* The directory of the socket, if it is not there. */
+static void directory_make(const char *path)
+{
+	char dir[CONF_CONTROL_MAX];
+	char *slash;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (!slash || slash == dir)
+		return;
+	*slash = 0;
+	mkdir(dir, 0755);
+}
+
+/* Does somebody listen there? */
+static bool somebody_listens(const struct sockaddr_un *un)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool yes;
+
+	if (fd < 0)
+		return false;
+	yes = connect(fd, (const struct sockaddr *)un, sizeof(*un)) == 0 || errno == EAGAIN;
+	close(fd);
+	return yes;
+}
+
+static int control_make(struct hold *h, const char *path, uid_t uid, gid_t gid, char *text)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd, err = 0;
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	directory_make(path);
+	if (somebody_listens(&un)) {
+		snprintf(text, HOLD_TEXT,
+			 "%s is in use: adit runs already; stop it, or choose another `control`",
+			 path);
+		return -EADDRINUSE;
+	}
+	unlink(path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fail(text, -errno, "could not make the control socket");
+	/* Nobody may connect between bind() and chmod(): the listener does not listen yet. */
+	if (bind(fd, (const struct sockaddr *)&un, sizeof(un)) < 0 || chown(path, uid, gid) < 0 ||
+	    chmod(path, 0660) < 0 || listen(fd, CONTROL_QUEUE) < 0)
+		err = -errno;
+	if (err) {
+		close(fd);
+		snprintf(text, HOLD_TEXT, "could not make the control socket %s: %s", path,
+			 strerror(-err));
+		return err;
+	}
+	h->control = fd;
+	snprintf(h->control_path, sizeof(h->control_path), "%s", path);
+	return 0;
+}
+
+int hold_new(const struct conf *c, uid_t uid, gid_t gid, struct hold **ret, char *text)
+{
+	struct hold *h = calloc(1, sizeof(*h));
+	int err, i;
+
+	if (!h)
+		return fail(text, -ENOMEM, "could not start");
+	for (i = 0; i < HOLD_MEMORIES; i++)
+		h->memory[i] = -1;
+	h->control = -1;
+	list_init(&h->sockets);
+	list_init(&h->tuns);
+	err = memories_make(h, c, text);
+	if (!err)
+		err = control_make(h, c->control, uid, gid, text);
+	if (err) {
+		hold_free(h);
+		return err;
+	}
+	*ret = h;
+	return 0;
+}
+
+static void socket_drop(struct held_socket *s)
+{
+	list_drop(&s->node);
+	close(s->fd);
+	free(s);
+}
+
+static void tun_drop(struct held_tun *t)
+{
+	list_drop(&t->node);
+	close(t->fd);
+	free(t);
+}
+
+void hold_free(struct hold *h)
+{
+	int i;
+
+	if (!h)
+		return;
+	list_for_each_safe (it, &h->sockets) {
+		socket_drop(container_of(it, struct held_socket, node));
+	}
+	list_for_each_safe (it, &h->tuns) {
+		tun_drop(container_of(it, struct held_tun, node));
+	}
+	for (i = 0; i < HOLD_MEMORIES; i++)
+		if (h->memory[i] >= 0)
+			close(h->memory[i]);
+	if (h->control >= 0) {
+		close(h->control);
+		unlink(h->control_path);
+	}
+	free(h);
+}
+
+int hold_memory(const struct hold *h, enum hold_memory which, uint64_t *ret_size)
+{
+	*ret_size = h->size[which];
+	return h->memory[which];
+}
+
+int hold_control(const struct hold *h)
+{
+	return h->control;
+}
+
+/* ---- UDP sockets ---- */
+
+/* A failure of a socket, with what the user can do. */
+static int socket_fail(const struct conf_socket *s, int err, const char *step, char *text)
+{
+	char addr[ADDR_TEXT_MAX];
+	const char *hint = "";
+
+	if (err == -EADDRINUSE)
+		hint = "; another program has this address and port, such as xl2tpd: stop it or "
+		       "choose another port";
+	else if (err == -EADDRNOTAVAIL)
+		hint = "; no interface has this address";
+	else if (err == -ENODEV)
+		hint = "; there is no such interface";
+	snprintf(text, HOLD_TEXT, "%s, UDP %s%s%s: could not %s: %s%s", s->name,
+		 addr_text(&s->addr, addr), s->device[0] ? " on " : "", s->device, step,
+		 strerror(-err), hint);
+	return err;
+}
+
+static void options_set(int fd, uint16_t family)
+{
+	int on = 1, size = SOCKET_BUFFER, pmtu;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	if (family == AF_INET) {
+		setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+		/* Fragments are made where needed, DF is not set: a tunnel's datagrams get
+		 * through whatever the path is. */
+		pmtu = IP_PMTUDISC_DONT;
+		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &pmtu, sizeof(pmtu));
+	} else {
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+		pmtu = IPV6_PMTUDISC_DONT;
+		setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &pmtu, sizeof(pmtu));
+	}
+}
+
+/*
+ * Does another program have this address and port? SO_REUSEADDR, which lets our own sockets of one
+ * port stand beside each other, would let us take datagrams away from it without a word.
+ */
+static bool taken_by_others(const struct hold *h, const struct conf_socket *s)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = addr_to_sockaddr(&s->addr, &sa);
+	int fd, on = 1;
+	bool taken;
+
+	if (!s->addr.port || s->device[0])
+		return false;
+	list_for_each (it, &h->sockets) {
+		if (container_of(it, struct held_socket, node)->conf.addr.port == s->addr.port)
+			return false;
+	}
+	fd = socket(s->addr.family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+	if (fd < 0)
+		return false;
+	if (s->addr.family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	taken = bind(fd, (const struct sockaddr *)&sa, len) < 0 && errno == EADDRINUSE;
+	close(fd);
+	return taken;
+}
+
+static int socket_make(const struct hold *h, const struct conf_socket *s, int *ret_fd, char *text)
+{
+	struct sockaddr_storage sa;
+	socklen_t len;
+	int fd, err;
+
+	if (taken_by_others(h, s))
+		return socket_fail(s, -EADDRINUSE, "bind", text);
+
+	fd = socket(s->addr.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+	if (fd < 0)
+		return socket_fail(s, -errno, "make a socket", text);
+	options_set(fd, s->addr.family);
+	if (s->device[0] && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, s->device,
+				       (socklen_t)strlen(s->device)) < 0) {
+		err = socket_fail(s, -errno, "bind to the interface", text);
+		close(fd);
+		return err;
+	}
+	len = addr_to_sockaddr(&s->addr, &sa);
+	if (bind(fd, (const struct sockaddr *)&sa, len) < 0) {
+		err = socket_fail(s, -errno, "bind", text);
+		close(fd);
+		return err;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static bool same_socket(const struct conf_socket *a, const struct conf_socket *b)
+{
+	return a->via == b->via && addr_equal(&a->addr, &b->addr) &&
+	       strcmp(a->device, b->device) == 0;
+}
+
+static int socket_bound(int fd, struct addr *ret)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return -errno;
+	return addr_from_sockaddr((const struct sockaddr *)&sa, len, ret);
+}
+
+int hold_socket(struct hold *h, const struct conf_socket *s, int *ret_fd, struct addr *ret_bound,
+		char *text)
+{
+	struct held_socket *held;
+	int err;
+
+	list_for_each (it, &h->sockets) {
+		held = container_of(it, struct held_socket, node);
+		if (!same_socket(&held->conf, s))
+			continue;
+		err = socket_bound(held->fd, ret_bound);
+		if (err)
+			return socket_fail(s, err, "look at the socket", text);
+		*ret_fd = held->fd;
+		return 0;
+	}
+	held = calloc(1, sizeof(*held));
+	if (!held)
+		return socket_fail(s, -ENOMEM, "make a socket", text);
+	list_init(&held->node);
+	held->conf = *s;
+	err = socket_make(h, s, &held->fd, text);
+	if (!err && (err = socket_bound(held->fd, ret_bound)) < 0) {
+		close(held->fd);
+		socket_fail(s, err, "look at the socket", text);
+	}
+	if (err) {
+		free(held);
+		return err;
+	}
+	list_push(&h->sockets, &held->node);
+	*ret_fd = held->fd;
+	return 0;
+}
+
+void hold_reload(struct hold *h, const struct conf *c)
+{
+	list_for_each_safe (it, &h->sockets) {
+		struct held_socket *s = container_of(it, struct held_socket, node);
+		const struct conf_socket *now = conf_socket_find(c, s->conf.via);
+
+		if (!now || !same_socket(&s->conf, now))
+			socket_drop(s);
+	}
+}
+
+/* ---- TUN devices ---- */
+
+static struct held_tun *tun_find(const struct hold *h, const char *name)
+{
+	list_for_each (it, &h->tuns) {
+		struct held_tun *t = container_of(it, struct held_tun, node);
+
+		if (strcmp(t->name, name) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+bool hold_has_tun(const struct hold *h, const char *name)
+{
+	return tun_find(h, name) != NULL;
+}
+
+static int tun_make(const char *name, int *ret_fd, char *text)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), err;
+
+	if (fd < 0) {
+		err = -errno;
+		snprintf(text, HOLD_TEXT,
+			 "could not open /dev/net/tun: %s; load the module (modprobe tun), or give "
+			 "the container this device",
+			 strerror(-err));
+		return err;
+	}
+	/* Never somebody else's device: the flag does not fit into ifr_flags as signed. */
+	ifr.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
+		err = -errno;
+		close(fd);
+		if (err == -EBUSY || err == -EEXIST) {
+			snprintf(text, HOLD_TEXT,
+				 "there is an interface %s already that is not ours; choose "
+				 "another name in the configuration",
+				 name);
+			return -EBUSY;
+		}
+		snprintf(text, HOLD_TEXT, "could not make the interface %s: %s", name,
+			 strerror(-err));
+		return err;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int hold_tun(struct hold *h, struct net *net, const char *name, uint32_t epoch, int *ret_fd,
+	     char *text)
+{
+	struct held_tun *t = tun_find(h, name);
+	const char *why = NULL;
+	int err;
+
+	if (t && net_index(name) != t->ifindex) { /* somebody removed it */
+		hold_tun_drop(h, net, name);
+		t = NULL;
+	}
+	if (t) {
+		t->epoch = epoch;
+		*ret_fd = t->fd;
+		return 0;
+	}
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return fail(text, -ENOMEM, "could not make the interface");
+	list_init(&t->node);
+	snprintf(t->name, sizeof(t->name), "%s", name);
+	t->epoch = epoch;
+	err = tun_make(name, &t->fd, text);
+	if (err) {
+		free(t);
+		return err;
+	}
+	t->ifindex = net_index(name);
+	err = net_link_mark(net, t->ifindex, &why);
+	if (err) {
+		snprintf(text, HOLD_TEXT, "interface %s: %.200s", name, why);
+		close(t->fd);
+		free(t);
+		return err;
+	}
+	list_push(&h->tuns, &t->node);
+	*ret_fd = t->fd;
+	return 0;
+}
+
+void hold_tun_drop(struct hold *h, struct net *net, const char *name)
+{
+	struct held_tun *t = tun_find(h, name);
+	const char *why;
+
+	if (!t)
+		return;
+	/* aditd may still have its descriptor: without this the device would stay as long. */
+	if (net_index(name) == t->ifindex)
+		net_link_del(net, t->ifindex, &why);
+	net_forget_device(net, t->name);
+	tun_drop(t); /* `name` may be its own */
+}
+
+uint32_t hold_tun_sweep(struct hold *h, struct net *net, uint32_t epoch)
+{
+	uint32_t n = 0;
+
+	list_for_each_safe (it, &h->tuns) {
+		struct held_tun *t = container_of(it, struct held_tun, node);
+
+		if (t->epoch >= epoch)
+			continue;
+		hold_tun_drop(h, net, t->name);
+		n++;
+	}
+	return n;
+}
+
+void hold_counts(const struct hold *h, uint32_t *ret_sockets, uint32_t *ret_tuns)
+{
+	uint32_t sockets = 0, tuns = 0;
+
+	list_for_each (it, &h->sockets) {
+		sockets++;
+	}
+	list_for_each (it, &h->tuns) {
+		tuns++;
+	}
+	*ret_sockets = sockets;
+	*ret_tuns = tuns;
+}

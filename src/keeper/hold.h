@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Descriptors the keeper holds and hands to each aditd: shared memory, control listener, UDP
+ * sockets, TUN devices. What is asked for by name is made once and is the same ever after, so that
+ * nothing that waits in a socket or a queue is lost while aditd is away.
+ *
+ * Descriptors stay the holder's. Failures are negative errno with `text` (HOLD_TEXT octets) saying
+ * what failed and what to do about it.
+ */
+#ifndef ADIT_KEEPER_HOLD_H
+#define ADIT_KEEPER_HOLD_H
+
+#include "daemon/conf.h"
+#include "net.h"
+
+#define HOLD_TEXT 256
+
+enum hold_memory { HOLD_JOURNAL, HOLD_TABLE, HOLD_TRACE, HOLD_MEMORIES };
+
+struct hold;
+
+/* Makes the shared memory for the limits of the configuration and the control listener, owned by
+ * `uid` with group `gid`. */
+int hold_new(const struct conf *c, uid_t uid, gid_t gid, struct hold **ret, char *text);
+
+/* Close everything, and remove the control listener from the file system. NULL is fine. */
+void hold_free(struct hold *h);
+
+int hold_memory(const struct hold *h, enum hold_memory which, uint64_t *ret_size);
+int hold_control(const struct hold *h);
+
+/* The socket `s` of the configuration. *ret_fd, *ret_bound: what it is bound to. */
+int hold_socket(struct hold *h, const struct conf_socket *s, int *ret_fd, struct addr *ret_bound,
+		char *text);
+
+/* The TUN device `name`, of which the caller has checked that it may be. `epoch` as in net.h. */
+int hold_tun(struct hold *h, struct net *net, const char *name, uint32_t epoch, int *ret_fd,
+	     char *text);
+bool hold_has_tun(const struct hold *h, const char *name);
+/* Close and remove; fine when there is none. */
+void hold_tun_drop(struct hold *h, struct net *net, const char *name);
+/* Remove the devices last asked for before `epoch`. Returns how many. */
+uint32_t hold_tun_sweep(struct hold *h, struct net *net, uint32_t epoch);
+
+/* After a reload: close the sockets that are no longer in the configuration. */
+void hold_reload(struct hold *h, const struct conf *c);
+
+/* How many sockets and devices there are. */
+void hold_counts(const struct hold *h, uint32_t *ret_sockets, uint32_t *ret_tuns);
+
+#endif

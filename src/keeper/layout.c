@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sizes of the shared memory. Memory that is not used is never touched and costs nothing, so there
+ * is room for the limits of the configuration and a quarter more.
+ */
+#include "layout.h"
+
+#include "access/access.h"
+
+/* Room for a journal where addresses are short. */
+#define SMALL_MACHINE (512u << 20)
+
+void layout_journal(uint32_t max_tunnels, uint32_t max_sessions,
+		    struct store_class ret[LAYOUT_JOURNAL_CLASSES])
+{
+	struct store_class c[LAYOUT_JOURNAL_CLASSES] = {
+		{ ACCESS_OBJ_TUNNEL, ACCESS_SAVE_TUNNEL_MAX, max_tunnels + max_tunnels / 4 + 64 },
+		{ ACCESS_OBJ_SESSION, ACCESS_SAVE_SESSION_MAX,
+		  max_sessions + max_sessions / 4 + 64 },
+		{ ACCESS_OBJ_ACCT, ACCESS_SAVE_ACCT_MAX, 2 * max_sessions + 1024 },
+		{ ACCESS_OBJ_STATE, ACCESS_SAVE_STATE_MAX, 4 },
+	};
+	size_t i;
+
+	while (sizeof(void *) == 4 && store_size(c, LAYOUT_JOURNAL_CLASSES) > SMALL_MACHINE)
+		for (i = 0; i < 3; i++)
+			c[i].count -= c[i].count / 8;
+	memcpy(ret, c, sizeof(c));
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How the shared memory is laid out: known to the keeper, which makes it, and to aditd, which uses
+ * it and makes it anew when it is of another version.
+ */
+#ifndef ADIT_KEEPER_LAYOUT_H
+#define ADIT_KEEPER_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store.h"
+
+#define LAYOUT_JOURNAL_CLASSES 4 /* the kinds of enum access_object */
+
+/* The trace ring: records and octets of raw bytes beside them, for trace_open(). */
+#define LAYOUT_TRACE_RECORDS 32768u
+#define LAYOUT_TRACE_RAW     (2u << 20)
+
+/*
+ * The classes of the journal for these limits. There is room beyond them, since in one round what
+ * begins may be written before what ended is removed, and for each session some accounting records
+ * that are not on disk yet. On a machine of 32 bits there is less: what store_room() says of a new
+ * journal is the limit.
+ */
+void layout_journal(uint32_t max_tunnels, uint32_t max_sessions,
+		    struct store_class ret[LAYOUT_JOURNAL_CLASSES]);
+
+#endif

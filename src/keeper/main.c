@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * adit-keeper: the privileged process of adit. It makes and holds what needs rights or must outlive
+ * aditd (shared memory, sockets, devices, addresses, routes), starts aditd without any right, and
+ * starts it again when it dies; the new one gets the same descriptors, so sessions go on.
+ *
+ * Theory of operation. One thread, one poll() over signals, the pair to aditd and the pipes of
+ * children; nothing blocks but rtnetlink. aditd is in one of three states: running (pid), waiting
+ * to be started (start_at), or gone for good (stopping). Stopping: aditd is asked to end its
+ * sessions (SIGTERM) and killed after ten seconds, hooks get five more, then all that carries our
+ * mark is removed.
+ *
+ * If the keeper itself is killed, aditd is told by the end of the pair; the devices vanish with
+ * their last descriptor, addresses and routes are removed by the next start.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "priv.h"
+#include "serve.h"
+#include "spawn.h"
+#include "start.h"
+
+#define STOP_US	      (10 * US_S) /* for aditd to end its sessions */
+#define STOP_HOOKS_US (5 * US_S)
+#define RESTART_US    (2 * US_S) /* for aditd to end when it shall be replaced */
+#define RESOLVE_US    (30 * US_S)
+#define HOOK_US	      (60 * US_S)
+#define HOPELESS      4 /* starts in a row that never came to serve */
+
+struct keeper_main {
+	struct server s;
+	struct options opt;
+	struct spawn_config spawn;
+	struct backoff backoff;
+	pid_t aditd;	      /* 0 = not running */
+	struct mono start_at; /* not running: when to start it */
+	struct mono kill_at;  /* running: when to kill it */
+	bool replacing;	      /* it ends because we asked: start the next at once */
+	bool stopping;
+	struct mono hooks_end; /* stopping, aditd gone: when to wait for hooks no longer */
+	bool done;
+	int status; /* to exit with */
+	bool told_ready;
+	int signals;
+	int parent;    /* pipe to the waiting parent, -1 = none */
+	int output[2]; /* in the background: what aditd and hooks print */
+	int64_t watchdog_us;
+	struct mono watchdog_at;
+};
+
+static struct mono now_get(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (struct mono){ (int64_t)ts.tv_sec * US_S + ts.tv_nsec / 1000 };
+}
+
+/* ---- aditd ---- */
+
+static void aditd_start(struct keeper_main *k)
+{
+	struct server *s = &k->s;
+	int pair;
+	pid_t pid = spawn_aditd(&k->spawn, &pair);
+
+	k->start_at = MONO_NEVER;
+	if (pid < 0) {
+		server_say(s, TRACE_WARNING, "could not start %s: %s", k->spawn.program,
+			   strerror((int)-pid));
+		k->start_at = mono_add(s->now, SPAWN_MOST_WAIT_US);
+		return;
+	}
+	k->aditd = pid;
+	k->kill_at = MONO_NEVER;
+	k->replacing = false;
+	backoff_started(&k->backoff, s->now);
+	server_begin(s, pair);
+	server_say(s, TRACE_INFO, "started %s, process %d", k->spawn.program, (int)pid);
+}
+
+static void stop_begin(struct keeper_main *k, int status)
+{
+	if (k->stopping) { /* asked twice: somebody is in a hurry */
+		if (k->aditd)
+			kill(k->aditd, SIGKILL);
+		k->hooks_end = k->s.now;
+		return;
+	}
+	k->stopping = true;
+	k->status = status;
+	k->start_at = MONO_NEVER;
+	start_notify("STOPPING=1");
+	if (k->aditd) {
+		kill(k->aditd, SIGTERM);
+		k->kill_at = mono_add(k->s.now, STOP_US);
+	} else {
+		k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
+	}
+}
+
+static void say_ended(struct keeper_main *k, int status, struct mono again)
+{
+	int64_t wait_ms = (again.us - k->s.now.us) / US_MS;
+	char how[64], when[64] = "at once";
+
+	if (WIFSIGNALED(status))
+		snprintf(how, sizeof(how), "was ended by signal %d", WTERMSIG(status));
+	else
+		snprintf(how, sizeof(how), "ended with status %d", WEXITSTATUS(status));
+	if (wait_ms > 0)
+		snprintf(when, sizeof(when), "in %lld ms", (long long)wait_ms);
+	server_say(&k->s, TRACE_WARNING, "aditd %s; sessions are kept, it is started again %s", how,
+		   when);
+}
+
+static void aditd_ended(struct keeper_main *k, int status)
+{
+	struct server *s = &k->s;
+	bool served = s->ready;
+
+	if (s->pair >= 0)
+		server_work(s); /* what it still had to say */
+	server_end(s);
+	k->aditd = 0;
+	k->kill_at = MONO_NEVER;
+	if (k->stopping) {
+		k->hooks_end = mono_add(s->now, STOP_HOOKS_US);
+		return;
+	}
+	if (k->replacing) {
+		server_say(s, TRACE_NOTICE, "aditd ended to be replaced");
+		k->start_at = s->now;
+		return;
+	}
+	k->start_at = backoff_next(&k->backoff, s->now);
+	if (!s->ever_ready && !served && k->backoff.short_lives >= HOPELESS) {
+		server_say(s, TRACE_WARNING,
+			   "aditd ended %u times before it served anybody: giving up",
+			   k->backoff.short_lives);
+		stop_begin(k, 1);
+		return;
+	}
+	say_ended(k, status, k->start_at);
+}
+
+static void aditd_replace(struct keeper_main *k)
+{
+	if (!k->aditd || k->stopping)
+		return;
+	kill(k->aditd, SIGUSR1); /* end, but not the sessions */
+	k->replacing = true;
+	k->kill_at = mono_add(k->s.now, RESTART_US);
+}
+
+/* ---- signals ---- */
+
+static void reap(struct keeper_main *k)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == k->aditd)
+			aditd_ended(k, status);
+		else
+			children_ended(k->s.children, k->s.now, pid, status);
+	}
+}
+
+static void reload(struct keeper_main *k)
+{
+	char err[CONF_ERR_MAX];
+
+	start_notify("RELOADING=1");
+	if (server_reload(&k->s, err)) {
+		server_say(&k->s, TRACE_NOTICE, "the configuration was read again");
+		server_tell_reload(&k->s);
+	} else {
+		server_say(&k->s, TRACE_WARNING, "the configuration stays as it was: %s", err);
+	}
+	start_notify("READY=1");
+}
+
+static void signals_read(struct keeper_main *k)
+{
+	struct signalfd_siginfo si;
+
+	while (read(k->signals, &si, sizeof(si)) == sizeof(si)) {
+		switch (si.ssi_signo) {
+		case SIGTERM:
+		case SIGINT:
+			stop_begin(k, 0);
+			break;
+		case SIGHUP:
+			reload(k);
+			break;
+		case SIGUSR1:
+			aditd_replace(k);
+			break;
+		default: /* SIGCHLD: several may have come as one */
+			reap(k);
+			break;
+		}
+	}
+}
+
+/* ---- output of children in the background ---- */
+
+static void output_read(struct keeper_main *k)
+{
+	char buf[2048], *line, *save = NULL;
+	ssize_t n = read(k->output[0], buf, sizeof(buf) - 1);
+
+	if (n <= 0)
+		return;
+	buf[n] = 0;
+	if (k->parent >= 0 && write(STDERR_FILENO, buf, (size_t)n) < 0) {
+		/* Nobody looks. */
+	}
+	for (line = strtok_r(buf, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		syslog(LOG_NOTICE, "%s", line);
+}
+
+static void ready_tell(struct keeper_main *k)
+{
+	if (k->told_ready || !k->s.ready)
+		return;
+	k->told_ready = true;
+	start_notify("READY=1");
+	if (k->parent < 0)
+		return;
+	start_ready(k->parent);
+	k->parent = -1;
+	if (dup2(k->output[1], STDOUT_FILENO) < 0 || dup2(k->output[1], STDERR_FILENO) < 0)
+		server_say(&k->s, TRACE_WARNING, "the output of programs is lost: %s",
+			   strerror(errno));
+}
+
+/* ---- the loop ---- */
+
+static struct mono deadline(const struct keeper_main *k)
+{
+	struct mono d = server_deadline(&k->s);
+
+	d = mono_min(d, k->start_at);
+	d = mono_min(d, k->kill_at);
+	d = mono_min(d, k->hooks_end);
+	d = mono_min(d, k->watchdog_at);
+	return mono_min(d, log_deadline(k->s.log));
+}
+
+static int timeout_ms(const struct keeper_main *k)
+{
+	struct mono d = deadline(k);
+	int64_t us = d.us - k->s.now.us;
+
+	if (d.us == MONO_NEVER.us)
+		return -1;
+	if (us <= 0)
+		return 0;
+	return us / US_MS >= INT32_MAX ? INT32_MAX : (int)(us / US_MS) + 1;
+}
+
+static void expire(struct keeper_main *k)
+{
+	struct server *s = &k->s;
+	struct timespec ts;
+
+	server_expire(s);
+	if (mono_due(k->kill_at, s->now)) {
+		k->kill_at = MONO_NEVER;
+		if (k->aditd)
+			kill(k->aditd, SIGKILL);
+	}
+	if (mono_due(k->start_at, s->now) && !k->stopping)
+		aditd_start(k);
+	if (k->stopping && !k->aditd &&
+	    (children_hooks(s->children) == 0 || mono_due(k->hooks_end, s->now)))
+		k->done = true;
+	if (mono_due(k->watchdog_at, s->now)) {
+		start_notify("WATCHDOG=1");
+		k->watchdog_at = mono_add(s->now, k->watchdog_us);
+	}
+	if (mono_due(log_deadline(s->log), s->now)) {
+		clock_gettime(CLOCK_REALTIME, &ts);
+		log_expire(s->log, s->now, (int64_t)ts.tv_sec * US_S + ts.tv_nsec / 1000);
+	}
+}
+
+static void pair_broken(struct keeper_main *k)
+{
+	/* It is about to die; if it only closed the pair, it is of no use any more. */
+	server_end(&k->s);
+	k->kill_at = mono_min(k->kill_at, mono_add(k->s.now, RESTART_US));
+}
+
+static void loop(struct keeper_main *k)
+{
+	struct server *s = &k->s;
+	struct pollfd fds[3 + CHILD_RUNNING_MAX];
+	size_t n;
+
+	while (!k->done) {
+		fds[0] = (struct pollfd){ .fd = k->signals, .events = POLLIN };
+		fds[1] = (struct pollfd){ .fd = s->pair, .events = server_events(s) };
+		fds[2] = (struct pollfd){ .fd = k->output[0], .events = POLLIN };
+		n = 3 + children_poll(s->children, fds + 3, CHILD_RUNNING_MAX);
+		if (poll(fds, n, timeout_ms(k)) < 0 && errno != EINTR)
+			break;
+		s->now = now_get();
+		if (fds[2].revents)
+			output_read(k);
+		if (s->pair >= 0 && fds[1].revents && !server_work(s))
+			pair_broken(k);
+		if (fds[0].revents)
+			signals_read(k);
+		expire(k);
+		server_children(s);
+		ready_tell(k);
+	}
+}
+
+/* ---- start and end ---- */
+
+static void log_begin(struct keeper_main *k)
+{
+	enum conf_log to = k->s.conf->log_to;
+
+	/* In the background there is no standard error, and under systemd it is the journal. */
+	if (k->opt.background && (to == CONF_LOG_AUTO || to == CONF_LOG_STDERR))
+		to = CONF_LOG_SYSLOG;
+	log_configure(k->s.log, to, k->s.conf->log_level);
+}
+
+static bool low_port(const struct conf *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->socket_count; i++)
+		if (c->sockets[i].addr.port && c->sockets[i].addr.port < 1024)
+			return true;
+	return false;
+}
+
+static bool fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static bool fail(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	fputs("adit-keeper: ", stderr);
+	vfprintf(stderr, format, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+	return false;
+}
+
+static bool signals_begin(struct keeper_main *k)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	k->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return k->signals >= 0 || fail("signals: %s", strerror(errno));
+}
+
+static bool user_begin(struct keeper_main *k, gid_t *ret_group)
+{
+	struct server *s = &k->s;
+	char text[PRIV_TEXT];
+	bool found;
+
+	if (priv_user(s->conf->user, &k->spawn.uid, &k->spawn.gid, &found, text) < 0)
+		return fail("%s", text);
+	if (!found)
+		server_say(s, TRACE_WARNING,
+			   "there is no user %s: aditd runs as nobody; make one with: adduser "
+			   "--system --group %s",
+			   s->conf->user, s->conf->user);
+	if (k->spawn.uid == 0)
+		server_say(s, TRACE_WARNING,
+			   "aditd runs as %s: without capabilities, but every file of root is its "
+			   "own; better give it a user of its own",
+			   s->conf->user);
+	/* Whom nobody's group holds is nobody's business. */
+	*ret_group = found ? k->spawn.gid : 0;
+	return true;
+}
+
+static bool parts_begin(struct keeper_main *k)
+{
+	struct server *s = &k->s;
+	struct children_config children = { .resolve_us = RESOLVE_US, .hook_us = HOOK_US };
+	char text[HOLD_TEXT], why[256];
+	bool alone;
+	gid_t group = 0;
+	uint32_t swept;
+
+	if (!user_begin(k, &group))
+		return false;
+	s->net = net_open(&alone);
+	if (!s->net)
+		return fail("could not open rtnetlink: %s", strerror(errno));
+	if (hold_new(s->conf, 0, group, &s->hold, text) < 0)
+		return fail("%s", text);
+	children.uid = k->spawn.uid;
+	children.gid = k->spawn.gid;
+	s->children = children_new(&children);
+	if (!s->children)
+		return fail("out of memory");
+	if (!alone)
+		server_say(s, TRACE_INFO, "another adit-keeper runs in this network namespace");
+	swept = net_sweep_all(s->net);
+	if (swept)
+		server_say(s, TRACE_NOTICE,
+			   "removed %u addresses, routes and interfaces of a former run", swept);
+	s->incarnation = start_incarnation(s->conf->state_dir, why, sizeof(why));
+	if (why[0])
+		server_say(s, TRACE_WARNING,
+			   "the number of starts cannot be kept (%s); the time is used instead",
+			   why);
+	return true;
+}
+
+/* A reload comes when the working directory may be another. */
+static bool absolute(char *path, size_t cap)
+{
+	char dir[512];
+	size_t n, m = strlen(path);
+
+	if (path[0] == '/')
+		return true;
+	if (!getcwd(dir, sizeof(dir) - 1))
+		return false;
+	n = strlen(dir);
+	dir[n++] = '/';
+	if (n + m >= cap)
+		return false;
+	memmove(path + n, path, m + 1);
+	memcpy(path, dir, n);
+	return true;
+}
+
+static bool begin(struct keeper_main *k)
+{
+	struct server *s = &k->s;
+	char err[CONF_ERR_MAX];
+
+	if (geteuid() != 0)
+		return fail("must be started as root; it gives up what it does not need");
+	if (!absolute(k->opt.conf, sizeof(k->opt.conf)) ||
+	    !absolute(k->opt.program, sizeof(k->opt.program)))
+		return fail("a path is too long");
+	s->conf = conf_load(k->opt.conf, CONF_NO_FILES, err, sizeof(err));
+	if (!s->conf)
+		return fail("%s", err);
+	if (access(k->opt.program, X_OK) < 0)
+		return fail("%s: %s", k->opt.program, strerror(errno));
+	if (k->opt.background) {
+		if (pipe2(k->output, O_CLOEXEC | O_NONBLOCK) < 0)
+			return fail("a pipe: %s", strerror(errno));
+		/* Writers wait when the keeper is slow. */
+		fcntl(k->output[1], F_SETFL, 0);
+		k->parent = start_background();
+		if (k->parent < 0)
+			return fail("the background: %s", strerror(-k->parent));
+		openlog("adit", LOG_PID, LOG_DAEMON);
+	}
+	s->log = log_new("adit-keeper", STDERR_FILENO);
+	if (!s->log)
+		return fail("out of memory");
+	log_begin(k);
+	s->since = s->now = now_get();
+	if (!signals_begin(k) || !parts_begin(k))
+		return false;
+	k->spawn.program = k->opt.program;
+	k->spawn.conf_path = k->opt.conf;
+	k->spawn.log_fd = k->output[1];
+	if (priv_drop(low_port(s->conf)) < 0)
+		return fail("could not give up rights");
+	k->watchdog_us = start_watchdog();
+	if (k->watchdog_us)
+		k->watchdog_at = s->now;
+	return true;
+}
+
+static void end(struct keeper_main *k)
+{
+	struct server *s = &k->s;
+	struct timespec ts;
+
+	if (s->net && s->hold) {
+		hold_tun_sweep(s->hold, s->net, UINT32_MAX);
+		net_sweep_all(s->net);
+	}
+	children_free(s->children);
+	hold_free(s->hold);
+	net_close(s->net);
+	conf_free(s->former);
+	conf_free(s->conf);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (s->log)
+		log_free(s->log, (int64_t)ts.tv_sec * US_S + ts.tv_nsec / 1000);
+}
+
+int main(int argc, char **argv)
+{
+	struct keeper_main *k = calloc(1, sizeof(*k));
+	int status;
+
+	if (!k)
+		return 1;
+	k->s.pair = k->signals = k->parent = k->output[0] = k->output[1] = -1;
+	k->start_at = k->kill_at = k->hooks_end = k->watchdog_at = k->s.sweep_at = MONO_NEVER;
+	list_init(&k->s.out);
+	status = start_options(argc, argv, &k->opt);
+	if (status >= 0) {
+		free(k);
+		return status;
+	}
+	if (begin(k)) {
+		k->start_at = k->s.now;
+		loop(k);
+		status = k->status;
+	} else {
+		status = 1;
+	}
+	end(k);
+	free(k);
+	return status;
+}

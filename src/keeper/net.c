@@ -1,0 +1,641 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Links, addresses and routes that carry our mark.
+ *
+ * Theory of operation. What was put into the kernel is remembered as items, found by what they are
+ * (kind, device, prefix, table, metric). An item exists exactly if the kernel has it because of us:
+ * so removal takes away only what is ours, and asking twice is cheap. Each item has the epoch (the
+ * number of the aditd) that asked for it last; what hangs on no device of ours and is not asked for
+ * again by the next aditd is swept.
+ *
+ * A pin is a host route to a peer by the route its packets take when ours are left out. The kernel
+ * says which route matches (RTM_GETROUTE with RTM_F_FIB_MATCH); when that is one of ours, the main
+ * table is searched for the best one that is not.
+ *
+ * A default route with metric 0 shall carry the traffic even when there is another default route,
+ * so then it is put as 0.0.0.0/1 and 128.0.0.0/1 (or ::/1 and 8000::/1), which are more specific.
+ *
+ * The name of the only keeper in a network namespace is an abstract Unix socket: such names belong
+ * to the namespace and vanish with the process.
+ */
+#include "net.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/htab.h"
+#include "base/list.h"
+#include "net_msg.h"
+
+enum item_kind { ITEM_ADDR = 1, ITEM_ROUTE, ITEM_PIN };
+
+/* What an item is found by; hashed as octets, so made by item_key() alone. */
+struct item_key {
+	uint32_t kind, table, metric, len;
+	struct addr addr;
+	char ifname[DP_IFNAME];
+};
+
+struct item {
+	struct htab_node node;
+	struct list all;
+	struct item_key key;
+	uint32_t epoch;
+	int ifindex;	    /* ADDR, ROUTE */
+	bool halves;	    /* ROUTE: a default route put as two */
+	struct nlm_hop hop; /* PIN */
+};
+
+struct net {
+	struct nlm m;
+	int name_fd; /* abstract socket, -1 = another keeper has the name */
+	struct htab items;
+	struct list all;
+	uint32_t epoch;
+	char text[512];
+};
+
+/* ---- texts ---- */
+
+static int fail(struct net *n, const char **ret_text, int err, const char *what)
+{
+	snprintf(n->text, sizeof(n->text), "%s: %s%s%s%s", what, strerror(-err),
+		 n->m.text[0] ? " (" : "", n->m.text, n->m.text[0] ? ")" : "");
+	if (ret_text)
+		*ret_text = n->text;
+	return err;
+}
+
+static int fail_no_device(struct net *n, const char **ret_text, const char *ifname)
+{
+	snprintf(n->text, sizeof(n->text), "there is no interface %s", ifname);
+	if (ret_text)
+		*ret_text = n->text;
+	return -ENODEV;
+}
+
+/* ---- opening ---- */
+
+static int name_take(void)
+{
+	static const char name[] = "adit-keeper";
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	memcpy(un.sun_path + 1, name, sizeof(name) - 1); /* the first octet is NUL: abstract */
+	if (bind(fd, (const struct sockaddr *)&un,
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(name))) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+struct net *net_open(bool *ret_alone)
+{
+	struct net *n = calloc(1, sizeof(*n));
+	uint8_t key[16];
+	int err;
+
+	if (!n)
+		return NULL;
+	err = getrandom(key, sizeof(key), 0) == sizeof(key) ? nlm_open(&n->m) : -EIO;
+	if (err) {
+		free(n);
+		errno = -err;
+		return NULL;
+	}
+	htab_init(&n->items, key);
+	list_init(&n->all);
+	n->name_fd = name_take();
+	*ret_alone = n->name_fd >= 0;
+	return n;
+}
+
+static void item_free(struct net *n, struct item *it)
+{
+	list_drop(&it->all);
+	htab_drop(&n->items, &it->node);
+	free(it);
+}
+
+void net_close(struct net *n)
+{
+	if (!n)
+		return;
+	list_for_each_safe (it, &n->all) {
+		item_free(n, container_of(it, struct item, all));
+	}
+	htab_free(&n->items);
+	nlm_close(&n->m);
+	if (n->name_fd >= 0)
+		close(n->name_fd);
+	free(n);
+}
+
+/* ---- items ---- */
+
+static struct item_key item_key(enum item_kind kind, const char *ifname, const struct addr *addr,
+				uint32_t len, uint32_t table, uint32_t metric)
+{
+	struct item_key k;
+
+	memset(&k, 0, sizeof(k));
+	k.kind = kind;
+	k.table = table;
+	k.metric = metric;
+	k.len = len;
+	k.addr = *addr;
+	k.addr.port = 0;
+	snprintf(k.ifname, sizeof(k.ifname), "%s", ifname);
+	return k;
+}
+
+static struct item *item_find(const struct net *n, const struct item_key *key)
+{
+	uint64_t hash = htab_hash(&n->items, key, sizeof(*key));
+	struct htab_node *node;
+
+	for (node = htab_find(&n->items, hash); node; node = htab_next(node)) {
+		struct item *it = container_of(node, struct item, node);
+
+		if (memcmp(&it->key, key, sizeof(*key)) == 0)
+			return it;
+	}
+	return NULL;
+}
+
+/* A new item that is in no list yet, with room for it in the table. */
+static struct item *item_new(struct net *n, const struct item_key *key, int *ret_err,
+			     const char **ret_text)
+{
+	struct item *it = NULL;
+
+	n->m.text[0] = 0;
+	if (n->items.n >= NET_ITEMS_MAX) {
+		*ret_err = fail(n, ret_text, -ENOSPC, "too many addresses and routes");
+		return NULL;
+	}
+	if (htab_reserve(&n->items) == 0)
+		it = calloc(1, sizeof(*it));
+	if (!it) {
+		*ret_err = fail(n, ret_text, -ENOMEM, "could not remember it");
+		return NULL;
+	}
+	it->key = *key;
+	list_init(&it->all);
+	return it;
+}
+
+static void item_keep(struct net *n, struct item *it)
+{
+	htab_put(&n->items, &it->node, htab_hash(&n->items, &it->key, sizeof(it->key)));
+	list_push(&n->all, &it->all);
+	it->epoch = n->epoch;
+}
+
+/* Gone is gone, whoever did it. */
+static bool was_gone(int err)
+{
+	return err == -ESRCH || err == -ENOENT || err == -EADDRNOTAVAIL || err == -ENODEV ||
+	       err == -ENXIO;
+}
+
+/* ---- links ---- */
+
+int net_index(const char *ifname)
+{
+	return (int)if_nametoindex(ifname);
+}
+
+int net_link_mark(struct net *n, int ifindex, const char **ret_text)
+{
+	int err = nlm_link_mark(&n->m, ifindex, NET_MARK_GROUP);
+
+	return err ? fail(n, ret_text, err, "could not mark the interface") : 0;
+}
+
+int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char **ret_text)
+{
+	int err = nlm_link_up(&n->m, ifindex, mtu);
+
+	return err ? fail(n, ret_text, err, "could not set the interface up") : 0;
+}
+
+int net_link_del(struct net *n, int ifindex, const char **ret_text)
+{
+	int err = ifindex ? nlm_link_del(&n->m, ifindex) : 0;
+
+	return err && !was_gone(err) ? fail(n, ret_text, err, "could not remove the interface") : 0;
+}
+
+/* ---- addresses ---- */
+
+static int addr_remove(struct net *n, struct item *it)
+{
+	struct prefix p = { it->key.addr, (uint8_t)it->key.len };
+	int err = nlm_addr(&n->m, it->ifindex, &p, NET_MARK_PROTO, false);
+
+	if (err && !was_gone(err))
+		return err;
+	item_free(n, it);
+	return 0;
+}
+
+int net_addr(struct net *n, const char *ifname, const struct prefix *p, bool add,
+	     const char **ret_text)
+{
+	struct item_key key = item_key(ITEM_ADDR, ifname, &p->addr, p->len, 0, 0);
+	struct item *it = item_find(n, &key);
+	int err;
+
+	if (!add) {
+		err = it ? addr_remove(n, it) : 0;
+		return err ? fail(n, ret_text, err, "could not remove the address") : 0;
+	}
+	if (it) {
+		it->epoch = n->epoch;
+		return 0;
+	}
+	it = item_new(n, &key, &err, ret_text);
+	if (!it)
+		return err;
+	it->ifindex = net_index(ifname);
+	err = it->ifindex ? nlm_addr(&n->m, it->ifindex, p, NET_MARK_PROTO, true) : -ENODEV;
+	if (!err) {
+		item_keep(n, it);
+		return 0;
+	}
+	free(it);
+	if (err == -EEXIST) /* it was there before us and stays */
+		return 0;
+	if (err == -ENODEV)
+		return fail_no_device(n, ret_text, ifname);
+	return fail(n, ret_text, err, "could not add the address");
+}
+
+/* ---- routes ---- */
+
+static struct nlm_route route_of(const struct item *it)
+{
+	struct nlm_route r = { .family = (uint8_t)it->key.addr.family,
+			       .type = RTN_UNICAST,
+			       .proto = NET_MARK_PROTO,
+			       .len = (uint8_t)it->key.len,
+			       .table = it->key.table ? it->key.table : RT_TABLE_MAIN,
+			       .metric = it->key.metric,
+			       .prefix = { it->key.addr, (uint8_t)it->key.len } };
+
+	if (it->key.kind == ITEM_PIN)
+		r.hop = it->hop;
+	else
+		r.hop.ifindex = it->ifindex;
+	return r;
+}
+
+/* Half of the default route, 0 or 1. */
+static struct nlm_route half_of(const struct item *it, int which)
+{
+	struct nlm_route r = route_of(it);
+
+	r.len = r.prefix.len = 1;
+	r.prefix.addr.ip[0] = which ? 0x80 : 0;
+	return r;
+}
+
+static int route_remove(struct net *n, struct item *it)
+{
+	struct nlm_route r = route_of(it);
+	int err, i;
+
+	if (!it->halves) {
+		err = nlm_route(&n->m, &r, false, 0);
+		if (err && !was_gone(err))
+			return err;
+	}
+	for (i = 0; it->halves && i < 2; i++) {
+		r = half_of(it, i);
+		err = nlm_route(&n->m, &r, false, 0);
+		if (err && !was_gone(err))
+			return err;
+	}
+	item_free(n, it);
+	return 0;
+}
+
+struct other_default {
+	uint32_t table;
+	bool found;
+};
+
+static void other_default_each(void *arg, const struct nlm_route *r)
+{
+	struct other_default *o = arg;
+
+	if (r->len == 0 && r->table == o->table && r->proto != NET_MARK_PROTO &&
+	    r->type == RTN_UNICAST)
+		o->found = true;
+}
+
+static int route_put(struct net *n, struct item *it)
+{
+	struct nlm_route r = route_of(it), low;
+	struct other_default other = { r.table, false };
+	int err;
+
+	if (r.len == 0 && r.metric == 0) {
+		err = nlm_routes(&n->m, r.family, other_default_each, &other);
+		if (err)
+			return err;
+		it->halves = other.found;
+	}
+	if (!it->halves)
+		return nlm_route(&n->m, &r, true, NLM_F_EXCL);
+	low = half_of(it, 0);
+	err = nlm_route(&n->m, &low, true, NLM_F_EXCL);
+	if (err)
+		return err;
+	r = half_of(it, 1);
+	err = nlm_route(&n->m, &r, true, NLM_F_EXCL);
+	if (err) {
+		char text[sizeof(n->m.text)];
+
+		memcpy(text, n->m.text, sizeof(text));
+		nlm_route(&n->m, &low, false, 0);
+		memcpy(n->m.text, text, sizeof(text));
+	}
+	return err;
+}
+
+int net_route(struct net *n, const char *ifname, const struct prefix *p, uint32_t table,
+	      uint32_t metric, bool add, const char **ret_text)
+{
+	struct item_key key = item_key(ITEM_ROUTE, ifname, &p->addr, p->len, table, metric);
+	struct item *it = item_find(n, &key);
+	int err;
+
+	if (!add) {
+		err = it ? route_remove(n, it) : 0;
+		return err ? fail(n, ret_text, err, "could not remove the route") : 0;
+	}
+	if (it) {
+		it->epoch = n->epoch;
+		return 0;
+	}
+	it = item_new(n, &key, &err, ret_text);
+	if (!it)
+		return err;
+	it->ifindex = net_index(ifname);
+	err = it->ifindex ? route_put(n, it) : -ENODEV;
+	if (!err) {
+		item_keep(n, it);
+		return 0;
+	}
+	free(it);
+	if (err == -ENODEV)
+		return fail_no_device(n, ret_text, ifname);
+	if (err == -EEXIST)
+		return fail(n, ret_text, err,
+			    "there is another route to the same network with the same metric, "
+			    "choose another metric or table");
+	return fail(n, ret_text, err, "could not add the route");
+}
+
+/* ---- pins ---- */
+
+struct best_route {
+	const struct addr *to;
+	struct nlm_route route;
+	bool found;
+};
+
+static void best_route_each(void *arg, const struct nlm_route *r)
+{
+	struct best_route *b = arg;
+
+	if (r->table != RT_TABLE_MAIN || r->proto == NET_MARK_PROTO || r->type != RTN_UNICAST ||
+	    !r->hop.ifindex || !prefix_has(&r->prefix, b->to))
+		return;
+	if (b->found &&
+	    (r->len < b->route.len || (r->len == b->route.len && r->metric >= b->route.metric)))
+		return;
+	b->route = *r;
+	b->found = true;
+}
+
+/* The next hop to `to` without our routes. 0; 1 it needs no pin; negative errno. */
+static int pin_hop(struct net *n, const struct addr *to, struct nlm_hop *ret)
+{
+	struct best_route best = { .to = to };
+	struct nlm_route r;
+	int err = nlm_route_to(&n->m, to, &r);
+
+	if (err)
+		return err;
+	if (r.proto != NET_MARK_PROTO) {
+		if (r.type == RTN_LOCAL)
+			return 1;
+		if (r.type != RTN_UNICAST || !r.hop.ifindex)
+			return -ENETUNREACH;
+		*ret = r.hop;
+		return 0;
+	}
+	err = nlm_routes(&n->m, (uint8_t)to->family, best_route_each, &best);
+	if (err)
+		return err;
+	if (!best.found)
+		return -ENETUNREACH;
+	*ret = best.route.hop;
+	return 0;
+}
+
+static bool link_local(const struct addr *a)
+{
+	return a->family == AF_INET6 && a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80;
+}
+
+int net_pin(struct net *n, const struct addr *to, bool add, const char **ret_text)
+{
+	uint8_t len = to->family == AF_INET ? 32 : 128;
+	struct addr plain = { .family = to->family };
+	struct nlm_route r;
+	struct item_key key;
+	struct item *it;
+	bool known;
+	int err;
+
+	if (link_local(to))
+		return 0; /* no route leads away from a link */
+	memcpy(plain.ip, to->ip, sizeof(plain.ip));
+	key = item_key(ITEM_PIN, "", &plain, len, 0, 0);
+	it = item_find(n, &key);
+	known = it != NULL;
+	if (!add) {
+		err = it ? route_remove(n, it) : 0;
+		return err ? fail(n, ret_text, err, "could not remove the route to the server") : 0;
+	}
+	if (!it)
+		it = item_new(n, &key, &err, ret_text);
+	if (!it)
+		return err;
+	err = pin_hop(n, &plain, &it->hop);
+	if (!err) {
+		r = route_of(it);
+		/* Somebody else's host route does the same: then it is not ours. */
+		err = nlm_route(&n->m, &r, true, known ? NLM_F_REPLACE : NLM_F_EXCL);
+		if (!err && !known)
+			item_keep(n, it);
+		if (!err) {
+			it->epoch = n->epoch;
+			return 0;
+		}
+	}
+	if (!known)
+		free(it);
+	if (err == 1 || err == -EEXIST)
+		return 0;
+	if (err == -ENETUNREACH)
+		n->m.text[0] = 0;
+	return fail(n, ret_text, err, "could not keep the route to the server");
+}
+
+/* ---- removing ---- */
+
+void net_forget_device(struct net *n, const char *ifname)
+{
+	list_for_each_safe (node, &n->all) {
+		struct item *it = container_of(node, struct item, all);
+
+		if (it->key.kind != ITEM_PIN && strcmp(it->key.ifname, ifname) == 0)
+			item_free(n, it);
+	}
+}
+
+void net_epoch(struct net *n, uint32_t epoch)
+{
+	n->epoch = epoch;
+}
+
+static bool on_device_of_ours(const struct item *it)
+{
+	return it->key.kind != ITEM_PIN && strcmp(it->key.ifname, "lo") != 0;
+}
+
+static uint32_t sweep(struct net *n, uint32_t epoch, bool devices_too)
+{
+	uint32_t count = 0;
+
+	list_for_each_safe (node, &n->all) {
+		struct item *it = container_of(node, struct item, all);
+		int err;
+
+		if (it->epoch >= epoch || (on_device_of_ours(it) && !devices_too))
+			continue;
+		err = it->key.kind == ITEM_ADDR ? addr_remove(n, it) : route_remove(n, it);
+		count += !err;
+	}
+	return count;
+}
+
+uint32_t net_sweep_before(struct net *n, uint32_t epoch)
+{
+	return sweep(n, epoch, false);
+}
+
+/* Things to remove, gathered while the kernel lists them. */
+struct marked {
+	struct nlm_route *routes;
+	struct nlm_addr *addrs;
+	struct nlm_link *links;
+	size_t route_n, addr_n, link_n;
+};
+
+static void *grown(void *v, size_t n, size_t size)
+{
+	/* Room is doubled whenever the number is a power of two. */
+	if (n & (n - 1))
+		return v;
+	return reallocarray(v, n ? 2 * n : 1, size);
+}
+
+static void marked_route(void *arg, const struct nlm_route *r)
+{
+	struct marked *m = arg;
+	struct nlm_route *v;
+
+	if (r->proto != NET_MARK_PROTO)
+		return;
+	v = grown(m->routes, m->route_n, sizeof(*v));
+	if (!v)
+		return;
+	m->routes = v;
+	v[m->route_n++] = *r;
+}
+
+static void marked_addr(void *arg, const struct nlm_addr *a)
+{
+	struct marked *m = arg;
+	struct nlm_addr *v;
+
+	if (a->proto != NET_MARK_PROTO)
+		return;
+	v = grown(m->addrs, m->addr_n, sizeof(*v));
+	if (!v)
+		return;
+	m->addrs = v;
+	v[m->addr_n++] = *a;
+}
+
+static void marked_link(void *arg, const struct nlm_link *l)
+{
+	struct marked *m = arg;
+	struct nlm_link *v;
+
+	if (l->group != NET_MARK_GROUP)
+		return;
+	v = grown(m->links, m->link_n, sizeof(*v));
+	if (!v)
+		return;
+	m->links = v;
+	v[m->link_n++] = *l;
+}
+
+uint32_t net_sweep_all(struct net *n)
+{
+	uint32_t count = sweep(n, UINT32_MAX, true);
+	struct marked m = { 0 };
+	size_t i;
+
+	if (n->name_fd < 0)
+		return count;
+	nlm_routes(&n->m, AF_INET, marked_route, &m);
+	nlm_routes(&n->m, AF_INET6, marked_route, &m);
+	nlm_addrs(&n->m, marked_addr, &m);
+	nlm_links(&n->m, marked_link, &m);
+	for (i = 0; i < m.route_n; i++) {
+		m.routes[i].hop.source.family = 0;
+		count += nlm_route(&n->m, &m.routes[i], false, 0) == 0;
+	}
+	for (i = 0; i < m.addr_n; i++)
+		count += nlm_addr(&n->m, m.addrs[i].ifindex, &m.addrs[i].prefix, NET_MARK_PROTO,
+				  false) == 0;
+	for (i = 0; i < m.link_n; i++)
+		count += nlm_link_del(&n->m, m.links[i].ifindex) == 0;
+	free(m.routes);
+	free(m.addrs);
+	free(m.links);
+	return count;
+}
+
+uint32_t net_count(const struct net *n)
+{
+	return n->items.n;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Links, addresses and routes in the keeper's network namespace, by rtnetlink. All that is put there
+ * carries our mark and is remembered, so that it can be removed without touching what was there
+ * before us. Calls wait for the kernel (it answers in microseconds to milliseconds).
+ *
+ * An address or host route that was there before us is not ours: adding it succeeds and changes
+ * nothing, removing it succeeds and leaves it.
+ */
+#ifndef ADIT_KEEPER_NET_H
+#define ADIT_KEEPER_NET_H
+
+#include "base/dp_types.h"
+
+#define NET_MARK_PROTO 0xad     /* protocol of routes and of addresses */
+#define NET_MARK_GROUP 0xad17u  /* group of interfaces */
+#define NET_ITEMS_MAX  100000u  /* addresses, routes and pins in all */
+
+struct net;
+
+/* Opens the sockets, and takes the name of the only keeper of this network namespace if it is free:
+ * *ret_alone says so. NULL with errno. */
+struct net *net_open(bool *ret_alone);
+void net_close(struct net *n); /* removes nothing */
+
+/* All functions below: 0 or negative errno; on failure *ret_text (if not NULL) is set to a text that
+ * says what was refused and what to do; it is static or lies in `n` until the next call. */
+
+/* Index of a device, 0 = there is none. */
+int net_index(const char *ifname);
+
+/* Mark a device that we made; no link-local address of the kernel's own. */
+int net_link_mark(struct net *n, int ifindex, const char **ret_text);
+int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char **ret_text);
+
+int net_addr(struct net *n, const char *ifname, const struct prefix *p, bool add,
+	     const char **ret_text);
+
+/* table 0 = main, metric 0 = the kernel's default. A default route with metric 0 wins over another
+ * one that is there: then it is put as its two halves. */
+int net_route(struct net *n, const char *ifname, const struct prefix *p, uint32_t table,
+	      uint32_t metric, bool add, const char **ret_text);
+
+/* A host route to `to` by the way packets take when our own routes are left out. */
+int net_pin(struct net *n, const struct addr *to, bool add, const char **ret_text);
+
+/* Remove a device that we made. */
+int net_link_del(struct net *n, int ifindex, const char **ret_text);
+
+/* Forget what hangs on a device that is gone (the kernel has removed it). */
+void net_forget_device(struct net *n, const char *ifname);
+
+/* Pins and addresses of `lo` asked for from now on carry this number; net_sweep_before() removes
+ * those last asked for under a smaller one. What hangs on a device of ours goes with the device.
+ * Returns how much that was. */
+void net_epoch(struct net *n, uint32_t epoch);
+uint32_t net_sweep_before(struct net *n, uint32_t epoch);
+
+/* Remove everything that carries our mark, known or left over from a former run. Only if we are the
+ * only keeper of the namespace; else only what this one has put there. */
+uint32_t net_sweep_all(struct net *n);
+
+/* Addresses, routes and pins held now. */
+uint32_t net_count(const struct net *n);
+
+#endif

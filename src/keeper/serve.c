@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Requests of aditd.
+ *
+ * Theory of operation. A datagram is decoded (proto.c), asked for its rights (rights.c), carried
+ * out and answered, one after the other in the order they came; only resolutions and hooks are
+ * answered later. An answer that does not fit into the pair waits in a list, and as long as
+ * something waits there no more requests are read: so an aditd that does not read cannot fill the
+ * keeper's memory.
+ *
+ * To remove something needs no right: only what this keeper has made can be removed.
+ */
+#include "serve.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/list.h"
+#include "base/text.h"
+#include "base/wire.h"
+
+#define ROUND_MAX 64 /* requests before the rest of the keeper gets its turn */
+#define MTU_MIN	  68
+#define MTU_MAX	  65535
+
+struct out {
+	struct list node;
+	int fds[KEEPER_FDS]; /* our own duplicates */
+	size_t fd_count, len;
+	uint8_t bytes[];
+};
+
+void server_say(struct server *s, enum trace_level level, const char *format, ...)
+{
+	char line[LOG_LINE_MAX];
+	struct timespec ts;
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	log_line(s->log, s->now, (int64_t)ts.tv_sec * US_S + ts.tv_nsec / 1000, level, line);
+}
+
+/* ---- the pair ---- */
+
+static void out_free(struct out *o)
+{
+	size_t i;
+
+	list_drop(&o->node);
+	for (i = 0; i < o->fd_count; i++)
+		close(o->fds[i]);
+	free(o);
+}
+
+void server_begin(struct server *s, int pair)
+{
+	s->pair = pair;
+	s->starts++;
+	s->ready = false;
+	s->sweep_at = MONO_NEVER;
+	net_epoch(s->net, s->starts);
+}
+
+void server_end(struct server *s)
+{
+	list_for_each_safe (it, &s->out) {
+		out_free(container_of(it, struct out, node));
+	}
+	if (s->pair >= 0)
+		close(s->pair);
+	s->pair = -1;
+	s->ready = false;
+	s->sweep_at = MONO_NEVER;
+	children_orphan(s->children);
+}
+
+short server_events(const struct server *s)
+{
+	return list_empty(&s->out) ? POLLIN : POLLOUT;
+}
+
+static ssize_t send_with_fds(int pair, const uint8_t *bytes, size_t len, const int *fds, size_t n)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(KEEPER_FDS * sizeof(int))];
+	} control;
+	union {
+		const uint8_t *in;
+		void *out;
+	} base = { .in = bytes }; /* sendmsg() does not write to it */
+	struct iovec iov = { base.out, len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+	ssize_t sent;
+
+	if (n) {
+		memset(&control, 0, sizeof(control));
+		msg.msg_control = control.buf;
+		msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(n * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
+	}
+	do {
+		sent = sendmsg(pair, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (sent < 0 && errno == EINTR);
+	return sent;
+}
+
+static void out_queue(struct server *s, const uint8_t *bytes, size_t len, const int *fds, size_t n)
+{
+	struct out *o = calloc(1, sizeof(*o) + len);
+	size_t i;
+
+	if (!o) {
+		server_say(s, TRACE_WARNING, "out of memory: an answer to aditd is lost");
+		return;
+	}
+	list_init(&o->node);
+	o->len = len;
+	memcpy(o->bytes, bytes, len);
+	for (i = 0; i < n; i++) {
+		o->fds[i] = dup(fds[i]);
+		if (o->fds[i] >= 0)
+			o->fd_count++;
+		else
+			break;
+	}
+	list_push(&s->out, &o->node);
+}
+
+static void send_msg(struct server *s, const struct keeper_msg *m, const int *fds, size_t n)
+{
+	uint8_t buf[KEEPER_MAX];
+	struct wcur c = wcur_of(buf, sizeof(buf));
+
+	if (s->pair < 0)
+		return;
+	keeper_msg_save(&c, m);
+	if (list_empty(&s->out) && send_with_fds(s->pair, buf, c.len, fds, n) >= 0)
+		return;
+	/* Also after an error: aditd's end is told by reading. */
+	out_queue(s, buf, c.len, fds, n);
+}
+
+/* False: the other end is gone. */
+static bool send_waiting(struct server *s)
+{
+	list_for_each_safe (it, &s->out) {
+		struct out *o = container_of(it, struct out, node);
+
+		if (send_with_fds(s->pair, o->bytes, o->len, o->fds, o->fd_count) < 0)
+			return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ||
+			       errno == ETOOMANYREFS;
+		out_free(o);
+	}
+	return true;
+}
+
+/* ---- answers ---- */
+
+struct answer {
+	struct keeper_msg msg;
+	int fds[KEEPER_FDS];
+	size_t fd_count;
+	bool later; /* a child will answer */
+};
+
+static void answer_fd(struct answer *a, int fd)
+{
+	a->fds[a->fd_count++] = fd;
+}
+
+static void answer_error(struct answer *a, int err, const char *text)
+{
+	a->msg.have |= 1u << KEEPER_T_ERROR;
+	a->msg.error = (uint32_t)-err;
+	if (!text || !text[0])
+		text = strerror(-err);
+	a->msg.have |= 1u << KEEPER_T_TEXT;
+	snprintf(a->msg.text, sizeof(a->msg.text), "%.*s", KEEPER_TEXT_MAX - 1, text);
+}
+
+static void refuse(struct server *s, struct answer *a, const struct keeper_msg *m, const char *why)
+{
+	char shown[RIGHTS_TEXT * 2];
+
+	answer_error(a, -EPERM, why);
+	server_say(s, TRACE_WARNING, "refused to aditd (%s): %s", keeper_type_name(m->type),
+		   text_escape(shown, sizeof(shown), why, strlen(why)));
+}
+
+static void answer_facts(const struct server *s, struct answer *a)
+{
+	a->msg.have |= 1u << KEEPER_T_STARTS | 1u << KEEPER_T_INCARNATION | 1u << KEEPER_T_SINCE;
+	a->msg.starts = s->starts;
+	a->msg.incarnation = s->incarnation;
+	a->msg.since = (uint64_t)s->since.us;
+}
+
+static void do_hello(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	int i;
+
+	answer_facts(s, a);
+	a->msg.have |= 1u << KEEPER_T_SIZE;
+	a->msg.size_count = HOLD_MEMORIES;
+	for (i = 0; i < HOLD_MEMORIES; i++)
+		answer_fd(a, hold_memory(s->hold, (enum hold_memory)i, &a->msg.sizes[i]));
+	answer_fd(a, hold_control(s->hold));
+}
+
+static void do_socket(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	const struct conf_socket *conf = conf_socket_find(s->conf, m->via);
+	char text[HOLD_TEXT] = "";
+	int err, fd;
+
+	if (!conf) {
+		refuse(s, a, m, "this socket is not in the configuration");
+		return;
+	}
+	err = hold_socket(s->hold, conf, &fd, &a->msg.addrs[0], text);
+	if (err) {
+		answer_error(a, err, text);
+		return;
+	}
+	a->msg.have |= 1u << KEEPER_T_ADDR;
+	a->msg.addr_count = 1;
+	answer_fd(a, fd);
+}
+
+static void do_tun(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	char text[HOLD_TEXT] = "";
+	int err, fd;
+
+	if (!rights_device(s->conf, m->name, text)) {
+		refuse(s, a, m, text);
+		return;
+	}
+	err = hold_tun(s->hold, s->net, m->name, s->starts, &fd, text);
+	if (err)
+		answer_error(a, err, text);
+	else
+		answer_fd(a, fd);
+}
+
+static void do_link(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	const char *text = "there is no such interface of ours";
+	int err = -ENODEV;
+
+	if (m->mtu < MTU_MIN || m->mtu > MTU_MAX) {
+		answer_error(a, -EINVAL, "this MTU is not possible");
+		return;
+	}
+	if (hold_has_tun(s->hold, m->name))
+		err = net_link_up(s->net, net_index(m->name), m->mtu, &text);
+	if (err)
+		answer_error(a, err, text);
+}
+
+static void do_addr(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	char no[RIGHTS_TEXT];
+	const char *text = NULL;
+	int err;
+
+	if (m->add && !rights_addr(s->conf, m->name, &m->prefix, no)) {
+		refuse(s, a, m, no);
+		return;
+	}
+	if (m->add && strcmp(m->name, "lo") != 0 && !hold_has_tun(s->hold, m->name)) {
+		answer_error(a, -ENODEV, "there is no such interface of ours");
+		return;
+	}
+	err = net_addr(s->net, m->name, &m->prefix, m->add, &text);
+	if (err)
+		answer_error(a, err, text);
+}
+
+static void do_route(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	char no[RIGHTS_TEXT];
+	const char *text = NULL;
+	int err;
+
+	if (m->add && !rights_route(s->conf, m->name, &m->prefix, m->table, m->metric, no)) {
+		refuse(s, a, m, no);
+		return;
+	}
+	if (m->add && !hold_has_tun(s->hold, m->name)) {
+		answer_error(a, -ENODEV, "there is no such interface of ours");
+		return;
+	}
+	err = net_route(s->net, m->name, &m->prefix, m->table, m->metric, m->add, &text);
+	if (err)
+		answer_error(a, err, text);
+}
+
+static bool is_known(const struct server *s, const struct addr *to)
+{
+	uint32_t i, n = s->known_n < SERVE_KNOWN ? s->known_n : SERVE_KNOWN;
+
+	for (i = 0; i < n; i++)
+		if (addr_same_ip(&s->known[i], to))
+			return true;
+	return false;
+}
+
+static void do_pin(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	const struct addr *to = &m->addrs[0];
+	char no[RIGHTS_TEXT];
+	const char *text = NULL;
+	int err;
+
+	/* A server that was resolved stays a server: redialling may choose it again. */
+	if (m->add && !rights_pin(s->conf, to, is_known(s, to), no)) {
+		refuse(s, a, m, no);
+		return;
+	}
+	err = net_pin(s->net, to, m->add, &text);
+	if (err)
+		answer_error(a, err, text);
+}
+
+static uint64_t tag_of(const struct server *s, const struct keeper_msg *m)
+{
+	return (uint64_t)s->starts << 32 | m->id;
+}
+
+static void do_resolve(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	char no[RIGHTS_TEXT];
+	int err;
+
+	if (!rights_host(s->conf, m->host, no)) {
+		refuse(s, a, m, no);
+		return;
+	}
+	err = m->port > UINT16_MAX ? -EINVAL
+				   : child_resolve(s->children, s->now, tag_of(s, m), m->host,
+						   (uint16_t)m->port);
+	a->later = !err;
+	if (err)
+		answer_error(a, err, err == -EAGAIN ? "too many names are being resolved" : NULL);
+}
+
+static void do_hook(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	char no[RIGHTS_TEXT], former[RIGHTS_TEXT];
+	uint32_t i;
+	int err;
+
+	for (i = 0; i < m->env_count; i++) {
+		if (rights_env(m->envs[i].text, m->envs[i].len, no))
+			continue;
+		refuse(s, a, m, no);
+		return;
+	}
+	/* What a reload has removed ends now, and its program is told so. */
+	if (!rights_hook(s->conf, m->name, m->program, no) &&
+	    !(s->former && rights_hook(s->former, m->name, m->program, former))) {
+		refuse(s, a, m, no);
+		return;
+	}
+	err = child_hook(s->children, s->now, tag_of(s, m), m->name, m->program, m->envs,
+			 m->env_count);
+	a->later = !err;
+	if (err)
+		answer_error(a, err, err == -EAGAIN ? "too many programs are waiting" : NULL);
+}
+
+static void do_ready(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	s->ready = true;
+	s->ever_ready = true;
+	s->sweep_at = mono_add(s->now, SERVE_SWEEP_US);
+}
+
+static void do_reload(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	char err[CONF_ERR_MAX];
+
+	if (!server_reload(s, err))
+		answer_error(a, -EINVAL, err);
+}
+
+static void do_status(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	uint32_t sockets, tuns;
+
+	answer_facts(s, a);
+	hold_counts(s->hold, &sockets, &tuns);
+	a->msg.have |= 1u << KEEPER_T_TEXT;
+	snprintf(a->msg.text, sizeof(a->msg.text),
+		 "%u sockets, %u interfaces, %u addresses and routes, %zu programs", sockets, tuns,
+		 net_count(s->net), children_hooks(s->children));
+}
+
+static void do_tun_gone(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	hold_tun_drop(s->hold, s->net, m->name);
+}
+
+/* ---- requests ---- */
+
+struct request_row {
+	void (*act)(struct server *s, const struct keeper_msg *m, struct answer *a);
+	uint32_t needs; /* tags that must be there */
+};
+
+#define BIT(tag) (1u << KEEPER_T_##tag)
+
+static const struct request_row requests[] = {
+	[KEEPER_HELLO] = { do_hello, 0 },
+	[KEEPER_SOCKET] = { do_socket, BIT(VIA) },
+	[KEEPER_TUN] = { do_tun, BIT(NAME) },
+	[KEEPER_TUN_GONE] = { do_tun_gone, BIT(NAME) },
+	[KEEPER_LINK] = { do_link, BIT(NAME) | BIT(MTU) },
+	[KEEPER_ADDR] = { do_addr, BIT(NAME) | BIT(PREFIX) | BIT(ADD) },
+	[KEEPER_ROUTE] = { do_route, BIT(NAME) | BIT(PREFIX) | BIT(ADD) },
+	[KEEPER_PIN] = { do_pin, BIT(ADDR) | BIT(ADD) },
+	[KEEPER_RESOLVE] = { do_resolve, BIT(HOST) | BIT(PORT) },
+	[KEEPER_HOOK] = { do_hook, BIT(NAME) | BIT(PROGRAM) },
+	[KEEPER_READY] = { do_ready, 0 },
+	[KEEPER_RELOAD] = { do_reload, 0 },
+	[KEEPER_STATUS] = { do_status, 0 },
+};
+
+static void serve(struct server *s, const uint8_t *bytes, size_t len)
+{
+	const struct request_row *row = NULL;
+	struct keeper_msg m;
+	struct answer a;
+	int err = keeper_msg_load(bytes, len, &m);
+
+	memset(&a, 0, sizeof(a));
+	a.msg.id = m.id;
+	a.msg.type = KEEPER_REPLY;
+	if (!err && m.type < sizeof(requests) / sizeof(requests[0]))
+		row = &requests[m.type];
+	if (err || !m.id)
+		answer_error(&a, -EBADMSG, "the keeper could not read the request");
+	else if (!row || !row->act)
+		answer_error(&a, -EOPNOTSUPP,
+			     "the keeper does not know this request; restart it "
+			     "to run the new version");
+	else if ((m.have & row->needs) != row->needs || m.add > 1)
+		answer_error(&a, -EBADMSG, "the request lacks a value");
+	else
+		row->act(s, &m, &a);
+	if (a.later || !m.id)
+		return;
+	if (!a.msg.error)
+		a.msg.have |= 1u << KEEPER_T_ERROR;
+	send_msg(s, &a.msg, a.fds, a.fd_count);
+}
+
+bool server_work(struct server *s)
+{
+	uint8_t buf[KEEPER_MAX];
+	int i;
+
+	if (!send_waiting(s))
+		return false;
+	for (i = 0; i < ROUND_MAX && list_empty(&s->out); i++) {
+		struct iovec iov = { buf, sizeof(buf) };
+		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+		/* No room for descriptors: the kernel closes any that aditd sends. */
+		ssize_t n = recvmsg(s->pair, &msg, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN;
+		if (n == 0)
+			return false;
+		serve(s, buf, msg.msg_flags & MSG_TRUNC ? 0 : (size_t)n);
+	}
+	return true;
+}
+
+void server_children(struct server *s)
+{
+	struct child_answer c;
+
+	while (children_next(s->children, &c)) {
+		struct answer a;
+		uint32_t i;
+
+		if (c.tag >> 32 != s->starts)
+			continue;
+		memset(&a, 0, sizeof(a));
+		a.msg.id = (uint32_t)c.tag;
+		a.msg.type = KEEPER_REPLY;
+		a.msg.have = 1u << KEEPER_T_ERROR;
+		if (c.error)
+			answer_error(&a, c.error, c.text);
+		if (c.hook) {
+			a.msg.have |= 1u << KEEPER_T_STATUS;
+			a.msg.status = c.status;
+		} else if (c.addr_count) {
+			a.msg.have |= 1u << KEEPER_T_ADDR;
+			a.msg.addr_count = c.addr_count;
+			memcpy(a.msg.addrs, c.addrs, sizeof(c.addrs));
+		}
+		for (i = 0; i < c.addr_count; i++)
+			if (!is_known(s, &c.addrs[i]))
+				s->known[s->known_n++ % SERVE_KNOWN] = c.addrs[i];
+		send_msg(s, &a.msg, NULL, 0);
+	}
+}
+
+/* ---- time ---- */
+
+struct mono server_deadline(const struct server *s)
+{
+	return mono_min(s->sweep_at, children_deadline(s->children));
+}
+
+void server_expire(struct server *s)
+{
+	uint32_t n;
+
+	children_work(s->children, s->now);
+	if (!mono_due(s->sweep_at, s->now))
+		return;
+	s->sweep_at = MONO_NEVER;
+	n = net_sweep_before(s->net, s->starts);
+	n += hold_tun_sweep(s->hold, s->net, s->starts);
+	if (n)
+		server_say(s, TRACE_NOTICE,
+			   "removed %u addresses, routes and interfaces that aditd no longer uses",
+			   n);
+}
+
+/* ---- configuration ---- */
+
+bool server_reload(struct server *s, char *err)
+{
+	struct conf *c = conf_load(s->conf->path, CONF_NO_FILES, err, CONF_ERR_MAX);
+
+	if (!c)
+		return false;
+	if (strcmp(c->control, s->conf->control) != 0 || strcmp(c->user, s->conf->user) != 0 ||
+	    c->max_tunnels > s->conf->max_tunnels || c->max_sessions > s->conf->max_sessions)
+		server_say(s, TRACE_WARNING,
+			   "`control`, `user` and larger limits take effect when adit is stopped "
+			   "and started");
+	conf_free(s->former);
+	s->former = s->conf;
+	s->conf = c;
+	hold_reload(s->hold, c);
+	return true;
+}
+
+void server_tell_reload(struct server *s)
+{
+	struct keeper_msg m = { .type = KEEPER_RELOAD };
+
+	send_msg(s, &m, NULL, 0);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Requests of aditd (proto.h): read, checked against the configuration (rights.h), carried out
+ * (hold.h, net.h, child.h), answered.
+ */
+#ifndef ADIT_KEEPER_SERVE_H
+#define ADIT_KEEPER_SERVE_H
+
+#include "base/list.h"
+#include "child.h"
+#include "daemon/log.h"
+#include "hold.h"
+#include "net.h"
+#include "rights.h"
+
+#define SERVE_SWEEP_US (10 * US_S) /* after READY, see client.h */
+#define SERVE_KNOWN    256         /* addresses of servers that were resolved */
+
+struct server {
+	struct conf *conf;
+	struct conf *former; /* before the last reload: hooks of its sessions may still run */
+	struct log *log;
+	struct net *net;
+	struct hold *hold;
+	struct children *children;
+
+	int pair;            /* our end, -1 = there is no aditd */
+	struct list out;     /* datagrams that did not fit into the pair */
+	uint32_t starts;     /* of aditd; the epoch of what it asks for */
+	uint32_t incarnation;
+	struct mono since, now;
+	bool ready;          /* this aditd serves */
+	bool ever_ready;
+	struct mono sweep_at; /* remove what this aditd did not ask for again */
+
+	struct addr known[SERVE_KNOWN];
+	uint32_t known_n;    /* written in all; a ring */
+};
+
+/* A new aditd talks over `pair`. */
+void server_begin(struct server *s, int pair);
+/* It is gone. */
+void server_end(struct server *s);
+
+/* What to poll the pair for. */
+short server_events(const struct server *s);
+
+/* Send and carry out what is there. False: the pair is broken, aditd cannot go on with it. */
+bool server_work(struct server *s);
+
+/* Pass answers of children on. */
+void server_children(struct server *s);
+
+struct mono server_deadline(const struct server *s);
+void server_expire(struct server *s);
+
+/* Read the configuration again. On failure nothing changes and `err` (CONF_ERR_MAX) says why. */
+bool server_reload(struct server *s, char *err);
+/* Tell aditd that it was read again. */
+void server_tell_reload(struct server *s);
+
+void server_say(struct server *s, enum trace_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * aditd as a child: another user, no capability, no new privileges, and no descriptor but the three
+ * standard ones and its end of the pair.
+ */
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "priv.h"
+#include "proto.h"
+
+#define PAIR_FD 3
+
+static void die(const char *what)
+{
+	fprintf(stderr, "adit-keeper: could not %s for aditd: %s\n", what, strerror(errno));
+	_exit(126);
+}
+
+static void run(const struct spawn_config *config, int end)
+{
+	sigset_t none;
+	int sig, null, err;
+
+	for (sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	null = open("/dev/null", O_RDWR);
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+		die("open /dev/null");
+	if (config->log_fd >= 0 &&
+	    (dup2(config->log_fd, STDOUT_FILENO) < 0 || dup2(config->log_fd, STDERR_FILENO) < 0))
+		die("set up the output");
+	/* dup2() onto itself would leave close-on-exec set. */
+	if (end == PAIR_FD ? fcntl(end, F_SETFD, 0) < 0 : dup2(end, PAIR_FD) < 0)
+		die("set up the descriptor");
+	if (close_range(PAIR_FD + 1, ~0u, 0) < 0)
+		die("close descriptors");
+	setenv(KEEPER_FD_ENV, "3", 1);
+	unsetenv("NOTIFY_SOCKET"); /* the keeper tells systemd */
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+	err = priv_become(config->uid, config->gid);
+	if (err) {
+		errno = -err;
+		die("give up the rights of root");
+	}
+	execl(config->program, config->program, "-c", config->conf_path, (char *)NULL);
+	fprintf(stderr, "adit-keeper: could not start %s: %s\n", config->program, strerror(errno));
+	_exit(127);
+}
+
+pid_t spawn_aditd(const struct spawn_config *config, int *ret_pair)
+{
+	int ends[2], size = 4 << 20, i;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+		return -errno;
+	for (i = 0; i < 2; i++)
+		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	pid = fork();
+	if (pid < 0) {
+		int err = -errno;
+
+		close(ends[0]);
+		close(ends[1]);
+		return err;
+	}
+	if (pid == 0)
+		run(config, ends[1]);
+	close(ends[1]);
+	*ret_pair = ends[0];
+	return pid;
+}
+
+void backoff_started(struct backoff *b, struct mono now)
+{
+	b->started = now;
+}
+
+struct mono backoff_next(struct backoff *b, struct mono now)
+{
+	if (now.us - b->started.us >= SPAWN_SHORT_LIFE_US) {
+		b->wait_us = 0;
+		b->short_lives = 0;
+		return now;
+	}
+	/* A first short life may be an accident. */
+	if (b->short_lives++ == 0)
+		return now;
+	b->wait_us = b->wait_us ? b->wait_us * 2 : SPAWN_FIRST_WAIT_US;
+	if (b->wait_us > SPAWN_MOST_WAIT_US)
+		b->wait_us = SPAWN_MOST_WAIT_US;
+	return mono_add(now, b->wait_us);
+}

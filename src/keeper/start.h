@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What surrounds the keeper's work: options, the background, systemd, the number of the start.
+ */
+#ifndef ADIT_KEEPER_START_H
+#define ADIT_KEEPER_START_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/dp_types.h"
+
+struct options {
+	char conf[256];
+	char program[256]; /* aditd */
+	bool background;
+};
+
+/* -1 = go on; else the exit status. */
+int start_options(int argc, char **argv, struct options *ret);
+
+/*
+ * The number of this start: greater than that of any start before. Kept in `dir`, which is made if
+ * need be; when it cannot be kept, the time in seconds, and `why` says so.
+ */
+uint32_t start_incarnation(const char *dir, char *why, size_t cap);
+
+/* Go into the background. The parent waits there until start_ready() or the end of the child, and
+ * exits with its status; the child returns with the end of a pipe, or negative errno. */
+int start_background(void);
+
+/* The service is up: let the parent go and leave the terminal. Closes `fd`. */
+void start_ready(int fd);
+
+/* A line for systemd ("READY=1"); without systemd nothing. */
+void start_notify(const char *line);
+
+/* How often systemd wants a sign of life, in microseconds; 0 = never. */
+int64_t start_watchdog(void);
+
+#endif
