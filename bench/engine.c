@@ -120,12 +120,43 @@ static struct access_conf *make_conf(void)
 	return c;
 }
 
+/* The network: a queue of packets in each direction. Nothing is lost on it. */
+#define QUEUE 65536
+
+struct packet {
+	struct path path;
+	uint16_t len;
+	uint8_t bytes[256];
+};
+
+struct queue {
+	struct packet *v;
+	uint32_t head, tail;
+};
+
 struct bench {
 	struct access *lns;
 	struct lac *lac;
 	struct users *users;
+	struct queue to_lns, to_lac;
 	struct mono now;
 };
+
+static void queue_put(struct queue *q, const struct path *path, const uint8_t *bytes, size_t len)
+{
+	struct packet *p = &q->v[q->tail++ % QUEUE];
+
+	if (q->tail - q->head > QUEUE || len > sizeof(p->bytes))
+		die("the network is full");
+	p->path = (struct path){ path->via, path->remote, path->local };
+	p->len = (uint16_t)len;
+	memcpy(p->bytes, bytes, len);
+}
+
+static struct packet *queue_take(struct queue *q)
+{
+	return q->head == q->tail ? NULL : &q->v[q->head++ % QUEUE];
+}
 
 static void lns_events(struct bench *b)
 {
@@ -198,47 +229,53 @@ static size_t lns_wrap(struct bench *b, uint64_t key, const uint8_t *frame, size
 	return c.bad ? 0 : c.len;
 }
 
-static bool lns_to_lac(struct bench *b)
+static void lns_output(struct bench *b)
 {
 	static uint8_t buf[ACCESS_PACKET_MAX], wrapped[ACCESS_PACKET_MAX];
 	struct access_packet packet;
-	struct path back;
-	bool any = false;
 	size_t n, off;
 
-	for (;;) {
-		const uint8_t *bytes;
+	while ((n = access_output(b->lns, b->now, buf, sizeof(buf), &off, &packet))) {
+		const uint8_t *bytes = buf + off;
 
-		lns_runs = true;
-		n = access_output(b->lns, b->now, buf, sizeof(buf), &off, &packet);
-		bytes = buf + off;
-		if (n && packet.key) {
+		if (packet.key) {
 			n = lns_wrap(b, packet.key, bytes, n, wrapped, sizeof(wrapped),
 				     &packet.path);
 			bytes = wrapped;
 		}
-		lns_runs = false;
-		if (!n)
-			return any;
-		back = (struct path){ packet.path.via, packet.path.remote, packet.path.local };
-		lac_input(b->lac, b->now, &back, bytes, n);
-		any = true;
+		if (n)
+			queue_put(&b->to_lac, &packet.path, bytes, n);
 	}
 }
 
-static bool lac_to_lns(struct bench *b)
+static void lac_send(struct bench *b)
 {
 	uint8_t buf[LAC_PACKET_MAX];
-	struct path path, back;
-	bool any = false;
+	struct path path;
 	size_t n, off;
 
-	while ((n = lac_output(b->lac, b->now, buf, &off, &path))) {
-		back = (struct path){ path.via, path.remote, path.local };
-		lns_runs = true;
-		access_input(b->lns, b->now, &back, buf + off, n);
+	while ((n = lac_output(b->lac, b->now, buf, &off, &path)))
+		queue_put(&b->to_lns, &path, buf + off, n);
+}
+
+/* Deliver everything under way; each side drains after each packet. False when there was nothing.
+ */
+static bool exchange(struct bench *b)
+{
+	struct packet *p;
+	bool any = false;
+
+	lns_runs = true;
+	while ((p = queue_take(&b->to_lns))) {
+		access_input(b->lns, b->now, &p->path, p->bytes, p->len);
 		lns_events(b);
-		lns_runs = false;
+		lns_output(b);
+		any = true;
+	}
+	lns_runs = false;
+	while ((p = queue_take(&b->to_lac))) {
+		lac_input(b->lac, b->now, &p->path, p->bytes, p->len);
+		lac_send(b);
 		any = true;
 	}
 	return any;
@@ -249,18 +286,19 @@ static void run(struct bench *b, uint32_t sessions)
 	struct lac_stats st;
 
 	for (uint64_t rounds = 0;; rounds++) {
-		bool any = lac_to_lns(b);
+		bool any = exchange(b);
 
-		any |= lns_to_lac(b);
 		lac_stats(b->lac, &st);
 		if (st.up + st.failed >= sessions)
 			break;
 		b->now.us += any ? 100 : 100 * US_MS;
 		if (rounds % 64 == 0 || !any) {
 			lac_expire(b->lac, b->now);
+			lac_send(b);
 			lns_runs = true;
 			access_expire(b->lns, b->now);
 			lns_events(b);
+			lns_output(b);
 			lns_runs = false;
 		}
 		if (!any && b->now.us > 3600 * US_S)
@@ -311,6 +349,10 @@ int main(int argc, char **argv)
 	b.lac = lac_new(&lc, &err);
 	if (!b.lac)
 		die("the LAC did not start");
+	b.to_lns.v = calloc(QUEUE, sizeof(struct packet));
+	b.to_lac.v = calloc(QUEUE, sizeof(struct packet));
+	if (!b.to_lns.v || !b.to_lac.v)
+		die("out of memory");
 	begun = cpu_us();
 	for (uint32_t i = 0; i < tunnels; i++) {
 		struct path path = { .via = i };
@@ -320,6 +362,9 @@ int main(int argc, char **argv)
 		path.local.port = (uint16_t)(2000 + i);
 		if (lac_open(b.lac, b.now, &path) != 0)
 			die("a tunnel was not opened");
+		lac_send(&b);
+		while (exchange(&b)) /* one after the other: an LNS bounds half-open tunnels */
+			;
 	}
 	run(&b, sessions);
 	took = cpu_us() - begun;
@@ -329,6 +374,8 @@ int main(int argc, char **argv)
 	printf("{\"sessions\":%u,\"tunnels\":%u,\"us_per_session\":%.2f,\"bytes_per_session\":%.0f}"
 	       "\n",
 	       sessions, tunnels, (double)took / sessions, (double)(lns_bytes - before) / sessions);
+	free(b.to_lns.v);
+	free(b.to_lac.v);
 	lac_free(b.lac);
 	lns_runs = true;
 	access_free(b.lns);
