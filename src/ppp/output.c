@@ -228,11 +228,15 @@ bool ppp_event(struct ppp *e, struct ppp_event *ret)
 	struct link *l;
 	uint32_t bit;
 
-	if (list_empty(&e->news))
-		return false;
-	l = container_of(e->news.next, struct link, news_node);
-	bit = l->news & (~l->news + 1);
-	l->news &= ~bit;
+	do { /* news may have been taken back, then the link is on the list with none */
+		if (list_empty(&e->news))
+			return false;
+		l = container_of(e->news.next, struct link, news_node);
+		bit = l->news & (~l->news + 1);
+		l->news &= ~bit;
+		if (l->news == 0)
+			list_drop(&l->news_node);
+	} while (bit == 0);
 	*ret = (struct ppp_event){ .link = l->handle, .owner = l->owner, .text = "", .user = "" };
 	switch ((enum link_news)bit) {
 	case NEWS_IPCP_DOWN:
@@ -268,9 +272,7 @@ bool ppp_event(struct ppp *e, struct ppp_event *ret)
 		ret->by_peer = l->flags & F_BY_PEER;
 		ret->text = keep_text(e, link_words(l));
 		link_free(e, l);
-		return true;
+		break;
 	}
-	if (l->news == 0)
-		list_drop(&l->news_node);
 	return true;
 }

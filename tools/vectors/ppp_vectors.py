@@ -70,6 +70,6 @@ def ra():
     print('static const unsigned rs_vector_len = %d;' % len(packet))
 
 
-print('/* SPDX-License-Identifier: MIT\n *\n * Made by tools/vectors/ppp_vectors.py; do not edit.\n */\n')
+print('/* SPDX-License-Identifier: MIT\n *\n * Made by tools/vectors/ppp_vectors.py; do not edit.\n */\n/* clang-format off */\n')
 chap()
 ra()
