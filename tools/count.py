@@ -23,6 +23,16 @@ def tail(text, lines=30):
     return "\n".join("    " + line for line in text.rstrip().splitlines()[-lines:])
 
 
+def around(text):
+    """The lines about each "not ok", or the end when there is none."""
+    lines = text.rstrip().splitlines()
+    wanted = sorted({k for i, line in enumerate(lines) if line.startswith("not ok")
+                     for k in range(i - 3, i + 12) if 0 <= k < len(lines)})
+    if not wanted:
+        return tail(text)
+    return "\n".join("    " + lines[k] for k in wanted[:60])
+
+
 def tap(text):
     """(passed, [failed names], skipped) of a TAP stream, None when it is none."""
     if not re.search(r"^1\.\.\d+", text, re.MULTILINE):
@@ -69,7 +79,8 @@ def from_meson(path):
             bad = [f"{result}, exit status {t.get('returncode')}"]
         if bad:
             print(f"FAILED {t['name']}: {'; '.join(bad)}")
-            print(tail(out + "\n" + (t.get("stderr") or "")))
+            print(around(out))
+            print(tail(t.get("stderr") or ""))
     return passed, failed, skipped
 
 

@@ -71,7 +71,7 @@ void peer_drain(struct peer *p)
 {
 	struct l2tp_event ev;
 	struct l2tp_verdict v;
-	uint8_t msg[L2TP_CONTROL_MAX];
+	uint8_t *msg;
 	struct out *o;
 	size_t len;
 
@@ -80,7 +80,8 @@ void peer_drain(struct peer *p)
 	for (;;) {
 		assert_true(p->outs < PEER_OUT);
 		o = &p->out[p->outs];
-		len = l2tp_output(p->l, p->now, msg, sizeof(msg), &o->path);
+		msg = o->bytes;
+		len = l2tp_output(p->l, p->now, msg, sizeof(o->bytes), &o->path);
 		if (!len)
 			return;
 		o->len = len;

@@ -22,6 +22,7 @@ struct out {
 	struct l2tp_msg m;
 	struct path path;
 	size_t len;
+	uint8_t bytes[L2TP_CONTROL_MAX]; /* `m` points into them */
 	char text[L2TP_TEXT_MAX];
 };
 
