@@ -32,6 +32,14 @@
 #define KEYS_MAX  128
 #define DEPTH_MAX 8 /* files that include files */
 
+/* A file named by include(): read when the one that names it has been read, since libconfuse's own
+ * way of reading it leaves its lexer in disorder after an error. */
+struct included {
+	char *path;
+	size_t at; /* its blocks belong before the block of this index */
+	int line;
+};
+
 struct reading {
 	struct conf *conf;
 	const char *name; /* of the main file */
@@ -40,7 +48,9 @@ struct reading {
 	bool complete;		       /* the sentinel was met at the top level */
 	const struct conf_value *last; /* the value read last */
 	int last_line;
-	int depth;
+	const char *dir; /* of the main file, for the names of included ones */
+	struct included *included;
+	size_t included_count;
 };
 
 static struct reading *reading;
@@ -210,6 +220,13 @@ static struct conf_block *block_of(cfg_t *cfg)
 			conf_kind_name(kind), CONF_NAME - 1);
 		return NULL;
 	}
+	if (conf_block_find(c, kind, cfg->title)) { /* of another file; else libconfuse says so */
+		conf_fail(reading->err, file_of(cfg), cfg->line,
+			  "there is already a block of this kind with the name \"%s\"; use another "
+			  "name",
+			  cfg->title);
+		return NULL;
+	}
 	b = conf_block_add(c, kind, cfg->title, file_of(cfg), cfg->line);
 	if (!b)
 		out_of_memory();
@@ -258,7 +275,7 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	if (!b)
 		return -1;
 	v = value_of(b, opt->name);
-	if (v->n && !(v->key->flags & CONF_K_LIST && cfg_opt_size(opt) > 0)) {
+	if (v->n && !(v->key->flags & CONF_K_LIST && cfg_opt_size(opt) > 1)) {
 		conf_fail(reading->err, file_of(cfg), cfg->line,
 			  "%s is set a second time (first in line %d); remove one%s", opt->name,
 			  v->line, v->key->flags & CONF_K_LIST ? ", or write += to add" : "");
@@ -298,35 +315,26 @@ static int on_block_end(cfg_t *cfg, cfg_opt_t *opt)
 /* include("file"): relative to the directory of the main file. */
 static int on_include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
 {
-	char dir[CONF_PATH_MAX], path[2 * CONF_PATH_MAX];
-	const char *arg = path;
-	int rc;
+	struct included *grown;
+	char *path = NULL;
 
 	if (argc != 1) {
 		conf_fail(reading->err, file_of(cfg), cfg->line,
 			  "include takes one file; write include(\"file\")");
 		return -1;
 	}
-	if (reading->depth == DEPTH_MAX) {
-		conf_fail(
-			reading->err, file_of(cfg), cfg->line,
-			"files include one another more than %d deep; does a file include itself?",
-			DEPTH_MAX);
+	grown = realloc(reading->included, (reading->included_count + 1) * sizeof(*grown));
+	if (grown)
+		reading->included = grown;
+	if (!grown || asprintf(&path, "%s%s%s", argv[0][0] == '/' ? "" : reading->dir,
+			       argv[0][0] == '/' ? "" : "/", argv[0]) < 0) {
+		out_of_memory();
 		return -1;
 	}
-	snprintf(dir, sizeof(dir), "%s", reading->name);
-	if (argv[0][0] == '/')
-		snprintf(path, sizeof(path), "%s", argv[0]);
-	else
-		snprintf(path, sizeof(path), "%s/%s", dirname(dir), argv[0]);
-	if (access(path, R_OK) < 0) {
-		conf_fail(reading->err, file_of(cfg), cfg->line, "%s cannot be read: %s", path,
-			  strerror(errno));
-		return -1;
-	}
-	reading->depth++;
-	rc = cfg_include(cfg, opt, 1, &arg);
-	return rc;
+	grown[reading->included_count++] = (struct included){ .path = path,
+							      .at = reading->conf->block_count,
+							      .line = cfg->line };
+	return 0;
 }
 
 static bool unit_word(const char *word)
@@ -482,26 +490,25 @@ static cfg_t *grammar(void)
 	return cfg;
 }
 
-static bool read_tree(struct conf *c, const char *text, const char *name, struct conf_err *e)
+/* One file, without those it includes. */
+static void read_text(struct reading *state, const char *text)
 {
-	struct reading state = { .conf = c, .name = name, .err = e };
+	char *with = NULL;
 	cfg_t *cfg;
-	char *with;
-	int rc;
 
-	reading = &state;
+	reading = state;
 	if (asprintf(&with, "%s\n%s = x\n", text, SENTINEL) < 0)
 		with = NULL;
 	cfg = grammar();
-	if (!cfg || !with || !conf_block_add(c, CONF_GLOBAL, "", name, 0)) {
+	if (!cfg || !with) {
 		out_of_memory();
 	} else {
 		cfg_set_error_function(cfg, on_error);
-		rc = cfg_parse_buf(cfg, with);
-		if (rc != CFG_SUCCESS)
-			conf_fail(e, name, cfg->line, "this is not understood; see adit.conf(5)");
-		else if (!state.complete)
-			conf_fail(e, name, 0,
+		if (cfg_parse_buf(cfg, with) != CFG_SUCCESS)
+			conf_fail(state->err, state->name, cfg->line,
+				  "this is not understood; see adit.conf(5)");
+		else if (!state->complete)
+			conf_fail(state->err, state->name, 0,
 				  "the file ends inside a comment or a quoted text; close it");
 	}
 	if (cfg)
@@ -510,6 +517,63 @@ static bool read_tree(struct conf *c, const char *text, const char *name, struct
 		bytes_wipe(with, strlen(with));
 	free(with);
 	reading = NULL;
+}
+
+static bool read_tree(struct conf *c, const char *text, const char *name, const char *dir,
+		      int depth, struct conf_err *e);
+
+/* Read what a file includes; its blocks move from the end to where they were named. */
+static bool read_included(struct conf *c, const struct included *in, const char *name,
+			  const char *dir, int depth, struct conf_err *e)
+{
+	size_t before = c->block_count, n;
+	struct conf_block *moved;
+	char why[256], *text;
+	bool ok;
+
+	if (depth == DEPTH_MAX) {
+		conf_fail(
+			e, name, in->line,
+			"files include one another more than %d deep; does a file include itself?",
+			DEPTH_MAX);
+		return false;
+	}
+	text = conf_slurp(in->path, why, sizeof(why));
+	if (!text) {
+		conf_fail(e, name, in->line, "%s %s", in->path, why);
+		return false;
+	}
+	ok = read_tree(c, text, in->path, dir, depth + 1, e);
+	bytes_wipe(text, strlen(text));
+	free(text);
+	n = c->block_count - before;
+	if (!ok || n == 0 || in->at == before)
+		return ok;
+	moved = calloc(n, sizeof(*moved));
+	if (!moved) {
+		conf_fail(e, name, in->line, "out of memory");
+		return false;
+	}
+	memcpy(moved, c->blocks + before, n * sizeof(*moved));
+	memmove(c->blocks + in->at + n, c->blocks + in->at, (before - in->at) * sizeof(*moved));
+	memcpy(c->blocks + in->at, moved, n * sizeof(*moved));
+	free(moved);
+	return true;
+}
+
+static bool read_tree(struct conf *c, const char *text, const char *name, const char *dir,
+		      int depth, struct conf_err *e)
+{
+	struct reading state = { .conf = c, .name = name, .err = e, .dir = dir };
+
+	read_text(&state, text);
+	/* from the last to the first, so that the indices of those before stay right */
+	for (size_t i = state.included_count; i-- > 0;) {
+		if (!e->set)
+			read_included(c, state.included + i, name, dir, depth, e);
+		free(state.included[i].path);
+	}
+	free(state.included);
 	return !e->set;
 }
 
@@ -518,14 +582,17 @@ struct conf *conf_parse(const char *text, const char *name, unsigned int flags, 
 {
 	struct conf_err e = { err, cap, false };
 	struct conf *c = calloc(1, sizeof(*c));
+	char dir[CONF_PATH_MAX];
 
 	err[0] = '\0';
-	if (!c) {
+	snprintf(dir, sizeof(dir), "%s", name);
+	if (!c || !conf_block_add(c, CONF_GLOBAL, "", name, 0)) {
 		conf_fail(&e, name, 0, "out of memory");
+		conf_free(c);
 		return NULL;
 	}
 	snprintf(c->path, sizeof(c->path), "%s", name);
-	if (read_tree(c, text, name, &e) && conf_make(c, flags, &e))
+	if (read_tree(c, text, name, dirname(dir), 0, &e) && conf_make(c, flags, &e))
 		return c;
 	conf_free(c);
 	return NULL;
@@ -592,7 +659,8 @@ void conf_free(struct conf *c)
 {
 	if (!c)
 		return;
-	access_conf_unref(c->access);
+	if (c->access)
+		access_conf_unref(c->access);
 	for (size_t i = 0; i < c->users_count; i++)
 		users_free(c->users[i].users);
 	free(c->users);

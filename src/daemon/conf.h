@@ -79,7 +79,7 @@ struct conf {
 enum {
 	CONF_NO_FILES =
 		1 << 0 /* open no users file and no secret file: for the keeper, which needs
-			  neither, and for comparing. A secret read from a file is then "" */
+			  neither, and for comparing. A secret from a file is then "?" */
 };
 
 /*

@@ -163,6 +163,8 @@ bool conf_secret_of(struct conf_build *b, const struct conf_block *block, const 
 		snprintf(ret, cap, "%s", v->v[0]);
 	if (file && !(b->flags & CONF_NO_FILES))
 		return first_line(b, block, file_key, file->v[0], ret, cap);
+	if (file)
+		snprintf(ret, cap, "?");
 	return true;
 }
 

@@ -65,8 +65,10 @@ static void put_default(FILE *f, const struct conf *c, const struct conf_key *k,
 {
 	const char *text = k->def;
 
-	if (k->kind == CONF_GLOBAL && strcmp(k->key, "host-name") == 0)
-		text = c->host_name;
+	if (k->kind == CONF_GLOBAL && strcmp(k->key, "host-name") == 0) {
+		fprintf(f, "# host-name is not set: it is the machine's, %s\n", c->host_name);
+		return;
+	}
 	if (!text) {
 		fprintf(f, "%s# %s is not set: %s\n", indent, k->key, k->help);
 		return;

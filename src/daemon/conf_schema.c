@@ -139,7 +139,7 @@ static const struct conf_key schema[] = {
 	  "UDP port of the server" },
 	{ CONF_SESSION, "user", CONF_T_TEXT, 0, NULL, 1, PPP_USER_MAX - 1, NULL,
 	  "user name to log in with" },
-	{ CONF_SESSION, "password", CONF_T_TEXT, CONF_K_SECRET, NULL, 0, PPP_SECRET_MAX, NULL,
+	{ CONF_SESSION, "password", CONF_T_TEXT, CONF_K_SECRET, NULL, 1, PPP_SECRET_MAX, NULL,
 	  "password" },
 	{ CONF_SESSION, "password-file", CONF_T_PATH, 0, NULL, 1, CONF_PATH_MAX - 1, NULL,
 	  "file whose first line is the password" },
@@ -515,7 +515,8 @@ static bool prefix_ok(const struct conf_key *k, const char *text, char *why, siz
 		return false;
 	*slash++ = '\0';
 	if (addr_parse(copy, &a) < 0 || a.port || !conf_number(slash, &len) ||
-	    len > (a.family == AF_INET ? 32 : 128))
+	    len > (a.family == AF_INET ? 32 : 128) ||
+	    (k->type == CONF_T_PREFIX6 && a.family != AF_INET6))
 		return false;
 	for (int64_t bit = len; bit < 128; bit++)
 		a.ip[bit / 8] &= (uint8_t) ~(0x80u >> (bit % 8));

@@ -177,7 +177,7 @@ static void answer(struct daemon *d, struct resolving *r, const struct addr *add
 {
 	struct access_cmd cmd = { .kind = ACCESS_CMD_RESOLVED, .name = r->name };
 	struct path paths[PATHS_MAX];
-	char why[256];
+	char why[1024];
 	size_t n = 0;
 
 	snprintf(why, sizeof(why), "%s", failure);
@@ -245,7 +245,7 @@ bool peer_answer(struct daemon *d)
 
 void peer_resolved(struct daemon *d, const struct keeper_done *done)
 {
-	char failure[640] = "";
+	char failure[1024] = "";
 
 	list_for_each_safe (it, &d->resolving) {
 		struct resolving *r = container_of(it, struct resolving, in);

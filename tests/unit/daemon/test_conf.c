@@ -1,0 +1,776 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The configuration: every option, every error with its line, what is printed is read back, files,
+ * sockets, pools, differences.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/text.h"
+#include "daemon/conf.h"
+#include "failmalloc.h"
+
+#define POOL	"pool \"p\" { addresses = 192.0.2.0/24 }\n"
+#define PROFILE POOL "profile \"q\" { pool = p auth = none }\n"
+#define NO_AUTH "auth = none local-address = 192.0.2.1 "
+
+static struct conf *parse(const char *text)
+{
+	char err[CONF_ERR_MAX];
+	struct conf *c = conf_parse(text, "test.conf", CONF_NO_FILES, err, sizeof(err));
+
+	if (!c)
+		fail_msg("%s\n%s", err, text);
+	return c;
+}
+
+/* ---- every option ---- */
+
+static const char *example_of(const struct conf_key *k, char *buf, size_t cap)
+{
+	switch (k->type) {
+	case CONF_T_BOOL:
+		return "yes";
+	case CONF_T_NUMBER:
+		snprintf(buf, cap, "%lld", (long long)k->max);
+		return buf;
+	case CONF_T_PORT:
+		return "1701";
+	case CONF_T_DURATION:
+		return "\"1 min\"";
+	case CONF_T_TEXT:
+		return "\"a $HOME \\\"b\\\" \\\\ #c\"";
+	case CONF_T_CHOICE:
+		snprintf(buf, cap, "%.*s", (int)strcspn(k->choices, "|"), k->choices);
+		return buf;
+	case CONF_T_PATH:
+		return "/some/where";
+	case CONF_T_ADDR:
+		return "192.0.2.7";
+	case CONF_T_ADDR4:
+		return "192.0.2.8";
+	case CONF_T_PREFIX:
+		return "198.51.100.0/24";
+	case CONF_T_PREFIX6:
+		return "2001:db8::/32";
+	case CONF_T_RANGE4:
+		return "192.0.2.16-192.0.2.31";
+	case CONF_T_IFNAME:
+		return "if0";
+	case CONF_T_REF:
+		return strcmp(k->choices, "pool") == 0 ? "p" : "q";
+	}
+	return NULL;
+}
+
+/* What an option needs beside it. */
+static const char *partner_of(const struct conf_key *k)
+{
+	static const struct {
+		enum conf_kind kind;
+		const char *key, *more;
+	} partners[] = {
+		{ CONF_PROFILE, "auth", "users = /u pool = p" },
+		{ CONF_PROFILE, "users", "auth = chap pool = p" },
+		{ CONF_PROFILE, "pool", "auth = none" },
+		{ CONF_PROFILE, "local-address", "auth = none pool = p" },
+		{ CONF_PROFILE, NULL, "auth = none pool = p" },
+		{ CONF_PEER, "profile", "" },
+		{ CONF_PEER, "challenge", "profile = q secret = x" },
+		{ CONF_PEER, "hide", "profile = q secret = x" },
+		{ CONF_PEER, NULL, "profile = q" },
+		{ CONF_SESSION, "server", "" },
+		{ CONF_SESSION, "user", "server = s password = x" },
+		{ CONF_SESSION, "password", "server = s user = x" },
+		{ CONF_SESSION, "password-file", "server = s user = x" },
+		{ CONF_SESSION, "challenge", "server = s secret = x" },
+		{ CONF_SESSION, "hide", "server = s secret = x" },
+		{ CONF_SESSION, "redial-first", "server = s redial-cap = 1h" },
+		{ CONF_SESSION, NULL, "server = s" },
+		{ CONF_POOL, "addresses", "" },
+		{ CONF_POOL, NULL, "addresses = 192.0.2.0/28" },
+	};
+
+	for (size_t i = 0; i < sizeof(partners) / sizeof(partners[0]); i++)
+		if (partners[i].kind == k->kind &&
+		    (!partners[i].key || strcmp(partners[i].key, k->key) == 0))
+			return partners[i].more;
+	return "";
+}
+
+static void config_with(const struct conf_key *k, char *buf, size_t cap)
+{
+	char value[64];
+	const char *example = strcmp(k->key, "server") == 0 ? "lns.example.net"
+							    : example_of(k, value, sizeof(value));
+	const char *before = k->kind == CONF_PROFILE ? POOL : k->kind == CONF_PEER ? PROFILE : "";
+
+	if (k->kind == CONF_GLOBAL)
+		snprintf(buf, cap, "%s = %s\n", k->key, example);
+	else
+		snprintf(buf, cap, "%s%s \"x\" { %s %s = %s }\n", before, conf_kind_name(k->kind),
+			 partner_of(k), k->key, example);
+}
+
+static void read_back(const struct conf *c, unsigned int flags)
+{
+	char *text = conf_print(c, CONF_PRINT_SECRETS | flags), *again, *diff;
+	struct conf *d;
+
+	assert_non_null(text);
+	d = parse(text);
+	diff = conf_diff(c, d);
+	assert_string_equal(diff, "");
+	again = conf_print(d, CONF_PRINT_SECRETS);
+	if (!flags)
+		assert_string_equal(text, again);
+	assert_int_equal(c->socket_count, d->socket_count);
+	for (size_t i = 0; i < c->socket_count; i++)
+		assert_int_equal(c->sockets[i].via, d->sockets[i].via);
+	free(diff);
+	free(again);
+	free(text);
+	conf_free(d);
+}
+
+static void test_every_key(void **state)
+{
+	size_t count;
+	const struct conf_key *all = conf_schema(&count);
+
+	for (size_t i = 0; i < count; i++) {
+		char text[1024], *diff;
+		struct conf *c, *without;
+
+		config_with(all + i, text, sizeof(text));
+		c = parse(text);
+		read_back(c, 0);
+		read_back(c, CONF_PRINT_DEFAULTS);
+		without = parse("");
+		diff = conf_diff(without, c);
+		assert_true(strlen(diff) > 0 || all[i].def);
+		free(diff);
+		conf_free(without);
+		conf_free(c);
+	}
+}
+
+/* Defaults in the table suit their own checks. */
+static void test_defaults_suit(void **state)
+{
+	size_t count;
+	const struct conf_key *all = conf_schema(&count);
+
+	for (size_t i = 0; i < count; i++) {
+		assert_non_null(all[i].help);
+		assert_true(strlen(all[i].help) > 3);
+		if (i && all[i].kind != all[i - 1].kind)
+			assert_true(all[i].kind > all[i - 1].kind);
+		for (size_t j = 0; j < i; j++)
+			assert_false(all[i].kind == all[j].kind &&
+				     strcmp(all[i].key, all[j].key) == 0);
+	}
+}
+
+static void test_secrets_are_hidden(void **state)
+{
+	struct conf *c = parse(PROFILE "peer \"x\" { profile = q secret = \"topsecret\" }\n"
+				       "session \"s\" { server = a user = u password = p4ssw0rd }");
+	struct conf *d = parse(PROFILE "peer \"x\" { profile = q secret = \"other\" }\n"
+				       "session \"s\" { server = a user = u password = p4ssw0rd }");
+	char *text = conf_print(c, CONF_PRINT_DEFAULTS), *diff = conf_diff(c, d);
+
+	assert_null(strstr(text, "topsecret"));
+	assert_null(strstr(text, "p4ssw0rd"));
+	assert_string_equal(diff, "peer \"x\": secret: (hidden) -> (hidden)\n");
+	free(text);
+	free(diff);
+	conf_free(c);
+	conf_free(d);
+}
+
+/* ---- every error ---- */
+
+static const struct {
+	const char *text, *error;
+} errors[] = {
+	{ "foo-bar-baz = 1", "test.conf:1: unknown option \"foo-bar-baz\" in the top level; see "
+			     "adit.conf(5) for the options" },
+	{ "\nhost-nam = 1", "test.conf:2: unknown option \"host-nam\" in the top level; did you "
+			    "mean \"host-name\"?" },
+	{ "pear \"x\" {}", "test.conf:1: unknown option \"pear\" in the top level; did you mean "
+			   "\"peer\"?" },
+	{ "peer \"x\" {\n\n profil = q }",
+	  "test.conf:3: unknown option \"profil\" in peer \"x\"; did you mean \"profile\"?" },
+	{ "server = a", "test.conf:1: \"server\" is no option of the top level; it belongs into a "
+			"session block" },
+	{ "peer \"x\" { log-level = info }",
+	  "test.conf:1: \"log-level\" is no option of peer \"x\"; it belongs to the top level" },
+	{ "peer \"x\" {\n}",
+	  "test.conf:2: peer \"x\" has no profile; set profile: how its sessions "
+	  "are treated" },
+	{ "peer { }", "test.conf:1: this peer block has no name; write peer \"name\" { ... }" },
+	{ "pool \"a\" { addresses = 10.0.0.0/24 }\npool \"a\" {}",
+	  "test.conf:2: there is already a block of this kind with the name \"a\"; use another "
+	  "name" },
+	{ "pool \"a b\" {}", "test.conf:1: this is not a name for a pool block; use 1 to 63 "
+			     "characters without spaces, "
+			     "quotes, braces and backslashes" },
+	{ "peer \"x\" {\n profile = ",
+	  "test.conf:2: the file ends behind profile =; write the value" },
+	{ "peer \"x\" {\n profile = q\n",
+	  "test.conf:4: the file ends inside peer \"x\"; close the block with }" },
+	{ "log-level = \"info", "test.conf:3: the file ends in the middle of a value in the top "
+				"level; complete it" },
+	{ "/* all", "test.conf: the file ends inside a comment or a quoted text; close it" },
+	{ "}", "test.conf:1: this } closes nothing; remove it, or look for a { missing above" },
+	{ "max-tunnels = { 1, 2 }", "test.conf:1: a list in braces stands where one value belongs, "
+				    "in the top level; write one value" },
+	{ "max-tunnels 3", "test.conf:1: a = is missing after max-tunnels in the top level; write "
+			   "max-tunnels = value" },
+	{ "max-tunnels = 0",
+	  "test.conf:1: \"0\" does not suit max-tunnels: write a number from 1 to "
+	  "65534" },
+	{ "max-tunnels = 12x",
+	  "test.conf:1: \"12x\" does not suit max-tunnels: write a number from "
+	  "1 to 65534" },
+	{ "log-level = info\nlog-level = info",
+	  "test.conf:2: log-level is set a second time (first in line 1); remove one" },
+	{ "peer \"x\" { from = {10.0.0.0/8}\n from = {11.0.0.0/8} profile = q }",
+	  "test.conf:2: from is set a second time (first in line 1); remove one, or write += to "
+	  "add" },
+	{ "log-level = loud", "test.conf:1: \"loud\" does not suit log-level: write debug, info, "
+			      "notice or warning" },
+	{ "control = run",
+	  "test.conf:1: \"run\" does not suit control: write an absolute path, one "
+	  "that begins with /" },
+	{ "host-name = \"\"",
+	  "test.conf:1: \"\" does not suit host-name: it is empty; write a value "
+	  "or remove the option" },
+	{ "host-name = \"a\tb\"", "test.conf:1: \"a\\x09b\" does not suit host-name: it holds a "
+				  "control character; remove it" },
+	{ "interface = \"a/b\"", "test.conf:1: \"a/b\" does not suit interface: write an interface "
+				 "name, 1 to 15 characters without /, : and spaces" },
+	{ "pool \"a\" { addresses = 10.0.0.9-10.0.0.1 }",
+	  "test.conf:1: \"10.0.0.9-10.0.0.1\" does not suit addresses: write an IPv4 prefix such "
+	  "as "
+	  "10.1.0.0/16 or a range such as 10.1.0.10-10.1.0.20" },
+	{ "pool \"a\" { prefixes = 10.0.0.0/8 }",
+	  "test.conf:1: \"10.0.0.0/8\" does not suit prefixes: write an IPv6 prefix such as "
+	  "2001:db8::/40" },
+	{ "peer \"x\" { from = 10.0.0.1/8 }",
+	  "test.conf:1: \"10.0.0.1/8\" does not suit from: bits behind the prefix length are set; "
+	  "write 10.0.0.0/8" },
+	{ "peer \"x\" { from = here }", "test.conf:1: \"here\" does not suit from: write a prefix "
+					"such as 192.0.2.0/24 or 2001:db8::/40" },
+	{ "listen \"x\" { address = here }",
+	  "test.conf:1: \"here\" does not suit address: write an "
+	  "address such as 192.0.2.1 or 2001:db8::1" },
+	{ "profile \"q\" { local-address = ::1 }",
+	  "test.conf:1: \"::1\" does not suit local-address: write an IPv4 address such as "
+	  "192.0.2.1" },
+	{ "session \"s\" { source-port = all }",
+	  "test.conf:1: \"all\" does not suit source-port: write \"any\" or a number from 1 to "
+	  "65535" },
+	{ "session \"s\" { mtu = 100 }",
+	  "test.conf:1: \"100\" does not suit mtu: write \"auto\" or "
+	  "a number from 576 to 16384" },
+	{ "session \"s\" { dns = maybe }",
+	  "test.conf:1: \"maybe\" does not suit dns: write yes or no" },
+	{ "session \"s\" { hello-interval = 2w }",
+	  "test.conf:1: \"2w\" does not suit hello-interval: write a duration such as \"30 s\", "
+	  "\"5 min\" or \"1 h\", or \"never\"" },
+	{ "session \"s\" { hello-interval = 5ms }",
+	  "test.conf:1: \"5ms\" does not suit hello-interval: write a duration from \"1 s\" to \"1 "
+	  "d\", or \"never\"" },
+	{ "session \"s\" { hello-interval = 30 s }",
+	  "test.conf:1: a value with a space needs quotes; write hello-interval = \"30 s\"" },
+	{ "session \"s\" { redial-first = never }",
+	  "test.conf:1: \"never\" does not suit redial-first: write a duration from \"100 ms\" to "
+	  "\"1 d\"" },
+	{ "peer \"x\" { secret = \"\" }", "test.conf:1: secret does not suit: it is empty; write a "
+					  "value or remove the option" },
+	{ "profile \"q\" { pool = \"\" }",
+	  "test.conf:1: \"\" does not suit pool: write the name of a pool block" },
+	/* what takes more than one value */
+	{ "pool \"a\" {\n prefix-length = 64 }",
+	  "test.conf:2: pool \"a\" is empty; set addresses, prefixes or both" },
+	{ "pool \"a\" { addresses = { 10.0.0.0/24, 10.0.0.5-10.0.0.9 } }",
+	  "test.conf:1: 10.0.0.5-10.0.0.9 of pool \"a\" overlaps pool \"a\"; an address belongs to "
+	  "one place" },
+	{ "pool \"a\" { prefixes = 2001:db8::/32 }\npool \"b\" { prefixes = 2001:db8:7::/48 }",
+	  "test.conf:2: 2001:db8:7::/48 of pool \"b\" overlaps pool \"a\"; a prefix belongs to one "
+	  "place" },
+	{ "pool \"a\" { prefixes = 2001:db8::/64 prefix-length = 56 }",
+	  "test.conf:1: 2001:db8::/64 is smaller than the /56 that a session gets; make it larger, "
+	  "or change prefix-length" },
+	{ "profile \"q\" { auth = none\n pool = nix }",
+	  "test.conf:2: there is no pool \"nix\"; add pool \"nix\" { ... }" },
+	{ "profile \"q\" { auth = none\n}", "test.conf:1: profile \"q\" offers IPv4 but has no "
+					    "address of our own; set local-address, "
+					    "or ipv4 = no" },
+	{ "profile \"q\" { local-address = 1.1.1.1\n}",
+	  "test.conf:1: users of profile \"q\" have to log in, but no users file is named; set "
+	  "users, or auth = none" },
+	{ "profile \"q\" { local-address = 1.1.1.1 auth = none\n users = /u }",
+	  "test.conf:2: nobody logs in with auth = none; remove users, or set auth" },
+	{ "profile \"q\" { local-address = 1.1.1.1 auth = { none, pap } }",
+	  "test.conf:1: none stands beside other methods; remove one" },
+	{ "profile \"q\" { local-address = 1.1.1.1 auth = { pap, pap } }",
+	  "test.conf:1: pap is named twice; remove one" },
+	{ "profile \"q\" { " NO_AUTH "ipv4 = no\n ipv6 = no }",
+	  "test.conf:2: ipv4 and ipv6 are both no in profile \"q\"; at least one is needed" },
+	{ "profile \"q\" { " NO_AUTH "dns = {1.1.1.1, 2.2.2.2, ::1, 3.3.3.3} }",
+	  "test.conf:1: 3.3.3.3 is the third name server of its family; two can be told to users" },
+	{ "peer \"x\" { profile = nix }",
+	  "test.conf:1: there is no profile \"nix\"; add profile \"nix\" { ... }" },
+	{ PROFILE "peer \"x\" { profile = q hide = yes }",
+	  "test.conf:3: hide needs a secret; set secret or secret-file" },
+	{ PROFILE "peer \"x\" { profile = q challenge = yes }",
+	  "test.conf:3: challenge needs a secret; set secret or secret-file" },
+	{ PROFILE "peer \"x\" { profile = q secret = a\n secret-file = /b }",
+	  "test.conf:4: secret and secret-file are both set; remove one" },
+	{ "session \"s\" {\n}", "test.conf:2: session \"s\" has no server; set server: name or "
+				"address of the LNS to dial" },
+	{ "session \"s\" { server = 192.0.2.1:1702 }",
+	  "test.conf:1: write the address alone and the port as port = 1702" },
+	{ "session \"s\" { server = \"a b\" }",
+	  "test.conf:1: \"a b\" is neither a host name nor an address" },
+	{ "session \"s\" { server = ::1 source-address = 1.1.1.1 }",
+	  "test.conf:1: the address of the server and source-address are of different families" },
+	{ "session \"s\" { server = a user = u }",
+	  "test.conf:1: there is a user but no password; set password or password-file" },
+	{ "session \"s\" { server = a password = u }",
+	  "test.conf:1: there is a password but no user; set user" },
+	{ "session \"s\" { server = a ipv4 = no ipv6 = no }",
+	  "test.conf:1: ipv4 and ipv6 are both no in session \"s\"; at least one is needed" },
+	{ "session \"s\" { server = a redial-first = 1h redial-cap = 1s }",
+	  "test.conf:1: redial-cap is shorter than redial-first" },
+	{ "session \"s\" { server = a interface = adit0 }",
+	  "test.conf:1: adit0 is the interface of the sessions others dial; use another name" },
+	{ "session \"s\" { server = a interface = x }\nsession \"t\" { server = a interface = x }",
+	  "test.conf:2: session \"s\" has the interface x already; use another name" },
+	{ "session \"s\" { server = a routes = {1.0.0.0/8,2.0.0.0/8,3.0.0.0/8,4.0.0.0/8,5.0.0.0/8,"
+	  "6.0.0.0/8,7.0.0.0/8} }",
+	  "test.conf:1: there are 7 routes; a session can have 6" },
+	{ "listen \"a\" { port = 1701 }\nlisten \"b\" { address = 0.0.0.0 }",
+	  "test.conf:2: listen b has the address and port of \"listen a\"; change or remove one" },
+	{ "include()", "test.conf:1: include takes one file; write include(\"file\")" },
+	{ "include(\"/nonexistent\")",
+	  "test.conf:1: /nonexistent cannot be read: No such file or directory" },
+};
+
+static void test_every_error(void **state)
+{
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		char err[CONF_ERR_MAX];
+		struct conf *c =
+			conf_parse(errors[i].text, "test.conf", CONF_NO_FILES, err, sizeof(err));
+
+		if (c)
+			fail_msg("accepted: %s", errors[i].text);
+		if (strcmp(err, errors[i].error) != 0)
+			fail_msg("\n%s\nsays  %s\nnot   %s", errors[i].text, err, errors[i].error);
+	}
+}
+
+/* ---- values ---- */
+
+static void test_durations(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t us;
+	} good[] = {
+		{ "0", 0 },
+		{ "30", 30 * US_S },
+		{ "30 s", 30 * US_S },
+		{ "30s", 30 * US_S },
+		{ "500 ms", 500 * US_MS },
+		{ "5 min", 300 * US_S },
+		{ "5m", 300 * US_S },
+		{ "1 h", 3600 * US_S },
+		{ "2 d", 172800 * US_S },
+		{ "1 hour", 3600 * US_S },
+		{ "never", -1 },
+		{ "2   days", 172800 * US_S },
+	};
+	static const char *const bad[] = { "",	    "s",     "-1",     "1.5 h",	    "1 w",
+					   "30 S",  "30 s ", "never ", "1 h 5 min", "9999999999999",
+					   "0x10 s" };
+	int64_t us;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_true(conf_duration(good[i].text, &us));
+		assert_int_equal(us, good[i].us);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(conf_duration(bad[i], &us));
+}
+
+static void test_values_arrive(void **state)
+{
+	struct conf *c =
+		parse("host-name = lns1 user = l2tp log = syslog log-level = debug\n"
+		      "accounting = /var/log/a max-sessions = 7\n" POOL
+		      "profile \"q\" { pool = p users = /u auth = {pap, chap}\n"
+		      "  dns = {9.9.9.9, 2620:fe::fe} mtu = 1400 mss-clamp = no\n"
+		      "  anti-spoofing = no session-timeout = \"1 h\" idle-timeout = never\n"
+		      "  interim-interval = \"5 min\" max-per-user = 2 replace = yes }\n"
+		      "peer \"x\" { profile = q from = {10.0.0.0/8, 2001:db8::/32}\n"
+		      "  host-name = \"lac*\" max-tunnels = 3 max-sessions = 4 }\n"
+		      "session \"s\" { server = lns.example.net port = 1702 user = u\n"
+		      "  password = p connect = manual prefer = ipv4 default-route = yes\n"
+		      "  route-table = 100 route-metric = 5 redial-first = \"1 s\"\n"
+		      "  redial-cap = \"10 s\" redial-attempts = 3 hook-up = /h }");
+	const struct access_conf *a = c->access;
+	const struct conf_profile *p = a->profiles[0];
+	const struct conf_dial *d = a->dials;
+	char text[ADDR_TEXT_MAX];
+
+	assert_string_equal(c->host_name, "lns1");
+	assert_string_equal(a->host_name, "lns1");
+	assert_string_equal(c->user, "l2tp");
+	assert_int_equal(c->log_to, CONF_LOG_SYSLOG);
+	assert_int_equal(c->log_level, TRACE_DEBUG);
+	assert_string_equal(c->accounting, "/var/log/a");
+	assert_int_equal(a->max_sessions, 7);
+	assert_int_equal(c->users_count, 1);
+	assert_string_equal(p->users, c->users[0].name);
+	assert_string_equal(addr_text(&p->local4, text), "192.0.2.1");
+	assert_string_equal(addr_text(&p->dns4[0], text), "9.9.9.9");
+	assert_string_equal(addr_text(&p->dns6[0], text), "2620:fe::fe");
+	assert_int_equal(p->mtu, 1400);
+	assert_false(p->mss_clamp);
+	assert_false(p->antispoof);
+	assert_false(p->no_login);
+	assert_int_equal(p->session_us, 3600 * US_S);
+	assert_int_equal(p->idle_us, 0);
+	assert_int_equal(p->interim_us, 300 * US_S);
+	assert_int_equal(p->max_per_user, 2);
+	assert_true(p->replace);
+	assert_int_equal(a->peers[0].from_count, 2);
+	assert_string_equal(a->peers[0].host_name, "lac*");
+	assert_int_equal(a->peers[0].max_tunnels, 3);
+	assert_int_equal(a->peers[0].max_sessions, 4);
+	assert_ptr_equal(a->peers[0].profile, p);
+	assert_string_equal(d->server, "lns.example.net");
+	assert_int_equal(d->port, 1702);
+	assert_false(d->automatic);
+	assert_false(d->prefer6);
+	assert_true(d->default_route);
+	assert_int_equal(d->table, 100);
+	assert_int_equal(d->metric, 5);
+	assert_int_equal(d->redial_first_us, US_S);
+	assert_int_equal(d->redial_cap_us, 10 * US_S);
+	assert_int_equal(d->redial_max, 3);
+	assert_string_equal(d->hook_up, "/h");
+	assert_string_equal(d->ifname, "adit1");
+	conf_free(c);
+}
+
+static void test_digest(void **state)
+{
+	struct conf *a = parse("session \"s\" { server = a user = u password = p }");
+	struct conf *b =
+		parse("log-level = debug session \"s\" { server = a user = u password = p }");
+	struct conf *c = parse("session \"s\" { server = a user = u password = q }");
+
+	assert_true(a->access->dials[0].digest != 0);
+	assert_true(a->access->dials[0].digest == b->access->dials[0].digest);
+	assert_true(a->access->dials[0].digest != c->access->dials[0].digest);
+	conf_free(a);
+	conf_free(b);
+	conf_free(c);
+}
+
+/* ---- sockets and pools ---- */
+
+static void test_sockets(void **state)
+{
+	struct conf *none = parse("log = stderr"),
+		    *lns = parse(PROFILE "peer \"x\" { profile = q }");
+	struct conf *two = parse(PROFILE "peer \"x\" { profile = q }\n"
+					 "listen \"a\" { address = 192.0.2.1 }\n"
+					 "listen \"b\" { port = 1702 device = eth0 }\n"
+					 "session \"s\" { server = h }\n"
+					 "session \"t\" { server = h source-port = 1701 }\n"
+					 "session \"u\" { server = h source-port = 1701\n"
+					 "  source-address = 192.0.2.1 }");
+	const struct conf_socket *s;
+
+	assert_int_equal(none->socket_count, 0);
+	assert_int_equal(lns->socket_count, 2);
+	assert_int_equal(lns->sockets[0].addr.port, 1701);
+	assert_true(lns->sockets[0].listener);
+	assert_true(lns->sockets[0].via != lns->sockets[1].via);
+	assert_ptr_equal(conf_socket_find(lns, lns->sockets[1].via), lns->sockets + 1);
+
+	/* a: one; b: two; s: two of its own; t: two shared; u: the listener's */
+	assert_int_equal(two->socket_count, 7);
+	s = conf_dial_socket(two, "s", AF_INET6);
+	assert_non_null(s);
+	assert_int_equal(s->addr.port, 0);
+	assert_string_equal(s->name, "session s");
+	s = conf_dial_socket(two, "t", AF_INET);
+	assert_string_equal(s->name, "port 1701");
+	assert_false(s->listener);
+	assert_string_equal(conf_dial_socket(two, "u", AF_INET)->name, "listen a");
+	assert_null(conf_dial_socket(two, "u", AF_INET6));
+	assert_null(conf_dial_socket(two, "nix", AF_INET));
+	assert_string_equal(conf_dial_by_ifname(two, "adit2")->name, "t");
+	assert_null(conf_dial_find(two, "v"));
+	conf_free(none);
+	conf_free(lns);
+	conf_free(two);
+}
+
+static void test_pool_without_ours(void **state)
+{
+	struct conf *c = parse("pool \"p\" { addresses = {10.0.0.0/24, 10.1.0.1-10.1.0.3} }\n"
+			       "profile \"a\" { pool = p auth = none }\n"
+			       "profile \"b\" { pool = p auth = none local-address = 10.0.0.9 }\n"
+			       "profile \"c\" { pool = p auth = none local-address = 10.1.0.3 }");
+	const struct conf_pool *p = c->access->pools;
+
+	assert_int_equal(p->range_count, 3);
+	assert_int_equal(p->ranges[0].first, 0x0a000002); /* .0 is the net, .1 is ours */
+	assert_int_equal(p->ranges[0].last, 0x0a000008);
+	assert_int_equal(p->ranges[1].first, 0x0a010001);
+	assert_int_equal(p->ranges[1].last, 0x0a010002);
+	assert_int_equal(p->ranges[2].first, 0x0a00000a);
+	assert_int_equal(p->ranges[2].last, 0x0a0000fe);
+	assert_int_equal(p->len6, 64);
+	conf_free(c);
+}
+
+/* ---- files ---- */
+
+static void write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void expect_error(const char *path, const char *part)
+{
+	char err[CONF_ERR_MAX];
+	struct conf *c = conf_load(path, 0, err, sizeof(err));
+
+	assert_null(c);
+	if (!strstr(err, part))
+		fail_msg("\"%s\" has no \"%s\"", err, part);
+	assert_null(strchr(err, '\n'));
+}
+
+static void test_files(void **state)
+{
+	char dir[] = "/tmp/adit-conf-XXXXXX", err[CONF_ERR_MAX], text[512];
+	struct conf *c;
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chdir(dir), 0);
+	expect_error("nix.conf", "nix.conf: cannot be read: No such file or directory");
+	expect_error(dir, "is not a plain file");
+
+	write_file("peers.conf", "peer \"x\" { profile = q\n secret-file = /nonexistent }\n");
+	write_file("main.conf", PROFILE "include(\"peers.conf\")\n");
+	expect_error("main.conf", "peers.conf:2: /nonexistent cannot be read");
+	snprintf(text, sizeof(text), "peer \"x\" { profile = q secret-file = %s/secret }\n", dir);
+	write_file("peers.conf", text);
+	write_file("secret", "\nx");
+	expect_error("main.conf", "secret is empty; its first line is the secret");
+	write_file("secret", "s3cret\nsecond line\n");
+	c = conf_load("main.conf", 0, err, sizeof(err));
+	assert_non_null(c);
+	assert_string_equal(c->access->peers[0].name, "x");
+	conf_free(c);
+	/* blocks stand where they are included: the first peer that fits wins */
+	write_file("main.conf", "peer \"a\" { profile = q }\ninclude(\"peers.conf\")\n" PROFILE
+				"peer \"z\" { profile = q }\n");
+	c = conf_load("main.conf", 0, err, sizeof(err));
+	assert_non_null(c);
+	assert_int_equal(c->access->peer_count, 3);
+	assert_string_equal(c->access->peers[0].name, "a");
+	assert_string_equal(c->access->peers[1].name, "x");
+	assert_string_equal(c->access->peers[2].name, "z");
+	conf_free(c);
+	write_file("main.conf", PROFILE "peer \"x\" { profile = q }\ninclude(\"peers.conf\")\n");
+	expect_error("main.conf", "peers.conf:1: there is already a block of this kind");
+	write_file("main.conf", PROFILE "include(\"peers.conf\")\n");
+	write_file("peers.conf", "peer \"x\" { nix }");
+	expect_error("main.conf", "peers.conf:1: unknown option");
+	write_file("peers.conf", "include(\"peers.conf\")\n");
+	expect_error("main.conf", "does a file include itself?");
+
+	snprintf(text, sizeof(text), POOL "profile \"q\" { pool = p users = %s/users }\n", dir);
+	write_file("main.conf", text);
+	expect_error("main.conf", "main.conf:2: ");
+	write_file("users", "alice * secret *\n");
+	c = conf_load("main.conf", 0, err, sizeof(err));
+	assert_non_null(c);
+	assert_int_equal(users_count(conf_users_find(c, c->access->profiles[0]->users)), 1);
+	conf_free(c);
+	write_file("users", "");
+	c = conf_load("main.conf", 0, err, sizeof(err));
+	assert_non_null(c);
+	conf_free(c);
+	write_file("users", "alice * \"secret\n");
+	expect_error("main.conf", "users");
+
+	assert_int_equal(
+		unlink("main.conf") | unlink("peers.conf") | unlink("secret") | unlink("users"), 0);
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static size_t lines_of(const char *path)
+{
+	size_t n = 0;
+	FILE *f = fopen(path, "r");
+
+	assert_non_null(f);
+	for (int ch; (ch = getc(f)) != EOF;)
+		n += ch == '\n';
+	fclose(f);
+	return n;
+}
+
+/* The shortest useful files are under ten lines and correct. */
+static void test_examples(void **state)
+{
+	static const char *const files[] = { "lns.conf", "client.conf" };
+
+	for (size_t i = 0; i < 2; i++) {
+		char path[512], err[CONF_ERR_MAX];
+		struct conf *c;
+
+		snprintf(path, sizeof(path), "%s/doc/examples/%s", ADIT_SOURCE, files[i]);
+		c = conf_load(path, CONF_NO_FILES, err, sizeof(err));
+		if (!c)
+			fail_msg("%s", err);
+		assert_true(lines_of(path) < 10);
+		assert_int_equal(c->access->peer_count + c->access->dial_count, 1);
+		conf_free(c);
+	}
+}
+
+/* Every option, and nothing else, has its paragraph in the manual page. */
+static void test_manual(void **state)
+{
+	char path[512], *text;
+	size_t count, n;
+	const struct conf_key *all = conf_schema(&count);
+	enum conf_kind kind = CONF_KIND_COUNT;
+	const char *at;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/doc/man/adit.conf.5.scd", ADIT_SOURCE);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	text = calloc(1, 1 << 18);
+	assert_non_null(text);
+	n = fread(text, 1, (1 << 18) - 1, f);
+	assert_true(n > 0 && n < (1 << 18) - 1);
+	fclose(f);
+	at = text;
+	for (size_t i = 0; i < count; i++) {
+		char want[128];
+
+		if (all[i].kind != kind && all[i].kind != CONF_GLOBAL) {
+			snprintf(want, sizeof(want), "*%s* \"", conf_kind_name(all[i].kind));
+			at = strstr(at, want);
+			if (!at)
+				fail_msg("the manual has no section of %s blocks",
+					 conf_kind_name(all[i].kind));
+		}
+		kind = all[i].kind;
+		snprintf(want, sizeof(want), "\n*%s* =", all[i].key);
+		at = strstr(at, want);
+		if (!at)
+			fail_msg("the manual lacks %s of %s, or has it elsewhere", all[i].key,
+				 conf_kind_name(kind));
+	}
+	free(text);
+}
+
+/* ---- differences ---- */
+
+static void test_diff(void **state)
+{
+	struct conf *a = parse(PROFILE "peer \"x\" { profile = q hello-interval = \"60 s\" }\n"
+				       "session \"s\" { server = a }");
+	struct conf *b = parse("log-level = info\n" PROFILE
+			       "peer \"x\" { profile = q hello-interval = \"1 min\" retries = 7\n"
+			       "  from = {10.0.0.0/8, 11.0.0.0/8} }\n"
+			       "peer \"y\" { profile = q }");
+	char *diff = conf_diff(a, b);
+
+	assert_string_equal(diff, "log-level: notice -> info\n"
+				  "peer \"x\": from: not set -> 10.0.0.0/8, 11.0.0.0/8\n"
+				  "peer \"x\": retries: 5 -> 7\n"
+				  "session \"s\": removed\n"
+				  "peer \"y\": added\n");
+	free(diff);
+	conf_free(a);
+	conf_free(b);
+}
+
+/* Whatever allocation fails: no configuration, an error, nothing lost. */
+static void test_out_of_memory(void **state)
+{
+	static const char text[] =
+		"host-name = a\n" POOL "profile \"q\" { pool = p auth = none dns = 1.1.1.1 }\n"
+		"peer \"x\" { profile = q secret = s from = {10.0.0.0/8, 11.0.0.0/8} }\n"
+		"session \"s\" { server = a user = u password = p routes = {10.0.0.0/8} }";
+	char err[CONF_ERR_MAX];
+
+	for (long n = 1;; n++) {
+		struct conf *c;
+
+		failmalloc_arm(n);
+		c = conf_parse(text, "test.conf", CONF_NO_FILES, err, sizeof(err));
+		if (!failmalloc_disarm()) {
+			assert_non_null(c);
+			conf_free(c);
+			break;
+		}
+		if (c)
+			conf_free(c); /* an allocation that is not ours to miss (asprintf) */
+		else
+			assert_true(strlen(err) > 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_defaults_suit),
+		cmocka_unit_test(test_secrets_are_hidden),
+		cmocka_unit_test(test_every_error),
+		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_values_arrive),
+		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_sockets),
+		cmocka_unit_test(test_pool_without_ours),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_out_of_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
