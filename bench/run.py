@@ -75,7 +75,7 @@ def two_hosts(lab):
 
 def adit_lns(lab, ns, more=""):
     return lab.adit(ns, f'''
-pool "subscribers" {{ addresses = {{"10.64.0.0/15"}} prefixes = {{"2001:db8:64::/44"}} }}
+pool "subscribers" {{ addresses = {{"10.64.0.0/15"}} prefixes = {{"2001:db8:60::/44"}} }}
 profile "home" {{ users = "@DIR@/users" pool = "subscribers" local-address = "10.64.0.1" }}
 peer "anybody" {{ profile = "home" secret = "{SECRET}" {more} }}
 ''', users=f"* * {PASSWORD} *\n")

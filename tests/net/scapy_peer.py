@@ -228,7 +228,7 @@ class Peer:
                 elif code == 9:
                     self.send_frame(b"\xff\x03\xc0\x21\x0a" + data[1:4] + u32(magic) + data[8:])
                 elif code == 5:
-                    self.send_frame(b"\xff\x03\xc0\x21\x06" + data[1:4])
+                    self.send_frame(b"\xff\x03\xc0\x21\x06" + data[1:2] + u16(4))
                     return {"ok": False, "why": "terminated", "auth": state["auth"]}
             elif proto == CHAP and code == 1:
                 challenge = PPP_CHAP(data).value
