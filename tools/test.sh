@@ -10,7 +10,7 @@
 # fuzz   tools/fuzz.sh: each target 20 s, then what the corpora reach
 # net    network namespaces, real sockets, Debian's peers (root)
 # demo   tests/net/demo.sh as `make demo` runs it (root)
-# i386, s390x, musl  engines and their unit tests on other machines
+# i386, s390x, musl  the engines on other machines: unit, rfc and the corpora
 #
 # Everything goes to build/results. A suite prints its counts and time, and what failed. The last
 # line is "N passed, N failed, N skipped", counted from what the runners report; the exit status
@@ -111,14 +111,14 @@ suite_demo() {
     report="$results/demo.tap"
 }
 
-# Another machine's engines and unit tests, and the corpora of the parsers.
+# The engines on another machine: unit tests, transcripts, the corpora of the parsers.
 foreign() {
     arch=$1
     shift
     tools/sysroot.sh "$arch" || return 1
     configure "build/test-$arch" --cross-file "build/sysroot-$arch/root.ini" \
         --cross-file "tools/cross/$arch.ini" -Dprograms=false -Dwerror=true "$@" &&
-        meson_suite "build/test-$arch" unit fuzz
+        meson_suite "build/test-$arch" unit rfc fuzz
 }
 
 suite_i386() { foreign i386 -Db_lundef=false -Db_sanitize=undefined; }
