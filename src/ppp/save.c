@@ -5,7 +5,8 @@
  * kept, that is with all authentication done and a network protocol open.
  *
  * After ppp_load() the link goes on where it was: open automata stay open and answer, a network
- * protocol that was not open waits for the peer (Stopped). The echo clock runs on with the saved
+ * protocol that was being negotiated starts again, since the peer may have opened its side
+ * meanwhile and would not speak first; one that had ended waits for the peer (Stopped). The echo clock runs on with the saved
  * times, spread a little when many are overdue.
  */
 #include "internal.h"
@@ -77,16 +78,20 @@ static void save_cp(struct wcur *c, uint16_t tag, const struct cp *cp)
 	wcur_u8(c, cp->next_id);
 	wcur_u8(c, cp->req_id);
 	wcur_u8(c, cp->refused);
+	wcur_u8(c, cp->state >= CP_REQ_SENT); /* was wanted by both, or might be */
 	wcur_tlv_end(c, at);
 }
 
 static bool load_cp(struct rcur *c, struct cp *cp)
 {
-	bool open = rcur_u8(c) != 0;
+	bool open = rcur_u8(c) != 0, active;
 
 	cp->next_id = rcur_u8(c);
 	cp->req_id = rcur_u8(c);
 	cp->refused = rcur_u8(c);
+	active = rcur_left(c) != 0 && rcur_u8(c) != 0;
+	if (active && !open)
+		cp->state = CP_REQ_SENT; /* only a mark, see ppp_load() */
 	if (open) {
 		cp->state = CP_OPENED;
 		cp->answered = true;
@@ -274,9 +279,19 @@ int ppp_load(struct ppp *e, struct mono now, struct rcur *c, struct ppp_profile 
 		return rc;
 	}
 	l->flags |= F_WE_DONE | F_PEER_DONE | F_AUTH_BEFORE | F_PATH_READY | F_ANY_UP | F_HEARD_LCP;
-	for (unsigned i = CP_IPCP; i <= CP_IPV6CP; i++)
-		if (l->cp[i].state != CP_OPENED && link_ncp_wanted(l, (enum cp_kind)i))
+	for (unsigned i = CP_IPCP; i <= CP_IPV6CP; i++) {
+		bool again = l->cp[i].state == CP_REQ_SENT;
+
+		if (l->cp[i].state == CP_OPENED)
+			continue;
+		l->cp[i].state = CP_INITIAL;
+		if (!link_ncp_wanted(l, (enum cp_kind)i))
+			continue;
+		if (again)
+			link_ncp_start(e, l, (enum cp_kind)i);
+		else
 			l->cp[i].state = CP_STOPPED;
+	}
 	link_arm(e, l);
 	*ret_link = l->handle;
 	return 0;
