@@ -70,6 +70,11 @@ static struct item client_item(const struct dp_row *r, unsigned int i)
 	return it;
 }
 
+bool item_is_far_end(unsigned int i)
+{
+	return i == ITEM_PEER;
+}
+
 struct item item_of_row(const struct dp_row *r, uint8_t routed, unsigned int i)
 {
 	struct item it = { ITEM_NONE };

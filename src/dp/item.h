@@ -33,6 +33,9 @@ uint8_t item_routed(const struct dp_net *net, const struct dp_row *r);
 /* Item i, of kind ITEM_NONE when there is none; `routed` as above. */
 struct item item_of_row(const struct dp_row *r, uint8_t routed, unsigned int i);
 struct item item_of_net(const struct dp_net *n, unsigned int i);
+
+/* Is item i of a client's row the route to the far end? */
+bool item_is_far_end(unsigned int i);
 bool item_same(const struct item *a, const struct item *b);
 
 #endif
