@@ -250,6 +250,9 @@ static bool step_dial(struct client *c)
 	}
 	if (i.key && !access_session(d->access, i.key, &s))
 		s.state = "";
+	if (c->op == OP_CONNECT && c->more && strcmp(i.state, "waiting") == 0 &&
+	    mono_due(i.next, d->now))
+		return false; /* an attempt that is due has not failed yet */
 	snprintf(now, sizeof(now), "%s %s", i.state, s.state);
 	waiting = strcmp(i.state, "waiting") == 0 || strcmp(i.state, "idle") == 0;
 	end = c->op == OP_CONNECT ? waiting || strcmp(i.state, "up") == 0
