@@ -88,7 +88,12 @@ mkdir -p $dir/lns $dir/client
 for ns in $C $L $H; do ip netns add $ns; in_ns $ns ip link set lo up; done
 ip link add c0 netns $C type veth peer name l0 netns $L
 ip link add l1 netns $L type veth peer name h0 netns $H
-address() { in_ns "$1" ip addr add "$3" dev "$2" nodad; }
+address() { # namespace, device, address; no duplicate address detection, which would take a second
+    case $3 in
+    *:*) in_ns "$1" ip addr add "$3" dev "$2" nodad ;;
+    *) in_ns "$1" ip addr add "$3" dev "$2" ;;
+    esac
+}
 for a in "$C c0 192.0.2.2/24" "$L l0 192.0.2.1/24" "$L l1 198.51.100.1/24" "$H h0 198.51.100.2/24" \
          "$C c0 2001:db8:1::2/64" "$L l0 2001:db8:1::1/64" "$L l1 2001:db8:2::1/64" "$H h0 2001:db8:2::2/64"; do
     address $a
