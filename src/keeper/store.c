@@ -489,6 +489,8 @@ static uint32_t pair_take(struct store *s, struct class *c)
 		return c->free[--c->free_n];
 	if (c->high == c->count)
 		return NONE;
+	/* Nothing was ever there, unless the high-water mark was damaged. */
+	pair_wipe(c, c->high, 0);
 	c->high++;
 	s->header->high[c - s->classes] = high_word(c->high);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What aditd may ask for and what not, against a configuration; when aditd is started again; how
+ * hooks queue.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "failmalloc.h"
+#include "keeper/child.h"
+#include "keeper/layout.h"
+#include "keeper/rights.h"
+#include "keeper/spawn.h"
+
+static const char text_of_conf[] =
+	"interface = lns0\n"
+	"pool \"a\" { addresses = { 10.1.0.0/24, 10.1.1.0/24, 10.3.0.10-10.3.0.20 }\n"
+	"  prefixes = { 2001:db8:1::/48 } }\n"
+	"profile \"a\" { users = @USERS@ pool = \"a\" local-address = 10.1.0.1 }\n"
+	"peer \"all\" { profile = \"a\" }\n"
+	"session \"vpn\" { server = lns.example user = \"u\" password = \"p\" interface = vpn0\n"
+	"  routes = { 10.9.0.0/16 } route-table = 5 route-metric = 6 hook-up = @HOOK@ }\n"
+	"session \"all\" { server = \"2001:db8:9::1\" user = \"u\" password = \"p\"\n"
+	"  interface = vpn1 default-route = yes }\n";
+
+struct fixture {
+	char dir[64], users[80], hook[80];
+	struct conf *c;
+};
+
+static void file_write(const char *path, const char *content, mode_t mode)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(content, f);
+	fclose(f);
+	chmod(path, mode);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	char text[2048], err[CONF_ERR_MAX], *at = text;
+	const char *p;
+
+	strcpy(f->dir, "/tmp/adit-rights-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->users, sizeof(f->users), "%s/users", f->dir);
+	snprintf(f->hook, sizeof(f->hook), "%s/hook", f->dir);
+	file_write(f->users,
+		   "# alice * x 203.0.113.99\n"
+		   "bob\t*\t\"a secret\"\t203.0.113.5\n"
+		   "eve * secret * 2001:db8:5::/56\n",
+		   0600);
+	file_write(f->hook, "#!/bin/sh\n", 0755);
+	for (p = text_of_conf; *p; p++) {
+		if (strncmp(p, "@USERS@", 7) == 0) {
+			at += sprintf(at, "%s", f->users);
+			p += 6;
+		} else if (strncmp(p, "@HOOK@", 6) == 0) {
+			at += sprintf(at, "%s", f->hook);
+			p += 5;
+		} else {
+			*at++ = *p;
+		}
+	}
+	*at = 0;
+	f->c = conf_parse(text, "test", CONF_NO_FILES, err, sizeof(err));
+	if (!f->c)
+		fail_msg("%s", err);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	conf_free(f->c);
+	unlink(f->users);
+	unlink(f->hook);
+	rmdir(f->dir);
+	free(f);
+	return 0;
+}
+
+static struct prefix prefix(const char *text)
+{
+	struct prefix p;
+	char addr[64];
+	char *slash;
+
+	/* With host bits, as addresses of devices have them. */
+	snprintf(addr, sizeof(addr), "%s", text);
+	slash = strchr(addr, '/');
+	*slash = 0;
+	memset(&p, 0, sizeof(p));
+	assert_int_equal(addr_parse(addr, &p.addr), 0);
+	p.len = (uint8_t)atoi(slash + 1);
+	return p;
+}
+
+static bool route(struct fixture *f, const char *dev, const char *to, uint32_t table,
+		  uint32_t metric)
+{
+	struct prefix p = prefix(to);
+	char no[RIGHTS_TEXT] = "";
+	bool yes = rights_route(f->c, dev, &p, table, metric, no);
+
+	assert_true(yes == (no[0] == 0));
+	return yes;
+}
+
+static bool addr(struct fixture *f, const char *dev, const char *what)
+{
+	struct prefix p = prefix(what);
+	char no[RIGHTS_TEXT] = "";
+	bool yes = rights_addr(f->c, dev, &p, no);
+
+	assert_true(yes == (no[0] == 0));
+	return yes;
+}
+
+static void test_devices(void **state)
+{
+	struct fixture *f = *state;
+	char no[RIGHTS_TEXT];
+
+	assert_true(rights_device(f->c, "lns0", no));
+	assert_true(rights_device(f->c, "vpn0", no));
+	assert_true(rights_device(f->c, "vpn1", no));
+	assert_false(rights_device(f->c, "vpn2", no));
+	assert_false(rights_device(f->c, "lo", no));
+	assert_false(rights_device(f->c, "", no));
+	assert_non_null(strstr(no, "not in the configuration"));
+}
+
+static void test_routes(void **state)
+{
+	struct fixture *f = *state;
+
+	/* Pools, with the network's own address, ours and the last one in the route. */
+	assert_true(route(f, "lns0", "10.1.0.0/24", 0, 0));
+	assert_true(route(f, "lns0", "10.1.0.0/23", 0, 0)); /* two pools that touch */
+	assert_true(route(f, "lns0", "10.1.1.255/32", 0, 0));
+	assert_true(route(f, "lns0", "10.3.0.12/30", 0, 0));
+	assert_true(route(f, "lns0", "2001:db8:1::/48", 0, 0));
+	assert_true(route(f, "lns0", "2001:db8:1:7::/64", 0, 0));
+	assert_false(route(f, "lns0", "10.1.0.0/22", 0, 0));
+	assert_false(route(f, "lns0", "10.3.0.0/27", 0, 0));
+	assert_false(route(f, "lns0", "10.0.255.0/24", 0, 0));
+	assert_false(route(f, "lns0", "2001:db8::/32", 0, 0));
+	assert_false(route(f, "lns0", "0.0.0.0/0", 0, 0));
+	assert_false(route(f, "lns0", "128.0.0.0/1", 0, 0));
+	assert_false(route(f, "lns0", "::/0", 0, 0));
+	assert_false(route(f, "lns0", "10.1.0.0/24", 5, 0));
+	/* The users file. */
+	assert_true(route(f, "lns0", "203.0.113.5/32", 0, 0));
+	assert_true(route(f, "lns0", "2001:db8:5:1::/64", 0, 0));
+	assert_false(route(f, "lns0", "203.0.113.4/32", 0, 0));
+	assert_false(route(f, "lns0", "203.0.113.99/32", 0, 0)); /* a comment */
+	/* Dialled sessions. */
+	assert_true(route(f, "vpn0", "10.9.0.0/16", 5, 6));
+	assert_true(route(f, "vpn0", "10.77.0.1/32", 0, 0));
+	assert_true(route(f, "vpn0", "10.77.0.1/32", 5, 6));
+	assert_false(route(f, "vpn0", "10.77.0.1/32", 5, 0));
+	assert_false(route(f, "vpn0", "10.9.0.0/16", 0, 0));
+	assert_false(route(f, "vpn0", "10.9.0.0/17", 5, 6));
+	assert_false(route(f, "vpn0", "0.0.0.0/0", 5, 6));
+	assert_true(route(f, "vpn1", "0.0.0.0/0", 0, 0));
+	assert_true(route(f, "vpn1", "::/0", 0, 0));
+	assert_false(route(f, "vpn1", "10.9.0.0/16", 0, 0));
+	assert_false(route(f, "vpn2", "10.77.0.1/32", 0, 0));
+	assert_false(route(f, "vpn1", "10.9.0.1/16", 0, 0));
+	assert_false(route(f, "vpn1", "224.0.0.1/32", 0, 0));
+}
+
+static void test_addresses(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(addr(f, "lo", "10.1.0.1/32"));
+	assert_true(addr(f, "lns0", "10.1.0.1/32"));
+	assert_true(addr(f, "lns0", "fe80::1/64"));
+	assert_false(addr(f, "lo", "fe80::1/64"));
+	assert_false(addr(f, "lo", "10.1.0.1/24"));
+	assert_false(addr(f, "lo", "10.1.0.2/32"));
+	assert_false(addr(f, "eth0", "10.1.0.1/32"));
+	assert_true(addr(f, "vpn0", "10.200.0.9/32"));
+	assert_true(addr(f, "vpn0", "2001:db8:77::5/64"));
+	assert_false(addr(f, "vpn0", "127.0.0.1/8"));
+	assert_false(addr(f, "vpn0", "0.0.0.0/32"));
+	assert_false(addr(f, "vpn0", "255.255.255.255/32"));
+	assert_false(addr(f, "vpn0", "::1/128"));
+	assert_false(addr(f, "vpn0", "ff02::1/128"));
+}
+
+static void test_hooks(void **state)
+{
+	struct fixture *f = *state;
+	char no[RIGHTS_TEXT] = "";
+
+	if (geteuid() != 0)
+		skip(); /* owners and users are changed */
+	assert_int_equal(chown(f->hook, 0, 0), 0);
+	assert_true(rights_hook(f->c, "vpn", f->hook, no));
+	assert_false(rights_hook(f->c, "vpn", "/bin/sh", no));
+	assert_false(rights_hook(f->c, "vpn", "", no));
+	assert_false(rights_hook(f->c, "all", f->hook, no));
+	assert_false(rights_hook(f->c, "nobody", f->hook, no));
+	chmod(f->hook, 0775);
+	assert_false(rights_hook(f->c, "vpn", f->hook, no));
+	assert_non_null(strstr(no, "belong to root"));
+	chmod(f->hook, 0644);
+	assert_false(rights_hook(f->c, "vpn", f->hook, no));
+	chmod(f->hook, 0755);
+	assert_int_equal(chown(f->hook, 65534, 0), 0);
+	assert_false(rights_hook(f->c, "vpn", f->hook, no));
+	unlink(f->hook);
+	assert_false(rights_hook(f->c, "vpn", f->hook, no));
+	assert_true(rights_env("ADIT_X=", 7, no));
+	assert_true(rights_env("ADIT_DNS4_2=a b", 15, no));
+	assert_false(rights_env("ADIT_=x", 7, no));
+	assert_false(rights_env("ADIT_x=1", 8, no));
+	assert_false(rights_env("ADIT_X", 6, no));
+	assert_false(rights_env("LD_PRELOAD=x", 12, no));
+	assert_false(rights_env("PATH=x", 6, no));
+	assert_false(rights_env("ADI", 3, no));
+}
+
+static void test_servers(void **state)
+{
+	struct fixture *f = *state;
+	char no[RIGHTS_TEXT];
+	struct addr a;
+
+	assert_true(rights_host(f->c, "lns.example", no));
+	assert_false(rights_host(f->c, "example", no));
+	assert_int_equal(addr_parse("2001:db8:9::1", &a), 0);
+	assert_true(rights_pin(f->c, &a, false, no));
+	a.port = 1701;
+	assert_true(rights_pin(f->c, &a, false, no));
+	assert_int_equal(addr_parse("8.8.8.8", &a), 0);
+	assert_false(rights_pin(f->c, &a, false, no));
+	assert_true(rights_pin(f->c, &a, true, no));
+	assert_int_equal(addr_parse("224.0.0.1", &a), 0);
+	assert_false(rights_pin(f->c, &a, true, no));
+}
+
+static void test_backoff(void **state)
+{
+	struct backoff b = { 0 };
+	struct mono now = { 1000 * US_S };
+	static const int64_t waits_ms[] = { 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000 };
+
+	for (size_t i = 0; i < sizeof(waits_ms) / sizeof(waits_ms[0]); i++) {
+		struct mono next;
+
+		backoff_started(&b, now);
+		now = mono_add(now, US_S);
+		next = backoff_next(&b, now);
+		assert_int_equal((next.us - now.us) / US_MS, waits_ms[i]);
+		now = next;
+	}
+	backoff_started(&b, now);
+	now = mono_add(now, 3 * US_S);
+	assert_int_equal(backoff_next(&b, now).us, now.us); /* a long life forgets */
+	backoff_started(&b, now);
+	assert_int_equal(backoff_next(&b, now).us, now.us);
+}
+
+/* Wait for children until `n` answers have come. */
+static void children_run(struct children *k, struct mono *now, struct child_answer *ret, size_t n)
+{
+	size_t got = 0;
+	int status;
+	pid_t pid;
+
+	while (got < n) {
+		struct pollfd fds[CHILD_RUNNING_MAX];
+		size_t count = children_poll(k, fds, CHILD_RUNNING_MAX);
+
+		poll(fds, count, 10);
+		*now = mono_add(*now, 10 * US_MS);
+		children_work(k, *now);
+		while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+			assert_true(children_ended(k, *now, pid, status));
+		while (got < n && children_next(k, &ret[got]))
+			got++;
+	}
+}
+
+static void test_children(void **state)
+{
+	struct fixture *f = *state;
+	struct children_config config = { 65534, 65534, 20 * US_S, 300 * US_MS };
+	struct children *k = children_new(&config);
+	struct mono now = { US_S };
+	struct child_answer a[2];
+	struct keeper_env env = { "ADIT_X=5", 8 };
+
+	if (geteuid() != 0)
+		skip(); /* owners and users are changed */
+	file_write(f->hook, "#!/bin/sh\ncd / || exit 99\nexit $ADIT_X\n", 0755);
+	assert_int_equal(child_hook(k, now, 11, "vpn", f->hook, &env, 1), 0);
+	children_run(k, &now, a, 1);
+	assert_true(a[0].hook);
+	assert_int_equal(a[0].tag, 11);
+	assert_int_equal(a[0].error, 0);
+	assert_string_equal(a[0].name, "vpn");
+	assert_int_equal(WEXITSTATUS(a[0].status), 5);
+	/* One after the other by name, both at once by different names. */
+	file_write(f->hook, "#!/bin/sh\nsleep 0.05\n", 0755);
+	assert_int_equal(child_hook(k, now, 1, "vpn", f->hook, NULL, 0), 0);
+	assert_int_equal(child_hook(k, now, 2, "vpn", f->hook, NULL, 0), 0);
+	assert_int_equal(children_hooks(k), 2);
+	children_run(k, &now, a, 2);
+	assert_int_equal(a[0].tag, 1);
+	assert_int_equal(a[1].tag, 2);
+	/* Too long. */
+	file_write(f->hook, "#!/bin/sh\ntrap '' TERM\nsleep 100 & wait; sleep 100\n", 0755);
+	assert_int_equal(child_hook(k, now, 3, "vpn", f->hook, NULL, 0), 0);
+	children_run(k, &now, a, 1);
+	assert_int_equal(a[0].error, -ETIMEDOUT);
+	assert_non_null(strstr(a[0].text, "took too long"));
+	/* Not a program. */
+	file_write(f->hook, "\1\2\3", 0755);
+	assert_int_equal(child_hook(k, now, 4, "vpn", f->hook, NULL, 0), 0);
+	children_run(k, &now, a, 1);
+	assert_int_equal(a[0].error, -ENOEXEC);
+	/* Names. */
+	assert_int_equal(child_resolve(k, now, 5, "localhost", 1701), 0);
+	children_run(k, &now, a, 1);
+	assert_false(a[0].hook);
+	assert_int_equal(a[0].tag, 5);
+	assert_int_equal(a[0].error, 0);
+	assert_in_range(a[0].addr_count, 1, KEEPER_ADDRS);
+	assert_int_equal(a[0].addrs[0].port, 1701);
+	assert_int_equal(child_resolve(k, now, 6, "no.such.name.invalid", 1701), 0);
+	children_run(k, &now, a, 1);
+	assert_true(a[0].error == -ENOENT || a[0].error == -EAGAIN);
+	assert_non_null(strstr(a[0].text, "no.such.name.invalid"));
+	/* Nobody to tell. */
+	file_write(f->hook, "#!/bin/sh\nexit 0\n", 0755);
+	assert_int_equal(child_hook(k, now, 7, "vpn", f->hook, NULL, 0), 0);
+	assert_int_equal(child_hook(k, now, 8, "vpn", f->hook, NULL, 0), 0);
+	children_orphan(k);
+	while (children_hooks(k) > 0) {
+		int status;
+		pid_t pid = waitpid(-1, &status, 0);
+
+		assert_true(children_ended(k, now, pid, status));
+	}
+	assert_false(children_next(k, &a[0]));
+	failmalloc_arm(1);
+	assert_int_equal(child_resolve(k, now, 9, "x", 1), -ENOMEM);
+	assert_true(failmalloc_disarm());
+	failmalloc_arm(2);
+	assert_int_equal(child_hook(k, now, 9, "vpn", f->hook, NULL, 0), -ENOMEM);
+	assert_true(failmalloc_disarm());
+	children_free(k);
+}
+
+static void test_layout(void **state)
+{
+	struct store_class c[LAYOUT_JOURNAL_CLASSES];
+
+	layout_journal(1, 1, c);
+	assert_true(store_size(c, LAYOUT_JOURNAL_CLASSES) > 0);
+	layout_journal(65534, 10000000, c);
+	assert_true(store_size(c, LAYOUT_JOURNAL_CLASSES) > 0);
+	if (sizeof(void *) > 4) {
+		assert_true(c[0].count > 65534);
+		assert_true(c[1].count > 10000000);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hooks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_servers, setup, teardown),
+		cmocka_unit_test(test_backoff),
+		cmocka_unit_test_setup_teardown(test_children, setup, teardown),
+		cmocka_unit_test(test_layout),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
