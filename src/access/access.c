@@ -11,8 +11,8 @@
 static void init(struct access *a)
 {
 	uint8_t key[16];
-	struct htab *tables[] = { &a->by_key, &a->by_user, &a->tunnel_keys, &a->tunnel_ids,
-				  &a->lines };
+	struct htab *tables[] = { &a->by_key,	  &a->by_user,	      &a->tunnel_keys,
+				  &a->tunnel_ids, &a->tunnel_records, &a->lines };
 	struct acc_queue *queues[] = { &a->news,       &a->tunnel_news,	 &a->dial_news,
 				       &a->line_news,  &a->out,		 &a->dirty,
 				       &a->gone,       &a->tunnel_dirty, &a->tunnel_first,
@@ -26,7 +26,6 @@ static void init(struct access *a)
 	for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++)
 		acc_queue_init(queues[i]);
 	list_init(&a->held);
-	list_init(&a->ending);
 	acc_leases_init(a);
 	/* 24 bits of first starts, 40 of keys: a thousand sessions a second for 17 years. */
 	a->next_key = (uint64_t)(a->config.incarnation & 0xffffff) << 40 | 1;
@@ -104,6 +103,7 @@ void access_free(struct access *a)
 	htab_free(&a->by_user);
 	htab_free(&a->tunnel_keys);
 	htab_free(&a->tunnel_ids);
+	htab_free(&a->tunnel_records);
 	heap_free(&a->timers);
 	heap_free(&a->dial_timers);
 	l2tp_free(a->l2tp);

@@ -154,7 +154,7 @@ static int open_tunnel(struct access *a, struct mono now, struct acc_dial *d,
 		acc_tunnel_drop(a, t);
 		return rc < 0 ? rc : 1;
 	}
-	t->l2tp = t->record = cmd.ret_handle;
+	t->l2tp = cmd.ret_handle;
 	t->dial = d;
 	acc_tunnel_list(a, t);
 	*ret = t;

@@ -254,10 +254,9 @@ static int user_limit(struct access *a, struct mono now, struct acc_session *s)
 
 static void grant_go(struct access *a, struct mono now, struct acc_session *s)
 {
-	struct ppp_cmd cmd = { .kind = PPP_CMD_AUTH_ANSWER,
-			       .link = s->ppp,
-			       .ok = true,
-			       .ask = s->auth->ask };
+	struct ppp_cmd cmd = {
+		.kind = PPP_CMD_AUTH_ANSWER, .link = s->ppp, .ok = true, .ask = s->auth->ask
+	};
 	enum adit_cause cause = ADIT_CAUSE_LIMIT_USER;
 	int rc = user_limit(a, now, s);
 

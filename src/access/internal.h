@@ -156,13 +156,13 @@ struct acc_peer {
 enum acc_tunnel_news { ACC_TN_UP = 1, ACC_TN_DOWN = 2, ACC_TN_HEARD = 4 };
 
 struct acc_tunnel {
-	struct htab_node by_key, by_id;
+	struct htab_node by_key, by_id, by_record;
 	struct acc_link news, dirty, first;
-	struct list ending;    /* in access.ending while told DOWN and still with a record */
 	uint64_t key;          /* id of its record */
 	adit_handle self;      /* in a->tunnels */
 	adit_handle l2tp;      /* 0: the engine has told its end */
-	adit_handle record;    /* same, but stays while the engine still has a record of it */
+	adit_handle record;    /* same, from when to when the engine wants a record of it: also while
+				  its StopCCN is not acknowledged yet. In tunnel_records */
 	struct acc_peer *peer; /* server */
 	struct acc_dial *dial; /* client; NULL when it is no longer the dial's */
 	struct conf_profile *profile; /* server: of its sessions; a reference */
@@ -329,12 +329,11 @@ struct access {
 	struct access_conf *conf;
 	int64_t wall_us; /* wall time minus monotonic time */
 	struct pool *sessions, *tunnels;
-	struct htab by_key, by_user, tunnel_keys, tunnel_ids, lines;
+	struct htab by_key, by_user, tunnel_keys, tunnel_ids, tunnel_records, lines;
 	struct heap timers, dial_timers;
 	struct acc_queue news, tunnel_news, dial_news, line_news, out;
 	struct acc_queue dirty, gone, tunnel_dirty, tunnel_first, line_dirty, line_gone;
-	struct list held;   /* dead sessions whose CDN has no number yet */
-	struct list ending; /* tunnels whose StopCCN is not acknowledged yet */
+	struct list held; /* dead sessions whose CDN has no number yet */
 	struct acc_leases leases;
 	struct acc_peer **peers; /* those of the configuration in its order, then those gone */
 	size_t peer_count;
@@ -370,6 +369,9 @@ struct acc_session *acc_session_of(struct access *a, adit_handle owner);
 struct acc_session *acc_session_find(const struct access *a, uint64_t key);
 struct acc_tunnel *acc_tunnel_by_id(const struct access *a, uint16_t id);
 struct acc_tunnel *acc_tunnel_by_key(const struct access *a, uint64_t key);
+struct acc_tunnel *acc_tunnel_by_record(const struct access *a, adit_handle record);
+/* The engine wants a record of `t` under this handle; 0 = not any more. */
+void acc_tunnel_record(struct access *a, struct acc_tunnel *t, adit_handle record);
 
 /* save.c */
 uint64_t acc_key_new(struct access *a);
@@ -469,6 +471,7 @@ void acc_net(const struct access_conf *conf, struct dp_net *ret);
 
 /* local.c */
 void acc_local_start(struct access *a, struct mono now, struct acc_session *s);
+void acc_local_stop(struct access *a, struct acc_session *s);
 void acc_local_expire(struct access *a, struct mono now, struct acc_session *s);
 void acc_local_input(struct access *a, struct mono now, struct acc_session *s,
 		     const uint8_t *packet, size_t len);

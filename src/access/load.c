@@ -278,7 +278,6 @@ static int load_tunnel(struct access *a, struct mono now, uint64_t key, struct r
 		acc_tunnel_drop(a, t);
 		return rc;
 	}
-	t->record = t->l2tp;
 	t->saved = true;
 	acc_tunnel_list(a, t);
 	trace_bytes(a->trace, TRACE_ACCESS_LOAD_TUNNEL, now, key, t->local_id, 0, t->name,

@@ -4,15 +4,16 @@
  * interface identifiers only (RFC 5072 4.1), the prefix comes in a router advertisement.
  *
  * Server: the session's /64 is advertised as soon as the row is active, three times in all, later
- * every REPEAT_US so that no lifetime runs out, and in answer to solicitations. Client: a
- * solicitation goes out up to three times until an advertisement is heard (RFC 4861 6.3.7); of what
+ * every REPEAT_US so that no lifetime runs out, and in answer to solicitations. Client:
+ * solicitations go out until an advertisement is heard, at growing intervals (RFC 7559 2); of what
  * it offers we take the first prefix for autonomous configuration, the default route and DNS.
  */
 #include "internal.h"
 #include "ip6/ra.h"
 
 #define FIRST_GAP_US (3 * US_S)
-#define RS_GAP_US    (4 * US_S)	   /* RFC 4861 10: RTR_SOLICITATION_INTERVAL */
+#define RS_GAP_US    (4 * US_S)	   /* RFC 7559 2: IRT */
+#define RS_DOUBLES   9		   /* then it stays: MRT is 3,600 s */
 #define REPEAT_US    (1200 * US_S) /* below the 1,800 s of MaxRtrAdvInterval */
 #define ROUTER_S     9000	   /* RFC 4861 6.2.1: the most AdvDefaultLifetime may be */
 #define VALID_S	     86400
@@ -32,8 +33,19 @@ void acc_local_start(struct access *a, struct mono now, struct acc_session *s)
 	if (!s->dial && !s->len6)
 		return; /* link-local only: nothing to advertise */
 	s->ra_started = true;
-	s->ra_left = TIMES;
+	s->ra_left = s->dial ? 0 : TIMES;
 	acc_local_expire(a, now, s);
+	acc_session_timer(a, s);
+}
+
+/* IPv6CP closed: what was learnt is void, and all begins anew when it opens again. */
+void acc_local_stop(struct access *a, struct acc_session *s)
+{
+	s->ra_started = s->ra_got = false;
+	s->ra_at = MONO_NEVER;
+	s->out_bits = 0;
+	if (s->dial)
+		s->dial->prefix6.len = 0;
 	acc_session_timer(a, s);
 }
 
@@ -44,10 +56,11 @@ void acc_local_expire(struct access *a, struct mono now, struct acc_session *s)
 	if (!s->row_active || !s->ip6 || s->ending)
 		return;
 	if (s->dial) {
-		if (s->ra_got || s->ra_left == 0)
+		if (s->ra_got)
 			return;
-		s->ra_left--;
-		s->ra_at = mono_add(now, RS_GAP_US);
+		s->ra_at = mono_add(now, RS_GAP_US << s->ra_left);
+		if (s->ra_left < RS_DOUBLES)
+			s->ra_left++;
 		queue_out(a, s, ACC_O_RS);
 		trace(a->trace, TRACE_ACCESS_RS, now, s->key, s->ra_left, 0);
 		return;
@@ -64,6 +77,7 @@ static void take_prefix(struct access *a, struct mono now, struct acc_session *s
 {
 	struct acc_dial *d = s->dial;
 	struct prefix p = { .addr.family = AF_INET6, .len = 64 };
+	uint32_t upper;
 	struct rcur c;
 
 	for (unsigned int i = 0; i < ra->prefixes; i++) {
@@ -73,8 +87,9 @@ static void take_prefix(struct access *a, struct mono now, struct acc_session *s
 			continue;
 		memcpy(p.addr.ip, it->ip, 8);
 		c = rcur_of(p.addr.ip, 8);
-		trace_put(a->trace, TRACE_ACCESS_RA_TAKEN, now, s->key, rcur_u32(&c), rcur_u32(&c),
-			  64, 0, NULL, 0);
+		upper = rcur_u32(&c);
+		trace_put(a->trace, TRACE_ACCESS_RA_TAKEN, now, s->key, upper, rcur_u32(&c), 64, 0,
+			  NULL, 0);
 		d->prefix6 = p;
 		return;
 	}

@@ -30,51 +30,49 @@ uint64_t acc_key_new(struct access *a)
 
 /* ---- what changed ---- */
 
-/* What waited for an engine to be done with a record. */
+/* Dead sessions whose CDN had no number: is it in the tunnel's record now? */
 static void look_again(struct access *a)
 {
-	struct l2tp_session_info si;
-	struct l2tp_tunnel_info ti;
+	struct l2tp_session_info i;
 
 	list_for_each_safe (it, &a->held) {
 		struct acc_end *e = container_of(it, struct acc_end, held);
 
-		if (l2tp_session_info(a->l2tp, e->closing, &si))
+		if (l2tp_session_info(a->l2tp, e->closing, &i))
 			continue;
 		list_drop(&e->held);
 		acc_queue_push(&a->gone, &e->s->dirty);
 	}
-	list_for_each_safe (it, &a->ending) {
-		struct acc_tunnel *t = container_of(it, struct acc_tunnel, ending);
+}
 
-		if (l2tp_tunnel_info(a->l2tp, t->record, &ti))
-			continue;
-		list_drop(&t->ending);
-		t->record = 0;
-		acc_tunnel_dirty(a, t);
-	}
+static void pull_tunnel(struct access *a, adit_handle h, bool gone)
+{
+	struct acc_tunnel *t = acc_tunnel_by_record(a, h);
+	struct l2tp_tunnel_info i;
+
+	if (!t && !gone && l2tp_tunnel_info(a->l2tp, h, &i))
+		t = acc_tunnel_of(a, i.owner);
+	if (!t)
+		return; /* ended before there was a record */
+	acc_tunnel_record(a, t, gone ? 0 : h);
+	acc_tunnel_dirty(a, t);
 }
 
 static void pull_l2tp(struct access *a)
 {
-	struct l2tp_session_info si;
-	struct l2tp_tunnel_info ti;
+	struct l2tp_session_info i;
 	enum l2tp_object kind;
 	struct acc_session *s;
-	struct acc_tunnel *t;
 	adit_handle h;
 	bool gone, any = false;
 
 	while (l2tp_dirty(a->l2tp, &kind, &h, &gone)) {
-		any |= gone;
-		if (gone)
-			continue;
-		if (kind == L2TP_OBJ_TUNNEL && l2tp_tunnel_info(a->l2tp, h, &ti)) {
-			t = acc_tunnel_of(a, ti.owner);
-			if (t && t->record == h)
-				acc_tunnel_dirty(a, t);
-		} else if (kind == L2TP_OBJ_SESSION && l2tp_session_info(a->l2tp, h, &si)) {
-			s = acc_session_of(a, si.owner);
+		if (kind == L2TP_OBJ_TUNNEL) {
+			pull_tunnel(a, h, gone);
+		} else if (gone) {
+			any = true;
+		} else if (l2tp_session_info(a->l2tp, h, &i)) {
+			s = acc_session_of(a, i.owner);
 			if (s && s->l2tp == h)
 				acc_session_dirty(a, s);
 		}
@@ -140,10 +138,7 @@ static bool dirty_line_gone(struct access *a, struct found *ret)
 
 static bool dirty_tunnel(struct access *a, struct acc_tunnel *t, struct found *ret)
 {
-	struct l2tp_tunnel_info i;
-	bool there = t->record && l2tp_tunnel_info(a->l2tp, t->record, &i) &&
-		     i.state != L2TP_TS_ASKING && i.state != L2TP_TS_LINGER;
-	bool tell = t->changed && (there || t->saved);
+	bool there = t->record != 0, tell = t->changed && (there || t->saved);
 
 	*ret = (struct found){ ACCESS_OBJ_TUNNEL, t->key, !there };
 	if (t->changed)
@@ -155,21 +150,22 @@ static bool dirty_tunnel(struct access *a, struct acc_tunnel *t, struct found *r
 
 static bool dirty_session(struct access *a, struct acc_session *s, struct found *ret)
 {
-	bool tell;
+	bool tell = s->changed;
 
-	if (s->state == ACC_DEAD) {
-		tell = s->saved && !s->end_saved;
-		if (s->saved)
-			acc_queue_push(&a->gone, &s->dirty);
-		else
-			acc_session_settle(a, s);
-	} else {
-		tell = s->changed;
-		s->saved = true;
-	}
-	s->end_saved = s->ending;
-	s->changed = false;
 	*ret = (struct found){ ACCESS_OBJ_SESSION, s->key, false };
+	s->changed = false;
+	if (s->state != ACC_DEAD) {
+		s->saved = true;
+		s->end_saved = s->ending;
+		return tell;
+	}
+	if (!s->saved) {
+		acc_session_settle(a, s); /* may be the end of it */
+		return false;
+	}
+	tell = !s->end_saved;
+	s->end_saved = true;
+	acc_queue_push(&a->gone, &s->dirty);
 	return tell;
 }
 

@@ -125,7 +125,7 @@ void acc_server_tunnel_ask(struct access *a, struct mono now, const struct l2tp_
 	p->tunnels++;
 	t->profile = conf_profile_ref(p->c->profile);
 	t->path = *ev->path;
-	t->l2tp = t->record = ev->tunnel;
+	t->l2tp = ev->tunnel;
 	t->host = who[0] ? strdup(who) : NULL;
 	cmd.owner = t->self;
 	cmd.profile = p->c->l2tp;

@@ -306,7 +306,9 @@ static void on_ncp(struct access *a, struct mono now, struct acc_session *s,
 		s->go = true;
 	if (changed || s->go)
 		acc_session_want_row(a, now, s);
-	if (six && !down && s->row_active)
+	if (six && down)
+		acc_local_stop(a, s);
+	else if (six && s->row_active)
 		acc_local_start(a, now, s);
 	acc_session_dirty(a, s);
 }

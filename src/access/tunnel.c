@@ -40,6 +40,30 @@ struct acc_tunnel *acc_tunnel_by_id(const struct access *a, uint16_t id)
 	return NULL;
 }
 
+struct acc_tunnel *acc_tunnel_by_record(const struct access *a, adit_handle record)
+{
+	struct htab_node *n = htab_find(&a->tunnel_records, key_hash(&a->tunnel_records, record));
+
+	for (; n; n = htab_next(n)) {
+		struct acc_tunnel *t = container_of(n, struct acc_tunnel, by_record);
+
+		if (t->record == record)
+			return t;
+	}
+	return NULL;
+}
+
+void acc_tunnel_record(struct access *a, struct acc_tunnel *t, adit_handle record)
+{
+	if (t->record == record)
+		return;
+	if (t->record)
+		htab_drop(&a->tunnel_records, &t->by_record);
+	t->record = record;
+	if (record)
+		htab_put(&a->tunnel_records, &t->by_record, key_hash(&a->tunnel_records, record));
+}
+
 struct acc_tunnel *acc_tunnel_of(struct access *a, adit_handle owner)
 {
 	return pool_get(a->tunnels, owner);
@@ -50,13 +74,13 @@ struct acc_tunnel *acc_tunnel_new(struct access *a, const char *name, uint64_t k
 	struct acc_tunnel *t;
 	adit_handle h;
 
-	if (htab_reserve(&a->tunnel_keys) < 0 || htab_reserve(&a->tunnel_ids) < 0)
+	if (htab_reserve(&a->tunnel_keys) < 0 || htab_reserve(&a->tunnel_ids) < 0 ||
+	    htab_reserve(&a->tunnel_records) < 0)
 		return NULL;
 	t = pool_take(a->tunnels, &h);
 	if (!t)
 		return NULL;
 	t->self = h;
-	list_init(&t->ending);
 	t->key = key ? key : acc_key_new(a);
 	memcpy(t->name, name, strnlen(name, CONF_NAME - 1));
 	htab_put(&a->tunnel_keys, &t->by_key, key_hash(&a->tunnel_keys, t->key));
@@ -89,7 +113,7 @@ void acc_tunnel_drop(struct access *a, struct acc_tunnel *t)
 {
 	htab_drop(&a->tunnel_keys, &t->by_key);
 	tunnel_unlist(a, t);
-	list_drop(&t->ending);
+	acc_tunnel_record(a, t, 0);
 	if (t->peer)
 		t->peer->tunnels--;
 	if (t->dial && t->dial->tunnel == t)
@@ -168,7 +192,6 @@ void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
 		acc_failure(a, now, t->key, t->name, strlen(t->name), &t->path.remote, ev->cause,
 			    t->text);
 	t->l2tp = 0;
-	list_push(&a->ending, &t->ending);
 	tunnel_unlist(a, t);
 	if (t->up)
 		acc_tunnel_tell(a, t, ACC_TN_DOWN);
@@ -183,7 +206,7 @@ void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
 void acc_tunnel_settle(struct access *a, struct acc_tunnel *t)
 {
 	if (t->l2tp || t->sessions || t->news.next || t->dirty.next || t->first.next || t->bits ||
-	    t->saved || !list_empty(&t->ending))
+	    t->saved || t->record)
 		return;
 	if (t != a->shown_tunnel)
 		acc_tunnel_drop(a, t);

@@ -33,7 +33,7 @@
 	X(ACCESS_ENDING, TRACE_INFO, "session ends because {a:cause}: {raw}")                      \
 	X(ACCESS_DOWN, TRACE_NOTICE, "session down because {a:cause}, after {b} s: {raw}")         \
 	X(ACCESS_RA, TRACE_DEBUG, "router advertisement sent, {a} more to come")                   \
-	X(ACCESS_RS, TRACE_DEBUG, "router solicitation sent, {a} more to come")                    \
+	X(ACCESS_RS, TRACE_DEBUG, "router solicitation {a} sent")                    \
 	X(ACCESS_RA_TAKEN, TRACE_INFO, "router advertisement taken: prefix {a:x} {b:x} /{c}")      \
 	X(ACCESS_DIAL_RESOLVE, TRACE_INFO, "dialling {raw}, attempt {a}")                          \
 	X(ACCESS_DIAL_FAILED, TRACE_NOTICE, "dial failed because {a:cause}: {raw}")                \
