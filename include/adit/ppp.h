@@ -28,64 +28,60 @@ struct trace;
 struct rcur;
 struct wcur;
 
-#define PPP_PROTO_IP     0x0021
-#define PPP_PROTO_IPV6   0x0057
-#define PPP_PROTO_IPCP   0x8021
+#define PPP_PROTO_IP	 0x0021
+#define PPP_PROTO_IPV6	 0x0057
+#define PPP_PROTO_IPCP	 0x8021
 #define PPP_PROTO_IPV6CP 0x8057
-#define PPP_PROTO_CCP    0x80fd
-#define PPP_PROTO_LCP    0xc021
-#define PPP_PROTO_PAP    0xc023
-#define PPP_PROTO_CHAP   0xc223
-#define PPP_PROTO_EAP    0xc227
+#define PPP_PROTO_CCP	 0x80fd
+#define PPP_PROTO_LCP	 0xc021
+#define PPP_PROTO_PAP	 0xc023
+#define PPP_PROTO_CHAP	 0xc223
+#define PPP_PROTO_EAP	 0xc227
 
-#define PPP_USER_MAX   256  /* user names we keep, with NUL */
+#define PPP_USER_MAX   256 /* user names we keep, with NUL */
 #define PPP_SECRET_MAX 256
 #define PPP_TEXT_MAX   128
 #define PPP_FRAME_MAX  1600 /* largest frame the engine builds */
 #define PPP_HOLD_US    (5 * US_S)
 
 /* Authentication methods, a set; in a profile's order list one bit each. */
-enum ppp_auth {
-	PPP_AUTH_NONE = 0,
-	PPP_AUTH_PAP = 1,
-	PPP_AUTH_CHAP_MD5 = 2
-};
+enum ppp_auth { PPP_AUTH_NONE = 0, PPP_AUTH_PAP = 1, PPP_AUTH_CHAP_MD5 = 2 };
 
 /* How links of a kind behave. Strings are copied by ppp_profile_new(). 0 = the default. */
 struct ppp_params {
 	/* we as authenticator: in the order we ask; all PPP_AUTH_NONE = the peer need not log in */
 	uint8_t auth_order[4];
-	const char *auth_name;    /* our name in CHAP challenges, default "adit" */
-	uint32_t auth_tries;      /* wrong answers before the link is closed, default 3 for PAP, 1 for
-				     CHAP as most peers do not retry */
-	int64_t auth_us;          /* time limit of the authentication phase, default 30 s */
-	int64_t chap_again_us;    /* re-challenge while the link is up; 0 = never */
+	const char *auth_name; /* our name in CHAP challenges, default "adit" */
+	uint32_t auth_tries;   /* wrong answers before the link is closed, default 3 for PAP, 1 for
+				  CHAP as most peers do not retry */
+	int64_t auth_us;       /* time limit of the authentication phase, default 30 s */
+	int64_t chap_again_us; /* re-challenge while the link is up; 0 = never */
 
 	/* we as peer: methods we agree to use, and who we are */
-	uint8_t peer_auth;        /* set of enum ppp_auth; 0 = we refuse to log in */
+	uint8_t peer_auth; /* set of enum ppp_auth; 0 = we refuse to log in */
 	const char *user;
 	const void *password;
 	size_t password_len;
 
-	uint16_t mru;             /* what we ask the peer to send at most; 128..16384, default 1500 */
-	uint16_t mru_max;         /* the largest frame payload our side can send; default 1500; a
-				     larger MRU of the peer is accepted and this limit used */
-	uint16_t mru_min;         /* a peer's MRU below this is refused; default 576 */
-	bool acfc, pfc;           /* ask for compression of address/control, protocol; also the
-				     permission to use it when the peer asks */
-	int64_t echo_us;          /* LCP Echo-Request interval when nothing was heard, default 30 s;
-				     <0 = never */
-	uint32_t echo_lost;       /* unanswered requests before the link is lost, default 4 */
-	int64_t restart_us;       /* RFC 1661 4.6 restart timer, default 3 s */
+	uint16_t mru;	    /* what we ask the peer to send at most; 128..16384, default 1500 */
+	uint16_t mru_max;   /* the largest frame payload our side can send; default 1500; a
+			       larger MRU of the peer is accepted and this limit used */
+	uint16_t mru_min;   /* a peer's MRU below this is refused; default 576 */
+	bool acfc, pfc;	    /* ask for compression of address/control, protocol; also the
+			       permission to use it when the peer asks */
+	int64_t echo_us;    /* LCP Echo-Request interval when nothing was heard, default 30 s;
+			       <0 = never */
+	uint32_t echo_lost; /* unanswered requests before the link is lost, default 4 */
+	int64_t restart_us; /* RFC 1661 4.6 restart timer, default 3 s */
 	uint32_t max_configure, max_terminate, max_failure; /* defaults 10, 2, 5 */
-	int64_t lcp_us;           /* time limit for LCP to open, default 30 s */
-	int64_t ncp_us;           /* time limit for the first NCP to open, default 60 s */
-	bool passive;             /* wait for the peer's first Configure-Request (LNS towards a LAC
-				     that dials): default off, we speak first */
+	int64_t lcp_us; /* time limit for LCP to open, default 30 s */
+	int64_t ncp_us; /* time limit for the first NCP to open, default 60 s */
+	bool passive;	/* wait for the peer's first Configure-Request (LNS towards a LAC
+			   that dials): default off, we speak first */
 
-	bool ipcp, ipv6cp;        /* which network protocols; at least one */
+	bool ipcp, ipv6cp;		   /* which network protocols; at least one */
 	bool require_ipcp, require_ipv6cp; /* the link ends when this one does not come up */
-	bool ask_dns;             /* client: ask for DNS servers (RFC 1877) */
+	bool ask_dns;			   /* client: ask for DNS servers (RFC 1877) */
 };
 
 /* NULL with *ret_err = -ENOMEM or -EINVAL. One reference is the caller's. */
@@ -106,30 +102,32 @@ void ppp_free(struct ppp *p);
  * network octets; all zero = not set: then the other side has to name it. */
 struct ppp_addresses {
 	uint8_t our_ip4[4], peer_ip4[4];
-	uint8_t dns4[2][4];   /* authenticator: told to the peer; client: learnt from the peer */
-	uint8_t our_iid[8], peer_iid[8]; /* interface identifiers; zero = random / the peer's choice */
+	uint8_t dns4[2][4]; /* authenticator: told to the peer; client: learnt from the peer */
+	uint8_t our_iid[8],
+		peer_iid[8]; /* interface identifiers; zero = random / the peer's choice */
 };
 
 enum ppp_cmd_kind {
-	PPP_CMD_OPEN,        /* make a link; the lower layer is up; ret_link */
-	PPP_CMD_CLOSE,       /* Terminate-Request, then PPP_EV_DOWN with `cause` */
-	PPP_CMD_DROP,        /* the lower layer is gone: the link ends at once, silently; its handle is
-				dead, no event follows */
+	PPP_CMD_OPEN,  /* make a link; the lower layer is up; ret_link */
+	PPP_CMD_CLOSE, /* Terminate-Request, then PPP_EV_DOWN with `cause` */
+	PPP_CMD_DROP,  /* the lower layer is gone: the link ends at once, silently; its handle is
+			  dead, no event follows */
 	PPP_CMD_AUTH_ANSWER, /* answer to AUTH_ASK */
-	PPP_CMD_NCP_GO       /* answer to NCP_READY: the data path is ready */
+	PPP_CMD_NCP_GO	     /* answer to NCP_READY: the data path is ready */
 };
 
 struct ppp_cmd {
 	enum ppp_cmd_kind kind;
 	adit_handle link;
-	uint64_t owner;               /* OPEN */
-	struct ppp_profile *profile;  /* OPEN; the engine takes a reference */
-	struct ppp_addresses addresses; /* OPEN (a client's wishes), AUTH_ANSWER (what the user gets) */
-	bool ok;                      /* AUTH_ANSWER */
-	bool no_ip4, no_ip6;          /* AUTH_ANSWER: this user does not get this protocol */
-	const char *text;             /* AUTH_ANSWER: message for the peer, or NULL */
-	enum adit_cause cause;        /* CLOSE; AUTH_ANSWER with ok = false: why */
-	uint32_t ask;                 /* AUTH_ANSWER: the event's number; 0 = the question that is open */
+	uint64_t owner;		     /* OPEN */
+	struct ppp_profile *profile; /* OPEN; the engine takes a reference */
+	struct ppp_addresses
+		addresses;     /* OPEN (a client's wishes), AUTH_ANSWER (what the user gets) */
+	bool ok;	       /* AUTH_ANSWER */
+	bool no_ip4, no_ip6;   /* AUTH_ANSWER: this user does not get this protocol */
+	const char *text;      /* AUTH_ANSWER: message for the peer, or NULL */
+	enum adit_cause cause; /* CLOSE; AUTH_ANSWER with ok = false: why */
+	uint32_t ask;	       /* AUTH_ANSWER: the event's number; 0 = the question that is open */
 	adit_handle ret_link;
 };
 
@@ -146,15 +144,16 @@ int ppp_do(struct ppp *p, struct mono now, struct ppp_cmd *cmd);
  */
 enum ppp_input {
 	PPP_IN_TAKEN,
-	PPP_IN_IP,    /* an IPv4 packet at *ret_off, and IPCP is open */
-	PPP_IN_IPV6,  /* an IPv6 packet at *ret_off, and IPv6CP is open */
-	PPP_IN_DROP   /* broken, or not allowed in this phase; traced with the reason */
+	PPP_IN_IP,   /* an IPv4 packet at *ret_off, and IPCP is open */
+	PPP_IN_IPV6, /* an IPv6 packet at *ret_off, and IPv6CP is open */
+	PPP_IN_DROP  /* broken, or not allowed in this phase; traced with the reason */
 };
 
 int ppp_input(struct ppp *p, struct mono now, adit_handle link, const uint8_t *frame, size_t len,
 	      size_t *ret_off);
 
-/* Something was heard from the peer that this engine did not see (data): restarts the echo clock. */
+/* Something was heard from the peer that this engine did not see (data): restarts the echo clock.
+ */
 void ppp_heard(struct ppp *p, struct mono now, adit_handle link);
 
 void ppp_expire(struct ppp *p, struct mono now);
@@ -162,8 +161,8 @@ struct mono ppp_deadline(const struct ppp *p);
 
 /*
  * The next frame to send, with address and control octets where they belong. Returns its length and
- * the link, its owner and whether it is an LCP echo (sent with priority, RFC 2661 3.1); 0 when there
- * is none. `cap` is at least PPP_FRAME_MAX.
+ * the link, its owner and whether it is an LCP echo (sent with priority, RFC 2661 3.1); 0 when
+ * there is none. `cap` is at least PPP_FRAME_MAX.
  */
 struct ppp_frame {
 	adit_handle link;
@@ -174,40 +173,40 @@ struct ppp_frame {
 size_t ppp_output(struct ppp *p, struct mono now, uint8_t *buf, size_t cap, struct ppp_frame *ret);
 
 enum ppp_event_kind {
-	PPP_EV_LCP_UP,     /* LCP opened: mru in both directions, compression */
-	PPP_EV_AUTH_ASK,   /* a user wants in: answer with AUTH_ANSWER */
-	PPP_EV_AUTH_UP,    /* authentication is complete in all directions asked for */
-	PPP_EV_NCP_READY,  /* addresses of `proto` are agreed, our Ack is held: answer with NCP_GO */
-	PPP_EV_NCP_UP,     /* `proto` opened: addresses are final */
-	PPP_EV_NCP_DOWN,   /* `proto` closed, the link goes on; or LCP renegotiates: a new LCP_UP or DOWN
-			      follows */
-	PPP_EV_NOTE,       /* the peer said something for people (`text`) */
-	PPP_EV_DOWN        /* the link ended; the handle is dead after this */
+	PPP_EV_LCP_UP,	  /* LCP opened: mru in both directions, compression */
+	PPP_EV_AUTH_ASK,  /* a user wants in: answer with AUTH_ANSWER */
+	PPP_EV_AUTH_UP,	  /* authentication is complete in all directions asked for */
+	PPP_EV_NCP_READY, /* addresses of `proto` are agreed, our Ack is held: answer with NCP_GO */
+	PPP_EV_NCP_UP,	  /* `proto` opened: addresses are final */
+	PPP_EV_NCP_DOWN,  /* `proto` closed, the link goes on; or LCP renegotiates: a new LCP_UP or
+			     DOWN  follows */
+	PPP_EV_NOTE,	  /* the peer said something for people (`text`) */
+	PPP_EV_DOWN	  /* the link ended; the handle is dead after this */
 };
 
 struct ppp_event {
 	enum ppp_event_kind kind;
 	adit_handle link;
 	uint64_t owner;
-	uint16_t proto;               /* NCP_*: PPP_PROTO_IPCP or PPP_PROTO_IPV6CP */
+	uint16_t proto;			/* NCP_*: PPP_PROTO_IPCP or PPP_PROTO_IPV6CP */
 	struct ppp_addresses addresses; /* NCP_READY, NCP_UP */
-	uint16_t mru_in, mru_out;     /* LCP_UP: largest payload we take, we may send */
-	bool acfc_out, pfc_out;       /* LCP_UP: we may compress what we send */
-	enum ppp_auth auth;           /* AUTH_ASK: the method in use */
-	uint32_t ask;                 /* AUTH_ASK: the question's number, never 0; an answer that
-					 names it cannot be taken for the answer to a later one */
+	uint16_t mru_in, mru_out;	/* LCP_UP: largest payload we take, we may send */
+	bool acfc_out, pfc_out;		/* LCP_UP: we may compress what we send */
+	enum ppp_auth auth;		/* AUTH_ASK: the method in use */
+	uint32_t ask;			/* AUTH_ASK: the question's number, never 0; an answer that
+					   names it cannot be taken for the answer to a later one */
 	/* AUTH_ASK; pointers are valid until the next call into the engine */
-	const char *user;             /* as sent, cut to PPP_USER_MAX, NUL-terminated; escape it */
+	const char *user; /* as sent, cut to PPP_USER_MAX, NUL-terminated; escape it */
 	size_t user_len;
 	uint8_t chap_id;
-	const uint8_t *challenge;     /* CHAP: our challenge */
+	const uint8_t *challenge; /* CHAP: our challenge */
 	size_t challenge_len;
-	const uint8_t *response;      /* CHAP: 16 octets; PAP: the password */
+	const uint8_t *response; /* CHAP: 16 octets; PAP: the password */
 	size_t response_len;
-	enum adit_cause cause;        /* DOWN */
-	bool by_peer;                 /* DOWN: the peer ended it */
-	const char *text;             /* DOWN, NOTE: words, may come from the peer, then already escaped
-					 (base/text.h); valid until the next call; never NULL */
+	enum adit_cause cause; /* DOWN */
+	bool by_peer;	       /* DOWN: the peer ended it */
+	const char *text;      /* DOWN, NOTE: words, may come from the peer, then already escaped
+				  (base/text.h); valid until the next call; never NULL */
 };
 
 bool ppp_event(struct ppp *p, struct ppp_event *ret);
@@ -215,12 +214,12 @@ bool ppp_event(struct ppp *p, struct ppp_event *ret);
 struct ppp_info {
 	adit_handle link;
 	uint64_t owner;
-	const char *phase;            /* "establish", "authenticate", "network", "terminate" */
+	const char *phase; /* "establish", "authenticate", "network", "terminate" */
 	bool lcp_open, ipcp_open, ipv6cp_open;
 	uint16_t mru_in, mru_out;
 	bool acfc_out, pfc_out;
-	enum ppp_auth auth;           /* how the peer logged in */
-	const char *user;             /* who logged in, "" = nobody */
+	enum ppp_auth auth; /* how the peer logged in */
+	const char *user;   /* who logged in, "" = nobody */
 	struct ppp_addresses addresses;
 };
 

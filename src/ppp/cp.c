@@ -142,8 +142,8 @@ static void trace_state(struct ppp *e, const struct link *l, const struct cp *cp
 {
 	char words[64];
 	size_t n = 0;
-	const char *parts[] = { state_names[from], " -> ", state_names[cp->state], " on ",
-				event_names[event] };
+	const char *parts[] = { cp_ops(cp)->name,	": ",	state_names[from], " -> ",
+				state_names[cp->state], " on ", event_names[event] };
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		size_t k = strlen(parts[i]);
@@ -386,8 +386,8 @@ static enum cp_verdict check_request(struct ppp *e, struct link *l, struct cp *c
 		if (v == CP_REJ && rej.cap - rej.len >= n)
 			wcur_bytes(&rej, option, n);
 		if (v != CP_ACK)
-			trace_words(e, l, TRACE_PPP_OPTION, ops->proto, type,
-				    v == CP_REJ ? "rejected" : "another value suggested");
+			trace_words(e, l, v == CP_REJ ? TRACE_PPP_OPT_REJ : TRACE_PPP_OPT_NAK,
+				    ops->proto, type, ops->name);
 	}
 	if (rej.len > 0) {
 		e->answer_code = CP_CONF_REJ;
@@ -421,7 +421,7 @@ static bool hold_ack(struct ppp *e, struct link *l, struct cp *cp)
 		return true;
 	cp->held = true;
 	cp->restart_at = CP_NEVER;
-	trace(e->trace, TRACE_PPP_HOLD, e->now, l->handle, cp_ops(cp)->proto, 0);
+	trace_words(e, l, TRACE_PPP_HOLD, cp_ops(cp)->proto, 0, cp_ops(cp)->name);
 	if (l->hold_at == CP_NEVER) {
 		l->hold_at = mono_add(e->now, PPP_HOLD_US).us;
 		link_tell(e, l, i == CP_IPCP ? NEWS_IPCP_READY : NEWS_IPV6CP_READY);

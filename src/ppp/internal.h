@@ -209,6 +209,7 @@ void link_dirty(struct ppp *e, struct link *l);
 void link_close(struct ppp *e, struct link *l, enum adit_cause cause, const char *why);
 /* The automaton of LCP is about to end the link by itself. */
 void link_ending(struct ppp *e, struct link *l, enum adit_cause cause, const char *why);
+const char *link_words(const struct link *l);
 void link_down(struct ppp *e, struct link *l, enum adit_cause cause, const char *why);
 void link_says(struct ppp *e, struct link *l, const uint8_t *text, size_t len, bool note);
 void link_network(struct ppp *e, struct link *l);

@@ -143,6 +143,16 @@ void link_says(struct ppp *e, struct link *l, const uint8_t *text, size_t len, b
 		l->flags |= F_TEXT_IS_WHY;
 }
 
+/* Why the link ends, in words. */
+const char *link_words(const struct link *l)
+{
+	if (l->why)
+		return l->why;
+	if ((l->flags & F_TEXT_IS_WHY) && l->text)
+		return l->text;
+	return cause_text((enum adit_cause)l->cause);
+}
+
 void link_down(struct ppp *e, struct link *l, enum adit_cause cause, const char *why)
 {
 	if (l->phase == PH_DEAD)
@@ -151,7 +161,7 @@ void link_down(struct ppp *e, struct link *l, enum adit_cause cause, const char 
 		l->cause = (uint16_t)cause;
 		l->why = why;
 	}
-	trace_words(e, l, TRACE_PPP_DOWN, l->cause, 0, l->why ? l->why : l->text ? l->text : "");
+	trace_words(e, l, TRACE_PPP_DOWN, l->cause, 0, link_words(l));
 	auth_forget(e, l);
 	heap_clear(&e->timers, &l->timer);
 	list_drop(&l->out_node);
@@ -170,7 +180,8 @@ void link_ending(struct ppp *e, struct link *l, enum adit_cause cause, const cha
 		l->cause = (uint16_t)cause;
 		l->why = why;
 	}
-	trace_words(e, l, TRACE_PPP_CLOSE, l->cause, 0, l->why ? l->why : l->text ? l->text : "");
+	if (l->cause != ADIT_CAUSE_NONE)
+		trace_words(e, l, TRACE_PPP_CLOSE, l->cause, 0, link_words(l));
 	auth_stop(e, l);
 	link_phase(e, l, PH_TERMINATE);
 	l->phase_at = l->hold_at = l->echo_at = CP_NEVER;
@@ -257,7 +268,7 @@ void link_ncp_down(struct ppp *e, struct link *l, enum cp_kind kind)
 {
 	bool ip4 = kind == CP_IPCP;
 
-	trace(e->trace, TRACE_PPP_NCP_DOWN, e->now, l->handle, proto_of(kind), 0);
+	trace_words(e, l, TRACE_PPP_NCP_DOWN, proto_of(kind), 0, cp_ops(&l->cp[kind])->name);
 	l->news &= ~(uint32_t)(ip4 ? NEWS_IPCP_UP | NEWS_IPCP_READY
 				   : NEWS_IPV6CP_UP | NEWS_IPV6CP_READY);
 	if (l->flags & (ip4 ? F_TOLD_IP4 : F_TOLD_IP6))
@@ -282,7 +293,8 @@ void link_ncp_end(struct ppp *e, struct link *l, enum cp_kind kind, enum adit_ca
 
 	if (l->phase != PH_NETWORK)
 		return;
-	trace_words(e, l, TRACE_PPP_NCP_END, proto_of(kind), cause, why);
+	trace_words(e, l, kind == CP_IPCP ? TRACE_PPP_IP_END : TRACE_PPP_IPV6_END, proto_of(kind),
+		    cause, why);
 	if (required || (!ncp_alive(l, other) && !other_to_come))
 		link_close(e, l, cause, why);
 }

@@ -190,15 +190,6 @@ static void fill_ask(struct ppp *e, const struct link *l, struct ppp_event *ev)
 	ev->response_len = g->response_len;
 }
 
-static const char *link_words(const struct link *l)
-{
-	if (l->why)
-		return l->why;
-	if ((l->flags & F_TEXT_IS_WHY) && l->text)
-		return l->text;
-	return cause_text((enum adit_cause)l->cause);
-}
-
 static const char *keep_text(struct ppp *e, const char *text)
 {
 	size_t n = strnlen(text, sizeof(e->text) - 1);

@@ -268,20 +268,30 @@ void trace_words(struct ppp *e, const struct link *l, enum trace_kind kind, uint
 void trace_packet(struct ppp *e, const struct link *l, bool out, uint16_t proto, const uint8_t *p,
 		  size_t len)
 {
+	static const struct {
+		uint16_t proto;
+		uint8_t named; /* codes 1 to this have kinds of their own */
+		enum trace_kind in, out;
+	} kinds[] = { { PPP_PROTO_LCP, LCP_TIME, TRACE_PPP_IN_LCP_CODE, TRACE_PPP_OUT_LCP_CODE },
+		      { PPP_PROTO_IPCP, CP_CODE_REJ, TRACE_PPP_IN_IPCP_CODE,
+			TRACE_PPP_OUT_IPCP_CODE },
+		      { PPP_PROTO_IPV6CP, CP_CODE_REJ, TRACE_PPP_IN_IPV6CP_CODE,
+			TRACE_PPP_OUT_IPV6CP_CODE },
+		      { PPP_PROTO_PAP, 3, TRACE_PPP_IN_PAP_CODE, TRACE_PPP_OUT_PAP_CODE },
+		      { PPP_PROTO_CHAP, 4, TRACE_PPP_IN_CHAP_CODE, TRACE_PPP_OUT_CHAP_CODE } };
 	uint8_t code = p[0];
-	unsigned kind = out ? TRACE_PPP_OUT_CODE : TRACE_PPP_IN_CODE;
 
-	if (!e->trace)
-		return;
-	if (proto == PPP_PROTO_PAP && code >= 1 && code <= 3)
-		kind += TRACE_PPP_IN_PAP_REQ - TRACE_PPP_IN_CODE + code - 1u;
-	else if (proto == PPP_PROTO_CHAP && code >= 1 && code <= 4)
-		kind += TRACE_PPP_IN_CHAP_CHAL - TRACE_PPP_IN_CODE + code - 1u;
-	else if (code <= (proto == PPP_PROTO_LCP ? LCP_TIME : CP_CODE_REJ))
-		kind += code;
-	/* A PAP request holds a password. */
-	trace_put(e->trace, (enum trace_kind)kind, e->now, l->handle, proto, p[1], (uint32_t)len,
-		  code, proto == PPP_PROTO_PAP ? NULL : p, proto == PPP_PROTO_PAP ? 0 : len);
+	for (size_t i = 0; e->trace && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		unsigned kind = out ? kinds[i].out : kinds[i].in;
+		bool secret = proto == PPP_PROTO_PAP; /* a request holds a password */
+
+		if (kinds[i].proto != proto)
+			continue;
+		if (code <= kinds[i].named)
+			kind += code;
+		trace_put(e->trace, (enum trace_kind)kind, e->now, l->handle, proto, p[1],
+			  (uint32_t)len, code, secret ? NULL : p, secret ? 0 : len);
+	}
 }
 
 /*

@@ -374,7 +374,7 @@ static bool pass_time(struct run *r, const char *text)
 {
 	char *unit;
 	double amount = strtod(text, &unit);
-	int64_t us = (int64_t)(amount * (strcmp(unit, "ms") == 0 ? 1e3 : 1e6));
+	int64_t us = (int64_t)(amount * (strcmp(unit, "ms") == 0 ? 1e3 : 1e6) + 0.5);
 	struct mono end = { r->now.us + us };
 
 	if (strcmp(unit, "ms") != 0 && strcmp(unit, "s") != 0)
@@ -436,7 +436,7 @@ static bool set_iid(uint8_t ret[8], const char *value)
 static bool set(struct run *r, const char *name, const char *value)
 {
 	struct ppp_params *p = &r->params;
-	int64_t us = (int64_t)(atof(value) * 1e6);
+	int64_t us = (int64_t)(atof(value) * 1e6 + 0.5);
 	bool yes = strcmp(value, "yes") == 0;
 	unsigned n = (unsigned)atoi(value);
 	const struct {
