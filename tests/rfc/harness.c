@@ -639,7 +639,7 @@ static bool command_word(struct harness *h, struct l2tp_cmd *cmd, char *word)
 	} else if (!strcmp(word, "text")) {
 		cmd->text = v;
 	} else if (!strcmp(word, "at")) {
-		cmd->at.us = START_US + (int64_t)(strtod(v, NULL) * 1e6);
+		cmd->at.us = START_US + (int64_t)(strtod(v, NULL) * 1e6 + 0.5);
 	} else if (!strcmp(word, "to")) {
 		return addr_read(v, &cmd->path.remote);
 	} else if (!strcmp(word, "by")) {
@@ -682,7 +682,7 @@ bool harness_do(struct harness *h, char **words, unsigned count)
 		return true;
 	}
 	if (!strcmp(words[0], "sleep") && count > 1) {
-		h->now = mono_add(h->now, (int64_t)(strtod(words[1], NULL) * 1e6));
+		h->now = mono_add(h->now, (int64_t)(strtod(words[1], NULL) * 1e6 + 0.5));
 		l2tp_expire(h->engine, h->now);
 		drain(h);
 		return true;
@@ -935,7 +935,7 @@ bool harness_set(struct harness *h, const char *word)
 	}
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
 		if ((v = value(word, times[i].name))) {
-			*times[i].to = strcmp(v, "never") ? (int64_t)(strtod(v, NULL) * 1e6) : -1;
+			*times[i].to = strcmp(v, "never") ? (int64_t)(strtod(v, NULL) * 1e6 + 0.5) : -1;
 			return true;
 		}
 	}
