@@ -621,8 +621,8 @@ static void from_dev(struct fwd *f, uint32_t dev)
 		uint8_t *p = b->tx[b->count] + FWD_HEADROOM;
 		ssize_t n = tun_read(fd, p, FWD_PACKET);
 
-		if (n < 0) {
-			if (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM)
+		if (n <= 0) {
+			if (n == 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM))
 				device_lost(f, dev, fd);
 			break;
 		}

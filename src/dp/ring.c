@@ -26,7 +26,7 @@ int ring_init(struct ring *r, uint32_t size)
 		return -ENOMEM;
 	}
 	r->size = size;
-	atomic_init(&r->state, RING_ASLEEP);
+	atomic_init(&r->asleep, true);
 	return 0;
 }
 
@@ -86,16 +86,13 @@ void ring_push(struct ring *r)
 void ring_wake(struct ring *r)
 {
 	static const uint64_t one = 1;
-	int asleep = RING_ASLEEP;
 	ssize_t n;
 
-	if (atomic_load(&r->state) != RING_ASLEEP ||
-	    !atomic_compare_exchange_strong(&r->state, &asleep, RING_WAKING))
+	if (!atomic_load(&r->asleep) || !atomic_exchange(&r->asleep, false))
 		return;
 	do
 		n = write(r->fd, &one, sizeof(one));
 	while (n < 0 && errno == EINTR);
-	atomic_store(&r->state, RING_AWAKE);
 }
 
 void ring_publish(struct ring *r)
@@ -139,15 +136,12 @@ bool ring_sleep(struct ring *r)
 {
 	uint64_t count;
 	uint32_t n;
-	int state = atomic_load(&r->state);
 
-	if (state == RING_ASLEEP)
-		return ring_peek(r, &n) == NULL;
-	if (state == RING_WAKING)
-		return true; /* the eventfd is being written: it will be readable at once */
-	if (read(r->fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		return true;
-	atomic_store(&r->state, RING_ASLEEP);
+	if (!atomic_load(&r->asleep)) {
+		if (read(r->fd, &count, sizeof(count)) < 0)
+			return true;
+		atomic_store(&r->asleep, true);
+	}
 	if (!ring_peek(r, &n))
 		return true;
 	ring_wake(r);

@@ -3,10 +3,10 @@
  * A queue of records from the forwarding thread to the control thread without locks: one producer,
  * one consumer, octets in a ring. The consumer's eventfd is written only when it sleeps.
  *
- * Waking. `state` is ASLEEP while the eventfd is empty and the consumer will not look by itself.
- * Whoever has news and finds it ASLEEP makes it WAKING, writes the eventfd, and makes it AWAKE. The
- * consumer goes to sleep from AWAKE only, when the write is certainly done: it empties the eventfd,
- * sets ASLEEP, and looks once more.
+ * Waking. Whoever has news takes `asleep` from true to false and, if it was true, writes the
+ * eventfd: one write for each turn. The consumer goes to sleep by reading that write off, setting
+ * `asleep`, and looking once more. When it finds nothing to read, the write is still on its way: it
+ * does not go to sleep, for the eventfd will be readable at once.
  */
 #ifndef ADIT_DP_RING_H
 #define ADIT_DP_RING_H
@@ -16,8 +16,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-enum ring_state { RING_ASLEEP, RING_WAKING, RING_AWAKE };
 
 struct ring {
 	uint8_t *buf;
@@ -32,8 +30,8 @@ struct ring {
 	alignas(64) _Atomic uint64_t tail;
 	uint64_t head_seen;
 
-	alignas(64) _Atomic int state; /* enum ring_state */
-	int fd;			       /* eventfd, non-blocking */
+	alignas(64) _Atomic bool asleep;
+	int fd; /* eventfd, non-blocking */
 };
 
 /* -ENOMEM or what eventfd() said. `size` is a power of two, at least 64 KiB. */

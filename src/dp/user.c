@@ -156,6 +156,7 @@ static bool user_punt(struct dp *dp, struct dp_punt *ret)
 		u->peeked = true;
 		return true;
 	}
+	job_poll(u);
 	rest(u);
 	return false;
 }
