@@ -146,13 +146,19 @@ bool l2tp_tunnel_info(const struct l2tp *l, adit_handle h, struct l2tp_tunnel_in
 	return true;
 }
 
+static bool shown(const struct session *s)
+{
+	return s->tunnel && !s->tunnel->thing.finished && !s->thing.finished && !s->orphan;
+}
+
 bool l2tp_session_info(const struct l2tp *l, adit_handle h, struct l2tp_session_info *ret)
 {
 	const struct session *s = pool_get(l->sessions, h);
-	const struct tunnel *t = s ? s->tunnel : NULL;
+	const struct tunnel *t;
 
-	if (!t || s->thing.finished || s->orphan)
+	if (!s || !shown(s))
 		return false;
+	t = s->tunnel;
 	*ret = (struct l2tp_session_info){
 		.handle = s->handle,
 		.tunnel = t->handle,
@@ -182,11 +188,6 @@ adit_handle l2tp_tunnel_next(const struct l2tp *l, adit_handle prev)
 	while (h && ((struct tunnel *)pool_get(l->tunnels, h))->thing.finished)
 		h = pool_next(l->tunnels, h);
 	return h;
-}
-
-static bool shown(const struct session *s)
-{
-	return s->tunnel && !s->thing.finished && !s->orphan;
 }
 
 static adit_handle next_in(const struct l2tp *l, const struct tunnel *t, adit_handle prev)

@@ -330,6 +330,7 @@ static int load_messages(struct l2tp *l, struct tunnel *t, struct rcur c)
 	uint16_t tag;
 
 	while (rcur_tlv(&c, &tag, &v)) {
+		struct l2tp_header h;
 		uint32_t seq, session;
 		uint8_t type, copies;
 		struct l2tp_bytes b;
@@ -341,7 +342,9 @@ static int load_messages(struct l2tp *l, struct tunnel *t, struct rcur c)
 		type = rcur_u8(&v);
 		copies = rcur_u8(&v);
 		b = rest(&v);
-		if (v.bad || seq != t->rel.ns || b.n < 12 || b.n > L2TP_CONTROL_MAX)
+		if (v.bad || seq != t->rel.ns || b.n > L2TP_CONTROL_MAX ||
+		    l2tp_header_parse(b.p, b.n, &h) != L2TP_HDR_OK || !(h.flags & L2TP_HDR_T) ||
+		    h.payload + h.len != b.n)
 			return 1;
 		if (rel_push(&t->rel, l->now, type, session, b.p, b.n) < 0)
 			return -ENOMEM;

@@ -221,8 +221,6 @@ void world_restart(struct world *w, int i)
 				rc = l2tp_load_tunnel(e->l, w->now, &c, e->profile, 71, &h);
 			else
 				rc = l2tp_load_session(e->l, w->now, &c, 81, &h);
-			if (rc)
-				print_message("load of kind %d: %d\n", kind, rc);
 			assert_true(rc >= 0);
 		}
 	}
