@@ -650,12 +650,19 @@ void acc_session_l2tp_down(struct access *a, struct mono now, struct acc_session
 			   const struct l2tp_event *ev)
 {
 	enum adit_cause cause = ev->cause;
+	const char *text = ev->text;
+	struct ppp_info link;
 
 	if (s->l2tp != ev->session)
 		return;
 	if (s->dial && !s->tunnel->up && cause == ADIT_CAUSE_TUNNEL_LOST)
 		cause = ADIT_CAUSE_UNREACHABLE;
-	set_end(a, now, s, cause, ev->text, ev->by_peer);
+	/* A CDN often overtakes the end of PPP, and PPP knows better why: a refused password, say. */
+	if (s->ppp && ppp_info(a->ppp, s->ppp, &link) && link.cause != ADIT_CAUSE_NONE) {
+		cause = link.cause;
+		text = link.text;
+	}
+	set_end(a, now, s, cause, text, ev->by_peer);
 	s->l2tp = 0;
 	session_finish(a, now, s);
 }

@@ -435,6 +435,8 @@ bool ppp_info(const struct ppp *e, adit_handle link, struct ppp_info *ret)
 		.auth = l->flags & F_WE_DONE ? (enum ppp_auth)l->auth_we : PPP_AUTH_NONE,
 		.user = l->user ? l->user : "",
 		.addresses = l->got,
+		.cause = (enum adit_cause)l->cause,
+		.text = l->cause != ADIT_CAUSE_NONE ? link_words(l) : "",
 	};
 	return true;
 }
