@@ -452,7 +452,7 @@ static enum ppp_input input_request(struct ppp *e, struct link *l, struct cp *cp
 		return PPP_IN_TAKEN;
 	}
 	if (cp->kind == CP_LCP && cp->state >= CP_REQ_SENT)
-		l->flags &= ~(uint32_t)F_PEER_TERM; /* it has changed its mind */
+		l->flags &= ~(uint32_t)(F_PEER_TERM | F_TEXT_IS_WHY); /* it has changed its mind */
 	if (is_repeat(e, l, cp)) {
 		reply_put(e, l, ops->proto, CP_CONF_ACK, e->in.id, e->in.body, e->in.body_len);
 		return PPP_IN_TAKEN;

@@ -6,8 +6,8 @@
  *
  * After ppp_load() the link goes on where it was: open automata stay open and answer, a network
  * protocol that was being negotiated starts again, since the peer may have opened its side
- * meanwhile and would not speak first; one that had ended waits for the peer (Stopped). The echo clock runs on with the saved
- * times, spread a little when many are overdue.
+ * meanwhile and would not speak first; one that had ended waits for the peer (Stopped). The echo
+ * clock runs on with the saved times, spread a little when many are overdue.
  */
 #include "internal.h"
 

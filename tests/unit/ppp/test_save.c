@@ -157,6 +157,34 @@ static void test_only_ip4(void **state)
 	pair_free(&p);
 }
 
+/* Lose all IPv6CP. */
+static bool no_ipv6cp(struct pair *p, unsigned from, const uint8_t *f, size_t n)
+{
+	return f[2] != 0x80 || f[3] != 0x57;
+}
+
+/* A protocol in the middle of its negotiation goes on; one that was given up waits for the peer. */
+static void test_half_open(void **state)
+{
+	struct ppp_params a = pair_params(0), b = pair_params(1);
+	struct pair p;
+
+	for (unsigned late = 0; late < 2; late++) {
+		pair_init(&p, 22);
+		p.tap = no_ipv6cp;
+		pair_open_both(&p, &a, &b);
+		pair_run(&p, late ? 40 * US_S : 2 * US_S);
+		assert_int_equal(p.s[0].ip_ups, 1);
+		assert_int_equal(restart(&p, 0, &a), 0);
+		p.tap = NULL;
+		pair_run(&p, 10 * US_S);
+		assert_int_equal(p.s[0].ip6_ups, late ? 0 : 1);
+		assert_int_equal(p.s[1].ip6_ups, late ? 0 : 1);
+		assert_int_equal(p.s[0].downs + p.s[1].downs, 0);
+		pair_free(&p);
+	}
+}
+
 static void test_again_after_restart(void **state)
 {
 	struct ppp_params a = pair_params(0), b = pair_params(1);
@@ -349,6 +377,7 @@ int main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_restart_renegotiate),
 		cmocka_unit_test(test_only_ip4),
+		cmocka_unit_test(test_half_open),
 		cmocka_unit_test(test_again_after_restart),
 		cmocka_unit_test(test_bad_records),
 		cmocka_unit_test(test_no_memory),
