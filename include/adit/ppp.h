@@ -221,8 +221,8 @@ struct ppp_info {
 	enum ppp_auth auth; /* how the peer logged in */
 	const char *user;   /* who logged in, "" = nobody */
 	struct ppp_addresses addresses;
-	enum adit_cause cause;        /* why the link is being closed, NONE while it is not */
-	const char *text;             /* the same in words; valid until the next call */
+	enum adit_cause cause; /* why the link is being closed, NONE while it is not */
+	const char *text;      /* the same in words; valid until the next call */
 };
 
 bool ppp_info(const struct ppp *p, adit_handle link, struct ppp_info *ret);
