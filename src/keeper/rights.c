@@ -116,13 +116,18 @@ bool rights_addr(const struct conf *c, const char *name, const struct prefix *p,
 
 	if (!unicast(&p->addr))
 		return refuse(text, "%s is no address for an interface", addr_text(&p->addr, addr));
-	if (conf_dial_by_ifname(c, name))
-		return true;
+	if (conf_dial_by_ifname(c, name)) {
+		/* Of a shorter prefix the kernel makes a route; those are configured. */
+		if (host_prefix(p) || (p->addr.family == AF_INET6 && p->len == 64))
+			return true;
+		return refuse(text, "%s/%u would route a whole network to the interface",
+			      addr_text(&p->addr, addr), p->len);
+	}
 	if (!is_shared(c, name) && strcmp(name, "lo") != 0)
 		return rights_device(c, name, text);
 	if (host_prefix(p) && local_of_profile(c, &p->addr))
 		return true;
-	if (strcmp(name, "lo") != 0 && link_local6(&p->addr))
+	if (strcmp(name, "lo") != 0 && link_local6(&p->addr) && p->len >= 64)
 		return true;
 	return refuse(text, "%s is no local-address of a profile", addr_text(&p->addr, addr));
 }

@@ -17,7 +17,8 @@ bool rights_device(const struct conf *c, const char *name, char *text);
 
 /*
  * An address on a device. On the device of a dialled session any unicast address, since the peer
- * assigns it; on `lo` and the device of the sessions that others dial the local addresses of the
+ * assigns it, as that of a host or of an IPv6 link (/64), because the kernel makes a route of the
+ * length; on `lo` and the device of the sessions that others dial the local addresses of the
  * profiles, on the latter link-local ones too.
  */
 bool rights_addr(const struct conf *c, const char *name, const struct prefix *p, char *text);

@@ -198,6 +198,12 @@ static void test_addresses(void **state)
 	assert_true(addr(f, "vpn0", "10.200.0.9/32"));
 	assert_true(addr(f, "vpn0", "2001:db8:77::5/64"));
 	assert_false(addr(f, "vpn0", "127.0.0.1/8"));
+	/* No route by way of the length of an address. */
+	assert_false(addr(f, "vpn0", "192.0.2.1/1"));
+	assert_false(addr(f, "vpn0", "10.200.0.9/31"));
+	assert_false(addr(f, "vpn0", "2001:db8:77::5/3"));
+	assert_true(addr(f, "vpn0", "2001:db8:77::5/128"));
+	assert_false(addr(f, "lns0", "fe80::1/10"));
 	assert_false(addr(f, "vpn0", "0.0.0.0/32"));
 	assert_false(addr(f, "vpn0", "255.255.255.255/32"));
 	assert_false(addr(f, "vpn0", "::1/128"));
