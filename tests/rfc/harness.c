@@ -935,7 +935,8 @@ bool harness_set(struct harness *h, const char *word)
 	}
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
 		if ((v = value(word, times[i].name))) {
-			*times[i].to = strcmp(v, "never") ? (int64_t)(strtod(v, NULL) * 1e6 + 0.5) : -1;
+			*times[i].to =
+				strcmp(v, "never") ? (int64_t)(strtod(v, NULL) * 1e6 + 0.5) : -1;
 			return true;
 		}
 	}

@@ -651,7 +651,7 @@ static void heard_is_the_latest_of_a_tunnel(void **state)
 {
 	struct world w;
 	struct dp_row r = row(1, NULL);
-	struct dpt_config c;
+	struct dpt_config c = { 0 };
 	uint32_t slot;
 
 	world_new(&w, 10);
