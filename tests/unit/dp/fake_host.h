@@ -16,7 +16,7 @@ struct fake_ask {
 	int fd; /* to give, -1 = none */
 	int error;
 	bool add;      /* `what` comes, or goes */
-	char what[80]; /* "tun adit1", "link adit1 1400", "addr adit1 10.0.0.1/32", ... */
+	char what[128]; /* "tun adit1", "link adit1 1400", "addr adit1 10.0.0.1/32", ... */
 };
 
 struct fake_host {

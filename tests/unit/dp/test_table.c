@@ -125,7 +125,7 @@ static void what_is_put_is_found(void **state)
 {
 	struct world w;
 	struct dp_row r = row(300, "10.0.0.1"), r2;
-	struct dpt_config c;
+	struct dpt_config c = { 0 };
 	struct dpt_info i;
 	uint32_t slot, slot2;
 	uint64_t other = 0;
@@ -498,7 +498,7 @@ static void script_run(struct script *s)
 static bool matches(const struct script *s, unsigned int key, const struct kept *k)
 {
 	uint32_t slot = dpt_find(s->w.t, key + 1);
-	struct dpt_config c;
+	struct dpt_config c = { 0 };
 	struct dpt_info i;
 
 	if (!k->there)
@@ -612,7 +612,7 @@ static void damage_is_never_believed(void **state)
 		world_again(&w);
 		for (slot = 0; slot < dpt_slots(w.t); slot++) {
 			struct dpt_info info;
-			struct dpt_config c;
+			struct dpt_config c = { 0 };
 
 			if (!dpt_get(w.t, slot, &info))
 				continue;
