@@ -185,31 +185,12 @@ static uint32_t dev_of(const struct dpt_config *c, uint32_t slot)
 	return c->flags & DP_F_CLIENT ? slot + 1 : 0;
 }
 
-/* Is the source one of the session's prefixes? The first of each family lies in the slot. */
-static bool source_ok(struct fwd *f, const struct dpt_config *c, uint32_t slot,
-		      const struct pkt_ip *ip)
-{
-	const struct index *x = dpt_index(f->table);
-
-	if (!(c->flags & DP_F_ANTISPOOF))
-		return true;
-	if (ip->version == 4) {
-		if (c->len4 == 32 && memcmp(ip->src, c->ip4, 4) == 0)
-			return true;
-		return index_route4(x, ip->src) == slot;
-	}
-	if (c->len6 == 64 && memcmp(ip->src, c->ip6, 8) == 0)
-		return true;
-	return index_route6(x, ip->src) == slot;
-}
-
 /* An IP packet of an active session. */
 static void up_ip(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *p, size_t len,
 		  uint8_t version)
 {
 	struct dpt_run *run = dpt_run(f->table, slot);
 	struct pkt_ip ip;
-	bool local;
 
 	if (!(c->flags & (version == 4 ? DP_F_IP4 : DP_F_IP6)) ||
 	    !pkt_ip_parse(p, len, version, &ip)) {
@@ -217,16 +198,12 @@ static void up_ip(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint
 		add(&run->drop_up, 1);
 		return;
 	}
-	local = version == 6 && pkt_ip6_local(ip.dst);
-	/* Router solicitations and DHCPv6 come from the link-local address, duplicate address
-	 * detection from ::, and both stay on the link. */
-	if (!source_ok(f, c, slot, &ip) &&
-	    !(local && (fwd_unspecified(ip.src) || (pkt_ip6_local(ip.src) && ip.src[0] != 0xff)))) {
+	if (!fwd_source_ok(dpt_index(f->table), c, slot, &ip)) {
 		count(&f->counts.drop_spoof);
 		add(&run->drop_spoof, 1);
 		return;
 	}
-	if (local) {
+	if (version == 6 && pkt_ip6_local(ip.dst)) {
 		punt_frame(f, slot, DP_PUNT_LOCAL, p, ip.len);
 		return;
 	}

@@ -7,6 +7,7 @@
 #ifndef ADIT_DP_FORWARD_H
 #define ADIT_DP_FORWARD_H
 
+#include "pkt.h"
 #include "ring.h"
 #include "table.h"
 #include "user.h"
@@ -125,6 +126,10 @@ bool fwd_sends_seq(const struct dpt_config *c, const struct dpt_run *run);
 /* Accept a data packet by its Ns (RFC 2661 5.4)? Moves Nr on. */
 bool fwd_seq_ok(const struct dpt_config *c, struct dpt_run *run, bool has_seq, uint16_t ns,
 		uint64_t now_us);
+
+/* Is the source one of the session's prefixes, or one that stays on the link? */
+bool fwd_source_ok(const struct index *x, const struct dpt_config *c, uint32_t slot,
+		   const struct pkt_ip *ip);
 
 bool fwd_unspecified(const uint8_t ip[16]); /* all zero */
 

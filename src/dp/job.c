@@ -730,7 +730,8 @@ static void failed(struct user *u, struct job *j, int error, const char *text)
 			u->shared_mtu = 0;
 		break;
 	case JOB_ADD:
-		/* Two sessions to one server have the same far end: the first one's route serves. */
+		/* Two sessions to one server have the same far end: the first one's route serves.
+		 */
 		if (error == EEXIST && j->op == JOB_PUT && item_client(&j->row) &&
 		    item_is_far_end(j->at)) {
 			j->at++;

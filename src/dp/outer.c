@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The outer addresses of the user-space plane: where a datagram came from and which of our
+ * Addresses in the user-space plane. Outer ones: where a datagram came from and which of our
  * addresses it went to, and the same the other way round, so that on a host with several addresses
  * a tunnel always speaks from the one its peer knows (RFC 2661 8.1). Dual-stack sockets show IPv4
- * addresses mapped into IPv6; inside we have plain IPv4.
+ * addresses mapped into IPv6; inside we have plain IPv4. Inner ones: whether a session may use a
+ * source.
  */
 #include "forward.h"
 #include "pkt.h"
@@ -134,4 +135,21 @@ void fwd_address(const struct dpt_tunnel *t, bool v6, struct fwd_to *to, struct 
 		c->cmsg_len = CMSG_LEN(sizeof(i));
 		ret->msg_controllen = CMSG_SPACE(sizeof(i));
 	}
+}
+
+bool fwd_source_ok(const struct index *x, const struct dpt_config *c, uint32_t slot,
+		   const struct pkt_ip *ip)
+{
+	if (!(c->flags & DP_F_ANTISPOOF))
+		return true;
+	/* The first prefix of each family lies in the slot. */
+	if (ip->version == 4)
+		return (c->len4 == 32 && memcmp(ip->src, c->ip4, 4) == 0) ||
+		       index_route4(x, ip->src) == slot;
+	if ((c->len6 == 64 && memcmp(ip->src, c->ip6, 8) == 0) || index_route6(x, ip->src) == slot)
+		return true;
+	/* Router solicitations and DHCPv6 come from the link-local address, duplicate address
+	 * detection from ::, and all of them stay on the link. */
+	return pkt_ip6_local(ip->dst) && ip->src[0] != 0xff &&
+	       (fwd_unspecified(ip->src) || pkt_ip6_local(ip->src));
 }
