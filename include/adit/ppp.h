@@ -124,7 +124,7 @@ struct ppp_cmd {
 	struct ppp_addresses
 		addresses;     /* OPEN (a client's wishes), AUTH_ANSWER (what the user gets) */
 	bool ok;	       /* AUTH_ANSWER */
-	bool no_ip4, no_ip6;   /* AUTH_ANSWER: this user does not get this protocol */
+	bool no_ip4, no_ip6;   /* OPEN, AUTH_ANSWER: this user does not get this protocol */
 	const char *text;      /* AUTH_ANSWER: message for the peer, or NULL */
 	enum adit_cause cause; /* CLOSE; AUTH_ANSWER with ok = false: why */
 	uint32_t ask;	       /* AUTH_ANSWER: the event's number; 0 = the question that is open */

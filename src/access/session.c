@@ -254,6 +254,9 @@ void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *
 	if (!s->dial && s->profile->no_login) {
 		rc = acc_grant_addresses(a, now, s, &grant, &cause);
 		acc_grant_ppp(s, &cmd.addresses);
+		/* A peer that is given no address would name its own. */
+		cmd.no_ip4 = !s->want_ip4;
+		cmd.no_ip6 = !s->want_ip6;
 	}
 	if (rc == 0) {
 		rc = ppp_do(a->ppp, now, &cmd);

@@ -88,7 +88,9 @@ enum link_flag {
 	F_HEARD_LCP = 1 << 16,	 /* the peer has sent some LCP packet */
 	F_TOLD_IP4 = 1 << 17,	 /* the owner knows IPCP as open */
 	F_TOLD_IP6 = 1 << 18,
-	F_BY_PEER = 1 << 19
+	F_BY_PEER = 1 << 19,
+	F_IP4_NEVER = 1 << 20, /* the owner said so at OPEN; renegotiation does not change it */
+	F_IP6_NEVER = 1 << 21
 };
 
 /* Only while the peer logs in: what it says, until the owner has answered. */

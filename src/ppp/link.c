@@ -218,10 +218,10 @@ bool link_renegotiates(struct ppp *e, struct link *l)
 bool link_ncp_wanted(const struct link *l, enum cp_kind kind)
 {
 	if (kind == CP_IPCP)
-		return l->profile->p.ipcp && !(l->flags & F_IP4_OFF);
+		return l->profile->p.ipcp && !(l->flags & (F_IP4_OFF | F_IP4_NEVER));
 	/* RFC 5072 2: the link must carry packets of 1280 octets. */
-	return l->profile->p.ipv6cp && !(l->flags & F_IP6_OFF) && l->mru_out >= PPP_MRU_IPV6 &&
-	       l->mru_in >= PPP_MRU_IPV6;
+	return l->profile->p.ipv6cp && !(l->flags & (F_IP6_OFF | F_IP6_NEVER)) &&
+	       l->mru_out >= PPP_MRU_IPV6 && l->mru_in >= PPP_MRU_IPV6;
 }
 
 void link_ncp_start(struct ppp *e, struct link *l, enum cp_kind kind)
@@ -229,7 +229,8 @@ void link_ncp_start(struct ppp *e, struct link *l, enum cp_kind kind)
 	if (!link_ncp_wanted(l, kind)) {
 		if (kind == CP_IPCP ? l->profile->p.ipcp : l->profile->p.ipv6cp)
 			link_ncp_end(e, l, kind, ADIT_CAUSE_NCP_NO_AGREEMENT,
-				     l->flags & (kind == CP_IPCP ? F_IP4_OFF : F_IP6_OFF)
+				     l->flags & (kind == CP_IPCP ? F_IP4_OFF | F_IP4_NEVER
+								 : F_IP6_OFF | F_IP6_NEVER)
 					     ? "this user does not get the protocol"
 					     : "IPv6 needs an MRU of 1280 octets");
 		return;

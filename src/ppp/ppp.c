@@ -192,6 +192,7 @@ static int do_open(struct ppp *e, struct ppp_cmd *cmd)
 		return rc;
 	}
 	l->want = cmd->addresses;
+	l->flags = (cmd->no_ip4 ? F_IP4_NEVER : 0u) | (cmd->no_ip6 ? F_IP6_NEVER : 0u);
 	l->phase_at = mono_add(e->now, l->profile->p.lcp_us).us;
 	link_phase(e, l, PH_ESTABLISH);
 	if (l->profile->p.passive) {

@@ -24,7 +24,8 @@ enum tag {
 
 /* The flags that are state of the protocol; the others belong to the process. */
 #define SAVED_FLAGS \
-	(F_PFC_IN | F_ACFC_IN | F_ACFC_OUT | F_PFC_OUT | F_NO_ECHO | F_IP4_OFF | F_IP6_OFF)
+	(F_PFC_IN | F_ACFC_IN | F_ACFC_OUT | F_PFC_OUT | F_NO_ECHO | F_IP4_OFF | F_IP6_OFF | \
+	 F_IP4_NEVER | F_IP6_NEVER)
 
 bool ppp_can_save(const struct ppp *e, adit_handle link)
 {

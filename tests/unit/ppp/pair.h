@@ -21,6 +21,7 @@ struct side {
 	/* the owner's answers */
 	const char *user, *password; /* who may log in */
 	struct ppp_addresses give;
+	bool never_ip4;		   /* OPEN */
 	bool no_ip4, no_ip6, mute; /* mute: questions are counted, not answered */
 	bool no_go;		   /* NCP_READY is not answered */
 	int64_t answer_us;

@@ -423,6 +423,35 @@ static void test_per_user_protocols(void **state)
 	}
 }
 
+/* Without a login there is no answer to say so: OPEN does, and no renegotiation brings it back. A
+ * peer without an address of ours would choose one itself. */
+static void test_protocol_never(void **state)
+{
+	static const uint8_t request[] = { 0xff, 0x03, 0xc0, 0x21, 1, 99, 0, 4 };
+	struct ppp_params a = pair_params(0), b = pair_params(1);
+	struct ppp_info info;
+	struct pair p;
+
+	a.auth_order[0] = PPP_AUTH_NONE;
+	b.peer_auth = 0;
+	pair_init(&p, 16);
+	p.s[0].never_ip4 = true;
+	memset(&p.s[0].wish, 0, sizeof(p.s[0].wish));
+	memcpy(p.s[1].wish.our_ip4, (const uint8_t[]){ 192, 0, 2, 66 }, 4);
+	pair_open_both(&p, &a, &b);
+	pair_run(&p, 30 * US_S);
+	assert_int_equal(p.s[0].ip_ups, 0);
+	assert_int_equal(p.s[0].ip6_ups, 1);
+	pair_inject(&p, 0, request, sizeof(request));
+	pair_run(&p, 30 * US_S);
+	assert_int_equal(p.s[0].lcp_ups, 2);
+	assert_int_equal(p.s[0].ip_ups, 0);
+	assert_int_equal(p.s[0].ip6_ups, 2);
+	assert_true(pair_info(&p, 0, &info));
+	assert_false(info.ipcp_open);
+	pair_free(&p);
+}
+
 static void test_lcp_options(void **state)
 {
 	struct ppp_params a = pair_params(0), b = pair_params(1);
@@ -606,6 +635,7 @@ int main(void)
 		cmocka_unit_test(test_jump),
 		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_per_user_protocols),
+		cmocka_unit_test(test_protocol_never),
 		cmocka_unit_test(test_lcp_options),
 		cmocka_unit_test(test_commands),
 		cmocka_unit_test(test_limit),
