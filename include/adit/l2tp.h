@@ -326,7 +326,8 @@ enum l2tp_object { L2TP_OBJ_TUNNEL = 1, L2TP_OBJ_SESSION = 2 };
 
 /*
  * The next object whose record has to be written (l2tp_save) or removed (*ret_gone) before output
- * is taken; false when there is none. A record is kept under (kind, handle).
+ * is taken; false when there is none. A record is kept under (kind, handle). An owner that keeps no
+ * records need not call this.
  */
 bool l2tp_dirty(struct l2tp *l, enum l2tp_object *ret_kind, adit_handle *ret_handle,
 		bool *ret_gone);
@@ -339,7 +340,8 @@ void l2tp_save(const struct l2tp *l, enum l2tp_object kind, adit_handle h, struc
 #define L2TP_SAVE_SESSION_MAX 384
 
 /*
- * Bring objects back, all tunnels first. What was established goes on where it was: ids, Ns, Nr,
+ * Bring objects back, all tunnels first. What was loaded is dirty under its new handle; the caller
+ * forgets the records it came from. What was established goes on where it was: ids, Ns, Nr,
  * window and unacknowledged messages. What was being set up ends with StopCCN or CDN. Handles are
  * new; `owner` is the caller's. 0; 1 when the record cannot be used (its object is not made; a
  * session whose ids could be read gets a CDN); -ENOMEM.

@@ -118,6 +118,18 @@ static uint16_t spare_id(struct l2tp *l)
 	return (uint16_t)id;
 }
 
+/* A flood must not wash everything else out of the recorder. */
+static void tell_refusal(struct l2tp *l, const struct ending *why)
+{
+	if (mono_due(l->refuse_at, l->now)) {
+		l->refuse_at = mono_add(l->now, US_S);
+		l->refuse_told = 0;
+	}
+	if (l->refuse_told++ < L2TP_REFUSE_TOLD)
+		trace_put(l->trace, TRACE_L2TP_STRANGER_REFUSED, l->now, 0, why->result, why->error,
+			  0, 0, why->text, strlen(why->text));
+}
+
 /* StopCCN to a stranger, never larger than its `request` octets. */
 static int refuse(struct l2tp *l, const struct path *path, uint16_t tunnel, size_t request,
 		  const struct ending *why)
@@ -143,8 +155,7 @@ static int refuse(struct l2tp *l, const struct path *path, uint16_t tunnel, size
 	l2tp_build_stamp(r->bytes, r->len, tunnel, 0, 0, 1);
 	r->path = *path;
 	l->reply_count++;
-	trace_put(l->trace, TRACE_L2TP_STRANGER_REFUSED, l->now, 0, why->result, why->error, 0, 0,
-		  why->text, strlen(why->text));
+	tell_refusal(l, why);
 	return L2TP_IN_DROP;
 }
 
@@ -218,7 +229,7 @@ static void tie_yield(struct l2tp *l, struct tunnel *loser, struct tunnel *winne
 static bool source_bad(const struct path *p)
 {
 	static const uint16_t ports[] = { 0, 7, 19, 53, 123 };
-	const uint8_t *ip = p->remote.ip;
+	const uint8_t *ip = p->remote.ip, *to = p->local.ip;
 
 	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
 		if (p->remote.port == ports[i])
@@ -226,9 +237,9 @@ static bool source_bad(const struct path *p)
 	}
 	if (addr_is_any(&p->remote) || addr_equal(&p->local, &p->remote))
 		return true;
-	if (p->remote.family == AF_INET)
-		return ip[0] >= 224; /* multicast, reserved, broadcast */
-	return ip[0] == 0xff;
+	if (p->remote.family == AF_INET) /* multicast, reserved, broadcast */
+		return ip[0] >= 224 || to[0] >= 224;
+	return ip[0] == 0xff || to[0] == 0xff;
 }
 
 static uint64_t request_hash(const struct l2tp *l, const uint8_t *payload, size_t len)

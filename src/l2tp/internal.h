@@ -53,6 +53,7 @@
 #define L2TP_CHALLENGE    16           /* octets of our challenges */
 #define L2TP_REPLIES      16
 #define L2TP_OOS_MAX      4            /* packets in a row past a gap that make us resynchronise */
+#define L2TP_REFUSE_TOLD  10           /* refusals of strangers told a second */
 #define L2TP_DROPS        9
 
 struct tunnel;
@@ -159,7 +160,6 @@ struct tunnel {
 	uint8_t *request; /* the SCCRQ's payload, while the owner thinks */
 	uint16_t request_len;
 	uint32_t peer_framing, peer_bearer;
-	uint32_t serial; /* of the last call */
 
 	struct ending why; /* text is in `text` */
 	char *text;
@@ -238,6 +238,8 @@ struct l2tp {
 	struct l2tp_counters count;
 	struct mono drop_at[L2TP_DROPS];
 	uint32_t drop_count[L2TP_DROPS];
+	struct mono refuse_at; /* refusals of strangers told since then */
+	uint32_t refuse_told;
 	struct session_proxy *trash; /* handed out with the last event */
 	char text[L2TP_TEXT_MAX];
 };

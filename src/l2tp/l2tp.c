@@ -604,6 +604,17 @@ static bool tunnel_news(struct l2tp *l, struct tunnel *t, uint8_t bit, struct l2
 	return false;
 }
 
+/* News of a session whose tunnel has ended are void: its DOWN comes with the tunnel's. */
+static bool void_news(struct thing *th)
+{
+	const struct session *s;
+
+	if (th->kind != L2TP_OBJ_SESSION || th->mask & NEWS_DOWN)
+		return false;
+	s = session_of_thing(th);
+	return s->tunnel && s->tunnel->thing.over;
+}
+
 bool l2tp_event(struct l2tp *l, struct l2tp_event *ret)
 {
 	trash_free(l);
@@ -613,6 +624,8 @@ bool l2tp_event(struct l2tp *l, struct l2tp_event *ret)
 		uint8_t bit =
 			th->mask & NEWS_DOWN ? NEWS_DOWN : (uint8_t)(th->mask & (0u - th->mask));
 
+		if (void_news(th))
+			bit = th->mask = 0;
 		th->mask = bit == NEWS_DOWN ? 0 : (uint8_t)(th->mask & ~bit);
 		if (!th->mask)
 			list_drop(&th->news);

@@ -154,7 +154,6 @@ static void init(struct l2tp *l, struct tunnel *t, adit_handle h, const struct p
 	list_init(&t->dead);
 	list_init(&t->halfopen);
 	list_init(&t->by_source);
-	t->serial = rng_u32(&l->rng) >> 1;
 }
 
 static int make(struct l2tp *l, const struct path *path, struct tunnel **ret)
@@ -232,7 +231,12 @@ static void free_tunnel(struct l2tp *l, struct tunnel *t)
 	engine_text_free(l, &t->host_name);
 	engine_text_free(l, &t->vendor_name);
 	l2tp_profile_unref(t->profile);
-	idmap_drop(l->tunnel_ids, 0, t->local_id, l->now);
+	/* Strangers make tunnels faster than ids have rested: they must not use them all up. A
+	 * late message for one that never was up is told by its path. */
+	if (t->was_up || t->initiator)
+		idmap_drop(l->tunnel_ids, 0, t->local_id, l->now);
+	else
+		idmap_forget(l->tunnel_ids, 0, t->local_id);
 	pool_give(l->tunnels, t->handle);
 }
 
