@@ -14,9 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MRU_AUTO \
-	1436 /* fits 1500 octets: IPv6, UDP, L2TP with Length and Ns/Nr, FF 03 and protocol */
-
 /* ---- global ---- */
 
 static bool build_global(struct conf_build *b)
@@ -107,7 +104,7 @@ static void link_params(const struct conf_block *block, struct ppp_params *ret)
 {
 	uint32_t mru = conf_number_of(block, "mru");
 
-	ret->mru = (uint16_t)(mru ? mru : MRU_AUTO);
+	ret->mru = (uint16_t)mru; /* auto: each session says what fits its path */
 	ret->mru_max = mru > 1500 ? (uint16_t)mru : 0;
 	ret->acfc = ret->pfc = conf_bool_of(block, "header-compression");
 	ret->echo_us = conf_duration_of(block, "echo-interval", -1);
@@ -229,6 +226,7 @@ static bool build_profile(struct conf_build *b, const struct conf_block *block)
 		return false;
 	p->no_login = !p->users[0];
 	p->mtu = (uint16_t)conf_number_of(block, "mtu");
+	p->mru_from_path = conf_number_of(block, "mru") == 0;
 	p->mss_clamp = conf_bool_of(block, "mss-clamp");
 	p->antispoof = conf_bool_of(block, "anti-spoofing");
 	p->session_us = conf_duration_of(block, "session-timeout", 0);
@@ -476,6 +474,7 @@ static bool build_session(struct conf_build *b, const struct conf_block *block, 
 	d->ip6 = conf_bool_of(block, "ipv6");
 	d->want_dns = conf_bool_of(block, "dns");
 	d->mtu = (uint16_t)conf_number_of(block, "mtu");
+	d->mru_from_path = conf_number_of(block, "mru") == 0;
 	d->mss_clamp = conf_bool_of(block, "mss-clamp");
 	d->idle_us = conf_duration_of(block, "idle-timeout", 0);
 	d->session_us = conf_duration_of(block, "session-timeout", 0);

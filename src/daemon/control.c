@@ -51,6 +51,7 @@ struct client {
 	bool ending; /* close when everything is sent */
 	bool eof;    /* it sends nothing more; what it asked for is still answered */
 	bool dead;
+	bool waits; /* the call under way has nothing to tell before something happens */
 
 	enum op op; /* the call under way */
 	bool more;
@@ -720,9 +721,10 @@ static bool client_work(struct client *c)
 	while (!c->dead && !c->ending) {
 		char *end;
 
-		while (c->op != OP_NONE && c->out_len - c->out_sent < OUT_HIGH && !c->dead &&
-		       step(c))
-			;
+		c->waits = false;
+		while (c->op != OP_NONE && !c->waits && c->out_len - c->out_sent < OUT_HIGH &&
+		       !c->dead)
+			c->waits = !step(c);
 		if (c->op != OP_NONE || c->out_len - c->out_sent >= OUT_HIGH)
 			break;
 		end = c->req_len ? memchr(c->req, '\0', c->req_len) : NULL;
@@ -760,7 +762,8 @@ static void client_settle(struct client *c)
 	/* while a call is under way read on only to see the client leave */
 	if (!c->ending && !c->eof && c->req_len < CONTROL_REQUEST_MAX)
 		on |= POLLIN;
-	if (c->out_len)
+	/* also when everything is sent but there is more to make: others have their turn first */
+	if (c->out_len || (c->op != OP_NONE && !c->waits))
 		on |= POLLOUT;
 	if (io_watch_set(c->watch, on) < 0)
 		client_free(c);

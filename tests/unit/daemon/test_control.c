@@ -1,0 +1,712 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The control socket with hostile, slow and ordinary clients, around a daemon made of paper: the
+ * engine's answers are invented here, the sockets are real.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/control.h"
+
+#define SESSIONS 3000
+#define WATCHES	 40
+
+/* ---- the daemon of paper ---- */
+
+struct io_watch {
+	int fd;
+	void *client;
+	short on;
+};
+
+static struct {
+	struct daemon d;
+	struct io_watch *watches[WATCHES];
+	const char *dial_state, *session_state;
+	uint64_t dial_key;
+	enum access_cmd_kind last;
+	uint64_t last_key;
+	size_t commands;
+	reload_done_fn reload_fn;
+	void *reload_who;
+	uint8_t trace_mem[1 << 20] __attribute__((aligned(8)));
+} w;
+
+struct io_watch *io_watch(struct io *io, int fd, void *client)
+{
+	for (size_t i = 0; i < WATCHES; i++) {
+		if (w.watches[i])
+			continue;
+		w.watches[i] = calloc(1, sizeof(struct io_watch));
+		w.watches[i]->fd = fd;
+		w.watches[i]->client = client;
+		return w.watches[i];
+	}
+	return NULL;
+}
+
+int io_watch_set(struct io_watch *watch, short on)
+{
+	watch->on = on;
+	return 0;
+}
+
+void io_unwatch(struct io_watch *watch)
+{
+	for (size_t i = 0; i < WATCHES; i++)
+		if (w.watches[i] == watch)
+			w.watches[i] = NULL;
+	free(watch);
+}
+
+static size_t watching(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < WATCHES; i++)
+		n += w.watches[i] != NULL;
+	return n;
+}
+
+bool io_watch_full(const struct io *io)
+{
+	return watching() >= 32;
+}
+
+void run_drain(struct daemon *d)
+{
+	while (control_push(d->control))
+		;
+}
+
+int access_do(struct access *a, struct mono now, const struct access_cmd *cmd)
+{
+	w.last = cmd->kind;
+	w.last_key = cmd->kind == ACCESS_CMD_TERMINATE_TUNNEL ? cmd->tunnel : cmd->key;
+	w.commands++;
+	if (cmd->kind == ACCESS_CMD_CONNECT || cmd->kind == ACCESS_CMD_DISCONNECT)
+		return strcmp(cmd->name, "vpn") != 0;
+	return w.last_key > SESSIONS;
+}
+
+bool access_session(const struct access *a, uint64_t key, struct access_session_info *ret)
+{
+	if (key == 0 || key > SESSIONS)
+		return false;
+	*ret = (struct access_session_info){ .key = key,
+					     .state = w.session_state,
+					     .user = key % 2 ? "al\x1b[31mice\xff" : "bob",
+					     .peer = "isp",
+					     .host_name = "lac",
+					     .calling = "",
+					     .called = "",
+					     .our_ip4 = { 10, 0, 0, 1 },
+					     .ends_at = MONO_NEVER };
+	return true;
+}
+
+uint64_t access_session_next(const struct access *a, uint64_t prev)
+{
+	return prev < SESSIONS ? prev + 1 : 0;
+}
+
+bool access_tunnel(const struct access *a, uint16_t id, struct access_tunnel_info *ret)
+{
+	*ret = (struct access_tunnel_info){ .peer = "isp" };
+	ret->l2tp.local_id = id;
+	ret->l2tp.state = L2TP_TS_UP;
+	ret->l2tp.host_name = ret->l2tp.vendor_name = "x";
+	return id > 0 && id <= 3;
+}
+
+uint16_t access_tunnel_next(const struct access *a, uint16_t prev)
+{
+	return prev < 3 ? prev + 1 : 0;
+}
+
+bool access_dial(const struct access *a, size_t index, struct access_dial_info *ret)
+{
+	*ret = (struct access_dial_info){ .name = "vpn",
+					  .state = w.dial_state,
+					  .key = w.dial_key,
+					  .next = MONO_NEVER,
+					  .cause = ADIT_CAUSE_AUTH_FAILED,
+					  .text = "no \"such\" user" };
+	return index == 0;
+}
+
+bool access_pool(const struct access *a, size_t index, struct access_pool_info *ret)
+{
+	*ret = (struct access_pool_info){ .name = "p", .size4 = 254 };
+	return index < 2;
+}
+
+bool access_peer(const struct access *a, size_t index, struct access_peer_info *ret)
+{
+	*ret = (struct access_peer_info){ .name = "isp" };
+	return index < 1;
+}
+
+bool access_failure(const struct access *a, size_t back, struct access_failure *ret)
+{
+	*ret = (struct access_failure){ .cause = ADIT_CAUSE_LOOP, .who = "al\\x1bice" };
+	return back < 2;
+}
+
+void access_summary(const struct access *a, struct access_summary *ret)
+{
+	*ret = (struct access_summary){ .sessions = SESSIONS, .tunnels = 3 };
+}
+
+static bool plane_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
+{
+	*ret = (struct dp_counters){ .rx_packets = key };
+	return true;
+}
+
+static void plane_all(struct dp *dp, struct dp_plane_stats *ret)
+{
+	ret->rows = SESSIONS;
+}
+
+static const struct dp_ops plane_ops = { .name = "paper",
+					 .stats = plane_stats,
+					 .plane_stats = plane_all };
+static struct dp plane = { &plane_ops };
+
+const struct daemon_socket *peer_socket(const struct daemon *d, uint32_t via)
+{
+	return NULL;
+}
+
+void reload_start(struct daemon *d, bool from_keeper, reload_done_fn fn, void *who)
+{
+	w.reload_fn = fn;
+	w.reload_who = who;
+}
+
+void reload_forget(struct daemon *d, void *who)
+{
+	if (w.reload_who == who)
+		w.reload_fn = NULL;
+}
+
+void reload_effects(struct daemon *d, const struct conf *next, char *buf, size_t cap)
+{
+	snprintf(buf, cap, "%s", next->access->dial_count ? "" : "session \"vpn\" is ended\n");
+}
+
+/* ---- the test's side ---- */
+
+static char socket_path[] = "/tmp/adit-control-XXXXXX";
+
+static int setup(void **state)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	char err[CONF_ERR_MAX];
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	memset(&w, 0, sizeof(w));
+	strcpy(socket_path + strlen(socket_path) - 6, "XXXXXX");
+	close(mkstemp(socket_path));
+	unlink(socket_path);
+	strcpy(at.sun_path, socket_path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	w.dial_state = "idle";
+	w.session_state = "up";
+	w.d.dp = &plane;
+	w.d.now.us = 1000 * US_S;
+	w.d.conf_path = "/etc/adit/adit.conf";
+	w.d.conf = conf_parse("session \"vpn\" { server = a user = u password = secret1 }", "test",
+			      CONF_NO_FILES, err, sizeof(err));
+	assert_non_null(w.d.conf);
+	w.d.acct = acct_new("");
+	w.d.trace = trace_open(w.trace_mem, 1024, 65536);
+	assert_non_null(w.d.trace);
+	w.d.control = control_new(&w.d, fd);
+	assert_non_null(w.d.control);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	control_free(w.d.control);
+	assert_int_equal(watching(), 0);
+	conf_free(w.d.conf);
+	acct_free(w.d.acct);
+	trace_close(w.d.trace);
+	unlink(socket_path);
+	return 0;
+}
+
+/* Let the daemon do what it can without waiting. */
+static void pump(void)
+{
+	bool more = true;
+
+	control_accept(w.d.control);
+	for (int turn = 0; more && turn < 100000; turn++) {
+		more = false;
+		for (size_t i = 0; i < WATCHES; i++) {
+			struct io_watch *watch = w.watches[i];
+			struct pollfd p;
+
+			if (!watch || !watch->on)
+				continue;
+			p = (struct pollfd){ .fd = watch->fd, .events = watch->on };
+			if (poll(&p, 1, 0) <= 0)
+				continue;
+			more = true;
+			control_client(watch->client,
+				       p.revents & (POLLERR | POLLHUP) ? POLLIN : p.revents);
+		}
+	}
+}
+
+static int client_new(void)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	strcpy(at.sun_path, socket_path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+static void say_bytes(int fd, const void *bytes, size_t n)
+{
+	const char *p = bytes;
+
+	while (n) {
+		ssize_t done = send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (done < 0 && errno == EAGAIN) {
+			pump();
+			continue;
+		}
+		if (done < 0)
+			return; /* the daemon has closed it */
+		p += done;
+		n -= (size_t)done;
+	}
+	pump();
+}
+
+static void say(int fd, const char *text)
+{
+	say_bytes(fd, text, strlen(text) + 1);
+}
+
+/* The next message, NULL at the end of the connection, "" when there is none now. */
+static const char *hear(int fd, char *buf, size_t cap)
+{
+	size_t n = 0, idle = 0;
+
+	while (n < cap) {
+		ssize_t got = recv(fd, buf + n, cap - n, MSG_DONTWAIT | MSG_PEEK);
+		char *end = got > 0 ? memchr(buf + n, '\0', (size_t)got) : NULL;
+
+		if (got > 0) {
+			/* take what belongs to this message and leave the next one */
+			got = recv(fd, buf + n, end ? (size_t)(end - buf) - n + 1 : (size_t)got, 0);
+			n += (size_t)got;
+			if (end)
+				return buf;
+			continue;
+		}
+		if (got == 0 || errno != EAGAIN)
+			return NULL;
+		if (idle++ && n == 0) {
+			buf[0] = '\0';
+			return buf;
+		}
+		pump();
+	}
+	fail_msg("a message is longer than %zu octets", cap);
+	return NULL;
+}
+
+static void expect(int fd, const char *part)
+{
+	static char buf[1 << 18];
+	const char *text = hear(fd, buf, sizeof(buf));
+
+	if (!text || !strstr(text, part))
+		fail_msg("\"%s\" has no \"%s\"", text ? text : "(end)", part);
+	if (*text) {
+		json_t *root = json_loads(text, 0, NULL);
+
+		assert_non_null(root);
+		json_decref(root);
+	}
+}
+
+static void expect_end(int fd)
+{
+	char buf[4096];
+
+	assert_null(hear(fd, buf, sizeof(buf)));
+	close(fd);
+}
+
+/* ---- ordinary clients ---- */
+
+static void test_status(void **state)
+{
+	int fd = client_new();
+
+	say(fd, "{\"method\":\"org.adit.Status\"}");
+	expect(fd, "\"sessions\":3000");
+	say(fd, "{\"method\":\"org.varlink.service.GetInfo\",\"parameters\":{}}");
+	expect(fd, "\"org.adit\"");
+	say(fd, "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":"
+		"{\"interface\":\"org.adit\"}}");
+	expect(fd, "method ShowSessions");
+	say(fd, "{\"method\":\"org.adit.ShowConfig\"}");
+	expect(fd, "(hidden)");
+	close(fd);
+	pump();
+	assert_int_equal(watching(), 0);
+}
+
+static void test_lists(void **state)
+{
+	int fd = client_new();
+
+	say(fd, "{\"method\":\"org.adit.ShowSessions\"}");
+	expect(fd, "org.varlink.service.ExpectedMore");
+	say(fd, "{\"method\":\"org.adit.ShowSessions\",\"more\":true}");
+	/* a peer's text is escaped */
+	expect(fd, "\"user\":\"al\\\\x1b[31mice\\\\xff\"");
+	for (int i = 1; i < SESSIONS; i++)
+		expect(fd, "\"continues\":true");
+	expect(fd, "{\"parameters\":{\"count\":3000}}");
+	say(fd, "{\"method\":\"org.adit.ShowTunnels\",\"more\":true}");
+	for (int i = 0; i < 3; i++)
+		expect(fd, "\"state\":\"up\"");
+	expect(fd, "\"count\":3");
+	say(fd, "{\"method\":\"org.adit.ShowPools\",\"more\":true}");
+	expect(fd, "\"size4\":254");
+	expect(fd, "\"size4\":254");
+	expect(fd, "\"count\":2");
+	say(fd, "{\"method\":\"org.adit.ShowErrors\",\"more\":true}");
+	expect(fd, "\"cause\":\"loop\"");
+	expect(fd, "\"cause\":\"loop\"");
+	expect(fd, "\"count\":2");
+	say(fd, "{\"method\":\"org.adit.ShowPeers\",\"more\":true}");
+	expect(fd, "\"name\":\"isp\"");
+	expect(fd, "\"count\":1");
+	close(fd);
+	pump();
+}
+
+static void test_connect(void **state)
+{
+	int fd = client_new();
+
+	w.dial_state = "resolving";
+	say(fd,
+	    "{\"method\":\"org.adit.Connect\",\"parameters\":{\"name\":\"vpn\"},\"more\":true}");
+	assert_int_equal(w.last, ACCESS_CMD_CONNECT);
+	expect(fd, "\"state\":\"resolving\"");
+	run_drain(&w.d);
+	expect(fd, ""); /* nothing new */
+	w.dial_state = "connecting";
+	w.dial_key = 5;
+	w.session_state = "authenticating";
+	run_drain(&w.d);
+	expect(fd, "\"session_state\":\"authenticating\"");
+	w.dial_state = "waiting";
+	w.dial_key = 0;
+	run_drain(&w.d);
+	expect(fd, "\"cause\":\"auth-failed\"");
+	/* without "more": one answer */
+	w.dial_state = "connecting";
+	say(fd, "{\"method\":\"org.adit.Connect\",\"parameters\":{\"name\":\"vpn\"}}");
+	expect(fd, "\"state\":\"connecting\"");
+	say(fd, "{\"method\":\"org.adit.Connect\",\"parameters\":{\"name\":\"vpm\"}}");
+	expect(fd, "did you mean \\\"vpn\\\"?");
+	say(fd, "{\"method\":\"org.adit.Connect\",\"parameters\":{\"name\":7}}");
+	expect(fd, "InvalidParameter");
+	say(fd,
+	    "{\"method\":\"org.adit.Disconnect\",\"parameters\":{\"name\":\"vpn\"},\"more\":true}");
+	expect(fd, "\"state\":\"connecting\"");
+	w.dial_state = "idle";
+	run_drain(&w.d);
+	expect(fd, "\"state\":\"idle\"");
+	close(fd);
+	pump();
+}
+
+static void test_terminate(void **state)
+{
+	int fd = client_new();
+	size_t before;
+
+	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"session\":"
+		"\"0000000000000010\"}}");
+	expect(fd, "\"count\":1");
+	assert_int_equal(w.last_key, 16);
+	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"user\":\"bob\"}}");
+	expect(fd, "\"count\":1500");
+	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"user\":\"eve\\u001b\"}}");
+	expect(fd, "user \\\"eve\\\\x1b\\\" has no session");
+	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"tunnel\":2}}");
+	expect(fd, "\"count\":1");
+	assert_int_equal(w.last, ACCESS_CMD_TERMINATE_TUNNEL);
+	before = w.commands;
+	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"tunnel\":65538}}");
+	expect(fd, "NotFound");
+	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"session\":\"zz\"}}");
+	expect(fd, "InvalidParameter");
+	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"user\":\"a\",\"tunnel\":2}}");
+	expect(fd, "InvalidParameter");
+	say(fd, "{\"method\":\"org.adit.Terminate\"}");
+	expect(fd, "InvalidParameter");
+	assert_int_equal(w.commands, before);
+	close(fd);
+	pump();
+}
+
+static void test_reload(void **state)
+{
+	int fd = client_new(), other = client_new();
+
+	say(fd, "{\"method\":\"org.adit.Reload\"}");
+	assert_non_null(w.reload_fn);
+	say(other, "{\"method\":\"org.adit.Status\"}"); /* nobody waits for it */
+	expect(other, "\"pid\"");
+	w.reload_fn(&w.d, w.reload_who, true, "log-level: a -> b\n");
+	run_drain(&w.d);
+	expect(fd, "\"changes\":\"log-level: a -> b\\n\"");
+	say(fd, "{\"method\":\"org.adit.Reload\"}");
+	w.reload_fn(&w.d, w.reload_who, false, "adit.conf:3: wrong\n");
+	run_drain(&w.d);
+	expect(fd, "\"text\":\"adit.conf:3: wrong\"");
+	/* the client leaves before the end */
+	say(fd, "{\"method\":\"org.adit.Reload\"}");
+	close(fd);
+	pump();
+	w.reload_who = NULL;
+	say(other,
+	    "{\"method\":\"org.adit.CompareConfig\",\"parameters\":{\"config\":\"foo = 1\"}}");
+	expect(other, "unknown option");
+	say(other, "{\"method\":\"org.adit.CompareConfig\",\"parameters\":{\"config\":\"\"}}");
+	expect(other, "session \\\"vpn\\\": removed\\nsession \\\"vpn\\\" is ended\\n");
+	close(other);
+	pump();
+}
+
+static void test_monitor(void **state)
+{
+	int fd = client_new();
+
+	say(fd, "{\"method\":\"org.adit.Monitor\",\"more\":true,\"parameters\":{\"level\":"
+		"\"notice\"}}");
+	expect(fd, "");
+	trace_bytes(w.d.trace, TRACE_DAEMON_INFO, w.d.now, 0, 0, 0, "hidden", 6);
+	trace_bytes(w.d.trace, TRACE_DAEMON_NOTICE, w.d.now, 0, 0, 0, "shown\n", 6);
+	run_drain(&w.d);
+	expect(fd, "\"text\":\"shown\\\\x0a\"");
+	expect(fd, "");
+	/* far more than the ring holds while nobody reads */
+	for (int i = 0; i < 5000; i++)
+		trace_bytes(w.d.trace, TRACE_DAEMON_NOTICE, w.d.now, 0, 0, 0, "x", 1);
+	run_drain(&w.d);
+	expect(fd, "\"lost\":");
+	expect(fd, "\"text\":\"x\"");
+	close(fd);
+	pump();
+	say(fd = client_new(), "{\"method\":\"org.adit.Monitor\",\"more\":true,\"parameters\":"
+			       "{\"level\":\"loud\"}}");
+	expect(fd, "InvalidParameter");
+	close(fd);
+	pump();
+}
+
+/* A request and the end of the writing side at once: it is still answered. */
+static void test_half_closed(void **state)
+{
+	static const char call[] = "{\"method\":\"org.adit.Status\"}";
+	int fd = client_new();
+
+	assert_int_equal(send(fd, call, sizeof(call), 0), sizeof(call));
+	shutdown(fd, SHUT_WR);
+	pump();
+	expect(fd, "\"sessions\":3000");
+	expect_end(fd);
+}
+
+static void test_oneness(void **state)
+{
+	static const char calls[] = "{\"method\":\"org.adit.Status\"}\0"
+				    "{\"method\":\"org.adit.ShowPeers\",\"more\":true}\0"
+				    "{\"method\":\"org.adit.Nix\"}\0"
+				    "{\"method\":\"org.adit.Sta";
+	int fd = client_new();
+
+	/* several at once are answered in order, a piece of one waits for its rest */
+	say_bytes(fd, calls, sizeof(calls) - 1);
+	expect(fd, "\"pid\"");
+	expect(fd, "isp");
+	expect(fd, "\"count\":1");
+	expect(fd, "MethodNotFound");
+	expect(fd, "");
+	say(fd, "tus\"}");
+	expect(fd, "\"pid\"");
+	close(fd);
+	pump();
+}
+
+/* ---- hostile clients ---- */
+
+static void test_garbage(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;
+	} all[] = {
+		{ "", 1 },
+		{ "hello", 6 },
+		{ "{", 2 },
+		{ "[]", 3 },
+		{ "7", 2 },
+		{ "{\"method\":7}", 13 },
+		{ "{\"method\":\"a\",\"parameters\":[]}", 31 },
+		{ "{\"method\":\"a\",\"method\":\"b\"}", 28 },
+		{ "{\"method\":\"\xff\xfe\"}", 16 },
+		{ "{\"method\":\"a\\u0000b\"}", 22 },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		int fd = client_new();
+
+		say_bytes(fd, all[i].text, all[i].len);
+		expect(fd, "org.adit.BadRequest");
+		expect_end(fd);
+	}
+}
+
+static void test_deep_nesting(void **state)
+{
+	size_t n = 200000;
+	char *text = malloc(n + 1);
+	int fd = client_new();
+
+	memset(text, '[', n);
+	text[n] = '\0';
+	say_bytes(fd, text, n + 1);
+	expect(fd, "org.adit.BadRequest");
+	expect_end(fd);
+	free(text);
+}
+
+static void test_endless_request(void **state)
+{
+	char block[4096];
+	int fd = client_new();
+
+	memset(block, ' ', sizeof(block));
+	for (size_t sent = 0; sent < 2 * CONTROL_REQUEST_MAX; sent += sizeof(block))
+		say_bytes(fd, block, sizeof(block));
+	expect(fd, "is longer than 1048576 octets");
+	close(fd);
+	pump();
+	assert_int_equal(watching(), 0);
+}
+
+/* Clients that ask for a lot and read nothing cost little and delay nobody. */
+static void test_slow_clients(void **state)
+{
+	int slow[8], quick;
+
+	for (size_t i = 0; i < 8; i++) {
+		slow[i] = client_new();
+		for (int j = 0; j < 3; j++)
+			say(slow[i], "{\"method\":\"org.adit.ShowSessions\",\"more\":true}");
+	}
+	quick = client_new();
+	say(quick, "{\"method\":\"org.adit.Status\"}");
+	expect(quick, "\"sessions\":3000");
+	/* one of them reads everything after all */
+	for (int j = 0; j < 3; j++) {
+		for (int i = 0; i < SESSIONS; i++)
+			expect(slow[3], "\"continues\":true");
+		expect(slow[3], "\"count\":3000");
+	}
+	for (size_t i = 0; i < 8; i++)
+		close(slow[i]);
+	close(quick);
+	pump();
+	assert_int_equal(watching(), 0);
+}
+
+static void test_too_many_clients(void **state)
+{
+	int fds[40];
+
+	for (size_t i = 0; i < 40; i++) {
+		fds[i] = client_new();
+		pump();
+	}
+	assert_int_equal(watching(), 32);
+	expect(fds[39], "too many control clients");
+	say(fds[0], "{\"method\":\"org.adit.Status\"}");
+	expect(fds[0], "\"pid\"");
+	close(fds[0]);
+	pump();
+	fds[0] = client_new();
+	say(fds[0], "{\"method\":\"org.adit.Status\"}");
+	expect(fds[0], "\"pid\"");
+	for (size_t i = 0; i < 40; i++)
+		close(fds[i]);
+	pump();
+	assert_int_equal(watching(), 0);
+}
+
+/* Random octets, cut at random places; the seed is fixed. */
+static void test_noise(void **state)
+{
+	unsigned int seed = 1;
+
+	for (int round = 0; round < 300; round++) {
+		char bytes[512];
+		size_t n = (size_t)rand_r(&seed) % sizeof(bytes);
+		int fd = client_new();
+
+		for (size_t i = 0; i < n; i++)
+			bytes[i] = rand_r(&seed) % 4 ? "{}[]\",:\\\0method"[rand_r(&seed) % 15]
+						     : (char)rand_r(&seed);
+		say_bytes(fd, bytes, n);
+		close(fd);
+		pump();
+	}
+	assert_int_equal(watching(), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_status),	     TEST(test_lists),		 TEST(test_connect),
+		TEST(test_terminate),	     TEST(test_reload),		 TEST(test_monitor),
+		TEST(test_half_closed),	     TEST(test_oneness),	 TEST(test_garbage),
+		TEST(test_deep_nesting),     TEST(test_endless_request), TEST(test_slow_clients),
+		TEST(test_too_many_clients), TEST(test_noise),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
