@@ -391,6 +391,16 @@ static void forget(struct idmap *m, struct entry *e)
 	m->free_entries = e;
 }
 
+void idmap_forget(struct idmap *m, uint32_t space, uint32_t id)
+{
+	struct entry *e = entry_find(m, space, id);
+
+	if (!e || e->next)
+		return;
+	m->in_use--;
+	forget(m, e);
+}
+
 void idmap_expire(struct idmap *m, struct mono now)
 {
 	while (m->first && m->first->u.until <= now.us) {

@@ -45,6 +45,9 @@ void *idmap_find(const struct idmap *m, uint32_t space, uint32_t id);
 /* Give the id back; it rests until now + IDMAP_REST_US. Never fails. */
 void idmap_drop(struct idmap *m, uint32_t space, uint32_t id, struct mono now);
 
+/* Give the id back without a rest: nobody can have come to rely on it. Never fails. */
+void idmap_forget(struct idmap *m, uint32_t space, uint32_t id);
+
 /* Forget ids whose rest is over; cheap when there are none. */
 void idmap_expire(struct idmap *m, struct mono now);
 

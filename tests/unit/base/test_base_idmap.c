@@ -63,6 +63,17 @@ static void test_take_find_drop(void **state)
 	idmap_expire(f.m, AT(130));
 	assert_false(idmap_resting(f.m, 3, id));
 	assert_int_equal(idmap_put(f.m, 3, id, &obj), 0);
+	idmap_forget(f.m, 3, id); /* without a rest */
+	assert_null(idmap_find(f.m, 3, id));
+	assert_false(idmap_resting(f.m, 3, id));
+	assert_int_equal(idmap_count(f.m), 0);
+	idmap_forget(f.m, 3, id); /* no effect on one that is free, or rests */
+	assert_int_equal(idmap_put(f.m, 3, id, &obj), 0);
+	idmap_drop(f.m, 3, id, AT(200));
+	idmap_forget(f.m, 3, id);
+	assert_true(idmap_resting(f.m, 3, id));
+	idmap_expire(f.m, AT(320));
+	assert_false(idmap_resting(f.m, 3, id));
 	idmap_free(f.m);
 }
 
