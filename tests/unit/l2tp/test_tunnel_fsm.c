@@ -665,6 +665,27 @@ static void test_flood(void **state)
 	assert_int_equal(c.tunnels, 1);
 }
 
+/* A flood uses up no ids: those of tunnels that never were up do not rest. */
+static void test_flood_ids(void **state)
+{
+	struct l2tp_config config = {
+		.seed = { 9 }, .max_halfopen = 8, .id_base = 100, .id_len = 64
+	};
+
+	peer_start(&p, NULL);
+	l2tp_free(p.l);
+	p.l = l2tp_new(&config);
+	for (uint32_t i = 1; i <= 1000; i++) {
+		peer_clear(&p);
+		p.path.remote.ip[1] = 99;
+		p.path.remote.ip[2] = (uint8_t)(i >> 8);
+		p.path.remote.ip[3] = (uint8_t)i;
+		peer_hello_words(&p, L2TP_SCCRQ, 1);
+		peer_send_as(&p, 0, 0, 0, 0);
+		assert_int_equal(peer_count(&p, L2TP_SCCRP), 1);
+	}
+}
+
 static void test_max_tunnels(void **state)
 {
 	struct l2tp_config config = { .seed = { 9 }, .max_tunnels = 2 };
@@ -1008,6 +1029,7 @@ int main(void)
 		T(test_broken_sccrq),
 		T(test_homeless),
 		T(test_flood),
+		T(test_flood_ids),
 		T(test_max_tunnels),
 		T(test_replaced),
 		T(test_restart_same_words),
