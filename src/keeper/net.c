@@ -33,6 +33,8 @@
 #include "base/list.h"
 #include "net_msg.h"
 
+#define LINK_QUEUE 4096 /* packets that wait in a device while aditd is busy or away */
+
 enum item_kind { ITEM_ADDR = 1, ITEM_ROUTE, ITEM_PIN };
 
 /* What an item is found by; hashed as octets, so made by item_key() alone. */
@@ -218,7 +220,7 @@ int net_index(const char *ifname)
 
 int net_link_mark(struct net *n, int ifindex, const char **ret_text)
 {
-	int err = nlm_link_mark(&n->m, ifindex, NET_MARK_GROUP);
+	int err = nlm_link_mark(&n->m, ifindex, NET_MARK_GROUP, LINK_QUEUE);
 
 	return err ? fail(n, ret_text, err, "could not mark the interface") : 0;
 }

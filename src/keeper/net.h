@@ -29,7 +29,7 @@ void net_close(struct net *n); /* removes nothing */
 /* Index of a device, 0 = there is none. */
 int net_index(const char *ifname);
 
-/* Mark a device that we made; no link-local address of the kernel's own. */
+/* Mark a device that we made, lengthen its queue; no link-local address of the kernel's own. */
 int net_link_mark(struct net *n, int ifindex, const char **ret_text);
 int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char **ret_text);
 

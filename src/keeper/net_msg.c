@@ -136,7 +136,7 @@ static struct nlmsghdr *begin(struct nlm *m, uint16_t type, uint16_t flags, void
 
 /* ---- links ---- */
 
-int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group)
+int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group, uint32_t queue)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex };
 	struct nlmsghdr *h = begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
@@ -144,6 +144,7 @@ int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group)
 	int err;
 
 	mnl_attr_put_u32(h, IFLA_GROUP, group);
+	mnl_attr_put_u32(h, IFLA_TXQLEN, queue);
 	err = talk(m, h, NULL, NULL);
 	if (err)
 		return err;

@@ -52,7 +52,7 @@ int nlm_open(struct nlm *m);
 void nlm_close(struct nlm *m);
 
 /* 0 or the kernel's negative errno. */
-int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group);
+int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group, uint32_t queue);
 int nlm_link_up(struct nlm *m, int ifindex, uint32_t mtu);
 int nlm_link_del(struct nlm *m, int ifindex);
 

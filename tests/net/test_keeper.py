@@ -218,6 +218,8 @@ class World:
         (self.dir / "users").write_text("bob * secret 203.0.113.5 2001:db8:5::/56\n")
         self.conf = self.dir / "adit.conf"
         self.write_conf(user=user)
+        wait_for("the cable", lambda: "linkdown" not in str(self.state())
+                 and "state UP" in self.ns.run("ip", "link", "show", "eth1").stdout)
         self.before = self.state()
         self.process = None
         if start:
