@@ -123,6 +123,8 @@ struct ppp_cmd {
 	struct ppp_profile *profile; /* OPEN; the engine takes a reference */
 	struct ppp_addresses
 		addresses;     /* OPEN (a client's wishes), AUTH_ANSWER (what the user gets) */
+	uint16_t mru;	       /* OPEN: what to ask the peer to send at most on this link,
+				  128..16384; 0 = the profile's */
 	bool ok;	       /* AUTH_ANSWER */
 	bool no_ip4, no_ip6;   /* OPEN, AUTH_ANSWER: this user does not get this protocol */
 	const char *text;      /* AUTH_ANSWER: message for the peer, or NULL */

@@ -37,6 +37,7 @@ struct conf_profile {
 	struct addr local4;          /* our address inside */
 	struct addr dns4[2], dns6[2];
 	uint16_t mtu;                /* upper bound for the session's MTU, 0 = from the path */
+	bool mru_from_path;          /* ask peers to send what fits the path, not what `ppp` says */
 	bool mss_clamp, antispoof;
 	int64_t session_us, idle_us; /* 0 = no limit */
 	int64_t interim_us;          /* accounting, 0 = none */
@@ -79,6 +80,7 @@ struct conf_dial {
 	bool default_route;          /* 0.0.0.0/0 and ::/0 for the families that come up */
 	uint32_t table, metric;
 	uint16_t mtu;
+	bool mru_from_path;
 	bool mss_clamp;
 	int64_t idle_us, session_us;
 	char hook_up[256], hook_down[256]; /* programs the keeper runs, "" = none */

@@ -288,6 +288,15 @@ void acc_dial_session_up(struct access *a, struct mono now, struct acc_dial *d)
 	acc_dial_settled(a, d);
 }
 
+void acc_dial_session_back(struct access *a, struct mono now, struct acc_dial *d, bool told)
+{
+	d->state = ACC_D_UP;
+	if (told)
+		return;
+	d->telling = true;
+	heap_set(&a->dial_timers, &d->timer, mono_add(now, UP_US));
+}
+
 void acc_dial_settled(struct access *a, struct acc_dial *d)
 {
 	if (d->telling && complete(d))
@@ -455,9 +464,10 @@ static bool same_dial(const struct conf_dial *a, const struct conf_dial *b)
 	       strcmp(a->ifname, b->ifname) == 0 && a->ip4 == b->ip4 && a->ip6 == b->ip6 &&
 	       a->want_dns == b->want_dns && same_routes(a, b) &&
 	       a->default_route == b->default_route && a->table == b->table &&
-	       a->metric == b->metric && a->mtu == b->mtu && a->mss_clamp == b->mss_clamp &&
-	       a->idle_us == b->idle_us && a->session_us == b->session_us &&
-	       strcmp(a->hook_up, b->hook_up) == 0 && strcmp(a->hook_down, b->hook_down) == 0;
+	       a->metric == b->metric && a->mtu == b->mtu && a->mru_from_path == b->mru_from_path &&
+	       a->mss_clamp == b->mss_clamp && a->idle_us == b->idle_us &&
+	       a->session_us == b->session_us && strcmp(a->hook_up, b->hook_up) == 0 &&
+	       strcmp(a->hook_down, b->hook_down) == 0;
 }
 
 static bool was_stopped(const struct access *a, const char *name)

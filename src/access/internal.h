@@ -271,7 +271,7 @@ struct acc_session {
 	bool go : 1;                   /* PPP waits for NCP_GO */
 	bool row : 1, row_active : 1;  /* a row was asked for; the plane has it */
 	bool row_busy : 1, row_again : 1; /* a put is under way; things changed meanwhile */
-	bool put_told : 1;
+	bool put_told : 1, up_told : 1;
 	bool idle_ask : 1, interim_ask : 1;
 	bool user_listed : 1;
 	bool ra_started : 1, ra_got : 1;
@@ -464,6 +464,8 @@ void acc_grant_list_user(struct access *a, struct acc_session *s);
 /* row.c */
 uint16_t acc_overhead(const struct path *path, const struct l2tp_session_info *l2tp,
 		      const struct ppp_info *ppp);
+/* The largest packet the peer of this session may send so that it fits the path (RFC 1661 6.1). */
+uint16_t acc_mru(const struct path *path, const struct l2tp_session_info *l2tp, uint16_t limit);
 uint16_t acc_mtu(const struct path *path, const struct l2tp_session_info *l2tp,
 		 const struct ppp_info *ppp, uint16_t limit);
 bool acc_row(struct access *a, struct acc_session *s, struct dp_row *ret);
@@ -503,6 +505,8 @@ void acc_dial_own(struct acc_dial *d, struct acc_session *s);
 void acc_dials_purge(struct access *a);
 /* Recovery: it was disconnected before the restart. */
 void acc_dial_rest(struct access *a, struct acc_dial *d);
+/* Recovery: its session goes on; EV_UP may still have to be told. */
+void acc_dial_session_back(struct access *a, struct mono now, struct acc_dial *d, bool told);
 /* Recovery: `s` is this dial's session. */
 void acc_dial_adopt(struct access *a, struct acc_dial *d, struct acc_session *s);
 uint64_t acc_dial_hash(const char *name);

@@ -43,6 +43,15 @@ uint16_t acc_mtu(const struct path *path, const struct l2tp_session_info *l2tp,
 	return (uint16_t)(mtu < LEAST_MTU ? LEAST_MTU : mtu);
 }
 
+uint16_t acc_mru(const struct path *path, const struct l2tp_session_info *l2tp, uint16_t limit)
+{
+	struct l2tp_session_info theirs = *l2tp;
+	struct ppp_info nothing = { .mru_out = 0 };
+
+	theirs.length_bit = true; /* the peer may put it there, and we are not told */
+	return acc_mtu(path, &theirs, &nothing, limit);
+}
+
 static bool is_zero(const uint8_t *p, size_t n)
 {
 	while (n && *p == 0) {

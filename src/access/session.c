@@ -247,6 +247,8 @@ void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *
 	if (l2tp_session_info(a->l2tp, s->l2tp, &i)) {
 		s->local_id = i.local_id;
 		s->remote_id = i.remote_id;
+		if (s->dial ? s->dial->c->mru_from_path : s->profile->mru_from_path)
+			cmd.mru = acc_mru(&i.path, &i, s->dial ? s->dial->c->mtu : s->profile->mtu);
 	}
 	s->state = ACC_LINK;
 	acc_session_dirty(a, s);
@@ -660,7 +662,8 @@ void acc_session_l2tp_down(struct access *a, struct mono now, struct acc_session
 		return;
 	if (s->dial && !s->tunnel->up && cause == ADIT_CAUSE_TUNNEL_LOST)
 		cause = ADIT_CAUSE_UNREACHABLE;
-	/* A CDN often overtakes the end of PPP, and PPP knows better why: a refused password, say. */
+	/* A CDN often overtakes the end of PPP, and PPP knows better why: a refused password, say.
+	 */
 	if (s->ppp && ppp_info(a->ppp, s->ppp, &link) && link.cause != ADIT_CAUSE_NONE) {
 		cause = link.cause;
 		text = link.text;

@@ -125,6 +125,7 @@ struct link {
 	uint32_t ask; /* number of the question to the owner */
 	uint32_t reneg_s, reject_s;
 	uint32_t flags, out, news;
+	uint16_t mru_wish; /* what we ask the peer to send at most */
 	uint16_t mru_in, mru_out;
 	uint16_t cause; /* enum adit_cause, why the link ends */
 	uint16_t user_len;

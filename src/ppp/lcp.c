@@ -32,7 +32,7 @@ static uint32_t new_magic(struct ppp *e)
 
 static void lcp_reset(struct ppp *e, struct link *l)
 {
-	l->mru_in = l->profile->p.mru;
+	l->mru_in = l->mru_wish;
 	l->auth_idx = 0;
 	l->auth_naks = 0;
 	l->magic = new_magic(e);
@@ -270,9 +270,9 @@ static bool lcp_naked(struct ppp *e, struct link *l, uint8_t type, struct rcur v
 	switch (type) {
 	case OPT_MRU:
 		mru = rcur_u16(&value);
-		/* We can take what the profile says and always 1500 (RFC 1661 6.1). */
+		/* We can take what we asked for and always 1500 (RFC 1661 6.1). */
 		if (value.bad || mru < 128 ||
-		    mru > (p->mru > PPP_MRU_DEFAULT ? p->mru : PPP_MRU_DEFAULT))
+		    mru > (l->mru_wish > PPP_MRU_DEFAULT ? l->mru_wish : PPP_MRU_DEFAULT))
 			return false;
 		l->mru_in = mru;
 		return true;

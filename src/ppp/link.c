@@ -51,7 +51,7 @@ int link_new(struct ppp *e, struct ppp_profile *profile, uint64_t owner, struct 
 	l->phase_at = l->we_at = l->peer_at = l->hold_at = l->echo_at = CP_NEVER;
 	l->heard = e->now.us;
 	l->wake = e->wake;
-	l->mru_in = profile->p.mru;
+	l->mru_in = l->mru_wish = profile->p.mru;
 	l->mru_out = profile->p.mru_max < PPP_MRU_DEFAULT ? profile->p.mru_max : PPP_MRU_DEFAULT;
 	*ret = l;
 	return 0;

@@ -181,7 +181,7 @@ static int do_open(struct ppp *e, struct ppp_cmd *cmd)
 	struct link *l;
 	int rc;
 
-	if (!cmd->profile)
+	if (!cmd->profile || (cmd->mru && (cmd->mru < 128 || cmd->mru > PPP_MRU_LIMIT)))
 		return -EINVAL;
 	rc = link_new(e, cmd->profile, cmd->owner, &l);
 	if (rc != 0)
@@ -193,6 +193,8 @@ static int do_open(struct ppp *e, struct ppp_cmd *cmd)
 	}
 	l->want = cmd->addresses;
 	l->flags = (cmd->no_ip4 ? F_IP4_NEVER : 0u) | (cmd->no_ip6 ? F_IP6_NEVER : 0u);
+	if (cmd->mru)
+		l->mru_in = l->mru_wish = cmd->mru;
 	l->phase_at = mono_add(e->now, l->profile->p.lcp_us).us;
 	link_phase(e, l, PH_ESTABLISH);
 	if (l->profile->p.passive) {

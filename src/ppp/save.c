@@ -117,6 +117,7 @@ void ppp_save(const struct ppp *e, adit_handle link, struct wcur *c)
 	wcur_u8(c, l->cp[CP_LCP].next_id);
 	wcur_u8(c, l->cp[CP_LCP].req_id);
 	wcur_u8(c, l->cp[CP_LCP].refused);
+	wcur_u16(c, l->mru_wish);
 	wcur_tlv_end(c, at);
 
 	at = wcur_tlv_begin(c, TAG_AUTH);
@@ -151,10 +152,11 @@ static void load_lcp(struct rcur *v, struct link *l)
 	cp->next_id = rcur_u8(v);
 	cp->req_id = rcur_u8(v);
 	cp->refused = rcur_u8(v);
+	l->mru_wish = rcur_u16(v);
 	cp->state = CP_OPENED;
 	cp->answered = true;
 	cp->renew = false;
-	if (l->mru_in < 128 || l->mru_in > PPP_MRU_LIMIT || l->mru_out < 64 ||
+	if (l->mru_wish < 128 || l->mru_wish > PPP_MRU_LIMIT || l->mru_in < 128 || l->mru_in > PPP_MRU_LIMIT || l->mru_out < 64 ||
 	    l->mru_out > PPP_MRU_LIMIT)
 		v->bad = true;
 }
