@@ -15,8 +15,9 @@
  * Life of an object. A tunnel or session is given back to its pool by *_reap(), once nothing needs
  * it any more: its automaton is finished, its DOWN event was taken and its record was reported
  * gone. Nothing is freed inside an act, so pointers stay good until it returns: what is finished
- * and known to nobody stands in a list (`dead`) that engine_bury() empties between acts. A tunnel that ends does not touch its sessions at once: they end one by one as l2tp_event()
- * takes their DOWN events, so that no call does work for fifty thousand sessions.
+ * and known to nobody stands in a list (`dead`) that engine_bury() empties between acts. A tunnel
+ * that ends does not touch its sessions at once: they end one by one as l2tp_event() takes their
+ * DOWN events, so that no call does work for fifty thousand sessions.
  *
  * Sending. Nothing is built before there is room for it in the window: a tunnel has a mask of what
  * it wants to send, a session at most one message it wants to send, and both stand in lists. The
@@ -41,20 +42,20 @@
 #include "l2tp/msg.h"
 #include "l2tp/reliable.h"
 
-#define L2TP_CYCLE_US     (31 * US_S)  /* a full retransmission cycle: 1+2+4+8+8+8 s (5.7) */
-#define L2TP_GAP_US       (30 * US_S)  /* time jumps of this size are a suspend */
-#define L2TP_QUIET_US     (1 * US_S)   /* how long TUNNEL_QUIET may stay unanswered */
-#define L2TP_SETTLE_US    (5 * US_S)   /* an SCCRQ repeated so soon after the start is an echo */
-#define L2TP_RETRY_MEM_US (US_S / 10)  /* when memory was short: try again after this */
-#define L2TP_HELD_MAX     2048         /* largest early message we keep */
-#define L2TP_REQUEST_MAX  2048         /* largest SCCRQ we keep while the owner thinks */
-#define L2TP_FLIGHT_MAX   12288        /* octets of unacknowledged messages of one tunnel */
-#define L2TP_ORPHANS_MAX  256          /* refusals of one tunnel that wait to be sent */
-#define L2TP_CHALLENGE    16           /* octets of our challenges */
-#define L2TP_REPLIES      16
-#define L2TP_OOS_MAX      4            /* packets in a row past a gap that make us resynchronise */
-#define L2TP_REFUSE_TOLD  10           /* refusals of strangers told a second */
-#define L2TP_DROPS        9
+#define L2TP_CYCLE_US	  (31 * US_S) /* a full retransmission cycle: 1+2+4+8+8+8 s (5.7) */
+#define L2TP_GAP_US	  (30 * US_S) /* time jumps of this size are a suspend */
+#define L2TP_QUIET_US	  (1 * US_S)  /* how long TUNNEL_QUIET may stay unanswered */
+#define L2TP_SETTLE_US	  (5 * US_S)  /* an SCCRQ repeated so soon after the start is an echo */
+#define L2TP_RETRY_MEM_US (US_S / 10) /* when memory was short: try again after this */
+#define L2TP_HELD_MAX	  2048	      /* largest early message we keep */
+#define L2TP_REQUEST_MAX  2048	      /* largest SCCRQ we keep while the owner thinks */
+#define L2TP_FLIGHT_MAX	  12288	      /* octets of unacknowledged messages of one tunnel */
+#define L2TP_ORPHANS_MAX  256	      /* refusals of one tunnel that wait to be sent */
+#define L2TP_CHALLENGE	  16	      /* octets of our challenges */
+#define L2TP_REPLIES	  16
+#define L2TP_OOS_MAX	  4  /* packets in a row past a gap that make us resynchronise */
+#define L2TP_REFUSE_TOLD  10 /* refusals of strangers told a second */
+#define L2TP_DROPS	  9
 
 struct tunnel;
 
@@ -62,17 +63,17 @@ struct tunnel;
 struct thing {
 	struct list news;    /* in l2tp.news while `mask` is not 0 */
 	struct list journal; /* in a list of l2tp while the record is out of date */
-	uint8_t kind;        /* enum l2tp_object */
-	uint8_t mask;        /* NEWS_* */
-	bool recorded;       /* the owner was told to write a record */
-	bool known;          /* the owner knows the handle */
-	bool over;           /* DOWN was raised, or the owner never knew */
-	bool finished;       /* the automaton is done with it */
+	uint8_t kind;	     /* enum l2tp_object */
+	uint8_t mask;	     /* NEWS_* */
+	bool recorded;	     /* the owner was told to write a record */
+	bool known;	     /* the owner knows the handle */
+	bool over;	     /* DOWN was raised, or the owner never knew */
+	bool finished;	     /* the automaton is done with it */
 };
 
 /* News, in the order they are told. */
 #define NEWS_ASK    0x01
-#define NEWS_UP     0x02
+#define NEWS_UP	    0x02
 #define NEWS_QUIET  0x04 /* tunnels */
 #define NEWS_ACCM   0x08 /* sessions */
 #define NEWS_ERRORS 0x10 /* sessions */
@@ -88,7 +89,7 @@ struct ending {
 
 struct l2tp_profile {
 	uint32_t refs;
-	struct l2tp_params p;      /* defaults filled in; pointers lead into this object */
+	struct l2tp_params p;	   /* defaults filled in; pointers lead into this object */
 	struct l2tp_secret secret; /* n = 0: none */
 	char host_name[L2TP_NAME_MAX];
 	char vendor_name[L2TP_NAME_MAX];
@@ -125,11 +126,11 @@ struct tunnel {
 	uint8_t want;  /* WANT_* */
 	bool initiator;
 	bool was_up;
-	bool verified;     /* the peer has shown that it receives what we send to its address */
-	bool quiet_asked;  /* TUNNEL_QUIET is open */
+	bool verified;	  /* the peer has shown that it receives what we send to its address */
+	bool quiet_asked; /* TUNNEL_QUIET is open */
 	bool in_peer, in_request, in_dial;
-	bool challenged;   /* our challenge has to be answered */
-	bool respond;      /* `response` goes into SCCRP or SCCCN */
+	bool challenged; /* our challenge has to be answered */
+	bool respond;	 /* `response` goes into SCCRP or SCCCN */
 	bool has_tie;
 	struct rel rel;
 
@@ -137,11 +138,11 @@ struct tunnel {
 	struct mono state_at, hello_at, empty_at, pump_at;
 	struct mono since, heard, up_at;
 
-	struct list sessions;  /* all */
-	struct list answers;   /* with ICRP, ICCN or CDN to send: these go first */
-	struct list requests;  /* with ICRQ to send */
+	struct list sessions; /* all */
+	struct list answers;  /* with ICRP, ICCN or CDN to send: these go first */
+	struct list requests; /* with ICRQ to send */
 	uint32_t session_count, orphans;
-	uint32_t queued; /* in both */
+	uint32_t queued;       /* in both */
 	struct list work, out; /* in l2tp.work: has to be pumped; in l2tp.out: has to transmit */
 	struct list dead;      /* in l2tp.dead_tunnels */
 
@@ -188,8 +189,8 @@ struct session {
 	struct heap_node timer;
 	struct htab_node by_remote;
 	struct session_numbers *numbers; /* or NULL */
-	struct session_proxy *proxy;     /* or NULL; until SESSION_UP was taken */
-	char *text;                      /* or NULL */
+	struct session_proxy *proxy;	 /* or NULL; until SESSION_UP was taken */
+	char *text;			 /* or NULL */
 	struct mono since;
 	uint32_t serial, tx_speed, rx_speed, framing;
 	uint32_t accm_send, accm_recv, errors;
@@ -303,7 +304,7 @@ enum tunnel_event {
 	TE_STOPCCN,
 	TE_HELLO,
 	TE_CALL,     /* a message that belongs to a session */
-	TE_BAD,      /* a message that clears the tunnel */
+	TE_BAD,	     /* a message that clears the tunnel */
 	TE_CLOSE,    /* local close, refusal, time limit with a peer that is there */
 	TE_LOST,     /* the peer is not there: retries used up, evicted, time limit */
 	TE_TIE_LOST, /* the peer's SCCRQ won and its tunnel is up */
@@ -314,13 +315,13 @@ enum tunnel_event {
 };
 
 #define TA_SCCRQ  0x01 /* send SCCRQ */
-#define TA_ASK    0x02 /* raise TUNNEL_ASK */
+#define TA_ASK	  0x02 /* raise TUNNEL_ASK */
 #define TA_SCCRP  0x04
 #define TA_SCCCN  0x08
-#define TA_STOP   0x10 /* send StopCCN */
-#define TA_UP     0x20 /* raise TUNNEL_UP, let waiting sessions go */
-#define TA_END    0x40 /* raise TUNNEL_DOWN after its sessions' DOWN */
-#define TA_WAIT   0x80 /* wait a full cycle (CLOSING, LINGER) */
+#define TA_STOP	  0x10	/* send StopCCN */
+#define TA_UP	  0x20	/* raise TUNNEL_UP, let waiting sessions go */
+#define TA_END	  0x40	/* raise TUNNEL_DOWN after its sessions' DOWN */
+#define TA_WAIT	  0x80	/* wait a full cycle (CLOSING, LINGER) */
 #define TA_FINISH 0x100 /* nothing more to do for it */
 
 struct tunnel_row {
@@ -358,7 +359,8 @@ void tunnel_release_request(struct l2tp *l, struct tunnel *t);
 void tunnel_awake(struct l2tp *l, struct tunnel *t); /* after a suspend */
 void tunnel_empty(struct l2tp *l, struct tunnel *t); /* a session has left */
 bool tunnel_worth_record(const struct tunnel *t);
-int tunnel_names(struct l2tp *l, struct tunnel *t, struct l2tp_bytes host, struct l2tp_bytes vendor);
+int tunnel_names(struct l2tp *l, struct tunnel *t, struct l2tp_bytes host,
+		 struct l2tp_bytes vendor);
 void tunnel_key_peer(struct l2tp *l, struct tunnel *t, uint16_t remote_id);
 struct tunnel *tunnel_by_peer(struct l2tp *l, const struct path *path, uint16_t remote_id,
 			      const struct tunnel *after);
@@ -391,7 +393,7 @@ enum call_event {
 	CE_CDN,
 	CE_SLI,
 	CE_WEN,
-	CE_BAD,     /* a message that clears the session */
+	CE_BAD,	    /* a message that clears the session */
 	CE_CLOSE,   /* local close, refusal */
 	CE_EXPIRED, /* not established in time */
 	CE_SENT,    /* the CDN has its number */
@@ -399,14 +401,14 @@ enum call_event {
 };
 
 #define CA_QUEUE  0x01 /* stand in line with ICRQ */
-#define CA_ASK    0x02
-#define CA_ICRP   0x04
-#define CA_ICCN   0x08
-#define CA_CDN    0x10
-#define CA_UP     0x20
-#define CA_END    0x40
+#define CA_ASK	  0x02
+#define CA_ICRP	  0x04
+#define CA_ICCN	  0x08
+#define CA_CDN	  0x10
+#define CA_UP	  0x20
+#define CA_END	  0x40
 #define CA_FINISH 0x80
-#define CA_ACCM   0x100
+#define CA_ACCM	  0x100
 #define CA_ERRORS 0x200
 #define CA_TIMER  0x400 /* the time limit of the set-up starts */
 
@@ -433,7 +435,8 @@ bool session_worth_record(const struct session *s);
 void session_key_remote(struct l2tp *l, struct session *s, uint16_t remote_id);
 int session_set_numbers(struct l2tp *l, struct session *s, const char *calling, const char *called,
 			const char *sub_address);
-/* CDN for a call that gets no session: `remote_id` is the peer's, `local_id` ours or 0. 0, -ENOMEM. */
+/* CDN for a call that gets no session: `remote_id` is the peer's, `local_id` ours or 0. 0, -ENOMEM.
+ */
 int call_refuse(struct l2tp *l, struct tunnel *t, uint16_t local_id, uint16_t remote_id,
 		const struct ending *why);
 void call_want(struct l2tp *l, struct session *s, enum session_want what);

@@ -32,12 +32,12 @@ struct rel_params {
 /* A message that was sent and not yet acknowledged. */
 struct rel_msg {
 	struct rel_msg *next;
-	struct mono at;   /* when it was first transmitted */
+	struct mono at; /* when it was first transmitted */
 	uint32_t seq;
 	uint32_t session; /* peer's session id for the header */
 	uint16_t len;
-	uint8_t type;     /* the caller's: message type, for the trace */
-	uint8_t copies;   /* transmissions so far, saturating */
+	uint8_t type;	/* the caller's: message type, for the trace */
+	uint8_t copies; /* transmissions so far, saturating */
 	uint8_t bytes[];
 };
 
@@ -56,17 +56,17 @@ struct rel {
 	struct rel_params p;
 	uint32_t ns, una, nxt, nr;
 	uint32_t cwnd, ssthresh, grown; /* `grown`: acknowledgements since cwnd last grew */
-	uint32_t tries;                 /* time-outs of the head since anything was acknowledged */
-	uint32_t bytes;                 /* octets held, with REL_OVERHEAD for each message */
-	int64_t wait_us;                /* present back-off */
-	int64_t rtt_us;                 /* smoothed, 0 = not known */
-	struct mono rto;                /* when the head is sent again */
+	uint32_t tries;			/* time-outs of the head since anything was acknowledged */
+	uint32_t bytes;			/* octets held, with REL_OVERHEAD for each message */
+	int64_t wait_us;		/* present back-off */
+	int64_t rtt_us;			/* smoothed, 0 = not known */
+	struct mono rto;		/* when the head is sent again */
 	struct rel_msg *first, *last;
-	struct rel_msg *next;           /* the one numbered nxt, NULL when nxt == ns */
-	struct rel_early *early;        /* sorted by distance from nr */
+	struct rel_msg *next;	 /* the one numbered nxt, NULL when nxt == ns */
+	struct rel_early *early; /* sorted by distance from nr */
 	uint32_t early_count;
-	bool ack_due;  /* something has to carry Nr to the peer */
-	bool passive;  /* no time-outs: the peer has not proved its address yet */
+	bool ack_due; /* something has to carry Nr to the peer */
+	bool passive; /* no time-outs: the peer has not proved its address yet */
 	uint32_t sent, resent, received, duplicates;
 };
 
@@ -79,7 +79,7 @@ enum rel_place {
 	REL_NEXT,      /* the one expected */
 	REL_DUPLICATE, /* had it: acknowledge again (5.8) */
 	REL_EARLY,     /* ahead, within our window */
-	REL_FAR        /* ahead, outside the window: drop */
+	REL_FAR	       /* ahead, outside the window: drop */
 };
 
 enum rel_place rel_place(const struct rel *r, uint32_t ns);
@@ -127,7 +127,7 @@ void rel_restart(struct rel *r, struct mono now);
 struct rel_out {
 	struct rel_msg *msg; /* NULL: an acknowledgement alone (ZLB) */
 	uint32_t ns, nr;
-	bool again;          /* a retransmission */
+	bool again; /* a retransmission */
 };
 
 /* True when there is something to transmit; what is taken counts as transmitted. */
