@@ -17,270 +17,16 @@
 
 #include <cmocka.h>
 
-#include "daemon/control.h"
-
-#define SESSIONS 3000
-#define WATCHES	 40
-
-/* ---- the daemon of paper ---- */
-
-struct io_watch {
-	int fd;
-	void *client;
-	short on;
-};
-
-static struct {
-	struct daemon d;
-	struct io_watch *watches[WATCHES];
-	const char *dial_state, *session_state;
-	uint64_t dial_key;
-	enum access_cmd_kind last;
-	uint64_t last_key;
-	size_t commands;
-	reload_done_fn reload_fn;
-	void *reload_who;
-	uint8_t trace_mem[1 << 20] __attribute__((aligned(8)));
-} w;
-
-struct io_watch *io_watch(struct io *io, int fd, void *client)
-{
-	for (size_t i = 0; i < WATCHES; i++) {
-		if (w.watches[i])
-			continue;
-		w.watches[i] = calloc(1, sizeof(struct io_watch));
-		w.watches[i]->fd = fd;
-		w.watches[i]->client = client;
-		return w.watches[i];
-	}
-	return NULL;
-}
-
-int io_watch_set(struct io_watch *watch, short on)
-{
-	watch->on = on;
-	return 0;
-}
-
-void io_unwatch(struct io_watch *watch)
-{
-	for (size_t i = 0; i < WATCHES; i++)
-		if (w.watches[i] == watch)
-			w.watches[i] = NULL;
-	free(watch);
-}
-
-static size_t watching(void)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < WATCHES; i++)
-		n += w.watches[i] != NULL;
-	return n;
-}
-
-bool io_watch_full(const struct io *io)
-{
-	return watching() >= 32;
-}
-
-void run_drain(struct daemon *d)
-{
-	while (control_push(d->control))
-		;
-}
-
-int access_do(struct access *a, struct mono now, const struct access_cmd *cmd)
-{
-	w.last = cmd->kind;
-	w.last_key = cmd->kind == ACCESS_CMD_TERMINATE_TUNNEL ? cmd->tunnel : cmd->key;
-	w.commands++;
-	if (cmd->kind == ACCESS_CMD_CONNECT || cmd->kind == ACCESS_CMD_DISCONNECT)
-		return strcmp(cmd->name, "vpn") != 0;
-	return w.last_key > SESSIONS;
-}
-
-bool access_session(const struct access *a, uint64_t key, struct access_session_info *ret)
-{
-	if (key == 0 || key > SESSIONS)
-		return false;
-	*ret = (struct access_session_info){ .key = key,
-					     .state = w.session_state,
-					     .user = key % 2 ? "al\x1b[31mice\xff" : "bob",
-					     .peer = "isp",
-					     .host_name = "lac",
-					     .calling = "",
-					     .called = "",
-					     .our_ip4 = { 10, 0, 0, 1 },
-					     .ends_at = MONO_NEVER };
-	return true;
-}
-
-uint64_t access_session_next(const struct access *a, uint64_t prev)
-{
-	return prev < SESSIONS ? prev + 1 : 0;
-}
-
-bool access_tunnel(const struct access *a, uint16_t id, struct access_tunnel_info *ret)
-{
-	*ret = (struct access_tunnel_info){ .peer = "isp" };
-	ret->l2tp.local_id = id;
-	ret->l2tp.state = L2TP_TS_UP;
-	ret->l2tp.host_name = ret->l2tp.vendor_name = "x";
-	return id > 0 && id <= 3;
-}
-
-uint16_t access_tunnel_next(const struct access *a, uint16_t prev)
-{
-	return prev < 3 ? prev + 1 : 0;
-}
-
-bool access_dial(const struct access *a, size_t index, struct access_dial_info *ret)
-{
-	*ret = (struct access_dial_info){ .name = "vpn",
-					  .state = w.dial_state,
-					  .key = w.dial_key,
-					  .next = MONO_NEVER,
-					  .cause = ADIT_CAUSE_AUTH_FAILED,
-					  .text = "no \"such\" user" };
-	return index == 0;
-}
-
-bool access_pool(const struct access *a, size_t index, struct access_pool_info *ret)
-{
-	*ret = (struct access_pool_info){ .name = "p", .size4 = 254 };
-	return index < 2;
-}
-
-bool access_peer(const struct access *a, size_t index, struct access_peer_info *ret)
-{
-	*ret = (struct access_peer_info){ .name = "isp" };
-	return index < 1;
-}
-
-bool access_failure(const struct access *a, size_t back, struct access_failure *ret)
-{
-	*ret = (struct access_failure){ .cause = ADIT_CAUSE_LOOP, .who = "al\\x1bice" };
-	return back < 2;
-}
-
-void access_summary(const struct access *a, struct access_summary *ret)
-{
-	*ret = (struct access_summary){ .sessions = SESSIONS, .tunnels = 3 };
-}
-
-static bool plane_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
-{
-	*ret = (struct dp_counters){ .rx_packets = key };
-	return true;
-}
-
-static void plane_all(struct dp *dp, struct dp_plane_stats *ret)
-{
-	ret->rows = SESSIONS;
-}
-
-static const struct dp_ops plane_ops = { .name = "paper",
-					 .stats = plane_stats,
-					 .plane_stats = plane_all };
-static struct dp plane = { &plane_ops };
-
-const struct daemon_socket *peer_socket(const struct daemon *d, uint32_t via)
-{
-	return NULL;
-}
-
-void reload_start(struct daemon *d, bool from_keeper, reload_done_fn fn, void *who)
-{
-	w.reload_fn = fn;
-	w.reload_who = who;
-}
-
-void reload_forget(struct daemon *d, void *who)
-{
-	if (w.reload_who == who)
-		w.reload_fn = NULL;
-}
-
-void reload_effects(struct daemon *d, const struct conf *next, char *buf, size_t cap)
-{
-	snprintf(buf, cap, "%s", next->access->dial_count ? "" : "session \"vpn\" is ended\n");
-}
+#include "paper.h"
 
 /* ---- the test's side ---- */
-
-static char socket_path[] = "/tmp/adit-control-XXXXXX";
-
-static int setup(void **state)
-{
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	char err[CONF_ERR_MAX];
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-
-	memset(&w, 0, sizeof(w));
-	strcpy(socket_path + strlen(socket_path) - 6, "XXXXXX");
-	close(mkstemp(socket_path));
-	unlink(socket_path);
-	strcpy(at.sun_path, socket_path);
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(fd, 64), 0);
-	w.dial_state = "idle";
-	w.session_state = "up";
-	w.d.dp = &plane;
-	w.d.now.us = 1000 * US_S;
-	w.d.conf_path = "/etc/adit/adit.conf";
-	w.d.conf = conf_parse("session \"vpn\" { server = a user = u password = secret1 }", "test",
-			      CONF_NO_FILES, err, sizeof(err));
-	assert_non_null(w.d.conf);
-	w.d.acct = acct_new("");
-	w.d.trace = trace_open(w.trace_mem, 1024, 65536);
-	assert_non_null(w.d.trace);
-	w.d.control = control_new(&w.d, fd);
-	assert_non_null(w.d.control);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	control_free(w.d.control);
-	assert_int_equal(watching(), 0);
-	conf_free(w.d.conf);
-	acct_free(w.d.acct);
-	trace_close(w.d.trace);
-	unlink(socket_path);
-	return 0;
-}
-
-/* Let the daemon do what it can without waiting. */
-static void pump(void)
-{
-	bool more = true;
-
-	control_accept(w.d.control);
-	for (int turn = 0; more && turn < 100000; turn++) {
-		more = false;
-		for (size_t i = 0; i < WATCHES; i++) {
-			struct io_watch *watch = w.watches[i];
-			struct pollfd p;
-
-			if (!watch || !watch->on)
-				continue;
-			p = (struct pollfd){ .fd = watch->fd, .events = watch->on };
-			if (poll(&p, 1, 0) <= 0)
-				continue;
-			more = true;
-			control_client(watch->client,
-				       p.revents & (POLLERR | POLLHUP) ? POLLIN : p.revents);
-		}
-	}
-}
 
 static int client_new(void)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	strcpy(at.sun_path, socket_path);
+	strcpy(at.sun_path, paper_path());
 	assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	return fd;
 }
@@ -293,7 +39,7 @@ static void say_bytes(int fd, const void *bytes, size_t n)
 		ssize_t done = send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (done < 0 && errno == EAGAIN) {
-			pump();
+			paper_pump();
 			continue;
 		}
 		if (done < 0)
@@ -301,7 +47,7 @@ static void say_bytes(int fd, const void *bytes, size_t n)
 		p += done;
 		n -= (size_t)done;
 	}
-	pump();
+	paper_pump();
 }
 
 static void say(int fd, const char *text)
@@ -332,7 +78,7 @@ static const char *hear(int fd, char *buf, size_t cap)
 			buf[0] = '\0';
 			return buf;
 		}
-		pump();
+		paper_pump();
 	}
 	fail_msg("a message is longer than %zu octets", cap);
 	return NULL;
@@ -377,8 +123,8 @@ static void test_status(void **state)
 	say(fd, "{\"method\":\"org.adit.ShowConfig\"}");
 	expect(fd, "(hidden)");
 	close(fd);
-	pump();
-	assert_int_equal(watching(), 0);
+	paper_pump();
+	assert_int_equal(paper_watching(), 0);
 }
 
 static void test_lists(void **state)
@@ -409,31 +155,31 @@ static void test_lists(void **state)
 	expect(fd, "\"name\":\"isp\"");
 	expect(fd, "\"count\":1");
 	close(fd);
-	pump();
+	paper_pump();
 }
 
 static void test_connect(void **state)
 {
 	int fd = client_new();
 
-	w.dial_state = "resolving";
+	paper.dial_state = "resolving";
 	say(fd,
 	    "{\"method\":\"org.adit.Connect\",\"parameters\":{\"name\":\"vpn\"},\"more\":true}");
-	assert_int_equal(w.last, ACCESS_CMD_CONNECT);
+	assert_int_equal(paper.last, ACCESS_CMD_CONNECT);
 	expect(fd, "\"state\":\"resolving\"");
-	run_drain(&w.d);
+	run_drain(&paper.d);
 	expect(fd, ""); /* nothing new */
-	w.dial_state = "connecting";
-	w.dial_key = 5;
-	w.session_state = "authenticating";
-	run_drain(&w.d);
+	paper.dial_state = "connecting";
+	paper.dial_key = 5;
+	paper.session_state = "authenticating";
+	run_drain(&paper.d);
 	expect(fd, "\"session_state\":\"authenticating\"");
-	w.dial_state = "waiting";
-	w.dial_key = 0;
-	run_drain(&w.d);
+	paper.dial_state = "waiting";
+	paper.dial_key = 0;
+	run_drain(&paper.d);
 	expect(fd, "\"cause\":\"auth-failed\"");
 	/* without "more": one answer */
-	w.dial_state = "connecting";
+	paper.dial_state = "connecting";
 	say(fd, "{\"method\":\"org.adit.Connect\",\"parameters\":{\"name\":\"vpn\"}}");
 	expect(fd, "\"state\":\"connecting\"");
 	say(fd, "{\"method\":\"org.adit.Connect\",\"parameters\":{\"name\":\"vpm\"}}");
@@ -443,11 +189,11 @@ static void test_connect(void **state)
 	say(fd,
 	    "{\"method\":\"org.adit.Disconnect\",\"parameters\":{\"name\":\"vpn\"},\"more\":true}");
 	expect(fd, "\"state\":\"connecting\"");
-	w.dial_state = "idle";
-	run_drain(&w.d);
+	paper.dial_state = "idle";
+	run_drain(&paper.d);
 	expect(fd, "\"state\":\"idle\"");
 	close(fd);
-	pump();
+	paper_pump();
 }
 
 static void test_terminate(void **state)
@@ -458,15 +204,15 @@ static void test_terminate(void **state)
 	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"session\":"
 		"\"0000000000000010\"}}");
 	expect(fd, "\"count\":1");
-	assert_int_equal(w.last_key, 16);
+	assert_int_equal(paper.last_key, 16);
 	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"user\":\"bob\"}}");
 	expect(fd, "\"count\":1500");
 	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"user\":\"eve\\u001b\"}}");
 	expect(fd, "user \\\"eve\\\\x1b\\\" has no session");
 	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"tunnel\":2}}");
 	expect(fd, "\"count\":1");
-	assert_int_equal(w.last, ACCESS_CMD_TERMINATE_TUNNEL);
-	before = w.commands;
+	assert_int_equal(paper.last, ACCESS_CMD_TERMINATE_TUNNEL);
+	before = paper.commands;
 	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"tunnel\":65538}}");
 	expect(fd, "NotFound");
 	say(fd, "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"session\":\"zz\"}}");
@@ -475,9 +221,9 @@ static void test_terminate(void **state)
 	expect(fd, "InvalidParameter");
 	say(fd, "{\"method\":\"org.adit.Terminate\"}");
 	expect(fd, "InvalidParameter");
-	assert_int_equal(w.commands, before);
+	assert_int_equal(paper.commands, before);
 	close(fd);
-	pump();
+	paper_pump();
 }
 
 static void test_reload(void **state)
@@ -485,28 +231,28 @@ static void test_reload(void **state)
 	int fd = client_new(), other = client_new();
 
 	say(fd, "{\"method\":\"org.adit.Reload\"}");
-	assert_non_null(w.reload_fn);
+	assert_non_null(paper.reload_fn);
 	say(other, "{\"method\":\"org.adit.Status\"}"); /* nobody waits for it */
 	expect(other, "\"pid\"");
-	w.reload_fn(&w.d, w.reload_who, true, "log-level: a -> b\n");
-	run_drain(&w.d);
+	paper.reload_fn(&paper.d, paper.reload_who, true, "log-level: a -> b\n");
+	run_drain(&paper.d);
 	expect(fd, "\"changes\":\"log-level: a -> b\\n\"");
 	say(fd, "{\"method\":\"org.adit.Reload\"}");
-	w.reload_fn(&w.d, w.reload_who, false, "adit.conf:3: wrong\n");
-	run_drain(&w.d);
+	paper.reload_fn(&paper.d, paper.reload_who, false, "adit.conf:3: wrong\n");
+	run_drain(&paper.d);
 	expect(fd, "\"text\":\"adit.conf:3: wrong\"");
 	/* the client leaves before the end */
 	say(fd, "{\"method\":\"org.adit.Reload\"}");
 	close(fd);
-	pump();
-	w.reload_who = NULL;
+	paper_pump();
+	paper.reload_who = NULL;
 	say(other,
 	    "{\"method\":\"org.adit.CompareConfig\",\"parameters\":{\"config\":\"foo = 1\"}}");
 	expect(other, "unknown option");
 	say(other, "{\"method\":\"org.adit.CompareConfig\",\"parameters\":{\"config\":\"\"}}");
 	expect(other, "session \\\"vpn\\\": removed\\nsession \\\"vpn\\\" is ended\\n");
 	close(other);
-	pump();
+	paper_pump();
 }
 
 static void test_monitor(void **state)
@@ -516,24 +262,24 @@ static void test_monitor(void **state)
 	say(fd, "{\"method\":\"org.adit.Monitor\",\"more\":true,\"parameters\":{\"level\":"
 		"\"notice\"}}");
 	expect(fd, "");
-	trace_bytes(w.d.trace, TRACE_DAEMON_INFO, w.d.now, 0, 0, 0, "hidden", 6);
-	trace_bytes(w.d.trace, TRACE_DAEMON_NOTICE, w.d.now, 0, 0, 0, "shown\n", 6);
-	run_drain(&w.d);
+	trace_bytes(paper.d.trace, TRACE_DAEMON_INFO, paper.d.now, 0, 0, 0, "hidden", 6);
+	trace_bytes(paper.d.trace, TRACE_DAEMON_NOTICE, paper.d.now, 0, 0, 0, "shown\n", 6);
+	run_drain(&paper.d);
 	expect(fd, "\"text\":\"shown\\\\x0a\"");
 	expect(fd, "");
 	/* far more than the ring holds while nobody reads */
 	for (int i = 0; i < 5000; i++)
-		trace_bytes(w.d.trace, TRACE_DAEMON_NOTICE, w.d.now, 0, 0, 0, "x", 1);
-	run_drain(&w.d);
+		trace_bytes(paper.d.trace, TRACE_DAEMON_NOTICE, paper.d.now, 0, 0, 0, "x", 1);
+	run_drain(&paper.d);
 	expect(fd, "\"lost\":");
 	expect(fd, "\"text\":\"x\"");
 	close(fd);
-	pump();
+	paper_pump();
 	say(fd = client_new(), "{\"method\":\"org.adit.Monitor\",\"more\":true,\"parameters\":"
 			       "{\"level\":\"loud\"}}");
 	expect(fd, "InvalidParameter");
 	close(fd);
-	pump();
+	paper_pump();
 }
 
 /* A request and the end of the writing side at once: it is still answered. */
@@ -544,7 +290,7 @@ static void test_half_closed(void **state)
 
 	assert_int_equal(send(fd, call, sizeof(call), 0), sizeof(call));
 	shutdown(fd, SHUT_WR);
-	pump();
+	paper_pump();
 	expect(fd, "\"sessions\":3000");
 	expect_end(fd);
 }
@@ -567,7 +313,7 @@ static void test_oneness(void **state)
 	say(fd, "tus\"}");
 	expect(fd, "\"pid\"");
 	close(fd);
-	pump();
+	paper_pump();
 }
 
 /* ---- hostile clients ---- */
@@ -623,8 +369,8 @@ static void test_endless_request(void **state)
 		say_bytes(fd, block, sizeof(block));
 	expect(fd, "is longer than 1048576 octets");
 	close(fd);
-	pump();
-	assert_int_equal(watching(), 0);
+	paper_pump();
+	assert_int_equal(paper_watching(), 0);
 }
 
 /* Clients that ask for a lot and read nothing cost little and delay nobody. */
@@ -649,8 +395,8 @@ static void test_slow_clients(void **state)
 	for (size_t i = 0; i < 8; i++)
 		close(slow[i]);
 	close(quick);
-	pump();
-	assert_int_equal(watching(), 0);
+	paper_pump();
+	assert_int_equal(paper_watching(), 0);
 }
 
 static void test_too_many_clients(void **state)
@@ -659,21 +405,21 @@ static void test_too_many_clients(void **state)
 
 	for (size_t i = 0; i < 40; i++) {
 		fds[i] = client_new();
-		pump();
+		paper_pump();
 	}
-	assert_int_equal(watching(), 32);
+	assert_int_equal(paper_watching(), 32);
 	expect(fds[39], "too many control clients");
 	say(fds[0], "{\"method\":\"org.adit.Status\"}");
 	expect(fds[0], "\"pid\"");
 	close(fds[0]);
-	pump();
+	paper_pump();
 	fds[0] = client_new();
 	say(fds[0], "{\"method\":\"org.adit.Status\"}");
 	expect(fds[0], "\"pid\"");
 	for (size_t i = 0; i < 40; i++)
 		close(fds[i]);
-	pump();
-	assert_int_equal(watching(), 0);
+	paper_pump();
+	assert_int_equal(paper_watching(), 0);
 }
 
 /* Random octets, cut at random places; the seed is fixed. */
@@ -691,9 +437,22 @@ static void test_noise(void **state)
 						     : (char)rand_r(&seed);
 		say_bytes(fd, bytes, n);
 		close(fd);
-		pump();
+		paper_pump();
 	}
-	assert_int_equal(watching(), 0);
+	assert_int_equal(paper_watching(), 0);
+}
+
+static int setup(void **state)
+{
+	assert_true(paper_begin());
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	paper_end();
+	assert_int_equal(paper_watching(), 0);
+	return 0;
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The daemon of paper, see paper.h.
+ */
+#include "paper.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static char socket_path[] = "/tmp/adit-control-XXXXXX";
+
+struct paper paper;
+
+struct io_watch *io_watch(struct io *io, int fd, void *client)
+{
+	for (size_t i = 0; i < WATCHES; i++) {
+		if (paper.watches[i])
+			continue;
+		paper.watches[i] = calloc(1, sizeof(struct io_watch));
+		paper.watches[i]->fd = fd;
+		paper.watches[i]->client = client;
+		return paper.watches[i];
+	}
+	return NULL;
+}
+
+int io_watch_set(struct io_watch *watch, short on)
+{
+	watch->on = on;
+	return 0;
+}
+
+void io_unwatch(struct io_watch *watch)
+{
+	for (size_t i = 0; i < WATCHES; i++)
+		if (paper.watches[i] == watch)
+			paper.watches[i] = NULL;
+	free(watch);
+}
+
+size_t paper_watching(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < WATCHES; i++)
+		n += paper.watches[i] != NULL;
+	return n;
+}
+
+bool io_watch_full(const struct io *io)
+{
+	return paper_watching() >= 32;
+}
+
+void run_drain(struct daemon *d)
+{
+	while (control_push(d->control))
+		;
+}
+
+int access_do(struct access *a, struct mono now, const struct access_cmd *cmd)
+{
+	paper.last = cmd->kind;
+	paper.last_key = cmd->kind == ACCESS_CMD_TERMINATE_TUNNEL ? cmd->tunnel : cmd->key;
+	paper.commands++;
+	if (cmd->kind == ACCESS_CMD_CONNECT || cmd->kind == ACCESS_CMD_DISCONNECT)
+		return strcmp(cmd->name, "vpn") != 0;
+	return paper.last_key > SESSIONS;
+}
+
+bool access_session(const struct access *a, uint64_t key, struct access_session_info *ret)
+{
+	if (key == 0 || key > SESSIONS)
+		return false;
+	*ret = (struct access_session_info){ .key = key,
+					     .state = paper.session_state,
+					     .user = key % 2 ? "al\x1b[31mice\xff" : "bob",
+					     .peer = "isp",
+					     .host_name = "lac",
+					     .calling = "",
+					     .called = "",
+					     .our_ip4 = { 10, 0, 0, 1 },
+					     .ends_at = MONO_NEVER };
+	return true;
+}
+
+uint64_t access_session_next(const struct access *a, uint64_t prev)
+{
+	return prev < SESSIONS ? prev + 1 : 0;
+}
+
+bool access_tunnel(const struct access *a, uint16_t id, struct access_tunnel_info *ret)
+{
+	*ret = (struct access_tunnel_info){ .peer = "isp" };
+	ret->l2tp.local_id = id;
+	ret->l2tp.state = L2TP_TS_UP;
+	ret->l2tp.host_name = ret->l2tp.vendor_name = "x";
+	return id > 0 && id <= 3;
+}
+
+uint16_t access_tunnel_next(const struct access *a, uint16_t prev)
+{
+	return prev < 3 ? prev + 1 : 0;
+}
+
+bool access_dial(const struct access *a, size_t index, struct access_dial_info *ret)
+{
+	*ret = (struct access_dial_info){ .name = "vpn",
+					  .state = paper.dial_state,
+					  .key = paper.dial_key,
+					  .next = MONO_NEVER,
+					  .cause = ADIT_CAUSE_AUTH_FAILED,
+					  .text = "no \"such\" user" };
+	return index == 0;
+}
+
+bool access_pool(const struct access *a, size_t index, struct access_pool_info *ret)
+{
+	*ret = (struct access_pool_info){ .name = "p", .size4 = 254 };
+	return index < 2;
+}
+
+bool access_peer(const struct access *a, size_t index, struct access_peer_info *ret)
+{
+	*ret = (struct access_peer_info){ .name = "isp" };
+	return index < 1;
+}
+
+bool access_failure(const struct access *a, size_t back, struct access_failure *ret)
+{
+	*ret = (struct access_failure){ .cause = ADIT_CAUSE_LOOP, .who = "al\\x1bice" };
+	return back < 2;
+}
+
+void access_summary(const struct access *a, struct access_summary *ret)
+{
+	*ret = (struct access_summary){ .sessions = SESSIONS, .tunnels = 3 };
+}
+
+static bool plane_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
+{
+	*ret = (struct dp_counters){ .rx_packets = key };
+	return true;
+}
+
+static void plane_all(struct dp *dp, struct dp_plane_stats *ret)
+{
+	ret->rows = SESSIONS;
+}
+
+static const struct dp_ops plane_ops = { .name = "paper",
+					 .stats = plane_stats,
+					 .plane_stats = plane_all };
+static struct dp plane = { &plane_ops };
+
+const struct daemon_socket *peer_socket(const struct daemon *d, uint32_t via)
+{
+	return NULL;
+}
+
+void reload_start(struct daemon *d, bool from_keeper, reload_done_fn fn, void *who)
+{
+	paper.reload_fn = fn;
+	paper.reload_who = who;
+}
+
+void reload_forget(struct daemon *d, void *who)
+{
+	if (paper.reload_who == who)
+		paper.reload_fn = NULL;
+}
+
+void reload_effects(struct daemon *d, const struct conf *next, char *buf, size_t cap)
+{
+	snprintf(buf, cap, "%s", next->access->dial_count ? "" : "session \"vpn\" is ended\n");
+}
+
+const char *paper_path(void)
+{
+	return socket_path;
+}
+
+bool paper_begin(void)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	char err[CONF_ERR_MAX];
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	memset(&paper, 0, sizeof(paper));
+	strcpy(socket_path + strlen(socket_path) - 6, "XXXXXX");
+	close(mkstemp(socket_path));
+	unlink(socket_path);
+	strcpy(at.sun_path, socket_path);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 64) < 0)
+		return false;
+	paper.dial_state = "idle";
+	paper.session_state = "up";
+	paper.d.dp = &plane;
+	paper.d.now.us = 1000 * US_S;
+	paper.d.conf_path = "/etc/adit/adit.conf";
+	paper.d.conf = conf_parse("session \"vpn\" { server = a user = u password = secret1 }",
+				  "test", CONF_NO_FILES, err, sizeof(err));
+	paper.d.acct = acct_new("");
+	paper.d.trace = trace_open(paper.trace_mem, 1024, 65536);
+	paper.d.control = control_new(&paper.d, fd);
+	return paper.d.conf && paper.d.acct && paper.d.trace && paper.d.control;
+}
+
+void paper_end(void)
+{
+	control_free(paper.d.control);
+	conf_free(paper.d.conf);
+	acct_free(paper.d.acct);
+	trace_close(paper.d.trace);
+	unlink(socket_path);
+}
+
+/* Let the daemon do what it can without waiting. */
+void paper_pump(void)
+{
+	bool more = true;
+
+	control_accept(paper.d.control);
+	for (int turn = 0; more && turn < 100000; turn++) {
+		more = false;
+		for (size_t i = 0; i < WATCHES; i++) {
+			struct io_watch *watch = paper.watches[i];
+			struct pollfd p;
+
+			if (!watch || !watch->on)
+				continue;
+			p = (struct pollfd){ .fd = watch->fd, .events = watch->on };
+			if (poll(&p, 1, 0) <= 0)
+				continue;
+			more = true;
+			control_client(watch->client,
+				       p.revents & (POLLERR | POLLHUP) ? POLLIN : p.revents);
+		}
+	}
+}
