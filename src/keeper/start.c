@@ -36,28 +36,31 @@ static const char usage[] =
 	"Signals: HUP reads the configuration again, USR1 restarts aditd alone (sessions go on),\n"
 	"TERM and INT end all sessions and stop.\n";
 
-/* aditd beside the keeper, or where it is installed. */
-static void default_program(char *ret, size_t cap)
+/* A program without a path: beside the keeper, or where it is installed. */
+static void find_program(const char *name, char *ret, size_t cap)
 {
+	static const char *const places[] = { "/usr/local/sbin", "/usr/sbin" };
 	char self[200];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
+	size_t i;
 
-	if (n > 0) {
-		self[n] = 0;
-		slash = strrchr(self, '/');
-		if (slash) {
-			*slash = 0;
-			snprintf(ret, cap, "%s/aditd", self);
-			if (access(ret, X_OK) == 0)
-				return;
-			/* In a build directory. */
-			snprintf(ret, cap, "%s/../daemon/aditd", self);
-			if (access(ret, X_OK) == 0)
-				return;
-		}
+	self[n > 0 ? n : 0] = 0;
+	slash = strrchr(self, '/');
+	if (slash) {
+		*slash = 0;
+		snprintf(ret, cap, "%s/%s", self, name);
+		if (access(ret, X_OK) == 0)
+			return;
+		snprintf(ret, cap, "%s/../daemon/%s", self, name); /* in a build directory */
+		if (access(ret, X_OK) == 0)
+			return;
 	}
-	snprintf(ret, cap, "/usr/sbin/aditd");
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(ret, cap, "%s/%s", places[i], name);
+		if (access(ret, X_OK) == 0)
+			return;
+	}
 }
 
 static int usage_error(const char *what)
@@ -113,10 +116,11 @@ int start_options(int argc, char **argv, struct options *ret)
 		return usage_error("too many arguments");
 	if (optind < argc && strlen(argv[optind]) >= sizeof(ret->program))
 		return usage_error("the name of aditd is too long");
-	if (optind < argc)
+	if (optind < argc && strchr(argv[optind], '/'))
 		snprintf(ret->program, sizeof(ret->program), "%s", argv[optind]);
 	else
-		default_program(ret->program, sizeof(ret->program));
+		find_program(optind < argc ? argv[optind] : "aditd", ret->program,
+			     sizeof(ret->program));
 	return -1;
 }
 
