@@ -123,6 +123,12 @@ struct l2tp_config {
 /* NULL when out of memory. */
 struct l2tp *l2tp_new(const struct l2tp_config *config);
 
+/*
+ * The owner takes at most `max_tunnels` tunnels (0 = no limit of its own): half-open ones get a
+ * quarter of them at most, so that a flood of requests leaves room for what is established.
+ */
+void l2tp_share_halfopen(struct l2tp *l, uint32_t max_tunnels);
+
 /* Frees everything, sends nothing. NULL is allowed. */
 void l2tp_free(struct l2tp *l);
 

@@ -287,6 +287,7 @@ static int do_conf(struct access *a, struct mono now, struct access_conf *conf)
 	acc_leases_commit(a, conf, pools);
 	acc_peers_commit(a, now, conf, peers);
 	acc_dials_commit(a, now, conf, dials);
+	l2tp_share_halfopen(a->l2tp, conf->max_tunnels);
 	acc_net(conf, &a->net);
 	a->net_generation++;
 	a->net_news = true;

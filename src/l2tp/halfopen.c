@@ -64,7 +64,7 @@ int halfopen_enter(struct l2tp *l, struct tunnel *t)
 
 	if (src && src->count >= l->cfg.max_halfopen_source)
 		evict(l, container_of(src->tunnels.next, struct tunnel, by_source));
-	else if (l->halfopen_count >= l->cfg.max_halfopen)
+	else if (l->halfopen_count >= l->share_halfopen)
 		evict(l, container_of(l->halfopen.next, struct tunnel, halfopen));
 	src = source_find(l, &key, hash); /* the eviction may have freed it */
 	if (!src) {

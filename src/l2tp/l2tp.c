@@ -166,6 +166,7 @@ struct l2tp *l2tp_new(const struct l2tp_config *config)
 		return NULL;
 	l->cfg = *config;
 	defaults(&l->cfg);
+	l2tp_share_halfopen(l, 0);
 	l->trace = config->trace;
 	rng_init(&l->rng, config->seed);
 	memset(l->cfg.seed, 0, sizeof(l->cfg.seed));
@@ -200,6 +201,15 @@ struct l2tp *l2tp_new(const struct l2tp_config *config)
 		return NULL;
 	}
 	return l;
+}
+
+void l2tp_share_halfopen(struct l2tp *l, uint32_t max_tunnels)
+{
+	if (max_tunnels == 0 || max_tunnels > l->cfg.max_tunnels)
+		max_tunnels = l->cfg.max_tunnels;
+	l->share_halfopen = max_tunnels / 4 + 1;
+	if (l->share_halfopen > l->cfg.max_halfopen)
+		l->share_halfopen = l->cfg.max_halfopen;
 }
 
 static void free_objects(struct l2tp *l)

@@ -686,6 +686,33 @@ static void test_flood_ids(void **state)
 	}
 }
 
+/* Nor does it use up the tunnels: what is half-open gives way, what is established does not. */
+static void test_flood_limit(void **state)
+{
+	struct l2tp_config config = { .seed = { 9 }, .max_tunnels = 8 };
+	struct addr real;
+
+	peer_start(&p, NULL);
+	l2tp_free(p.l);
+	p.l = l2tp_new(&config);
+	real = p.path.remote;
+	for (uint16_t tid = 1; tid <= 5; tid++) {
+		for (uint8_t i = 1; i <= 20; i++) {
+			peer_clear(&p);
+			p.path.remote.ip[1] = 99;
+			p.path.remote.ip[3] = i;
+			peer_hello_words(&p, L2TP_SCCRQ, tid);
+			peer_send_as(&p, 0, 0, 0, 0);
+			assert_int_equal(peer_count(&p, L2TP_SCCRP), 1);
+		}
+		peer_clear(&p);
+		p.path.remote = real;
+		p.tid = tid;
+		peer_open(&p);
+		assert_int_equal(p.events[L2TP_EV_TUNNEL_UP], 1);
+	}
+}
+
 static void test_max_tunnels(void **state)
 {
 	struct l2tp_config config = { .seed = { 9 }, .max_tunnels = 2 };
@@ -1030,6 +1057,7 @@ int main(void)
 		T(test_homeless),
 		T(test_flood),
 		T(test_flood_ids),
+		T(test_flood_limit),
 		T(test_max_tunnels),
 		T(test_replaced),
 		T(test_restart_same_words),
