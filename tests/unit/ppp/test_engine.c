@@ -74,18 +74,18 @@ static void test_late_owner(void **state)
 	struct ppp_config config = { .seed = { 3 } };
 	struct ppp *e = ppp_new(&config);
 	struct ppp_cmd c = open_cmd(&a);
-	adit_handle h[20];
+	adit_handle h[PPP_QUEUE / 2 + 12];
 	uint8_t buf[PPP_FRAME_MAX];
 	struct ppp_frame f;
 	struct ppp_event ev;
-	unsigned n = 0;
+	unsigned links = sizeof(h) / sizeof(h[0]), n = 0;
 	size_t off;
 
-	for (unsigned i = 0; i < 20; i++) {
+	for (unsigned i = 0; i < links; i++) {
 		assert_int_equal(ppp_do(e, (struct mono){ 0 }, &c), 0);
 		h[i] = c.ret_link;
 	}
-	for (unsigned i = 0; i < 20; i++)
+	for (unsigned i = 0; i < links; i++)
 		ppp_input(e, (struct mono){ 0 }, h[i], request, sizeof(request), &off);
 	/* the first is dropped meanwhile: its answers are not given out */
 	c.kind = PPP_CMD_DROP;
@@ -98,7 +98,7 @@ static void test_late_owner(void **state)
 	}
 	assert_int_equal(n, PPP_QUEUE - 2);
 	/* the peers repeat, and get their answer */
-	for (unsigned i = 1; i < 20; i++) {
+	for (unsigned i = 1; i < links; i++) {
 		assert_int_equal(
 			ppp_input(e, (struct mono){ 0 }, h[i], request, sizeof(request), &off),
 			PPP_IN_TAKEN);
