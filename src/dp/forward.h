@@ -111,7 +111,8 @@ struct fwd_to {
 	} name;
 	union {
 		struct cmsghdr align;
-		uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+		uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+			      CMSG_SPACE(sizeof(struct in_pktinfo))];
 	} control;
 };
 

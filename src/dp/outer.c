@@ -34,7 +34,7 @@ bool fwd_outer(const struct msghdr *m, const struct fwd_to *from, struct fwd_out
 {
 	struct msghdr h = *m; /* CMSG_NXTHDR() wants one that is not const */
 	struct fwd_outer o;
-	bool found = false;
+	bool found = false, plain = false; /* plain: `local` is IPv4 as it is */
 
 	memset(&o, 0, sizeof(o));
 	o.unicast = true;
@@ -42,11 +42,15 @@ bool fwd_outer(const struct msghdr *m, const struct fwd_to *from, struct fwd_out
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
 			struct in_pktinfo i;
 
+			/* A dual-stack socket gives both; only this one tells broadcasts, by an
+			 * address that differs from the one to answer from. */
 			memcpy(&i, CMSG_DATA(c), sizeof(i));
+			memset(o.local, 0, sizeof(o.local));
 			memcpy(o.local, &i.ipi_addr, 4);
 			o.unicast = i.ipi_addr.s_addr == i.ipi_spec_dst.s_addr;
-			found = true;
-		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			found = plain = true;
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO &&
+			   !plain) {
 			struct in6_pktinfo i;
 
 			memcpy(&i, CMSG_DATA(c), sizeof(i));
@@ -70,7 +74,8 @@ bool fwd_outer(const struct msghdr *m, const struct fwd_to *from, struct fwd_out
 		if (mapped(o.remote)) {
 			o.family = AF_INET;
 			unmap(o.remote);
-			unmap(o.local);
+			if (!plain)
+				unmap(o.local);
 		}
 	}
 	/* A packet of our own that came back, and sources that cannot be answered. */

@@ -224,6 +224,9 @@ static int prepare(int fd, struct sockaddr_storage *ret_name)
 
 	if (getsockname(fd, (struct sockaddr *)ret_name, &n) < 0)
 		return -errno;
+	/* Of a socket that takes IPv4 as well, see fwd_outer(); one that does not may refuse. */
+	if (ret_name->ss_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
 	if (ret_name->ss_family == AF_INET6)
 		rc = setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one));
 	else if (ret_name->ss_family == AF_INET)
