@@ -37,6 +37,9 @@ struct log {
 	enum conf_log to;
 	enum trace_level level;
 	struct recent recent[LOG_RECENT];
+	bool held;	       /* lines wait in `out` */
+	size_t n;
+	char out[8192];
 };
 
 static const char *const level_names[] = {
@@ -110,6 +113,22 @@ enum trace_level log_level(const struct log *l)
 	return l->level;
 }
 
+static void flush(struct log *l)
+{
+	/* a log that cannot be written is nothing a daemon can do anything about */
+	ssize_t done = l->n ? write(l->fd, l->out, l->n) : 0;
+
+	(void)done;
+	l->n = 0;
+}
+
+void log_hold(struct log *l, bool hold)
+{
+	l->held = hold;
+	if (!hold)
+		flush(l);
+}
+
 static void to_stderr(struct log *l, int64_t wall_us, enum trace_level level, const char *text)
 {
 	char line[LOG_LINE_MAX + 128];
@@ -125,9 +144,12 @@ static void to_stderr(struct log *l, int64_t wall_us, enum trace_level level, co
 		n = sizeof(line);
 		line[n - 1] = '\n';
 	}
-	/* a log that cannot be written is nothing a daemon can do anything about */
-	if (write(l->fd, line, (size_t)n) < 0)
-		return;
+	if (l->n + (size_t)n > sizeof(l->out))
+		flush(l);
+	memcpy(l->out + l->n, line, (size_t)n);
+	l->n += (size_t)n;
+	if (!l->held)
+		flush(l);
 }
 
 /* The journal's native protocol: FIELD=value lines in one datagram. */
@@ -223,6 +245,7 @@ void log_free(struct log *l, int64_t wall_us)
 	for (size_t i = 0; i < LOG_RECENT; i++)
 		if (l->recent[i].until.us)
 			recent_end(l, l->recent + i, wall_us);
+	flush(l);
 	if (l->journal >= 0)
 		close(l->journal);
 	free(l);

@@ -27,6 +27,9 @@ enum trace_level log_level(const struct log *l);
 void log_line(struct log *l, struct mono now, int64_t wall_us, enum trace_level level,
 	      const char *text);
 
+/* While held, lines to standard error are kept together; the end of it writes them at once. */
+void log_hold(struct log *l, bool hold);
+
 /* Tell how often lines were repeated whose time is over; when to call this next. */
 void log_expire(struct log *l, struct mono now, int64_t wall_us);
 struct mono log_deadline(const struct log *l);

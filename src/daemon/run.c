@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The drain loop: the only glue between the engine and the world. After each batch of what came in
+ * The drain loop: the only glue between the engine and the world. After each thing that came in all
+ * events are taken, what is at hand is answered, and all packets are collected. After each batch of
+ * such things
  *
- *   1. all events are taken; what is at hand is answered when there are no more;
- *   2. all records that changed are committed to the journal;
- *   3. all packets are sent;
- *   4. accounting lines, whose records are in the journal now, are written and confirmed;
+ *   1. all records that changed are committed to the journal;
+ *   2. the packets collected are sent;
+ *   3. accounting lines, whose records are in the journal now, are written and confirmed;
  *
  * and again, until nothing is left. So nothing leaves this machine before the record that makes it
  * true is where a successor finds it.
@@ -48,6 +49,7 @@ void run_log(struct daemon *d)
 	struct trace_record r;
 	uint64_t lost;
 
+	log_hold(d->log, true);
 	while (true) {
 		uint64_t at = d->trace_pos;
 		uint8_t raw[2048];
@@ -65,6 +67,7 @@ void run_log(struct daemon *d)
 		log_line(d->log, r.at, d->wall_us + (r.at.us - d->now.us),
 			 trace_level_of((enum trace_kind)r.kind), text);
 	}
+	log_hold(d->log, false);
 }
 
 /* ---- events ---- */
@@ -272,15 +275,21 @@ static bool write_lines(struct daemon *d)
 	return any;
 }
 
+/* After one act on the engine: everything is taken out of it, nothing is sent yet. */
+static void take_all(struct daemon *d)
+{
+	while (take_events(d))
+		;
+	output_collect(d);
+}
+
 static void drain(struct daemon *d)
 {
 	bool more = true;
 
 	while (more) {
-		while (take_events(d))
-			;
-		more = journal_commit(d) > 0;
-		output_drain(d);
+		take_all(d);
+		more = output_flush(d) > 0;
 		more |= write_lines(d);
 	}
 	run_log(d);
@@ -336,6 +345,7 @@ void run_punts(struct daemon *d)
 			else
 				rc = access_frame(d->access, d->now, p.key, p.class, p.bytes,
 						  p.len);
+			take_all(d);
 		}
 		if (rc < 0)
 			daemon_say(d, TRACE_WARNING, "out of memory");
