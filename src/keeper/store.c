@@ -216,7 +216,8 @@ static int header_read(struct store *s, uint8_t *mem, uint64_t size, char *text)
 		c->area = mem + offset;
 		offset += round_up((uint64_t)c->slot * 2 * c->count, STORE_PAGE);
 	}
-	if (store_size(classes, s->class_count) != le64toh(h->size))
+	/* Size 0 stands for classes that cannot be: their areas may lie anywhere. */
+	if (!h->size || store_size(classes, s->class_count) != le64toh(h->size))
 		return refuse(text, "the header of the journal is damaged");
 	if (size < le64toh(h->size))
 		return refuse(text, "the journal is shorter than its header says");

@@ -6,6 +6,7 @@
  *
  *     test_keeper_store --golden FILE     writes the golden journal instead
  */
+#include <endian.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/htab.h"
 #include "failmalloc.h"
 #include "keeper/store.h"
 
@@ -215,6 +217,27 @@ static void test_refused(void **state)
 	assert_int_equal(store_size(bad, 2), 0);
 	assert_int_equal(store_format(copy, f->size - 1, small, SMALL_N), -EINVAL);
 	munmap(copy, f->size);
+}
+
+/* A header whose checksum is right, made by somebody who knows how, but whose classes cannot be. */
+static void test_impossible_header(void **state)
+{
+	static const uint8_t key[16] = "adit journal v1";
+	static const struct store_class one = { SESSION, 64, 8 };
+	uint64_t size = store_size(&one, 1), zero = 0, check;
+	uint8_t *mem = memory(size);
+	uint32_t count = htole32(1u << 31);
+	char text[STORE_TEXT_MAX];
+	int err = 0;
+
+	assert_int_equal(store_format(mem, size, &one, 1), 0);
+	memcpy(mem + 16, &zero, sizeof(zero));	     /* its size */
+	memcpy(mem + 24 + 8, &count, sizeof(count)); /* records of the first class */
+	check = htole64(siphash(key, mem, 24 + 24 * STORE_CLASSES));
+	memcpy(mem + 24 + 24 * STORE_CLASSES, &check, sizeof(check));
+	assert_null(store_open(mem, size, &err, text));
+	assert_int_equal(err, -EINVAL);
+	munmap(mem, size);
 }
 
 static void test_out_of_memory(void **state)
@@ -654,6 +677,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_put_get_del, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test(test_impossible_header),
 		cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_killed_writer),
