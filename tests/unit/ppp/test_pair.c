@@ -436,7 +436,8 @@ static void test_protocol_never(void **state)
 	b.peer_auth = 0;
 	pair_init(&p, 16);
 	p.s[0].never_ip4 = true;
-	memset(&p.s[0].wish, 0, sizeof(p.s[0].wish));
+	memcpy(p.s[0].wish.our_ip4, (const uint8_t[]){ 192, 0, 2, 1 }, 4);
+	memset(p.s[0].wish.peer_ip4, 0, 4);
 	memcpy(p.s[1].wish.our_ip4, (const uint8_t[]){ 192, 0, 2, 66 }, 4);
 	pair_open_both(&p, &a, &b);
 	pair_run(&p, 30 * US_S);
