@@ -124,7 +124,10 @@ static void row_client(const struct acc_session *s, struct dp_row *r)
 		r->host_addrs[r->host_addr_count++] = host4(s->our_ip4);
 		if (!is_zero(s->peer_ip4, 4)) {
 			p = host4(s->peer_ip4);
-			r->peer4 = p.addr;
+			/* A server may use its outer address inside too: a route to it through
+			 * the tunnel would swallow the tunnel. */
+			if (!addr_same_ip(&p.addr, &r->path.remote))
+				r->peer4 = p.addr;
 		}
 	}
 	if (s->ip6 && !is_zero(s->our_iid, 8)) {
