@@ -89,6 +89,8 @@ static bool session_event(struct access *a, struct mono now, struct acc_session 
 		return true;
 	}
 	if (bit == ACC_N_UP) {
+		s->up_told = true;
+		acc_session_dirty(a, s);
 		ret->kind = ACCESS_EV_UP;
 		return true;
 	}

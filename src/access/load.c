@@ -437,7 +437,7 @@ static enum adit_cause revive(struct access *a, struct mono now, struct acc_sess
 
 static void go_on(struct access *a, struct mono now, struct acc_session *s, const struct record *r)
 {
-	uint32_t spread = (uint32_t)(s->key * UINT32_C(2654435761)) % 600;
+	uint32_t spread = (uint32_t)(s->key * UINT32_C(2654435761)) % (s->dial ? 4 : 600);
 
 	s->state = ACC_UP;
 	s->established = true;
@@ -449,8 +449,11 @@ static void go_on(struct access *a, struct mono now, struct acc_session *s, cons
 		s->idle_at = mono_add(now, US_S);
 	if (s->dial || !s->profile->interim_us)
 		s->interim_at = MONO_NEVER;
+	s->up_told = r->flags & FLAG_TOLD;
 	if (s->dial)
-		s->dial->state = ACC_D_UP;
+		acc_dial_session_back(a, now, s->dial, s->up_told);
+	else if (!s->up_told)
+		acc_session_tell(a, s, ACC_N_UP);
 	/* It was advertised; the repetitions of ten thousand sessions do not come at once. */
 	s->ra_started = s->ip6;
 	if (s->ip6 && (s->dial ? !s->ra_got : s->len6 != 0))

@@ -53,8 +53,12 @@ void acc_local_stop(struct access *a, struct acc_session *s)
 void acc_local_expire(struct access *a, struct mono now, struct acc_session *s)
 {
 	s->ra_at = MONO_NEVER;
-	if (!s->row_active || !s->ip6 || s->ending)
+	if (!s->ip6 || s->ending)
 		return;
+	if (!s->row_active) { /* after a restart: it is on its way */
+		s->ra_at = mono_add(now, US_S);
+		return;
+	}
 	if (s->dial) {
 		if (s->ra_got)
 			return;

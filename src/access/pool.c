@@ -343,16 +343,25 @@ static int place_state(struct access *a, bool six, uint64_t value, uint8_t len,
 	return l ? 2 : 0;
 }
 
-/* The user's former address in this pool, or NULL. */
-static struct acc_lease *former(struct access *a, struct acc_pool *p, bool six, uint64_t user)
+/*
+ * The user's former address in this pool, or NULL. *ret_in says that the user has an address now:
+ * an account shared by many. Then only the first few leases are looked at, so that a login does not
+ * cost more the more of them there are.
+ */
+static struct acc_lease *former(struct access *a, struct acc_pool *p, bool six, uint64_t user,
+				bool *ret_in)
 {
 	struct htab_node *n = user ? htab_find(&a->leases.by_user, user) : NULL;
 
-	for (; n; n = htab_next(n)) {
+	*ret_in = false;
+	for (int i = 0; n && i < PROBES; n = htab_next(n), i++) {
 		struct acc_lease *l = container_of(n, struct acc_lease, by_user), *same;
 
-		if (l->six == six && l->pool == p && !l->used &&
-		    place_state(a, six, l->value, l->len, &same) == 2)
+		if (l->six != six || l->pool != p)
+			continue;
+		if (l->used)
+			*ret_in = true;
+		else if (place_state(a, six, l->value, l->len, &same) == 2)
 			return l;
 	}
 	return NULL;
@@ -398,19 +407,21 @@ int acc_lease_take(struct access *a, struct acc_pool *p, bool six, uint64_t user
 	uint8_t len = six ? p->c->len6 : 32;
 	struct acc_lease *l;
 	uint64_t value;
+	bool in;
 	int rc;
 
 	if (p->size[six] == 0)
 		return 1;
 	if (htab_reserve(&a->leases.by_user) < 0)
 		return -ENOMEM;
-	l = former(a, p, six, user);
+	l = former(a, p, six, user, &in);
 	if (l) {
 		lease_use(a, l, true, p, user, key);
 		*ret = l;
 		return 0;
 	}
-	if (fresh(a, p, six, user, len, &value)) {
+	/* the place that goes with the name is taken when the user is in already */
+	if (fresh(a, p, six, in ? 0 : user, len, &value)) {
 		rc = lease_make(a, six, value, len, &l);
 		if (rc < 0)
 			return rc;

@@ -48,7 +48,8 @@ enum {
 	FLAG_WANT_IP4 = 1 << 8,
 	FLAG_WANT_IP6 = 1 << 9,
 	FLAG_ROW = 1 << 10,
-	FLAG_RA = 1 << 11
+	FLAG_RA = 1 << 11,
+	FLAG_TOLD = 1 << 12        /* EV_UP was told */
 };
 
 #endif

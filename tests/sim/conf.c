@@ -17,14 +17,14 @@ static struct addr ip4(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
 	return (struct addr){ .family = AF_INET, .ip = { a, b, c, d } };
 }
 
-static struct l2tp_profile *l2tp_profile(const char *name)
+static struct l2tp_profile *l2tp_profile(const struct world *w, const char *name)
 {
 	struct l2tp_params p = { .host_name = name,
 				 .secret = "tunnel secret",
 				 .secret_len = 13,
 				 .challenge = true,
 				 .length_bit = true,
-				 .hello_us = 10 * US_S,
+				 .hello_us = w->plan.large ? 60 * US_S : 10 * US_S,
 				 .setup_us = 30 * US_S,
 				 .empty_us = 60 * US_S };
 	int err;
@@ -36,9 +36,11 @@ static struct l2tp_profile *l2tp_profile(const char *name)
 
 static struct ppp_profile *ppp_profile(const struct world *w, const char *user)
 {
-	struct ppp_params p = {
-		.echo_us = 8 * US_S, .echo_lost = 3, .mru = 1460, .ipcp = true, .ipv6cp = true
-	};
+	struct ppp_params p = { .echo_us = w->plan.large ? 30 * US_S : 8 * US_S,
+				.echo_lost = 3,
+				.mru = 1460,
+				.ipcp = true,
+				.ipv6cp = true };
 	int err;
 	struct ppp_profile *r;
 
@@ -92,7 +94,7 @@ struct access_conf *conf_lns(struct world *w)
 	p->local4 = ip4(10, 64, 255, 1);
 	p->dns4[0] = ip4(10, 64, 255, 53);
 	p->mss_clamp = p->antispoof = true;
-	p->interim_us = w->seed % 2 ? 20 * US_S : 0;
+	p->interim_us = w->seed % 2 && !w->plan.large ? 20 * US_S : 0;
 	p->max_per_user = w->plan.login_limit ? 1 : 0;
 	p->replace = true;
 	c->profiles = calloc(1, sizeof(struct conf_profile *));
@@ -102,7 +104,7 @@ struct access_conf *conf_lns(struct world *w)
 	c->profile_count = c->peer_count = 1;
 	memcpy(c->peers->name, "clients", 8);
 	memcpy(c->peers->host_name, "client*", 8);
-	c->peers->l2tp = l2tp_profile("lns");
+	c->peers->l2tp = l2tp_profile(w, "lns");
 	c->peers->profile = conf_profile_ref(p);
 	return c;
 }
@@ -126,7 +128,7 @@ struct access_conf *conf_client(struct world *w, struct node *n)
 		snprintf(d->ifname, sizeof(d->ifname), "l2tp%u", i % 1000);
 		d->digest = 1 + i;
 		d->via = 1;
-		d->l2tp = l2tp_profile(n->name);
+		d->l2tp = l2tp_profile(w, n->name);
 		d->ppp = ppp_profile(w, d->user);
 		d->automatic = true;
 		d->redial_first_us = US_S;

@@ -115,6 +115,7 @@ void node_free(struct node *n)
 	trace_close(n->trace);
 	free(n->trace_mem);
 	free(n->acct.v);
+	free(n->acct.index);
 	free(n->lines);
 }
 
@@ -439,13 +440,35 @@ static uint64_t number_of(const char *text, const char *name)
 	return p ? strtoull(p + strlen(name), NULL, 10) : 0;
 }
 
+/* Where this line stands in the index, or the free place where it belongs. */
+static uint32_t *line_place(const struct acct_file *f, uint64_t key, uint32_t seq)
+{
+	size_t mask = 2 * f->cap - 1,
+	       i = (size_t)((key * 31 + seq) * UINT64_C(0x9e3779b97f4a7c15) >> 20);
+
+	for (;; i++) {
+		uint32_t *p = &f->index[i & mask];
+
+		if (!*p || (f->v[*p - 1].key == key && f->v[*p - 1].seq == seq))
+			return p;
+	}
+}
+
 static bool has_line(const struct acct_file *f, uint64_t key, uint32_t seq)
 {
-	for (size_t i = f->n; i-- > 0;) {
-		if (f->v[i].key == key && f->v[i].seq == seq)
-			return true;
-	}
-	return false;
+	return f->cap && *line_place(f, key, seq);
+}
+
+static void grow_file(struct acct_file *f)
+{
+	f->cap = f->cap ? 2 * f->cap : 64;
+	f->v = reallocarray(f->v, f->cap, sizeof(*f->v));
+	free(f->index);
+	f->index = calloc(2 * f->cap, sizeof(*f->index));
+	if (!f->v || !f->index)
+		abort();
+	for (size_t i = 0; i < f->n; i++)
+		*line_place(f, f->v[i].key, f->v[i].seq) = (uint32_t)i + 1;
 }
 
 static void write_line(struct node *n, const struct pending_line *l)
@@ -458,14 +481,14 @@ static void write_line(struct node *n, const struct pending_line *l)
 	if (!event || !id || strncmp(id + 6, key, 16) != 0 ||
 	    number_of(l->text, "\"seq\":") != l->seq)
 		world_fail(n->w, "%s: a broken accounting line: %s", n->name, l->text);
-	if (n->life && has_line(f, l->key, l->seq))
+	if (has_line(f, l->key, l->seq)) {
+		if (!n->life)
+			world_fail(n->w, "%s: an accounting line came twice", n->name);
 		return; /* it was on disk before the crash */
-	if (f->n == f->cap) {
-		f->cap = f->cap ? 2 * f->cap : 64;
-		f->v = reallocarray(f->v, f->cap, sizeof(*f->v));
-		if (!f->v)
-			abort();
 	}
+	if (f->n == f->cap)
+		grow_file(f);
+	*line_place(f, l->key, l->seq) = (uint32_t)f->n + 1;
 	f->v[f->n++] = (struct acct_line){
 		.key = l->key,
 		.seq = l->seq,

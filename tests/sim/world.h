@@ -81,6 +81,7 @@ struct acct_line {
 struct acct_file {
 	struct acct_line *v;
 	size_t n, cap;
+	uint32_t *index; /* open addressing: place in `v` plus one; twice as long as `v` */
 };
 
 /* ---- journal ---- */
