@@ -22,8 +22,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define OUT_HIGH 65536 /* octets that wait for a client: make no more answers */
-#define READ_MAX 16384
+#define OUT_HIGH  65536 /* octets that wait for a client: make no more answers */
+#define READ_MAX  16384
+#define FAMILY_US (1500 * US_MS) /* a session is up: wait so long for its other address family */
 
 enum op {
 	OP_NONE,
@@ -62,6 +63,7 @@ struct client {
 	enum trace_level level;
 	char name[CONF_NAME]; /* OP_CONNECT, OP_DISCONNECT */
 	char shown[160];      /* the state told last */
+	struct mono until;    /* OP_CONNECT: up, waits for the other family; 0 = not yet */
 };
 
 struct control {
@@ -233,6 +235,30 @@ static bool find_dial(struct daemon *d, const char *name, size_t *ret_index,
 	return false;
 }
 
+/* Is everything there the session is configured to have? */
+static bool families_up(const struct daemon *d, const char *name,
+			const struct access_session_info *s)
+{
+	const struct conf_dial *dial = conf_dial_find(d->conf, name);
+	static const uint8_t none[4];
+
+	return !dial || ((!dial->ip4 || memcmp(s->our_ip4, none, 4) != 0) &&
+			 (!dial->ip6 || s->prefix6.addr.family));
+}
+
+/*
+ * A session counts as up with its first address family; the other one follows within milliseconds,
+ * if the server has it at all. Whoever waits for `connect` wants both.
+ */
+static bool wait_family(struct client *c, const struct access_session_info *s)
+{
+	struct daemon *d = c->control->d;
+
+	if (!c->until.us)
+		c->until = mono_add(d->now, FAMILY_US);
+	return !mono_due(c->until, d->now) && !families_up(d, c->name, s);
+}
+
 /* Progress of a dial: tell each new state; the last one ends the call. False: nothing new. */
 static bool step_dial(struct client *c)
 {
@@ -254,6 +280,9 @@ static bool step_dial(struct client *c)
 	if (c->op == OP_CONNECT && c->more && strcmp(i.state, "waiting") == 0 &&
 	    mono_due(i.next, d->now))
 		return false; /* an attempt that is due has not failed yet */
+	if (c->op == OP_CONNECT && c->more && strcmp(i.state, "up") == 0 && s.state[0] &&
+	    wait_family(c, &s))
+		return false;
 	snprintf(now, sizeof(now), "%s %s", i.state, s.state);
 	waiting = strcmp(i.state, "waiting") == 0 || strcmp(i.state, "idle") == 0;
 	end = c->op == OP_CONNECT ? waiting || strcmp(i.state, "up") == 0
@@ -632,6 +661,7 @@ static void handle(struct client *c, const char *text, size_t len)
 	c->count = c->pos = 0;
 	c->told = 0;
 	c->shown[0] = '\0';
+	c->until.us = 0;
 	if (control_parse(text, len, &r, why) != 0) {
 		reply_error(c, "org.adit.BadRequest", "text", "%s", why);
 		c->ending = true;
@@ -852,4 +882,17 @@ void control_free(struct control *ctl)
 int control_fd(const struct control *ctl)
 {
 	return ctl->fd;
+}
+
+struct mono control_deadline(const struct control *ctl)
+{
+	struct mono at = MONO_NEVER;
+
+	list_for_each (it, &ctl->clients) {
+		const struct client *c = container_of(it, struct client, in);
+
+		if (c->op == OP_CONNECT && c->until.us)
+			at = mono_min(at, c->until);
+	}
+	return at;
 }

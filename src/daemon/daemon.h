@@ -208,6 +208,7 @@ void control_client(void *client, short events); /* a watched client can be read
 /* Something may have changed: go on with answers that wait for it. True when a call was made that
  * may have changed the engine. */
 bool control_push(struct control *c);
+struct mono control_deadline(const struct control *c);
 
 /* ---- check.c ---- */
 

@@ -414,6 +414,8 @@ struct mono run_deadline(const struct daemon *d)
 
 	at = mono_min(at, log_deadline(d->log));
 	at = mono_min(at, acct_deadline(d->acct));
+	if (d->control)
+		at = mono_min(at, control_deadline(d->control));
 	if (d->stopping)
 		at = mono_min(at, d->stop_by);
 	return at;

@@ -178,6 +178,21 @@ static void test_connect(void **state)
 	paper.dial_key = 0;
 	run_drain(&paper.d);
 	expect(fd, "\"cause\":\"auth-failed\"");
+	/* up with IPv4 alone: IPv6 is waited for, but not for ever */
+	paper.dial_state = "connecting";
+	say(fd,
+	    "{\"method\":\"org.adit.Connect\",\"parameters\":{\"name\":\"vpn\"},\"more\":true}");
+	expect(fd, "\"state\":\"connecting\"");
+	paper.dial_state = "up";
+	paper.dial_key = 5;
+	run_drain(&paper.d);
+	expect(fd, "");
+	assert_int_equal(control_deadline(paper.d.control).us, paper.d.now.us + 1500 * US_MS);
+	paper.d.now = control_deadline(paper.d.control);
+	run_drain(&paper.d);
+	expect(fd, "\"our_ip4\":\"10.0.0.1\"");
+	assert_int_equal(control_deadline(paper.d.control).us, INT64_MAX);
+	paper.dial_key = 0;
 	/* without "more": one answer */
 	paper.dial_state = "connecting";
 	say(fd, "{\"method\":\"org.adit.Connect\",\"parameters\":{\"name\":\"vpn\"}}");
