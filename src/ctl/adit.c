@@ -21,7 +21,9 @@
 
 #define CONTROL	  "/run/adit/control"
 #define QUICK_MS  10000
+#define WAIT_MS	  5000 /* connect: nothing new for so long, say that it goes on */
 #define WORDS_MAX 64
+#define REAL	  JSON_REAL_PRECISION(6)
 
 struct cmd {
 	const char *control;
@@ -56,8 +58,7 @@ static int connect_daemon(struct cmd *c)
 	if (errno == EACCES || errno == EPERM)
 		return fail("%s: %s; run adit as root or as the user of aditd", c->control,
 			    strerror(errno));
-	return fail("no daemon answers on %s (%s); start it with: systemctl start adit, or: "
-		    "adit-keeper -c /etc/adit/adit.conf --run aditd",
+	return fail("no daemon answers on %s (%s); start it as root with: adit-keeper --run",
 		    c->control, strerror(errno));
 }
 
@@ -92,9 +93,19 @@ static int next(struct cmd *c, int timeout_ms, struct varlink_answer *ret)
 
 static int print_json(json_t *value)
 {
-	json_dumpf(value, stdout, JSON_INDENT(2));
+	json_dumpf(value, stdout, JSON_INDENT(2) | REAL);
 	putchar('\n');
 	return 0;
+}
+
+/* Nothing may follow the verb but `words` words. */
+static bool too_many(const struct cmd *c, int words)
+{
+	if (c->count <= 1 + words)
+		return false;
+	fail("\"%s\" is one word too many after %s; see adit --help", c->words[1 + words],
+	     c->words[words]);
+	return true;
 }
 
 static const char *text_of(json_t *o, const char *field)
@@ -118,10 +129,10 @@ static const struct fmt_column session_columns[] = {
 	{ "state", "STATE", FMT_TEXT, false, true },
 	{ "address", "ADDRESS", FMT_ADDRESS, false, true },
 	{ "prefix6", "PREFIX", FMT_TEXT, false, true },
-	{ "remote", "REMOTE", FMT_TEXT, false, true },
+	{ "remote", "REMOTE", FMT_HOST, false, true },
 	{ "interface", "IF", FMT_TEXT, false, true },
 	{ "mtu", "MTU", FMT_TEXT, true, true },
-	{ "seconds", "SINCE", FMT_DURATION, true, true },
+	{ "seconds", "FOR", FMT_DURATION, true, true },
 	{ "rx_bytes", "IN", FMT_OCTETS, true, true },
 	{ "tx_bytes", "OUT", FMT_OCTETS, true, true },
 	{ "role", "ROLE", FMT_TEXT, false, false },
@@ -140,7 +151,7 @@ static const struct fmt_column session_columns[] = {
 	{ "profile", "PROFILE", FMT_TEXT, false, false },
 	{ "calling", "CALLING", FMT_TEXT, false, false },
 	{ "called", "CALLED", FMT_TEXT, false, false },
-	{ "since", "UP-SINCE", FMT_TEXT, false, false },
+	{ "since", "SINCE", FMT_TEXT, false, false },
 	{ "ends_in", "ENDS-IN", FMT_DURATION, true, false },
 	{ "idle", "IDLE", FMT_DURATION, true, false },
 	{ "rx_packets", "PACKETS-IN", FMT_COUNT, true, false },
@@ -161,12 +172,12 @@ static const struct fmt_column tunnel_columns[] = {
 	{ "role", "ROLE", FMT_TEXT, false, true },
 	{ "remote", "REMOTE", FMT_TEXT, false, true },
 	{ "sessions", "SESSIONS", FMT_TEXT, true, true },
-	{ "seconds", "SINCE", FMT_DURATION, true, true },
+	{ "seconds", "FOR", FMT_DURATION, true, true },
 	{ "rtt_ms", "RTT-MS", FMT_TEXT, true, true },
 	{ "retransmits", "REPEATED", FMT_COUNT, true, true },
 	{ "local", "LOCAL", FMT_TEXT, false, false },
 	{ "vendor", "VENDOR", FMT_TEXT, false, false },
-	{ "since", "UP-SINCE", FMT_TEXT, false, false },
+	{ "since", "SINCE", FMT_TEXT, false, false },
 	{ "heard", "HEARD", FMT_DURATION, true, false },
 	{ "ns", "NS", FMT_TEXT, true, false },
 	{ "nr", "NR", FMT_TEXT, true, false },
@@ -183,9 +194,9 @@ static const struct fmt_column tunnel_columns[] = {
 static const struct fmt_column peer_columns[] = {
 	{ "name", "PEER", FMT_TEXT, false, true },
 	{ "tunnels", "TUNNELS", FMT_TEXT, true, true },
-	{ "max_tunnels", "MAX", FMT_TEXT, true, true },
+	{ "max_tunnels", "MAX-TUNNELS", FMT_LIMIT, true, true },
 	{ "sessions", "SESSIONS", FMT_TEXT, true, true },
-	{ "max_sessions", "MAX", FMT_TEXT, true, true },
+	{ "max_sessions", "MAX-SESSIONS", FMT_LIMIT, true, true },
 	{ "accepted", "ACCEPTED", FMT_COUNT, true, true },
 	{ "refused", "REFUSED", FMT_COUNT, true, true },
 	{ NULL, NULL, FMT_TEXT, false, false },
@@ -218,7 +229,7 @@ static const struct fmt_column error_columns[] = {
 	{ "who", "WHO", FMT_TEXT, false, true },
 	{ "remote", "REMOTE", FMT_TEXT, false, true },
 	{ "because", "BECAUSE", FMT_TEXT, false, true },
-	{ "text", "TEXT", FMT_TEXT, false, true },
+	{ "text", "TEXT", FMT_MORE, false, true },
 	{ "cause", "CAUSE", FMT_TEXT, false, false },
 	{ "key", "KEY", FMT_TEXT, false, false },
 	{ NULL, NULL, FMT_TEXT, false, false },
@@ -261,7 +272,7 @@ static int take_list(struct cmd *c, const struct list *l, struct fmt_table *t, s
 		if (o && fmt_match(o, c->words + 2, c->count - 2)) {
 			if (c->json) {
 				fputs(count ? ",\n    " : "\n    ", stdout);
-				json_dumpf(o, stdout, 0);
+				json_dumpf(o, stdout, REAL);
 			} else if (!fmt_table_add(t, o)) {
 				json_decref(a.root);
 				return fail("out of memory");
@@ -277,7 +288,7 @@ static int take_list(struct cmd *c, const struct list *l, struct fmt_table *t, s
 static int show_list(struct cmd *c, const struct list *l)
 {
 	struct fmt_table *t;
-	char why[256];
+	char why[FMT_WHY_MAX];
 	size_t count = 0;
 	int rc;
 
@@ -308,8 +319,11 @@ static int show_list(struct cmd *c, const struct list *l)
 static int show_config(struct cmd *c)
 {
 	struct varlink_answer a;
-	int rc = call(c, "org.adit.ShowConfig", NULL, false);
+	int rc;
 
+	if (too_many(c, 1))
+		return 2;
+	rc = call(c, "org.adit.ShowConfig", NULL, false);
 	if (rc == 0)
 		rc = next(c, QUICK_MS, &a);
 	if (rc)
@@ -381,8 +395,9 @@ static void print_status(json_t *s)
 	fmt_value(json_object_get(s, "seconds"), FMT_DURATION, up, sizeof(up));
 	fmt_value(json_object_get(plane, "rx_packets"), FMT_COUNT, in, sizeof(in));
 	fmt_value(json_object_get(plane, "tx_packets"), FMT_COUNT, out, sizeof(out));
-	printf("aditd       %s, %s, pid %lld, up %s (start %lld since %s)\n", text_of(s, "version"),
-	       text_of(s, "state"), number_of(s, "pid"), up, number_of(s, "starts"),
+	printf("aditd       %s, %s, pid %lld, for %s; started %lld time%s since %s\n",
+	       text_of(s, "version"), text_of(s, "state"), number_of(s, "pid"), up,
+	       number_of(s, "starts"), number_of(s, "starts") == 1 ? "" : "s",
 	       text_of(s, "keeper_since"));
 	printf("host name   %s\n", text_of(s, "host_name"));
 	printf("config      %s\n", text_of(s, "config"));
@@ -405,8 +420,11 @@ static void print_status(json_t *s)
 static int verb_status(struct cmd *c)
 {
 	struct varlink_answer a;
-	int rc = call(c, "org.adit.Status", NULL, false);
+	int rc;
 
+	if (too_many(c, 0))
+		return 2;
+	rc = call(c, "org.adit.Status", NULL, false);
 	if (rc == 0)
 		rc = next(c, QUICK_MS, &a);
 	if (rc)
@@ -477,6 +495,22 @@ static int connect_step(struct cmd *c, struct varlink_answer *a)
 	return 0;
 }
 
+/* Like next(), but as long as it takes; meanwhile the seconds are told. */
+static int next_or_tell(struct cmd *c, struct varlink_answer *ret)
+{
+	int waited_ms = 0;
+
+	if (c->no_wait)
+		return next(c, QUICK_MS, ret);
+	while (!varlink_ready(c->v, WAIT_MS)) {
+		waited_ms += WAIT_MS;
+		if (!c->json)
+			printf("%d s ... ", waited_ms / 1000);
+		fflush(stdout);
+	}
+	return next(c, -1, ret);
+}
+
 static int verb_connect(struct cmd *c)
 {
 	struct varlink_answer a;
@@ -489,7 +523,7 @@ static int verb_connect(struct cmd *c)
 	if (call(c, "org.adit.Connect", json_pack("{s:s}", "name", c->words[1]), !c->no_wait))
 		return 1;
 	do {
-		if (next(c, c->no_wait ? QUICK_MS : -1, &a))
+		if (next_or_tell(c, &a))
 			return 1;
 		rc = connect_step(c, &a);
 		json_decref(a.root);
@@ -531,6 +565,12 @@ static int verb_terminate(struct cmd *c)
 	struct varlink_answer a;
 	json_t *parameters;
 
+	if (strcmp(what, "session") == 0 &&
+	    (!c->words[2][0] || c->words[2][strspn(c->words[2], "0123456789abcdefABCDEF")])) {
+		fail("\"%s\" is no key of a session; see the column KEY of: adit show sessions",
+		     c->words[2]);
+		return 2;
+	}
 	if (strcmp(what, "session") == 0 || strcmp(what, "user") == 0) {
 		parameters = json_pack("{s:s}", what, c->words[2]);
 	} else if (strcmp(what, "tunnel") == 0 &&
@@ -562,7 +602,7 @@ static void print_record(struct cmd *c, json_t *parameters)
 	json_t *r = json_object_get(parameters, "record");
 
 	if (c->json) {
-		json_dumpf(parameters, stdout, JSON_COMPACT);
+		json_dumpf(parameters, stdout, JSON_COMPACT | REAL);
 		putchar('\n');
 	} else if (r) {
 		printf("%s %-7s %s\n", text_of(r, "time"), text_of(r, "level"), text_of(r, "text"));
@@ -575,10 +615,20 @@ static void print_record(struct cmd *c, json_t *parameters)
 
 static int verb_monitor(struct cmd *c)
 {
-	json_t *parameters = c->level ? json_pack("{s:s}", "level", c->level) : NULL;
+	static const char *const levels[] = { "debug", "info", "notice", "warning" };
 	struct varlink_answer a;
+	bool known = !c->level;
 
-	if (call(c, "org.adit.Monitor", parameters, true))
+	if (too_many(c, 0))
+		return 2;
+	for (size_t i = 0; i < 4 && !known; i++)
+		known = strcmp(c->level, levels[i]) == 0;
+	if (!known) {
+		fail("\"%s\" is no level; write --level debug, info, notice or warning", c->level);
+		return 2;
+	}
+	if (call(c, "org.adit.Monitor", c->level ? json_pack("{s:s}", "level", c->level) : NULL,
+		 true))
 		return 1;
 	while (true) {
 		if (next(c, -1, &a))
@@ -594,6 +644,8 @@ static int verb_reload(struct cmd *c)
 {
 	struct varlink_answer a;
 
+	if (too_many(c, 0))
+		return 2;
 	if (call(c, "org.adit.Reload", NULL, false) || next(c, 3 * QUICK_MS, &a))
 		return 1;
 	if (c->json)
@@ -635,7 +687,7 @@ static void usage(FILE *f)
 	      "  reload                      read the configuration again, say what changed\n"
 	      "\n"
 	      "  --json, -j        answers as JSON\n"
-	      "  --columns, -o A,B columns of a table, or all\n"
+	      "  --columns, -o A,B columns of a table by their names in JSON, or all\n"
 	      "  --no-wait, -n     connect, disconnect: do not wait for the end\n"
 	      "  --level, -l WORD  monitor: debug, info, notice or warning and above\n"
 	      "  --control PATH    control socket (" CONTROL ", or $ADIT_CONTROL)\n"
@@ -657,6 +709,13 @@ static const char *option_value(const char *name, const char *letter, int argc, 
 	if (*i + 1 >= argc)
 		return "";
 	return argv[++*i];
+}
+
+/* An option with a value that is not there. */
+static int no_value(const char *name)
+{
+	fail("%s needs a value; see adit --help", name);
+	return 2;
 }
 
 static bool is_option(const char *arg, const char *name, const char *letter)
@@ -684,10 +743,16 @@ static int parse(int argc, char **argv, struct cmd *c)
 		} else if (is_option(argv[i], "--no-wait", "-n")) {
 			c->no_wait = true;
 		} else if ((value = option_value("--control", NULL, argc, argv, &i))) {
+			if (!*value)
+				return no_value("--control");
 			c->control = value;
 		} else if ((value = option_value("--columns", "-o", argc, argv, &i))) {
+			if (!*value)
+				return no_value("--columns");
 			c->columns = value;
 		} else if ((value = option_value("--level", "-l", argc, argv, &i))) {
+			if (!*value)
+				return no_value("--level");
 			c->level = value;
 		} else if (is_option(argv[i], "--version", "-V")) {
 			puts("adit " ADIT_VERSION);
@@ -712,6 +777,8 @@ int main(int argc, char **argv)
 	if (rc >= 0)
 		return rc;
 	if (!c.count) {
+		if (argc > 1)
+			fail("a verb is missing");
 		usage(stderr);
 		return 2;
 	}

@@ -18,6 +18,7 @@
 struct fmt_table {
 	const struct fmt_column *columns[COLUMNS_MAX];
 	size_t width[COLUMNS_MAX];
+	bool hidden[COLUMNS_MAX]; /* nothing but "-" so far */
 	size_t column_count;
 	char **cells;
 	size_t count, cap; /* cells */
@@ -51,14 +52,14 @@ static void unknown(const struct fmt_column *columns, const char *word, size_t n
 	for (; columns[count].field && count < COLUMNS_MAX; count++)
 		names[count] = columns[count].field;
 	near = text_nearest(name, names, count);
-	n = (size_t)snprintf(why, 256, "there is no column \"%s\"; ", name);
+	n = (size_t)snprintf(why, FMT_WHY_MAX, "there is no column \"%s\"; ", name);
 	if (near) {
-		snprintf(why + n, 256 - n, "did you mean \"%s\"?", near);
+		snprintf(why + n, FMT_WHY_MAX - n, "did you mean \"%s\"?", near);
 		return;
 	}
-	n += (size_t)snprintf(why + n, 256 - n, "there are");
-	for (size_t i = 0; i < count && n < 250; i++)
-		n += (size_t)snprintf(why + n, 256 - n, " %s", names[i]);
+	n += (size_t)snprintf(why + n, FMT_WHY_MAX - n, "there are");
+	for (size_t i = 0; i < count && n < FMT_WHY_MAX - 1; i++)
+		n += (size_t)snprintf(why + n, FMT_WHY_MAX - n, " %s", names[i]);
 }
 
 struct fmt_table *fmt_table_new(const struct fmt_column *columns, const char *choice, char *why)
@@ -67,7 +68,7 @@ struct fmt_table *fmt_table_new(const struct fmt_column *columns, const char *ch
 	bool all = choice && strcmp(choice, "all") == 0;
 
 	if (!t) {
-		snprintf(why, 256, "out of memory");
+		snprintf(why, FMT_WHY_MAX, "out of memory");
 		return NULL;
 	}
 	for (const struct fmt_column *c = columns; c->field && (!choice || all); c++)
@@ -85,8 +86,10 @@ struct fmt_table *fmt_table_new(const struct fmt_column *columns, const char *ch
 		t->column_count++;
 		choice += n + (choice[n] == ',');
 	}
-	for (size_t i = 0; i < t->column_count; i++)
+	for (size_t i = 0; i < t->column_count; i++) {
 		t->width[i] = strlen(t->columns[i]->head);
+		t->hidden[i] = !choice;
+	}
 	return t;
 }
 
@@ -113,19 +116,38 @@ static const char *count_text(double v, const char *const *units, double step, c
 	return buf;
 }
 
+/* "192.0.2.1:1701" and "[2001:db8::1]:1701" without the port. */
+static void cut_port(char *text)
+{
+	char *colon = strrchr(text, ':');
+	size_t n = strlen(text);
+
+	if (text[0] == '[' && colon && colon > text && colon[-1] == ']') {
+		n = (size_t)(colon - text) - 2;
+		memmove(text, text + 1, n);
+		text[n] = '\0';
+	} else if (colon && strchr(text, ':') == colon) {
+		*colon = '\0';
+	}
+}
+
 const char *fmt_value(json_t *value, enum fmt_kind kind, char *buf, size_t cap)
 {
 	static const char *const thousands[] = { "", "k", "M", "G", "T", "P", NULL };
 	static const char *const octets[] = { " B", " KiB", " MiB", " GiB", " TiB", " PiB", NULL };
 
-	if (json_is_string(value))
+	if (json_is_string(value)) {
 		snprintf(buf, cap, "%s", json_string_value(value));
-	else if (json_is_integer(value) && kind == FMT_COUNT)
+		if (kind == FMT_HOST)
+			cut_port(buf);
+	} else if (json_is_integer(value) && kind == FMT_COUNT)
 		count_text((double)json_integer_value(value), thousands, 1000, buf, cap);
 	else if (json_is_integer(value) && kind == FMT_OCTETS)
 		count_text((double)json_integer_value(value), octets, 1024, buf, cap);
 	else if (json_is_integer(value) && kind == FMT_DURATION)
 		text_duration(buf, cap, json_integer_value(value));
+	else if (json_is_integer(value) && kind == FMT_LIMIT && !json_integer_value(value))
+		snprintf(buf, cap, "-");
 	else if (json_is_integer(value))
 		snprintf(buf, cap, "%lld", (long long)json_integer_value(value));
 	else if (json_is_real(value))
@@ -140,10 +162,13 @@ const char *fmt_value(json_t *value, enum fmt_kind kind, char *buf, size_t cap)
 /* The value of a column: a field, or what is made of several. */
 static json_t *cell_of(json_t *object, const struct fmt_column *c)
 {
+	json_t *value = json_object_get(object, c->field);
 	const char *role;
 
+	if (c->kind == FMT_MORE)
+		return json_equal(value, json_object_get(object, "because")) ? NULL : value;
 	if (c->kind != FMT_ADDRESS)
-		return json_object_get(object, c->field);
+		return value;
 	role = json_string_value(json_object_get(object, "role"));
 	return json_object_get(object,
 			       role && strcmp(role, "client") == 0 ? "our_ip4" : "peer_ip4");
@@ -169,6 +194,8 @@ bool fmt_table_add(struct fmt_table *t, json_t *object)
 		if (!cell)
 			return false;
 		t->cells[t->count++] = cell;
+		if (strcmp(cell, "-") != 0)
+			t->hidden[i] = false;
 		n = width_of(cell);
 		if (n > t->width[i])
 			t->width[i] = n;
@@ -179,8 +206,12 @@ bool fmt_table_add(struct fmt_table *t, json_t *object)
 static void put_cell(const struct fmt_table *t, size_t i, const char *text, FILE *f)
 {
 	size_t n = width_of(text), pad = t->width[i] > n ? t->width[i] - n : 0;
-	bool last = i + 1 == t->column_count;
+	bool last = true;
 
+	for (size_t j = i + 1; j < t->column_count; j++)
+		last = last && t->hidden[j];
+	if (t->hidden[i])
+		return;
 	if (t->columns[i]->right)
 		fprintf(f, "%*s%s", (int)pad, "", text);
 	else
@@ -222,7 +253,8 @@ bool fmt_filters_ok(const struct fmt_column *columns, char *const *filters, int 
 		const char *value = strchr(filters[i], '=');
 
 		if (!value || value == filters[i]) {
-			snprintf(why, 256, "\"%s\" is no filter; write column=value", filters[i]);
+			snprintf(why, FMT_WHY_MAX, "\"%s\" is no filter; write column=value",
+				 filters[i]);
 			return false;
 		}
 		if (!find(columns, filters[i], (size_t)(value - filters[i]))) {

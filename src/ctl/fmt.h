@@ -9,13 +9,18 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#define FMT_WHY_MAX 1024
+
 /* How a value is written. */
 enum fmt_kind {
 	FMT_TEXT,
 	FMT_COUNT,    /* 12.3M */
 	FMT_OCTETS,   /* 1.2 GiB */
 	FMT_DURATION, /* seconds as 2 d 03:04:05 */
+	FMT_LIMIT,    /* 0 is none */
 	FMT_ADDRESS,  /* of a session: what the other side has (server), what we have (client) */
+	FMT_HOST,     /* an address without its port */
+	FMT_MORE,     /* words, where they say more than the field "because" */
 };
 
 struct fmt_column {
@@ -28,8 +33,9 @@ struct fmt_column {
 
 struct fmt_table;
 
-/* `columns` ends with a NULL field. `choice`: names separated by commas, "all", or NULL. NULL with
- * the reason in `why` (256 octets). */
+/* `columns` ends with a NULL field. Without a choice, columns that are empty in all rows are left
+ * out. `choice`: names separated by commas, "all", or NULL. NULL with
+ * the reason in `why` (FMT_WHY_MAX). */
 struct fmt_table *fmt_table_new(const struct fmt_column *columns, const char *choice, char *why);
 void fmt_table_free(struct fmt_table *t);
 
@@ -40,7 +46,7 @@ void fmt_table_print(const struct fmt_table *t, FILE *f);
 /* Does the object have these values? `filters` are "field=value", value with * and ?. */
 bool fmt_match(json_t *object, char *const *filters, int count);
 
-/* Check filters against the columns. False with the reason in `why` (256 octets). */
+/* Check filters against the columns. False with the reason in `why` (FMT_WHY_MAX). */
 bool fmt_filters_ok(const struct fmt_column *columns, char *const *filters, int count, char *why);
 
 /* A value as text, "-" for none. Returns `buf`. */

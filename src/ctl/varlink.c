@@ -130,6 +130,14 @@ static int take(struct varlink *v, size_t len, struct varlink_answer *ret, char 
 	return 0;
 }
 
+bool varlink_ready(const struct varlink *v, int timeout_ms)
+{
+	struct pollfd p = { .fd = v->fd, .events = POLLIN };
+
+	/* another answer may have come with the last one */
+	return (v->len && memchr(v->buf, '\0', v->len)) || poll(&p, 1, timeout_ms) != 0;
+}
+
 int varlink_next(struct varlink *v, int timeout_ms, struct varlink_answer *ret, char *error)
 {
 	size_t looked = 0;

@@ -32,4 +32,7 @@ struct varlink_answer {
  * -EBADMSG, -ENOMEM or another -errno. */
 int varlink_next(struct varlink *v, int timeout_ms, struct varlink_answer *ret, char *error);
 
+/* Wait up to `timeout_ms` for something to read. False: nothing came. */
+bool varlink_ready(const struct varlink *v, int timeout_ms);
+
 #endif
