@@ -323,8 +323,6 @@ static bool take_done(struct daemon *d)
 	while (d->dp->ops->done(d->dp, &done)) {
 		struct access_cmd cmd = { .kind = ACCESS_CMD_DP_DONE, .done = &done };
 
-		if (done.error && done.text[0])
-			daemon_say(d, TRACE_WARNING, "data plane: %s", done.text);
 		access_do(d->access, d->now, &cmd);
 		any = true;
 	}
