@@ -18,6 +18,7 @@
  */
 #include "forward.h"
 #include "pkt.h"
+#include "base/wire.h"
 
 #include <errno.h>
 #include <linux/errqueue.h>
@@ -97,7 +98,10 @@ static bool limit_take(struct fwd *f, uint32_t slot)
 
 /* ---- punts ---- */
 
-/* Hand something up. Control messages may fill the ring, all else three quarters of it. */
+/*
+ * Hand something up. Control messages of tunnels may fill the ring, all else three quarters of it:
+ * so no flood of requests keeps an acknowledgement from a tunnel that is up.
+ */
 static void punt(struct fwd *f, struct fwd_bucket *bucket, uint32_t class, uint64_t key,
 		 const struct path *path, const uint8_t *bytes, size_t len)
 {
@@ -235,6 +239,15 @@ static bool same_ids(const struct dpt_config *c, const struct pkt_head *h)
 	       (c->local_session[0] << 8 | c->local_session[1]) == h->session;
 }
 
+/* Does a control message name a tunnel (RFC 2661 3.1)? Only what opens one does not. */
+static bool has_tunnel(const uint8_t *b, size_t len)
+{
+	struct rcur c = rcur_of(b, len);
+
+	rcur_u32(&c); /* flags, Length */
+	return rcur_u16(&c) != 0;
+}
+
 static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o, uint8_t *b,
 	       size_t len)
 {
@@ -250,7 +263,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		return;
 	}
 	if (kind == PKT_CONTROL) {
-		punt_datagram(f, &f->control, s, o, b, len);
+		punt_datagram(f, has_tunnel(b, len) ? &f->control : &f->stranger, s, o, b, len);
 		return;
 	}
 	slot = index_ids_find(dpt_index(f->table), h.tunnel, h.session);

@@ -70,7 +70,7 @@ struct fwd {
 
 	/* of the thread alone */
 	uint64_t now; /* CLOCK_BOOTTIME, us; once a batch */
-	struct fwd_bucket control, negotiation, unknown, frames, icmp;
+	struct fwd_bucket control, stranger, negotiation, unknown, frames, icmp;
 	struct dp_rate session;
 	struct fwd_limit {
 		uint32_t tokens; /* thousandths of a packet */

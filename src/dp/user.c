@@ -498,6 +498,7 @@ struct dp *dp_user_new(const struct dp_user_config *c)
 		u->fwd.table = u->table;
 		u->fwd.qsbr = &u->qsbr;
 		u->fwd.control = bucket(c->control, 200000, 65536);
+		u->fwd.stranger = bucket(c->stranger, 20000, 20000);
 		u->fwd.negotiation = bucket(c->negotiation, 100000, 65536);
 		u->fwd.unknown = bucket(c->unknown, 100, 100);
 		u->fwd.frames = bucket(c->frames, 20000, 20000);

@@ -36,6 +36,8 @@ struct dp_user_config {
 
 	/* Limits of what comes up to the control plane. */
 	struct dp_rate control;	    /* control messages: 200,000/s, 65,536 */
+	struct dp_rate stranger;    /* of these, those without a tunnel id, which anybody can
+				       send: 20,000/s, 20,000 */
 	struct dp_rate negotiation; /* PPP control frames of sessions the plane does not forward
 				       yet: 100,000/s, 65,536 */
 	struct dp_rate unknown;	    /* any other data of unknown sessions: 100/s, 100 */

@@ -46,7 +46,8 @@ static int udp(struct addr *ret)
 
 static void plane_new(struct world *w)
 {
-	struct dp_user_config c = { .host_ops = &fake_host_ops,
+	struct dp_user_config c = { .stranger = { 1, 20 },
+				    .host_ops = &fake_host_ops,
 				    .host = &w->host,
 				    .table = w->table,
 				    .table_size = w->size,
@@ -863,6 +864,35 @@ static void floods_stay_below_their_rate(void **state)
 	world_free(&w);
 }
 
+/* Whoever opens tunnels takes nothing from those that are up (badinput X01). */
+static void requests_of_strangers_have_a_rate_of_their_own(void **state)
+{
+	uint8_t request[] = { 0xc8, 2, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0 };
+	uint8_t ack[] = { 0xc8, 2, 0, 12, 0, 100, 0, 0, 0, 1, 0, 1 };
+	unsigned int requests = 0, acks = 0;
+	struct sockaddr_storage ss;
+	struct dp_punt p;
+	struct world w;
+	socklen_t sl;
+
+	world_new(&w);
+	sl = addr_to_sockaddr(&w.lns_addr, &ss);
+	for (int i = 0; i < 200; i++) {
+		assert_int_equal(
+			sendto(w.stranger, request, 12, 0, (struct sockaddr *)&ss, sl), 12);
+		if (i % 10 == 0)
+			assert_int_equal(sendto(w.peer, ack, 12, 0, (struct sockaddr *)&ss, sl),
+					 12);
+	}
+	while (acks < 20 && next_punt(&w, &p)) {
+		acks += p.bytes[5] == 100;
+		requests += p.bytes[5] == 0;
+	}
+	assert_int_equal(acks, 20);
+	assert_true(requests >= 20 && requests < 100);
+	world_free(&w);
+}
+
 static void a_client_has_its_own_device(void **state)
 {
 	struct world w;
@@ -1084,6 +1114,7 @@ int main(void)
 		cmocka_unit_test(what_is_too_big),
 		cmocka_unit_test(what_comes_up),
 		cmocka_unit_test(floods_stay_below_their_rate),
+		cmocka_unit_test(requests_of_strangers_have_a_rate_of_their_own),
 		cmocka_unit_test(a_client_has_its_own_device),
 		cmocka_unit_test(the_next_plane_goes_on),
 		cmocka_unit_test(a_device_that_is_lost_comes_back),
