@@ -38,8 +38,12 @@ static bool prefix_ok(const struct prefix *p, bool host_bits)
 	if (!octets || p->len > octets * 8 || p->addr.port || p->addr.scope ||
 	    !address_ok(&p->addr))
 		return false;
-	for (unsigned int i = p->len; !host_bits && i < octets * 8; i++) {
-		if (p->addr.ip[i / 8] & 0x80 >> i % 8)
+	if (host_bits || p->len == octets * 8)
+		return true;
+	if (p->addr.ip[p->len / 8] & 0xff >> p->len % 8)
+		return false;
+	for (unsigned int i = p->len / 8 + 1; i < octets; i++) {
+		if (p->addr.ip[i])
 			return false;
 	}
 	return true;

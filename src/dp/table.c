@@ -468,7 +468,7 @@ bool dpt_get(const struct dpt *t, uint32_t slot, struct dpt_info *ret)
 {
 	struct dpt_info unused;
 
-	if (slot >= t->slot_max || !(config_load(&t->slots[slot]).state & DPT_USED))
+	if (slot >= dpt_high(t) || !(config_load(&t->slots[slot]).state & DPT_USED))
 		return false;
 	return ext_get(t, slot, ret ? ret : &unused);
 }
@@ -643,6 +643,9 @@ int dpt_put(struct dpt *t, uint64_t key, uint32_t generation, const struct dp_ro
 		old_tunnel = config_load(&t->slots[slot]).tunnel;
 		dpt_get(t, slot, &old);
 	}
+	/* Only when the table was damaged does a slot that is not in use look as if it were. */
+	if (fresh && config_load(&t->slots[slot]).state)
+		state_store(&t->slots[slot], 0);
 	redo_write(t, slot, key, generation, row, routed, up, fresh);
 	redo_apply(t, &t->head->redo, row, tunnel);
 	store32(&t->head->redo.valid, 0);
@@ -823,9 +826,9 @@ static void recover(struct dpt *t)
 	}
 	store32(&r->valid, 0);
 
-	high = atomic_load_explicit(&t->head->slot_high, memory_order_relaxed);
-	if (high > t->slot_max)
-		high = t->slot_max;
+	if (dpt_high(t) > t->slot_max)
+		store32(&t->head->slot_high, t->slot_max);
+	high = dpt_high(t);
 	for (uint32_t i = 0; i < high; i++) {
 		if (adopt(t, i))
 			continue;
@@ -839,12 +842,20 @@ static void recover(struct dpt *t)
 	spare_tunnels(t);
 }
 
+/* Memory that was never written. */
+static bool fresh_memory(const void *mem)
+{
+	const uint8_t *p = mem;
+
+	return p[0] == 0 && memcmp(p, p + 1, sizeof(struct head) - 1) == 0;
+}
+
 /* A new, empty table; the magic last. Fresh memory is zero already and stays untouched. */
 static void format(struct dpt *t, size_t size)
 {
 	struct head *h = t->head;
 
-	if (h->version) {
+	if (!fresh_memory(h)) {
 		store32(&h->magic, 0);
 		memset((uint8_t *)h + sizeof(h->magic), 0, size - sizeof(h->magic));
 	}
