@@ -384,9 +384,8 @@ static void print_status(json_t *s)
 {
 	json_t *plane = json_object_get(s, "data_plane"), *l;
 	long long dropped = 0;
-	static const char *const drops[] = { "drop_unknown", "drop_path", "drop_header",
-					     "drop_spoof",   "drop_seq",  "drop_mtu",
-					     "drop_other" };
+	static const char *const drops[] = { "drop_path", "drop_header", "drop_spoof",
+					     "drop_seq",  "drop_mtu",	 "drop_other" };
 	char up[40], in[32], out[32];
 	size_t i;
 
@@ -406,8 +405,8 @@ static void print_status(json_t *s)
 	       number_of(s, "half_open"));
 	printf("so far      %lld set up, %lld failed\n", number_of(s, "setups"),
 	       number_of(s, "failures"));
-	printf("data plane  %s: packets in %s, out %s, dropped %lld\n", text_of(plane, "name"), in,
-	       out, dropped);
+	printf("data plane  %s: packets in %s, out %s, dropped %lld, for no session %lld\n",
+	       text_of(plane, "name"), in, out, dropped, number_of(plane, "drop_unknown"));
 	json_array_foreach(json_object_get(s, "listening"), i, l)
 		printf("socket      %s (%s)%s\n", text_of(l, "address"), text_of(l, "name"),
 		       json_is_true(json_object_get(l, "open")) ? "" : ": not open, see the log");

@@ -241,5 +241,9 @@ void reload_effects(struct daemon *d, const struct conf *next, char *buf, size_t
 	}
 	if (gone)
 		snprintf(buf + len, cap - len,
-			 "%zu sessions end, since the peer block they came by is removed\n", gone);
+			 gone == 1
+				 ? "%zu session ends, since the peer block it came by is removed\n"
+				 : "%zu sessions end, since the peer block they came by is "
+				   "removed\n",
+			 gone);
 }
