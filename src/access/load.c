@@ -383,7 +383,8 @@ static int fill(struct access *a, struct acc_session *s, const struct record *r)
 	s->ip6 = r->flags & FLAG_IP6;
 	s->want_ip4 = r->flags & FLAG_WANT_IP4;
 	s->want_ip6 = r->flags & FLAG_WANT_IP6;
-	s->row = s->put_told = r->flags & FLAG_ROW;
+	/* The plane may have heard of a row that no record tells of. */
+	s->row = s->put_told = r->flags & FLAG_ROW || !(r->flags & FLAG_ENDING);
 	s->ra_got = r->flags & FLAG_RA;
 	s->stopped = r->flags & FLAG_STOPPED;
 	s->by_peer = r->flags & FLAG_BY_PEER;
@@ -559,6 +560,14 @@ void access_loaded(struct access *a, struct mono now)
 
 	acc_begin(a);
 	acc_lines_loaded(a, now);
+	/* Nobody gets the addresses of what has ended before its row is gone; those that another
+	 * session has by now were free already. */
+	for (h = pool_next(a->sessions, 0); h; h = pool_next(a->sessions, h)) {
+		struct acc_session *s = pool_get(a->sessions, h);
+
+		if (s->state == ACC_DEL && s->row && s->profile && !s->lease4 && !s->lease6)
+			(void)acc_grant_again(a, s);
+	}
 	for (h = pool_next(a->tunnels, 0); h; h = pool_next(a->tunnels, h)) {
 		struct acc_tunnel *t = pool_get(a->tunnels, h);
 
