@@ -22,6 +22,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define FIRST_US    US_S
@@ -126,8 +127,15 @@ static void resolve(struct access *a, struct mono now, struct acc_dial *d)
 static void failed(struct access *a, struct mono now, struct acc_dial *d, enum adit_cause cause,
 		   const char *text)
 {
+	char raw[sizeof(d->text) + 512];
+	int n;
+
 	note_failure(d, cause, text);
-	trace_dial(a, TRACE_ACCESS_DIAL_FAILED, now, d, cause, 0);
+	n = snprintf(raw, sizeof(raw), "\"%s\" failed because %s%s%s", d->c->name,
+		     cause_text(cause), strcmp(d->text, cause_text(cause)) ? ": " : "",
+		     strcmp(d->text, cause_text(cause)) ? d->text : "");
+	trace_bytes(a->trace, TRACE_ACCESS_DIAL_FAILED, now, 0, (uint32_t)cause, 0, raw,
+		    (size_t)n < sizeof(raw) ? (size_t)n : sizeof(raw) - 1);
 	acc_failure(a, now, 0, d->c->name, strlen(d->c->name), NULL, cause, d->text);
 	wait_longer(a, now, d);
 }

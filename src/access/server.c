@@ -74,8 +74,14 @@ static void tunnel_refuse(struct access *a, struct mono now, adit_handle tunnel,
 				.error = r->error,
 				.text = cause_text(r->cause),
 				.cause = r->cause };
+	char raw[ADDR_TEXT_MAX + L2TP_NAME_MAX + 4];
+	size_t n;
 
-	trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_REFUSED, now, 0, r->cause, 0, who, strlen(who));
+	addr_text(remote, raw);
+	n = strlen(raw);
+	if (who[0])
+		snprintf(raw + n, sizeof(raw) - n, " (%s)", who);
+	trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_REFUSED, now, 0, r->cause, 0, raw, strlen(raw));
 	acc_failure(a, now, 0, who, strlen(who), remote, r->cause, NULL);
 	(void)l2tp_do(a->l2tp, now, &cmd);
 }

@@ -7,6 +7,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static uint64_t key_hash(const struct htab *t, uint64_t key)
@@ -178,6 +179,22 @@ void acc_tunnel_up(struct access *a, struct mono now, struct acc_tunnel *t,
 	acc_tunnel_dirty(a, t);
 }
 
+/* A tunnel that somebody else opened never came up: no event says so, and no session. */
+static void trace_failed(struct access *a, struct mono now, const struct acc_tunnel *t)
+{
+	const char *because = cause_text((enum adit_cause)t->cause);
+	bool more = t->text && strcmp(t->text, because) != 0;
+	char raw[ADDR_TEXT_MAX + 512];
+	size_t n;
+
+	addr_text(&t->path.remote, raw);
+	n = strlen(raw);
+	snprintf(raw + n, sizeof(raw) - n, " (%s)%s%s", t->name, more ? ": " : "",
+		 more ? t->text : "");
+	trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_FAILED, now, t->key, t->local_id, t->cause, raw,
+		    strlen(raw));
+}
+
 /* The engine has let go; DOWN of all its sessions came before. */
 void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
 		     const struct l2tp_event *ev)
@@ -188,6 +205,8 @@ void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
 		t->text = strdup(ev->text);
 	trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_DOWN, now, t->key, t->local_id, t->cause, t->name,
 		    strlen(t->name));
+	if (!t->up && !t->client)
+		trace_failed(a, now, t);
 	if (!t->up && !t->client)
 		acc_failure(a, now, t->key, t->name, strlen(t->name), &t->path.remote, ev->cause,
 			    t->text);

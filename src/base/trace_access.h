@@ -8,19 +8,20 @@
 
 #define TRACE_KINDS_ACCESS(X)                                                                      \
 	X(ACCESS_CONF, TRACE_INFO, "configuration {a} in use: {b} peer blocks, {c} dials")         \
-	X(ACCESS_SHUTDOWN, TRACE_NOTICE, "shutting down: {a} tunnels, {b} sessions")               \
+	X(ACCESS_SHUTDOWN, TRACE_INFO, "shutting down: {a} tunnels, {b} sessions")               \
 	X(ACCESS_TUNNEL_TAKEN, TRACE_INFO, "tunnel {a} accepted from {raw}")                       \
 	X(ACCESS_TUNNEL_REFUSED, TRACE_NOTICE, "tunnel refused because {a:cause}: {raw}")          \
 	X(ACCESS_TUNNEL_OPEN, TRACE_INFO, "tunnel {a} dialled for {raw}")                          \
 	X(ACCESS_TUNNEL_UP, TRACE_INFO, "tunnel {a} up, theirs {b}: {raw}")                      \
 	X(ACCESS_TUNNEL_DOWN, TRACE_INFO, "tunnel {a} down because {b:cause}: {raw}")            \
+	X(ACCESS_TUNNEL_FAILED, TRACE_NOTICE, "tunnel {a} failed because {b:cause}: {raw}")        \
 	X(ACCESS_TUNNEL_LIMIT, TRACE_WARNING, "no tunnel could be made: {a:cause}")                \
 	X(ACCESS_SESSION_CALL, TRACE_INFO, "session in tunnel {a}, ours {b}, theirs {c}: {raw}")   \
 	X(ACCESS_SESSION_REFUSED, TRACE_NOTICE, "session in tunnel {a} refused because {b:cause}") \
 	X(ACCESS_SESSION_LINK, TRACE_DEBUG, "L2TP session is up, PPP begins")                      \
 	X(ACCESS_AUTH_ASK, TRACE_INFO, "login as {raw}")                                           \
 	X(ACCESS_AUTH_YES, TRACE_INFO, "login accepted: {raw}")                                    \
-	X(ACCESS_AUTH_NO, TRACE_NOTICE, "login refused because {a:cause}: {raw}")                  \
+	X(ACCESS_AUTH_NO, TRACE_INFO, "login refused because {a:cause}: {raw}")                  \
 	X(ACCESS_AUTH_WAIT, TRACE_INFO, "login waits until another session has ended")             \
 	X(ACCESS_LEASE4, TRACE_DEBUG, "address {a:ip4}")                                           \
 	X(ACCESS_LEASE6, TRACE_DEBUG, "prefix {a:x} {b:x} /{c}")                                   \
@@ -36,7 +37,7 @@
 	X(ACCESS_RS, TRACE_DEBUG, "router solicitation {a} sent")                    \
 	X(ACCESS_RA_TAKEN, TRACE_INFO, "router advertisement taken: prefix {a:x} {b:x} /{c}")      \
 	X(ACCESS_DIAL_RESOLVE, TRACE_INFO, "dialling {raw}, attempt {a}")                          \
-	X(ACCESS_DIAL_FAILED, TRACE_INFO, "dial failed because {a:cause}: {raw}")                \
+	X(ACCESS_DIAL_FAILED, TRACE_NOTICE, "session {raw}")                                      \
 	X(ACCESS_DIAL_WAIT, TRACE_INFO, "next attempt in {a} ms: {raw}")                           \
 	X(ACCESS_DIAL_IDLE, TRACE_INFO, "no further attempt: {raw}")                               \
 	X(ACCESS_LINE, TRACE_DEBUG, "accounting line {a}")                                         \

@@ -42,10 +42,10 @@
 	  "tunnel {a}: waits, since the peer opened tunnel {b} at the same time and won")          \
 	X(L2TP_TUNNEL_TIE_WON, TRACE_INFO,                                                         \
 	  "tunnel {a}: the peer opened one at the same time and lost; its request is ignored")     \
-	X(L2TP_TUNNEL_UP, TRACE_NOTICE, "tunnel {a}: up with {raw}, its id there is {b}")          \
+	X(L2TP_TUNNEL_UP, TRACE_INFO, "tunnel {a}: up with {raw}, its id there is {b}")          \
 	X(L2TP_TUNNEL_QUIET, TRACE_DEBUG, "tunnel {a}: nothing heard")                             \
 	X(L2TP_TUNNEL_SUSPENDED, TRACE_INFO, "time has jumped by {a} seconds: asking {b} tunnels") \
-	X(L2TP_TUNNEL_END, TRACE_NOTICE,                                                           \
+	X(L2TP_TUNNEL_END, TRACE_INFO,                                                           \
 	  "tunnel {a}: ended because {b:cause}; result {c} error {d} {raw}")                       \
 	X(L2TP_TUNNEL_GONE, TRACE_DEBUG, "tunnel {a}: its id rests now")                           \
 	X(L2TP_SESSION_OPEN, TRACE_DEBUG, "session {b} in tunnel {a}: queued")                     \

@@ -69,7 +69,7 @@
 	X(PPP_LCP_UP, TRACE_INFO, "LCP is open: MRU in {a}, out {b}")                              \
 	X(PPP_ASK, TRACE_DEBUG, "asks who the user is: {raw}")                                     \
 	X(PPP_AUTH_OK, TRACE_INFO, "user {raw} is authenticated")                                  \
-	X(PPP_AUTH_BAD, TRACE_NOTICE, "user {raw} is refused because {a:cause}")                   \
+	X(PPP_AUTH_BAD, TRACE_INFO, "user {raw} is refused because {a:cause}")                   \
 	X(PPP_AUTH_DONE, TRACE_DEBUG, "authentication is complete")                                \
 	X(PPP_HOLD, TRACE_DEBUG, "{raw}: our Ack waits for the data path")                         \
 	X(PPP_IP_UP, TRACE_INFO, "IPCP is open: our address {a:ip4}, the peer's {b:ip4}")          \

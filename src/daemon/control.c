@@ -278,8 +278,8 @@ static bool step_dial(struct client *c)
 	if (i.key && !access_session(d->access, i.key, &s))
 		s.state = "";
 	if (c->op == OP_CONNECT && c->more && strcmp(i.state, "waiting") == 0 &&
-	    mono_due(i.next, d->now))
-		return false; /* an attempt that is due has not failed yet */
+	    (!i.attempts || mono_due(i.next, d->now)))
+		return false; /* the attempt asked for has not failed yet */
 	if (c->op == OP_CONNECT && c->more && strcmp(i.state, "up") == 0 && s.state[0] &&
 	    wait_family(c, &s))
 		return false;

@@ -181,6 +181,23 @@ static void on_down(struct daemon *d, const struct access_event *ev)
 	hook_run(d, ev);
 }
 
+static void on_tunnel(struct daemon *d, const struct access_event *ev)
+{
+	const char *because = cause_text(ev->cause);
+	char remote[ADDR_TEXT_MAX];
+	bool more;
+
+	addr_text(&ev->path->remote, remote);
+	if (ev->kind == ACCESS_EV_TUNNEL_UP) {
+		daemon_say(d, TRACE_NOTICE, "tunnel %u with %s (%s) is up", ev->tunnel, remote,
+			   ev->name);
+		return;
+	}
+	more = ev->text[0] && strcmp(ev->text, because) != 0;
+	daemon_say(d, TRACE_NOTICE, "tunnel %u with %s (%s) ended because %s%s%s", ev->tunnel,
+		   remote, ev->name, because, more ? ": " : "", more ? ev->text : "");
+}
+
 static void on_event(struct daemon *d, const struct access_event *ev)
 {
 	struct access_cmd *cmd;
@@ -229,7 +246,8 @@ static void on_event(struct daemon *d, const struct access_event *ev)
 		break;
 	case ACCESS_EV_TUNNEL_UP:
 	case ACCESS_EV_TUNNEL_DOWN:
-		break; /* the L2TP engine has traced it */
+		on_tunnel(d, ev);
+		break;
 	}
 }
 
@@ -295,13 +313,22 @@ static void drain(struct daemon *d)
 	run_log(d);
 }
 
-/* Everything has ended: tunnels, sessions, and what the keeper was asked for. */
+/*
+ * Everything has ended: sessions, tunnels, and what the keeper was asked for. Tunnels that the peer
+ * has closed stay for a while to acknowledge repeats (RFC 2661 5.7); nobody waits for these.
+ */
 static bool all_ended(struct daemon *d)
 {
 	struct access_summary s;
+	struct access_tunnel_info info;
 
 	access_summary(d->access, &s);
-	return !s.tunnels && !s.sessions && !keeper_open_count(d->keeper);
+	if (s.sessions || keeper_open_count(d->keeper))
+		return false;
+	for (uint16_t t = 0; (t = access_tunnel_next(d->access, t));)
+		if (access_tunnel(d->access, t, &info) && info.l2tp.state != L2TP_TS_LINGER)
+			return false;
+	return true;
 }
 
 void run_drain(struct daemon *d)
