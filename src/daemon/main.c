@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #define HELLO_MS 10000
+#define UNUSABLE 2 /* exit status: options or configuration; starting again would not help */
 
 struct options {
 	const char *conf;
@@ -297,7 +298,7 @@ int main(int argc, char **argv)
 	list_init(&d->resolving);
 	d->conf_path = o.conf;
 	d->conf = load(&o);
-	status = d->conf ? open_keeper(&d->keeper) : 1;
+	status = d->conf ? open_keeper(&d->keeper) : UNUSABLE;
 	if (status == 0) {
 		d->log = log_new("aditd", STDERR_FILENO);
 		d->acct = acct_new(d->conf->accounting);

@@ -37,6 +37,7 @@
 #define RESOLVE_US    (30 * US_S)
 #define HOOK_US	      (60 * US_S)
 #define HOPELESS      4 /* starts in a row that never came to serve */
+#define UNUSABLE      2 /* exit status of aditd: its options or configuration cannot be used */
 
 struct keeper_main {
 	struct server s;
@@ -121,8 +122,8 @@ static void say_ended(struct keeper_main *k, int status, struct mono again)
 		snprintf(how, sizeof(how), "ended with status %d", WEXITSTATUS(status));
 	if (wait_ms > 0)
 		snprintf(when, sizeof(when), "in %lld ms", (long long)wait_ms);
-	server_say(&k->s, TRACE_WARNING, "aditd %s; sessions are kept, it is started again %s", how,
-		   when);
+	server_say(&k->s, TRACE_WARNING, "aditd %s; %sit is started again %s", how,
+		   k->s.ever_ready ? "sessions are kept, " : "", when);
 }
 
 static void aditd_ended(struct keeper_main *k, int status)
@@ -142,6 +143,11 @@ static void aditd_ended(struct keeper_main *k, int status)
 	if (k->replacing) {
 		server_say(s, TRACE_NOTICE, "aditd ended to be replaced");
 		k->start_at = s->now;
+		return;
+	}
+	if (!s->ever_ready && WIFEXITED(status) && WEXITSTATUS(status) == UNUSABLE) {
+		server_say(s, TRACE_WARNING, "aditd cannot be started like this, it has said why");
+		stop_begin(k, 1);
 		return;
 	}
 	k->start_at = backoff_next(&k->backoff, s->now);
