@@ -29,7 +29,7 @@
 	X(ACCESS_ROW_PUT, TRACE_DEBUG, "data plane row {a} wanted, MTU {b}, flags {c:x}")          \
 	X(ACCESS_ROW_DEL, TRACE_DEBUG, "data plane row {a} to be removed")                         \
 	X(ACCESS_ROW_DONE, TRACE_DEBUG, "data plane: {a} of row {b} done")                         \
-	X(ACCESS_ROW_FAILED, TRACE_WARNING, "data plane: {a} of row {b} failed, error {c}: {raw}") \
+	X(ACCESS_ROW_FAILED, TRACE_WARNING, "data plane: {raw}")                                     \
 	X(ACCESS_UP, TRACE_INFO, "session up: {raw}, address {a:ip4}, MTU {b}")                  \
 	X(ACCESS_ENDING, TRACE_INFO, "session ends because {a:cause}: {raw}")                      \
 	X(ACCESS_DOWN, TRACE_INFO, "session down because {a:cause}, after {b} s: {raw}")         \

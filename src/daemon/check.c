@@ -3,6 +3,8 @@
  * `aditd -n`: read and check the configuration; when a daemon runs, ask it over the control socket
  * what would change and which sessions would end. The daemon gets the text with its secrets: the
  * socket is for those who may see them.
+ *
+ * And what is no error, but likely a mistake: also told when aditd starts.
  */
 #include "control.h"
 
@@ -10,9 +12,13 @@
 #include "ctl/varlink.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define ANSWER_MS 10000
 
@@ -47,6 +53,89 @@ static int compare(struct varlink *v, const struct conf *c)
 	return 0;
 }
 
+/* ---- what is no error, but likely a mistake ---- */
+
+/* May the user of aditd read it? By the mode alone: access lists are not looked at. */
+static bool readable(const struct stat *st, const struct passwd *pw)
+{
+	gid_t groups[64];
+	int n = 64;
+
+	if (st->st_uid == pw->pw_uid || pw->pw_uid == 0)
+		return pw->pw_uid == 0 || st->st_mode & S_IRUSR;
+	if (getgrouplist(pw->pw_name, pw->pw_gid, groups, &n) < 0)
+		n = 0;
+	for (int i = 0; i < n; i++)
+		if (groups[i] == st->st_gid)
+			return st->st_mode & S_IRGRP;
+	return st->st_mode & S_IROTH;
+}
+
+struct advice {
+	const struct conf *c;
+	const struct passwd *pw; /* the user of aditd, NULL: there is none */
+	void (*say)(void *arg, const char *text);
+	void *arg;
+	bool other; /* it is about the rights of another user than this process has */
+};
+
+static void advise_file(const struct advice *a, const char *path)
+{
+	char text[CONF_PATH_MAX + 128];
+	struct stat st;
+
+	if (!path[0] || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	if (st.st_mode & S_IROTH) {
+		snprintf(text, sizeof(text),
+			 "everybody may read %s and the secrets in it; run: chmod o-rwx %s", path,
+			 path);
+		a->say(a->arg, text);
+	} else if (a->other && a->pw && !readable(&st, a->pw)) {
+		snprintf(text, sizeof(text),
+			 "the user %s, as which aditd runs, may not read %s; run: chgrp %s %s and "
+			 "chmod g+r %s",
+			 a->c->user, path, a->c->user, path, path);
+		a->say(a->arg, text);
+	}
+}
+
+static void advise_hook(const struct advice *a, const struct conf_dial *d, const char *path)
+{
+	char text[CONF_PATH_MAX + CONF_NAME + 128];
+
+	if (!path[0] || access(path, X_OK) == 0)
+		return;
+	snprintf(text, sizeof(text), "session \"%s\": the hook %s cannot be run: %s", d->name, path,
+		 strerror(errno));
+	a->say(a->arg, text);
+}
+
+void check_advise(const struct conf *c, bool other, void (*say)(void *arg, const char *text),
+		  void *arg)
+{
+	struct advice a = {
+		.c = c, .pw = getpwnam(c->user), .say = say, .arg = arg, .other = other
+	};
+	const struct access_conf *x = c->access;
+
+	advise_file(&a, c->path);
+	for (size_t i = 0; i < c->users_count; i++)
+		advise_file(&a, c->users[i].path);
+	for (size_t i = 0; i < x->dial_count; i++) {
+		advise_hook(&a, x->dials + i, x->dials[i].hook_up);
+		advise_hook(&a, x->dials + i, x->dials[i].hook_down);
+	}
+	if (!x->peer_count && !x->dial_count)
+		say(arg, "there is neither a peer nor a session block: nobody is let in, and nobody "
+			 "is dialled; see adit.conf(5)");
+}
+
+static void print_advice(void *arg, const char *text)
+{
+	printf("%s: note: %s\n", (const char *)arg, text);
+}
+
 int check_config(const char *path)
 {
 	char err[CONF_ERR_MAX];
@@ -59,6 +148,7 @@ int check_config(const char *path)
 		return 1;
 	}
 	printf("%s: no error found\n", path);
+	check_advise(c, geteuid() == 0, print_advice, c->path);
 	v = varlink_open(c->control);
 	if (v)
 		status = compare(v, c);

@@ -346,6 +346,16 @@ static bool unit_word(const char *word)
 	return conf_duration(text, &us);
 }
 
+/* Line ends inside the value read last: most likely a quote was forgotten. */
+static int lines_of(const struct conf_value *v)
+{
+	int n = 0;
+
+	for (const char *p = v && v->n ? v->v[v->n - 1] : ""; *p; p++)
+		n += *p == '\n';
+	return n;
+}
+
 static void unknown_option(cfg_t *cfg, const char *word)
 {
 	const char *names[KEYS_MAX], *near, *other = NULL;
@@ -371,8 +381,15 @@ static void unknown_option(cfg_t *cfg, const char *word)
 		if (strcmp(all[i].key, word) == 0)
 			other = conf_kind_name(all[i].kind);
 	near = text_nearest(word, names, count);
+	/* "user" for "users": more likely a slip than an option of another block */
+	if (near && (strncmp(near, word, strlen(word)) == 0 || strncmp(near, word, strlen(near)) == 0))
+		other = NULL;
 	text_escape(shown, sizeof(shown), word, strlen(word));
-	if (reading->last && reading->last->key->type == CONF_T_DURATION &&
+	if (lines_of(reading->last))
+		conf_fail(reading->err, file_of(cfg), reading->last_line - lines_of(reading->last),
+			  "the value of %s goes on over the end of the line; is a quote missing?",
+			  reading->last->key->key);
+	else if (reading->last && reading->last->key->type == CONF_T_DURATION &&
 	    reading->last_line == cfg->line && unit_word(word))
 		conf_fail(reading->err, file_of(cfg), cfg->line,
 			  "a value with a space needs quotes; write %s = \"%s %s\"",

@@ -495,28 +495,21 @@ static bool addr_ok(const struct conf_key *k, const char *text, char *why, size_
 	return false;
 }
 
-static bool prefix_ok(const struct conf_key *k, const char *text, char *why, size_t cap)
+/* The usual mistake: host bits are set. Say the prefix that was meant; false: it is another one. */
+static bool host_bits(const char *text, bool ip4, bool ip6, char *why, size_t cap)
 {
-	struct prefix p;
 	char copy[64], *slash, fixed[ADDR_TEXT_MAX];
+	struct prefix p;
 	struct addr a;
 	int64_t len;
 
-	if (prefix_parse(text, &p) == 0 && (k->type == CONF_T_PREFIX || p.addr.family == AF_INET6))
-		return true;
-	snprintf(why, cap,
-		 k->type == CONF_T_PREFIX6
-			 ? "write an IPv6 prefix such as 2001:db8::/40"
-			 : "write a prefix such as 192.0.2.0/24 or 2001:db8::/40");
-	/* the usual mistake: host bits are set; say the prefix that was meant */
 	snprintf(copy, sizeof(copy), "%s", text);
 	slash = strchr(copy, '/');
 	if (!slash)
 		return false;
 	*slash++ = '\0';
-	if (addr_parse(copy, &a) < 0 || a.port || !conf_number(slash, &len) ||
-	    len > (a.family == AF_INET ? 32 : 128) ||
-	    (k->type == CONF_T_PREFIX6 && a.family != AF_INET6))
+	if (addr_parse(copy, &a) < 0 || a.port || !conf_number(slash, &len) || len < 0 ||
+	    len > (a.family == AF_INET ? 32 : 128) || !(a.family == AF_INET ? ip4 : ip6))
 		return false;
 	for (int64_t bit = len; bit < 128; bit++)
 		a.ip[bit / 8] &= (uint8_t) ~(0x80u >> (bit % 8));
@@ -524,6 +517,20 @@ static bool prefix_ok(const struct conf_key *k, const char *text, char *why, siz
 	p.len = (uint8_t)len;
 	snprintf(why, cap, "bits behind the prefix length are set; write %s",
 		 prefix_text(&p, fixed));
+	return true;
+}
+
+static bool prefix_ok(const struct conf_key *k, const char *text, char *why, size_t cap)
+{
+	struct prefix p;
+
+	if (prefix_parse(text, &p) == 0 && (k->type == CONF_T_PREFIX || p.addr.family == AF_INET6))
+		return true;
+	if (!host_bits(text, k->type == CONF_T_PREFIX, true, why, cap))
+		snprintf(why, cap,
+			 k->type == CONF_T_PREFIX6
+			 ? "write an IPv6 prefix such as 2001:db8::/40"
+			 : "write a prefix such as 192.0.2.0/24 or 2001:db8::/40");
 	return false;
 }
 
@@ -562,6 +569,8 @@ bool conf_value_ok(const struct conf_key *k, const char *text, char *why, size_t
 	case CONF_T_RANGE4:
 		if (conf_range4(text, &range, &flag))
 			return true;
+		if (host_bits(text, true, false, why, cap))
+			return false;
 		snprintf(why, cap,
 			 "write an IPv4 prefix such as 10.1.0.0/16 or a range such as "
 			 "10.1.0.10-10.1.0.20");

@@ -121,6 +121,7 @@ struct io_watch *io_watch(struct io *io, int fd, void *client);
 int io_watch_set(struct io_watch *w, short on);
 void io_unwatch(struct io_watch *w);
 bool io_watch_full(const struct io *io);
+void io_unlisten(struct io *io); /* the control listener is about to be closed */
 
 /* The moment and the loop's next turn: read the clock once, and do what is due. */
 void io_tick(struct daemon *d);
@@ -214,6 +215,10 @@ struct mono control_deadline(const struct control *c);
 
 /* `aditd -n`: exit status. */
 int check_config(const char *path);
+/* Say what is no error, but likely a mistake: secrets that all may read, hooks that are not there.
+ * `other`: also what only the user of aditd would notice. */
+void check_advise(const struct conf *c, bool other, void (*say)(void *arg, const char *text),
+		  void *arg);
 
 /* ---- sandbox.c ---- */
 

@@ -187,7 +187,10 @@ static void recent_end(struct log *l, struct recent *r, int64_t wall_us)
 	char text[LOG_LINE_MAX + 32];
 
 	if (r->count) {
-		snprintf(text, sizeof(text), "(%u more times) %s", r->count, r->text);
+		if (r->count == 1)
+			snprintf(text, sizeof(text), "(once more) %s", r->text);
+		else
+			snprintf(text, sizeof(text), "(%u more times) %s", r->count, r->text);
 		write_line(l, wall_us, r->level, text);
 	}
 	r->until.us = 0;

@@ -263,6 +263,11 @@ static struct conf *load(const struct options *o)
 	return c;
 }
 
+static void say_advice(void *arg, const char *text)
+{
+	daemon_say(arg, TRACE_WARNING, "%s", text);
+}
+
 static int open_keeper(struct keeper **ret)
 {
 	int fd = keeper_fd_from_env(), err = 0;
@@ -310,6 +315,7 @@ int main(int argc, char **argv)
 		d->since = d->now;
 		log_configure(d->log, o.foreground ? CONF_LOG_STDERR : d->conf->log_to,
 			      o.verbose ? TRACE_DEBUG : d->conf->log_level);
+		check_advise(d->conf, false, say_advice, d);
 		status = start(d) ? io_run(d->io) : 1;
 	}
 	status = status ? status : d->status;

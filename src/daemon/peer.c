@@ -73,12 +73,13 @@ bool peer_socket_open(struct daemon *d, const struct conf_socket *s)
 
 	if (rc == 0)
 		rc = keeper_wait(d->keeper, id, SOCKET_WAIT_MS, &done);
+	if (rc == 0 && done.error && done.text[0]) {
+		daemon_say(d, TRACE_WARNING, "%s", done.text); /* names the socket */
+		return false;
+	}
 	if (rc < 0 || done.error) {
 		daemon_say(d, TRACE_WARNING, "%s: no socket on %s: %s", s->name,
-			   addr_text(&s->addr, text),
-			   rc < 0	  ? strerror(-rc)
-			   : done.text[0] ? done.text
-					  : strerror(-done.error));
+			   addr_text(&s->addr, text), strerror(rc < 0 ? -rc : -done.error));
 		return false;
 	}
 	if (done.fd_count < 1)

@@ -406,8 +406,7 @@ int net_route(struct net *n, const char *ifname, const struct prefix *p, uint32_
 		return fail_no_device(n, ret_text, ifname);
 	if (err == -EEXIST)
 		return fail(n, ret_text, err,
-			    "there is another route to the same network with the same metric, "
-			    "choose another metric or table");
+			    "there is one with the same metric; choose another metric or table");
 	return fail(n, ret_text, err, "could not add the route");
 }
 

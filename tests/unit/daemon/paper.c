@@ -52,6 +52,10 @@ size_t paper_watching(void)
 	return n;
 }
 
+void io_unlisten(struct io *io)
+{
+}
+
 bool io_watch_full(const struct io *io)
 {
 	return paper_watching() >= 32;
@@ -114,6 +118,7 @@ bool access_dial(const struct access *a, size_t index, struct access_dial_info *
 					  .state = paper.dial_state,
 					  .key = paper.dial_key,
 					  .next = MONO_NEVER,
+					  .attempts = 1,
 					  .cause = ADIT_CAUSE_AUTH_FAILED,
 					  .text = "no \"such\" user" };
 	return index == 0;

@@ -269,6 +269,16 @@ static const struct {
 	{ "peer \"x\" { from = 10.0.0.1/8 }",
 	  "test.conf:1: \"10.0.0.1/8\" does not suit from: bits behind the prefix length are set; "
 	  "write 10.0.0.0/8" },
+	{ "pool \"x\" { addresses = 10.1.0.5/24 }",
+	  "test.conf:1: \"10.1.0.5/24\" does not suit addresses: bits behind the prefix length are "
+	  "set; write 10.1.0.0/24" },
+	{ POOL "profile \"x\" { user = /u }",
+	  "test.conf:2: unknown option \"user\" in profile \"x\"; did you mean \"users\"?" },
+	{ POOL "profile \"x\" {\n pool = \"p }\n\npeer \"y\" { }\n",
+	  "test.conf:3: the value of pool goes on over the end of the line; is a quote missing?" },
+	{ "session \"x\" { server = \"vpn.example.net:1701\" }",
+	  "test.conf:1: \"vpn.example.net:1701\" is neither a host name nor an address; a port is an "
+	  "option of its own, port = number" },
 	{ "peer \"x\" { from = here }", "test.conf:1: \"here\" does not suit from: write a prefix "
 					"such as 192.0.2.0/24 or 2001:db8::/40" },
 	{ "listen \"x\" { address = here }",

@@ -128,7 +128,7 @@ static void test_many_different_lines(void **state)
 		lines += *p == '\n';
 	assert_int_equal(lines, 102);
 	/* the count of the first was told when its place was needed */
-	assert_non_null(strstr(w->text, "(1 more times) first\n"));
+	assert_non_null(strstr(w->text, "(once more) first\n"));
 }
 
 static void test_long_lines_are_cut(void **state)
