@@ -645,6 +645,7 @@ static void *run(void *arg)
 	struct fwd *f = arg;
 	struct epoll_event events[64];
 
+	pthread_setname_np(pthread_self(), "forwarding");
 	while (!atomic_load(&f->stop)) {
 		int n;
 
@@ -736,8 +737,6 @@ static int start_thread(struct fwd *f)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	f->started = rc == 0;
-	if (f->started)
-		pthread_setname_np(f->thread, "forwarding");
 	return -rc;
 }
 

@@ -405,6 +405,9 @@ static void begin_net(struct user *u, struct job *j)
 	*j->old_net = u->net;
 	j->at = 0;
 	j->phase = JOB_OPEN;
+	/* A client alone has no sessions to route to, and needs no shared device. */
+	if (!j->net->local_count && !j->net->pool_count && u->shared == SHARED_NONE)
+		j->phase = JOB_COMMIT;
 }
 
 static void commit_net(struct user *u, struct job *j)
@@ -892,7 +895,7 @@ void job_poll(struct user *u)
 void job_recover(struct user *u)
 {
 	struct dpt_info info;
-	bool shared = dpt_net_get(u->table, &u->net);
+	bool shared = dpt_net_get(u->table, &u->net) && (u->net.local_count || u->net.pool_count);
 
 	for (uint32_t slot = 0; slot < dpt_high(u->table); slot++) {
 		if (!dpt_get(u->table, slot, &info))

@@ -350,9 +350,14 @@ static void a_session_of_a_client(void **state)
 {
 	struct world w;
 	struct dp_row r;
+	struct dp_net net;
 	struct dp_done d;
 
 	world_new(&w);
+	memset(&net, 0, sizeof(net));
+	net.mtu = 1400;
+	assert_int_equal(w.dp->ops->net(w.dp, 1, &net), 0);
+	assert_int_equal(completion(&w).error, 0);
 	r = client_row(&w, 1);
 	assert_int_equal(w.dp->ops->put(w.dp, 7, 1, &r), 0);
 	d = completion(&w);
