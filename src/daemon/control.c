@@ -875,6 +875,8 @@ void control_free(struct control *ctl)
 		client_write(c);
 		client_free(c);
 	}
+	if (ctl->d->io)
+		io_unlisten(ctl->d->io); /* before its descriptor is closed */
 	close(ctl->fd);
 	free(ctl);
 }

@@ -236,6 +236,12 @@ void io_free(struct io *io)
 
 /* ---- clients of the control socket ---- */
 
+void io_unlisten(struct io *io)
+{
+	if (!uv_is_closing((uv_handle_t *)&io->control))
+		uv_close((uv_handle_t *)&io->control, NULL);
+}
+
 bool io_watch_full(const struct io *io)
 {
 	return io->clients >= CLIENTS_MAX;
