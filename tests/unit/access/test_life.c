@@ -78,7 +78,8 @@ static void comes_up_and_goes_down(void **state)
 	lab_run(l, US_S / 2);
 	expect_down(l, &l->lns, ADIT_CAUSE_ADMIN);
 	assert_false(l->lns.down.by_peer);
-	assert_int_equal(l->client.down.cause, ADIT_CAUSE_PEER_CLOSED_PPP);
+	assert_int_equal(l->client.down.cause, ADIT_CAUSE_PEER_CLOSED_SESSION);
+	assert_string_equal(l->client.down.text, "an administrator closed it");
 	assert_true(l->client.down.by_peer && l->client.down.established);
 	assert_int_equal(l->lns.line_count, 2);
 	assert_non_null(strstr(l->lns.lines[1], "\"cause\":\"admin\""));

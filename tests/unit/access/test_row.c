@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sums of src/access/row.c, and who a peer block fits (server.c).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include "access/internal.h"
+
+#include <stdlib.h>
+
+static uint16_t mtu(int family, bool length, bool seq, bool acfc, bool pfc, uint16_t mru,
+		    uint16_t limit)
+{
+	struct path path = { .remote.family = (uint16_t)family };
+	struct l2tp_session_info l = { .length_bit = length, .send_seq = seq };
+	struct ppp_info p = { .acfc_out = acfc, .pfc_out = pfc, .mru_out = mru };
+
+	return acc_mtu(&path, &l, &p, limit);
+}
+
+static void sums(void **state)
+{
+	(void)state;
+	/* 1500 - 20 IP - 8 UDP - 6 L2TP - 4 PPP */
+	assert_int_equal(mtu(AF_INET, false, false, false, false, 1500, 0), 1462);
+	assert_int_equal(mtu(AF_INET6, false, false, false, false, 1500, 0), 1442);
+	assert_int_equal(mtu(AF_INET, true, false, false, false, 1500, 0), 1460);
+	assert_int_equal(mtu(AF_INET, true, true, false, false, 1500, 0), 1456);
+	assert_int_equal(mtu(AF_INET, false, false, true, false, 1500, 0), 1464);
+	assert_int_equal(mtu(AF_INET, false, false, true, true, 1500, 0), 1465);
+	assert_int_equal(mtu(AF_INET6, true, true, false, true, 1500, 0), 1437);
+	assert_int_equal(mtu(AF_INET, false, false, false, false, 1400, 0), 1400);
+	assert_int_equal(mtu(AF_INET, false, false, false, false, 1400, 1380), 1380);
+	assert_int_equal(mtu(AF_INET, false, false, false, false, 1400, 9000), 1400);
+	assert_int_equal(mtu(AF_INET, false, false, false, false, 30, 0), 68);
+}
+
+static void globs(void **state)
+{
+	(void)state;
+	assert_true(acc_glob("*", "") && acc_glob("", "") && acc_glob("***", "x"));
+	assert_true(acc_glob("lac*.example", "LAC-7.Example"));
+	assert_false(acc_glob("lac*.example", "lac.example.org"));
+	assert_true(acc_glob("a?c", "abc"));
+	assert_false(acc_glob("a?c", "ac"));
+	assert_true(acc_glob("*a*b*c*", "xxaxxbxxcxx"));
+	assert_false(acc_glob("*a*b*c*", "xxaxxcxxbxx"));
+	assert_false(acc_glob("a", "") || acc_glob("", "a"));
+	/* no pattern takes long: this one would with naive recursion */
+	assert_false(acc_glob("*a*a*a*a*a*a*a*a*a*a*a*a*b",
+			      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+}
+
+static struct access_conf *conf_with(const struct conf_range4 *v, size_t n, const char *p6)
+{
+	struct access_conf *c = access_conf_new();
+
+	assert_non_null(c);
+	c->pools = calloc(1, sizeof(*c->pools));
+	assert_non_null(c->pools);
+	c->pool_count = 1;
+	c->pools->len6 = 64;
+	c->pools->ranges = calloc(n, sizeof(*v));
+	assert_non_null(c->pools->ranges);
+	memcpy(c->pools->ranges, v, n * sizeof(*v));
+	c->pools->range_count = n;
+	if (p6) {
+		c->pools->prefixes6 = calloc(1, sizeof(struct prefix));
+		assert_non_null(c->pools->prefixes6);
+		assert_int_equal(prefix_parse(p6, c->pools->prefixes6), 0);
+		c->pools->prefix6_count = 1;
+	}
+	return c;
+}
+
+static bool covers(const struct dp_net *n, uint32_t ip)
+{
+	struct addr a = { .family = AF_INET,
+			  .ip = { (uint8_t)(ip >> 24), (uint8_t)(ip >> 16), (uint8_t)(ip >> 8),
+				  (uint8_t)ip } };
+
+	for (uint8_t i = 0; i < n->pool_count; i++) {
+		if (prefix_has(&n->pools[i], &a))
+			return true;
+	}
+	return false;
+}
+
+static void routes_of_pools(void **state)
+{
+	struct conf_range4 one = { 0x0a00000a, 0x0a0000fa };
+	struct conf_range4 all = { 0, UINT32_MAX };
+	struct conf_range4 many[20];
+	struct access_conf *c = conf_with(&one, 1, "2001:db8::/40");
+	struct dp_net n;
+
+	(void)state;
+	acc_net(c, &n);
+	assert_true(covers(&n, 0x0a00000a) && covers(&n, 0x0a0000fa));
+	assert_false(covers(&n, 0x0a000009) || covers(&n, 0x0a0000fb)); /* exactly the range */
+	assert_int_equal(n.mtu, 1462);
+	assert_int_equal(n.pools[n.pool_count - 1].len, 40);
+	access_conf_unref(c);
+
+	c = conf_with(&all, 1, NULL);
+	acc_net(c, &n);
+	assert_int_equal(n.pool_count, 1);
+	assert_int_equal(n.pools[0].len, 0);
+	access_conf_unref(c);
+
+	/* more blocks than there is room: one larger block each */
+	for (uint32_t i = 0; i < 20; i++)
+		many[i] = (struct conf_range4){ 0x0a000001 + (i << 16), 0x0a00fffd + (i << 16) };
+	c = conf_with(many, 20, NULL);
+	acc_net(c, &n);
+	assert_int_equal(n.pool_count, 20);
+	for (uint32_t i = 0; i < 20; i++)
+		assert_true(covers(&n, many[i].first) && covers(&n, many[i].last));
+	access_conf_unref(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sums),
+		cmocka_unit_test(globs),
+		cmocka_unit_test(routes_of_pools),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
