@@ -144,6 +144,17 @@ static struct acc_pool *pool_of(const struct acc_leases *ls, bool six, uint64_t 
 	return NULL;
 }
 
+/* Does this place of pool `p` lie in another pool as well? */
+static bool is_shared(const struct acc_leases *ls, const struct acc_pool *p,
+		      const struct acc_lease *l)
+{
+	for (size_t i = 0; ls->overlap && i < ls->pool_count; i++) {
+		if (&ls->pools[i] != p && pool_has(ls->pools[i].c, l->six, l->value, l->len))
+			return true;
+	}
+	return false;
+}
+
 /* ---- conflicts ---- */
 
 /* Our own address inside belongs to nobody else. */
@@ -290,11 +301,14 @@ void acc_lease_give(struct access *a, struct acc_lease *l)
 		ls->lens6[l->len]--;
 	if (ls->overlap)
 		ls->forgotten++;
-	if (!p) {
+	if (p)
+		p->used[l->six]--;
+	/* Kept in one pool it could not be had from the other. */
+	if (!p || is_shared(ls, p, l)) {
+		l->pool = NULL;
 		lease_forget(a, l);
 		return;
 	}
-	p->used[l->six]--;
 	p->kept[l->six]++;
 	list_push(&p->lru[l->six], &l->u.lru);
 	most = p->peak[l->six] > KEEP_LEAST ? p->peak[l->six] : KEEP_LEAST;
@@ -508,10 +522,11 @@ static void lease_adopt(struct access *a, struct acc_lease *l)
 		p->used[l->six]++;
 		if (p->used[l->six] > p->peak[l->six])
 			p->peak[l->six] = p->used[l->six];
-	} else if (p) {
+	} else if (p && !is_shared(ls, p, l)) {
 		p->kept[l->six]++;
 		list_push(&p->lru[l->six], &l->u.lru);
 	} else if (!l->used) {
+		l->pool = NULL;
 		list_init(&l->u.lru);
 		lease_forget(a, l);
 	}
