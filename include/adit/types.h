@@ -112,7 +112,7 @@ typedef uint64_t adit_handle;
 	X(AUTH_REFUSED, "the user is not allowed to connect")                                      \
 	X(AUTH_TIMEOUT, "authentication was not finished in time")                                 \
 	X(AUTH_NO_METHOD, "no authentication method suits both sides")                             \
-	X(PEER_AUTH_FAILED, "the peer refused our user name or password")                          \
+	X(PEER_AUTH_FAILED, "the peer refused our login")                                          \
 	X(TUNNEL_AUTH_FAILED, "the tunnel secrets of the two sides differ")                        \
 	X(TUNNEL_REFUSED, "no peer block of the configuration accepts this tunnel")                \
 	X(LCP_TIMEOUT, "the peer did not answer LCP")                                              \

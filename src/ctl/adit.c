@@ -56,8 +56,8 @@ static int connect_daemon(struct cmd *c)
 	if (c->v)
 		return 0;
 	if (errno == EACCES || errno == EPERM)
-		return fail("%s: %s; run adit as root or as the user of aditd", c->control,
-			    strerror(errno));
+		return fail("%s: %s; run adit as root or as a member of the group of aditd's user",
+			    c->control, strerror(errno));
 	return fail("no daemon answers on %s (%s); start it as root with: adit-keeper --run",
 		    c->control, strerror(errno));
 }

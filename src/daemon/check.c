@@ -100,14 +100,34 @@ static void advise_file(const struct advice *a, const char *path)
 	}
 }
 
+/* Is there a secret in the file itself? Then it is printed as hidden. */
+static bool has_secrets(const struct conf *c)
+{
+	char *text = conf_print(c, 0);
+	bool has = text && strstr(text, "(hidden)");
+
+	free(text);
+	return has;
+}
+
 static void advise_hook(const struct advice *a, const struct conf_dial *d, const char *path)
 {
 	char text[CONF_PATH_MAX + CONF_NAME + 128];
+	const char *why = NULL;
+	struct stat st;
 
-	if (!path[0] || access(path, X_OK) == 0)
+	if (!path[0])
+		return;
+	if (stat(path, &st) < 0)
+		why = strerror(errno);
+	else if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+		why = "it is no program; see chmod(1)";
+	else if (st.st_uid != 0 || st.st_mode & 022) /* the keeper refuses it */
+		why = "it must belong to root and be writable by nobody else";
+	if (!why)
 		return;
 	snprintf(text, sizeof(text), "session \"%s\": the hook %s cannot be run: %s", d->name, path,
-		 strerror(errno));
+		 why);
 	a->say(a->arg, text);
 }
 
@@ -119,7 +139,8 @@ void check_advise(const struct conf *c, bool other, void (*say)(void *arg, const
 	};
 	const struct access_conf *x = c->access;
 
-	advise_file(&a, c->path);
+	if (has_secrets(c))
+		advise_file(&a, c->path);
 	for (size_t i = 0; i < c->users_count; i++)
 		advise_file(&a, c->users[i].path);
 	for (size_t i = 0; i < x->dial_count; i++) {

@@ -121,7 +121,7 @@ def test_wrong_password_is_explained_on_both_sides(world):
                                                          more='connect = manual')
     done = client.ctl("connect", "office", check=False)
     assert done.returncode != 0
-    assert re.search(r"refused our user name or password", done.stdout + done.stderr)
+    assert re.search(r"refused our login", done.stdout + done.stderr)
     errors = lns.ctl("show", "errors").stdout
     assert "alice" in errors and "password was wrong" in errors
 
