@@ -69,14 +69,14 @@
 	X(PPP_LCP_UP, TRACE_INFO, "LCP is open: MRU in {a}, out {b}")                              \
 	X(PPP_ASK, TRACE_DEBUG, "asks who the user is: {raw}")                                     \
 	X(PPP_AUTH_OK, TRACE_INFO, "user {raw} is authenticated")                                  \
-	X(PPP_AUTH_BAD, TRACE_INFO, "user {raw} is refused because {a:cause}")                   \
+	X(PPP_AUTH_BAD, TRACE_INFO, "user {raw} is refused because {a:cause}")                     \
 	X(PPP_AUTH_DONE, TRACE_DEBUG, "authentication is complete")                                \
 	X(PPP_HOLD, TRACE_DEBUG, "{raw}: our Ack waits for the data path")                         \
 	X(PPP_IP_UP, TRACE_INFO, "IPCP is open: our address {a:ip4}, the peer's {b:ip4}")          \
 	X(PPP_IPV6_UP, TRACE_INFO, "IPv6CP is open")                                               \
 	X(PPP_NCP_DOWN, TRACE_INFO, "{raw} is closed")                                             \
-	X(PPP_IP_END, TRACE_INFO, "there will be no IPv4: {raw}")                                \
-	X(PPP_IPV6_END, TRACE_INFO, "there will be no IPv6: {raw}")                              \
+	X(PPP_IP_END, TRACE_INFO, "there will be no IPv4: {raw}")                                  \
+	X(PPP_IPV6_END, TRACE_INFO, "there will be no IPv6: {raw}")                                \
 	X(PPP_NOTE, TRACE_INFO, "the peer says: {raw}")                                            \
 	X(PPP_WAKE, TRACE_NOTICE, "time has jumped by {a} s: asking the peers before giving up")   \
 	X(PPP_CLOSE, TRACE_INFO, "closing because {a:cause}: {raw}")                               \

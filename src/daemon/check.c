@@ -138,18 +138,22 @@ void check_advise(const struct conf *c, bool other, void (*say)(void *arg, const
 		.c = c, .pw = getpwnam(c->user), .say = say, .arg = arg, .other = other
 	};
 	const struct access_conf *x = c->access;
+	const char *file;
 
 	if (has_secrets(c))
 		advise_file(&a, c->path);
 	for (size_t i = 0; i < c->users_count; i++)
 		advise_file(&a, c->users[i].path);
+	for (size_t i = 0; (file = conf_secret_file(c, i)); i++)
+		advise_file(&a, file);
 	for (size_t i = 0; i < x->dial_count; i++) {
 		advise_hook(&a, x->dials + i, x->dials[i].hook_up);
 		advise_hook(&a, x->dials + i, x->dials[i].hook_down);
 	}
 	if (!x->peer_count && !x->dial_count)
-		say(arg, "there is neither a peer nor a session block: nobody is let in, and nobody "
-			 "is dialled; see adit.conf(5)");
+		say(arg,
+		    "there is neither a peer nor a session block: nobody is let in, and nobody "
+		    "is dialled; see adit.conf(5)");
 }
 
 static void print_advice(void *arg, const char *text)

@@ -382,7 +382,8 @@ static void unknown_option(cfg_t *cfg, const char *word)
 			other = conf_kind_name(all[i].kind);
 	near = text_nearest(word, names, count);
 	/* "user" for "users": more likely a slip than an option of another block */
-	if (near && (strncmp(near, word, strlen(word)) == 0 || strncmp(near, word, strlen(near)) == 0))
+	if (near &&
+	    (strncmp(near, word, strlen(word)) == 0 || strncmp(near, word, strlen(near)) == 0))
 		other = NULL;
 	text_escape(shown, sizeof(shown), word, strlen(word));
 	if (lines_of(reading->last))
@@ -390,7 +391,7 @@ static void unknown_option(cfg_t *cfg, const char *word)
 			  "the value of %s goes on over the end of the line; is a quote missing?",
 			  reading->last->key->key);
 	else if (reading->last && reading->last->key->type == CONF_T_DURATION &&
-	    reading->last_line == cfg->line && unit_word(word))
+		 reading->last_line == cfg->line && unit_word(word))
 		conf_fail(reading->err, file_of(cfg), cfg->line,
 			  "a value with a space needs quotes; write %s = \"%s %s\"",
 			  reading->last->key->key, reading->last->v[0], shown);

@@ -419,8 +419,10 @@ static bool dial_server(struct conf_build *b, const struct conf_block *block, st
 		}
 	} else if (strchr(server, ':')) {
 		FAIL(b, block, "server",
-		     "\"%s\" is neither a host name nor an address; a port is an option of its own, "
-		     "port = number", server);
+		     "\"%s\" is neither a host name nor an address; a port is an option of its "
+		     "own, "
+		     "port = number",
+		     server);
 		return false;
 	} else if (strpbrk(server, " /[]")) {
 		FAIL(b, block, "server", "\"%s\" is neither a host name nor an address", server);

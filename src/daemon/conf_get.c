@@ -129,7 +129,8 @@ static bool first_line(struct conf_build *b, const struct conf_block *block, con
 	if (fd >= 0)
 		close(fd);
 	if (n < 0) {
-		FAIL(b, block, key, "%s cannot be read: %s", path, strerror(error));
+		FAIL(b, block, key, "%s cannot be read: %s%s", path, strerror(error),
+		     error == EACCES ? "; it has to be readable for the user of aditd" : "");
 		return false;
 	}
 	ret[n] = '\0';
@@ -166,6 +167,24 @@ bool conf_secret_of(struct conf_build *b, const struct conf_block *block, const 
 	if (file)
 		snprintf(ret, cap, "?");
 	return true;
+}
+
+const char *conf_secret_file(const struct conf *c, size_t index)
+{
+	for (size_t i = 0; i < c->block_count; i++) {
+		const struct conf_block *b = c->blocks + i;
+
+		for (size_t k = 0; k < b->count; k++) {
+			const struct conf_value *v = b->values + k;
+
+			if (v->v &&
+			    (strcmp(v->key->key, "secret-file") == 0 ||
+			     strcmp(v->key->key, "password-file") == 0) &&
+			    index-- == 0)
+				return v->v[0];
+		}
+	}
+	return NULL;
 }
 
 /* The name of a users source: its path, or an abbreviation that is the same every time. */

@@ -529,8 +529,8 @@ static bool prefix_ok(const struct conf_key *k, const char *text, char *why, siz
 	if (!host_bits(text, k->type == CONF_T_PREFIX, true, why, cap))
 		snprintf(why, cap,
 			 k->type == CONF_T_PREFIX6
-			 ? "write an IPv6 prefix such as 2001:db8::/40"
-			 : "write a prefix such as 192.0.2.0/24 or 2001:db8::/40");
+				 ? "write an IPv6 prefix such as 2001:db8::/40"
+				 : "write a prefix such as 192.0.2.0/24 or 2001:db8::/40");
 	return false;
 }
 

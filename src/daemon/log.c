@@ -37,7 +37,7 @@ struct log {
 	enum conf_log to;
 	enum trace_level level;
 	struct recent recent[LOG_RECENT];
-	bool held;	       /* lines wait in `out` */
+	bool held; /* lines wait in `out` */
 	size_t n;
 	char out[8192];
 };

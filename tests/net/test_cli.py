@@ -80,6 +80,12 @@ def test_likely_mistakes_of_a_configuration(tmp_path):
     assert rc == 0 and f"may not read {users}" in out
     rc, out = check(tmp_path, "")
     assert rc == 0 and "neither a peer nor a session block" in out
+    secret = tmp_path / "secret"
+    secret.write_text("open sesame\n")
+    secret.chmod(0o600)
+    rc, out = check(tmp_path, CLIENT.replace('password = "open sesame"',
+                                             f'password-file = "{secret}"'))
+    assert rc == 0 and f"may not read {secret}" in out
     hook = tmp_path / "hook"
     session = CLIENT.replace("user =", f'hook-up = "{hook}" user =')
     rc, out = check(tmp_path, session)

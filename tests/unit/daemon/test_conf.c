@@ -277,7 +277,8 @@ static const struct {
 	{ POOL "profile \"x\" {\n pool = \"p }\n\npeer \"y\" { }\n",
 	  "test.conf:3: the value of pool goes on over the end of the line; is a quote missing?" },
 	{ "session \"x\" { server = \"vpn.example.net:1701\" }",
-	  "test.conf:1: \"vpn.example.net:1701\" is neither a host name nor an address; a port is an "
+	  "test.conf:1: \"vpn.example.net:1701\" is neither a host name nor an address; a port is "
+	  "an "
 	  "option of its own, port = number" },
 	{ "peer \"x\" { from = here }", "test.conf:1: \"here\" does not suit from: write a prefix "
 					"such as 192.0.2.0/24 or 2001:db8::/40" },
