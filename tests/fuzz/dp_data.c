@@ -153,7 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (c.bad || n > MOST)
 		return 0;
-	copy = malloc(n ? n : 1);
+	copy = calloc(1, n ? n : 1);
 	if (!copy)
 		return 0;
 	if (n)
