@@ -492,7 +492,7 @@ def test_what_was_there_stays(world):
     assert "198.51.100.7 via" in world.routes()
     fake.tun("vpn0")
     ns.run("ip", "route", "add", "10.9.0.0/16", "via", "192.0.2.2")
-    assert "another route" in fake.refused(*fake.route("vpn0", "10.9.0.0/16"), error=17)
+    assert "one with the same metric" in fake.refused(*fake.route("vpn0", "10.9.0.0/16"), error=17)
 
 
 def test_resolve(world):
