@@ -11,7 +11,6 @@
 #ifndef ADIT_DP_RING_H
 #define ADIT_DP_RING_H
 
-#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,16 +20,22 @@ struct ring {
 	uint8_t *buf;
 	uint32_t size; /* a power of two */
 
+	uint8_t apart1[64]; /* each side writes to cache lines of its own */
+
 	/* producer */
-	alignas(64) uint64_t filled; /* written, perhaps not published yet */
+	uint64_t filled; /* written, perhaps not published yet */
 	uint64_t tail_seen;
 	_Atomic uint64_t head; /* published */
 
+	uint8_t apart2[64];
+
 	/* consumer */
-	alignas(64) _Atomic uint64_t tail;
+	_Atomic uint64_t tail;
 	uint64_t head_seen;
 
-	alignas(64) _Atomic bool asleep;
+	uint8_t apart3[64];
+
+	_Atomic bool asleep;
 	int fd; /* eventfd, non-blocking */
 };
 

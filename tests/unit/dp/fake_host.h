@@ -15,7 +15,7 @@ struct fake_ask {
 	uint32_t id;
 	int fd; /* to give, -1 = none */
 	int error;
-	bool add;      /* `what` comes, or goes */
+	bool add;	/* `what` comes, or goes */
 	char what[128]; /* "tun adit1", "link adit1 1400", "addr adit1 10.0.0.1/32", ... */
 };
 
