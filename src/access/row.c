@@ -166,6 +166,9 @@ bool acc_row(struct access *a, struct acc_session *s, struct dp_row *ret)
 	ret->remote_tunnel = l.remote_tunnel_id;
 	ret->local_session = l.local_id;
 	ret->remote_session = l.remote_id;
+	/* The plane goes on counting where the engine left off. */
+	ret->first_ns = l.data_ns;
+	ret->first_nr = l.data_nr;
 	ret->flags = (uint16_t)((l.send_seq ? DP_F_SEND_SEQ : 0) |
 				(l.require_seq ? DP_F_REQUIRE_SEQ : 0) |
 				(l.length_bit ? DP_F_LENGTH : 0) | (p.acfc_out ? DP_F_ACFC : 0) |
