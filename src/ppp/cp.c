@@ -198,8 +198,13 @@ static void send_ack(struct ppp *e, struct link *l, struct cp *cp)
 
 static void send_nak(struct ppp *e, struct link *l, struct cp *cp)
 {
-	if (e->answer_code == CP_CONF_NAK && cp->naks < UINT8_MAX)
+	/* Sent again because our Nak was lost, a request is still the same one (RFC 1661 4.6). */
+	bool again = cp->naks && cp->naked_id == e->in.id;
+
+	if (e->answer_code == CP_CONF_NAK && !again && cp->naks < UINT8_MAX)
 		cp->naks++;
+	if (e->answer_code == CP_CONF_NAK)
+		cp->naked_id = e->in.id;
 	if (cp->refusals < UINT8_MAX)
 		cp->refusals++;
 	reply_put(e, l, cp_ops(cp)->proto, e->answer_code, e->in.id, e->answer, e->answer_len);

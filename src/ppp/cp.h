@@ -111,6 +111,7 @@ struct cp {
 	bool renew;	  /* the next request needs a new identifier (RFC 1661 5.1) */
 	uint8_t naks;	  /* Configure-Naks sent since our last Ack, for Max-Failure */
 	uint8_t refusals; /* Configure-Naks and -Rejects sent since our last Ack */
+	uint8_t naked_id; /* identifier of the request Naked last */
 	uint8_t naks_in;  /* the same received */
 	uint8_t refused;  /* options of ours the peer rejected, a set of the protocol's own bits */
 	uint8_t acked_id;
