@@ -31,7 +31,10 @@ static void check_pair(struct world *w, struct node *n, const struct access_sess
 	if (s.remote_tunnel != c->local_tunnel || s.remote_session != c->local_session)
 		world_fail(w, "%s: the two sides do not agree on ids", n->name);
 	if (memcmp(s.peer_ip4, c->our_ip4, 4) != 0 || memcmp(s.our_ip4, c->peer_ip4, 4) != 0)
-		world_fail(w, "%s: the two sides do not agree on addresses", n->name);
+		world_fail(w,
+			   "%s: session %016" PRIx64 " and %016" PRIx64
+			   " of the LNS do not agree on addresses",
+			   n->name, c->key, s.key);
 	if (c->prefix6.len != 64 || !addr_same_ip(&c->prefix6.addr, &s.prefix6.addr))
 		world_fail(w, "%s: session %016" PRIx64 " does not have the prefix of %016" PRIx64,
 			   n->name, c->key, s.key);

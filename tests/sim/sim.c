@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define TAIL 16000 /* octets of a transcript that are printed */
+
 static FILE *pcap_open(const char *dir, unsigned long long seed)
 {
 	static const uint32_t head[] = { 0xa1b2c3d4, 0x00040002, 0, 0, 65535, 101 };
@@ -25,7 +27,27 @@ static FILE *pcap_open(const char *dir, unsigned long long seed)
 	return f;
 }
 
-/* The transcript goes to standard output of a child's kind: redirect it for the second run. */
+/* The end of a transcript, for whoever sees only the log of a test. */
+static void print_tail(const char *name)
+{
+	char line[512];
+	long size;
+	FILE *f = fopen(name, "r");
+
+	if (!f)
+		return;
+	if (fseek(f, 0, SEEK_END) == 0 && (size = ftell(f)) > TAIL)
+		(void)fseek(f, size - TAIL, SEEK_SET);
+	else
+		rewind(f);
+	if (fgets(line, sizeof(line), f)) /* cut in the middle */
+		printf("# ...\n");
+	while (fgets(line, sizeof(line), f))
+		printf("# %s", line);
+	fclose(f);
+}
+
+/* Run the seed again with its transcript, which goes to standard output, sent to a file. */
 static void explain(uint64_t seed, bool large, const char *dir)
 {
 	FILE *pcap = pcap_open(dir, seed);
@@ -44,6 +66,7 @@ static void explain(uint64_t seed, bool large, const char *dir)
 	close(out);
 	if (pcap)
 		fclose(pcap);
+	print_tail(name);
 	printf("# transcript in %s, packets beside it\n", name);
 }
 

@@ -38,7 +38,7 @@ struct plan {
 	unsigned int reloads;  /* new configurations */
 	unsigned int commands; /* sessions terminated, dials disconnected and connected */
 	bool login_limit;      /* one session a user, the new one replaces the old one */
-	bool fixed;            /* some users have addresses of their own */
+	bool fixed;	       /* some users have addresses of their own */
 };
 
 /* ---- the data plane of a node ---- */
@@ -49,13 +49,13 @@ struct row {
 	uint32_t generation;
 	struct dp_row row;
 	struct dp_counters counters;
-	int64_t busy_until;    /* the last request for this key is carried out then */
+	int64_t busy_until; /* the last request for this key is carried out then */
 	bool there;
 };
 
 struct plane {
 	struct htab rows, ids;
-	size_t count;             /* rows that are there */
+	size_t count;		  /* rows that are there */
 	uint64_t sum_in, sum_out; /* octets of rows that are gone */
 };
 
@@ -116,9 +116,9 @@ struct node {
 	unsigned int index;
 	char name[24];
 	struct addr addr;
-	struct access *a;          /* NULL while it is down */
+	struct access *a; /* NULL while it is down */
 	uint32_t incarnation;
-	uint64_t life;             /* grows with each start: what was on its way to a former life is void */
+	uint64_t life; /* grows with each start: what was on its way to a former life is void */
 	struct access_conf *conf;
 	struct users *users;
 	struct plane plane;
@@ -127,10 +127,10 @@ struct node {
 	struct pending_line *lines;
 	size_t line_count, line_cap;
 	bool drain_planned;
-	int64_t wake_at;           /* the earliest planned look at the clock */
-	uint64_t steps, kill_at;   /* kill points passed since armed; 0 = not armed */
+	int64_t wake_at;	 /* the earliest planned look at the clock */
+	uint64_t steps, kill_at; /* kill points passed since armed; 0 = not armed */
 	bool was_killed;
-	uint64_t lost_below;       /* keys of incarnations whose journal was lost */
+	uint64_t lost_below; /* keys of incarnations whose journal was lost */
 	void *trace_mem;
 	struct trace *trace;
 	uint64_t trace_pos;
@@ -142,18 +142,18 @@ enum happening {
 	H_WAKE,
 	H_DRAIN,
 	H_PACKET,
-	H_DP,       /* the plane carries a request out */
+	H_DP, /* the plane carries a request out */
 	H_DP_DONE,
 	H_AUTH,
 	H_RESOLVED,
-	H_STOP,     /* restart, in its two halves */
+	H_STOP, /* restart, in its two halves */
 	H_START,
 	H_AMNESIA,
-	H_ARM,      /* arm a kill */
+	H_ARM, /* arm a kill */
 	H_RELOAD,
 	H_COMMAND,
 	H_TRAFFIC,
-	H_CALM      /* the end of all trouble */
+	H_CALM /* the end of all trouble */
 };
 
 struct event {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Users from a file, thoroughly: words, lines, addresses, mistakes with their line number, which line wins, and
- * the proof by PAP and CHAP.
+ * Users from a file, thoroughly: words, lines, addresses, mistakes with their line number, which
+ * line wins, and the proof by PAP and CHAP.
  */
 #include <setjmp.h>
 #include <stdarg.h>
