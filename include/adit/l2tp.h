@@ -31,14 +31,14 @@ struct trace;
 struct rcur;
 struct wcur;
 
-#define L2TP_PORT          1701
-#define L2TP_NAME_MAX      64   /* host names we keep, with NUL; longer ones are cut, escaped in text */
-#define L2TP_NUMBER_MAX    64   /* calling, called number, sub-address, with NUL */
-#define L2TP_TEXT_MAX      128  /* error message of a Result Code AVP, with NUL */
-#define L2TP_SECRET_MAX    128
-#define L2TP_HEADROOM      64   /* octets l2tp_wrap() may need before a frame */
-#define L2TP_CONTROL_MAX   1460 /* largest control message we build */
-#define L2TP_ANSWER_US     (30 * US_S)
+#define L2TP_PORT	 1701
+#define L2TP_NAME_MAX	 64 /* host names we keep, with NUL; longer ones are cut, escaped in text */
+#define L2TP_NUMBER_MAX	 64 /* calling, called number, sub-address, with NUL */
+#define L2TP_TEXT_MAX	 128 /* error message of a Result Code AVP, with NUL */
+#define L2TP_SECRET_MAX	 128
+#define L2TP_HEADROOM	 64   /* octets l2tp_wrap() may need before a frame */
+#define L2TP_CONTROL_MAX 1460 /* largest control message we build */
+#define L2TP_ANSWER_US	 (30 * US_S)
 
 /* Result codes of StopCCN and CDN, error codes of result 2 (RFC 2661 4.4.2; avps.md 5.2, 5.3). */
 enum l2tp_stop_result {
@@ -79,30 +79,30 @@ enum l2tp_error {
 
 /* What is known of a peer. Strings and bytes are copied by l2tp_profile_new(). 0 = the default. */
 struct l2tp_params {
-	const char *host_name;      /* our Host Name AVP; required, 1..63 octets */
-	const char *vendor_name;    /* Vendor Name AVP, NULL = "adit" */
-	uint16_t firmware;          /* Firmware Revision AVP */
-	const void *secret;         /* shared secret, NULL = none */
-	size_t secret_len;          /* ..L2TP_SECRET_MAX */
-	bool challenge;             /* demand that the peer proves it knows the secret */
-	bool hide;                  /* hide AVPs we send (needs a secret) */
-	bool sequencing;            /* LNS: put sequence numbers on data; LAC: ask for them (AVP 39) */
-	bool length_bit;            /* L bit on data we send */
-	bool tie_breaker;           /* send a Tie Breaker in SCCRQ */
-	bool allow_port_change;     /* initiator: follow a responder that answers from another port;
-				       from another address too when allow_address_change */
+	const char *host_name;	 /* our Host Name AVP; required, 1..63 octets */
+	const char *vendor_name; /* Vendor Name AVP, NULL = "adit" */
+	uint16_t firmware;	 /* Firmware Revision AVP */
+	const void *secret;	 /* shared secret, NULL = none */
+	size_t secret_len;	 /* ..L2TP_SECRET_MAX */
+	bool challenge;		 /* demand that the peer proves it knows the secret */
+	bool hide;		 /* hide AVPs we send (needs a secret) */
+	bool sequencing;	 /* LNS: put sequence numbers on data; LAC: ask for them (AVP 39) */
+	bool length_bit;	 /* L bit on data we send */
+	bool tie_breaker;	 /* send a Tie Breaker in SCCRQ */
+	bool allow_port_change;	 /* initiator: follow a responder that answers from another port;
+				    from another address too when allow_address_change */
 	bool allow_address_change;
-	uint16_t receive_window;    /* 1.., default 16 */
-	uint32_t framing;           /* Framing Capabilities, default 3 (sync and async) */
-	uint32_t bearer;            /* Bearer Capabilities, default 0 = AVP left out */
-	int64_t hello_us;           /* quiet time before HELLO, default 60 s; <0 = never */
-	int64_t retry_first_us;     /* first retransmission, default 1 s */
-	int64_t retry_cap_us;       /* longest wait between two, default 8 s, not below 8 s */
-	uint32_t retry_max;         /* retransmissions before the tunnel is given up, default 5 */
-	int64_t setup_us;           /* limit for a session to be established, default 60 s */
-	int64_t empty_us;           /* close a tunnel without sessions after this; <0 = never (default);
-				       counts from the end of the last session */
-	uint32_t max_sessions;      /* per tunnel, default 65535 */
+	uint16_t receive_window; /* 1.., default 16 */
+	uint32_t framing;	 /* Framing Capabilities, default 3 (sync and async) */
+	uint32_t bearer;	 /* Bearer Capabilities, default 0 = AVP left out */
+	int64_t hello_us;	 /* quiet time before HELLO, default 60 s; <0 = never */
+	int64_t retry_first_us;	 /* first retransmission, default 1 s */
+	int64_t retry_cap_us;	 /* longest wait between two, default 8 s, not below 8 s */
+	uint32_t retry_max;	 /* retransmissions before the tunnel is given up, default 5 */
+	int64_t setup_us;	 /* limit for a session to be established, default 60 s */
+	int64_t empty_us;      /* close a tunnel without sessions after this; <0 = never (default);
+				  counts from the end of the last session */
+	uint32_t max_sessions; /* per tunnel, default 65535 */
 };
 
 /* NULL with *ret_err = -ENOMEM or -EINVAL (a value out of range). One reference is the caller's. */
@@ -111,13 +111,13 @@ struct l2tp_profile *l2tp_profile_ref(struct l2tp_profile *p);
 void l2tp_profile_unref(struct l2tp_profile *p); /* NULL is allowed */
 
 struct l2tp_config {
-	uint8_t seed[32];           /* key of the engine's random generator */
-	struct trace *trace;        /* where it tells what it does, or NULL; not owned */
-	uint32_t max_tunnels;       /* 1..65534, 0 = 65534; half-open ones count */
-	uint32_t max_sessions;      /* 0 = no limit of its own */
-	uint32_t max_halfopen;      /* tunnels opened by strangers and not authenticated, default 4096 */
+	uint8_t seed[32];      /* key of the engine's random generator */
+	struct trace *trace;   /* where it tells what it does, or NULL; not owned */
+	uint32_t max_tunnels;  /* 1..65534, 0 = 65534; half-open ones count */
+	uint32_t max_sessions; /* 0 = no limit of its own */
+	uint32_t max_halfopen; /* tunnels opened by strangers and not authenticated, default 4096 */
 	uint32_t max_halfopen_source; /* of these from one address, default 64 */
-	uint16_t id_base, id_len;   /* slice of tunnel ids this engine may give out, 0/0 = all */
+	uint16_t id_base, id_len;     /* slice of tunnel ids this engine may give out, 0/0 = all */
 };
 
 /* NULL when out of memory. */
@@ -136,14 +136,14 @@ void l2tp_free(struct l2tp *l);
 
 enum l2tp_input {
 	L2TP_IN_CONTROL, /* taken */
-	L2TP_IN_FRAME,   /* a data frame of a session: see struct l2tp_frame */
-	L2TP_IN_DROP     /* not for us, or broken; traced with the reason */
+	L2TP_IN_FRAME,	 /* a data frame of a session: see struct l2tp_frame */
+	L2TP_IN_DROP	 /* not for us, or broken; traced with the reason */
 };
 
 /* A frame inside the bytes given to l2tp_input(): PPP, from its first octet (FF 03 or protocol). */
 struct l2tp_frame {
 	adit_handle tunnel, session;
-	uint64_t owner;      /* of the session */
+	uint64_t owner; /* of the session */
 	uint32_t off, len;
 };
 
@@ -158,33 +158,33 @@ int l2tp_input(struct l2tp *l, struct mono now, const struct path *path, const u
 /* ---- commands ---- */
 
 enum l2tp_cmd_kind {
-	L2TP_CMD_TUNNEL_OPEN,    /* send SCCRQ to path.remote; ret_handle is the tunnel */
-	L2TP_CMD_TUNNEL_ACCEPT,  /* answer to TUNNEL_ASK: go on with this profile */
-	L2TP_CMD_TUNNEL_REFUSE,  /* answer to TUNNEL_ASK: StopCCN with result, error, text */
-	L2TP_CMD_TUNNEL_CLOSE,   /* StopCCN with result, error, text; sessions end without CDN */
-	L2TP_CMD_TUNNEL_HEARD,   /* answer to TUNNEL_QUIET: `at` is when data last came */
-	L2TP_CMD_SESSION_OPEN,   /* ICRQ in `tunnel` (queued until it is up); ret_handle */
+	L2TP_CMD_TUNNEL_OPEN,	 /* send SCCRQ to path.remote; ret_handle is the tunnel */
+	L2TP_CMD_TUNNEL_ACCEPT,	 /* answer to TUNNEL_ASK: go on with this profile */
+	L2TP_CMD_TUNNEL_REFUSE,	 /* answer to TUNNEL_ASK: StopCCN with result, error, text */
+	L2TP_CMD_TUNNEL_CLOSE,	 /* StopCCN with result, error, text; sessions end without CDN */
+	L2TP_CMD_TUNNEL_HEARD,	 /* answer to TUNNEL_QUIET: `at` is when data last came */
+	L2TP_CMD_SESSION_OPEN,	 /* ICRQ in `tunnel` (queued until it is up); ret_handle */
 	L2TP_CMD_SESSION_ACCEPT, /* answer to SESSION_ASK */
 	L2TP_CMD_SESSION_REFUSE, /* answer to SESSION_ASK: CDN */
-	L2TP_CMD_SESSION_CLOSE   /* CDN with result, error, text */
+	L2TP_CMD_SESSION_CLOSE	 /* CDN with result, error, text */
 };
 
 struct l2tp_cmd {
 	enum l2tp_cmd_kind kind;
-	adit_handle tunnel;              /* ACCEPT, REFUSE, CLOSE, HEARD, SESSION_OPEN */
-	adit_handle session;             /* SESSION_ACCEPT, _REFUSE, _CLOSE */
-	uint64_t owner;                  /* TUNNEL_OPEN, TUNNEL_ACCEPT, SESSION_OPEN, SESSION_ACCEPT */
-	struct l2tp_profile *profile;    /* TUNNEL_OPEN, TUNNEL_ACCEPT; the engine takes a reference */
-	struct path path;                /* TUNNEL_OPEN: complete, local address known */
-	struct mono at;                  /* TUNNEL_HEARD */
-	uint16_t result, error;          /* REFUSE, CLOSE */
-	const char *text;                /* REFUSE, CLOSE: error message, or NULL */
-	enum adit_cause cause;           /* CLOSE: handed back in the DOWN event */
+	adit_handle tunnel;	      /* ACCEPT, REFUSE, CLOSE, HEARD, SESSION_OPEN */
+	adit_handle session;	      /* SESSION_ACCEPT, _REFUSE, _CLOSE */
+	uint64_t owner;		      /* TUNNEL_OPEN, TUNNEL_ACCEPT, SESSION_OPEN, SESSION_ACCEPT */
+	struct l2tp_profile *profile; /* TUNNEL_OPEN, TUNNEL_ACCEPT; the engine takes a reference */
+	struct path path;	      /* TUNNEL_OPEN: complete, local address known */
+	struct mono at;		      /* TUNNEL_HEARD */
+	uint16_t result, error;	      /* REFUSE, CLOSE */
+	const char *text;	      /* REFUSE, CLOSE: error message, or NULL */
+	enum adit_cause cause;	      /* CLOSE: handed back in the DOWN event */
 	const char *calling, *called, *sub_address; /* SESSION_OPEN, or NULL */
-	uint32_t tx_speed, rx_speed;     /* SESSION_OPEN: bits/s, 0 = 1,000,000,000 / left out */
-	uint32_t framing;                /* SESSION_OPEN: Framing Type, 0 = sync (1) */
-	bool sequencing;                 /* SESSION_OPEN: Sequencing Required */
-	adit_handle ret_handle;          /* set by the engine */
+	uint32_t tx_speed, rx_speed; /* SESSION_OPEN: bits/s, 0 = 1,000,000,000 / left out */
+	uint32_t framing;	     /* SESSION_OPEN: Framing Type, 0 = sync (1) */
+	bool sequencing;	     /* SESSION_OPEN: Sequencing Required */
+	adit_handle ret_handle;	     /* set by the engine */
 };
 
 /*
@@ -202,16 +202,18 @@ struct mono l2tp_deadline(const struct l2tp *l); /* MONO_NEVER when there is not
 /* ---- events ---- */
 
 enum l2tp_event_kind {
-	L2TP_EV_TUNNEL_ASK,   /* an SCCRQ: answer with TUNNEL_ACCEPT or TUNNEL_REFUSE */
+	L2TP_EV_TUNNEL_ASK, /* an SCCRQ: answer with TUNNEL_ACCEPT or TUNNEL_REFUSE */
 	L2TP_EV_TUNNEL_UP,
-	L2TP_EV_TUNNEL_QUIET, /* nothing received for hello_us: tell with TUNNEL_HEARD when data last
-				 came (or any older time); then HELLO goes out, or the timer restarts */
-	L2TP_EV_TUNNEL_DOWN,  /* the handle is dead after this; its sessions' DOWN events came before */
-	L2TP_EV_SESSION_ASK,  /* an ICRQ: answer with SESSION_ACCEPT or SESSION_REFUSE */
-	L2TP_EV_SESSION_UP,   /* frames may flow */
-	L2TP_EV_SESSION_ACCM, /* SLI: send/receive masks in a, b */
+	L2TP_EV_TUNNEL_QUIET, /* nothing received for hello_us: tell with TUNNEL_HEARD when data
+				 last came (or any older time); then HELLO goes out, or the timer
+				 restarts */
+	L2TP_EV_TUNNEL_DOWN, /* the handle is dead after this; its sessions' DOWN events came before
+			      */
+	L2TP_EV_SESSION_ASK, /* an ICRQ: answer with SESSION_ACCEPT or SESSION_REFUSE */
+	L2TP_EV_SESSION_UP,  /* frames may flow */
+	L2TP_EV_SESSION_ACCM,	/* SLI: send/receive masks in a, b */
 	L2TP_EV_SESSION_ERRORS, /* WEN: sum of all error counters in a */
-	L2TP_EV_SESSION_DOWN  /* the handle is dead after this */
+	L2TP_EV_SESSION_DOWN	/* the handle is dead after this */
 };
 
 /*
@@ -221,22 +223,22 @@ enum l2tp_event_kind {
 struct l2tp_event {
 	enum l2tp_event_kind kind;
 	adit_handle tunnel, session;
-	uint64_t owner;               /* of the session in SESSION_*, of the tunnel in TUNNEL_* */
+	uint64_t owner; /* of the session in SESSION_*, of the tunnel in TUNNEL_* */
 	uint64_t tunnel_owner;
-	const struct path *path;      /* TUNNEL_ASK, TUNNEL_UP: of the tunnel */
-	const char *host_name;        /* TUNNEL_ASK, TUNNEL_UP: the peer's */
+	const struct path *path; /* TUNNEL_ASK, TUNNEL_UP: of the tunnel */
+	const char *host_name;	 /* TUNNEL_ASK, TUNNEL_UP: the peer's */
 	const char *vendor_name;
 	const char *calling, *called, *sub_address; /* SESSION_ASK, SESSION_UP */
 	uint32_t serial, tx_speed, rx_speed, framing;
-	bool sequencing;              /* SESSION_UP: data we send carries Ns, and Ns is required */
-	bool require_sequencing;      /* SESSION_UP: drop data without Ns */
-	enum adit_cause cause;        /* DOWN */
-	uint16_t result, error;       /* DOWN: codes sent or received, 0 = none */
-	const char *text;             /* DOWN: the peer's error message or our own reason */
-	bool by_peer;                 /* DOWN */
+	bool sequencing;	 /* SESSION_UP: data we send carries Ns, and Ns is required */
+	bool require_sequencing; /* SESSION_UP: drop data without Ns */
+	enum adit_cause cause;	 /* DOWN */
+	uint16_t result, error;	 /* DOWN: codes sent or received, 0 = none */
+	const char *text;	 /* DOWN: the peer's error message or our own reason */
+	bool by_peer;		 /* DOWN */
 	uint32_t a, b;
-	const uint8_t *proxy;         /* SESSION_UP: raw proxy LCP/auth AVPs (types 26..33) of ICCN as
-					 (u16 type, u16 length, value) records, or NULL */
+	const uint8_t *proxy; /* SESSION_UP: raw proxy LCP/auth AVPs (types 26..33) of ICCN as
+				 (u16 type, u16 length, value) records, or NULL */
 	uint32_t proxy_len;
 };
 
@@ -263,12 +265,12 @@ size_t l2tp_wrap(struct l2tp *l, adit_handle session, uint8_t *frame, size_t len
 /* ---- what is there ---- */
 
 enum l2tp_tunnel_state {
-	L2TP_TS_ASKING,     /* TUNNEL_ASK is open */
+	L2TP_TS_ASKING,	    /* TUNNEL_ASK is open */
 	L2TP_TS_WAIT_REPLY, /* RFC 2661 7.2.1 wait-ctl-reply */
 	L2TP_TS_WAIT_CONN,  /* wait-ctl-conn */
 	L2TP_TS_UP,
-	L2TP_TS_CLOSING,    /* StopCCN sent, waiting for its acknowledgement */
-	L2TP_TS_LINGER      /* StopCCN received: kept for a full cycle, to acknowledge repeats */
+	L2TP_TS_CLOSING, /* StopCCN sent, waiting for its acknowledgement */
+	L2TP_TS_LINGER	 /* StopCCN received: kept for a full cycle, to acknowledge repeats */
 };
 
 enum l2tp_session_state {
@@ -277,7 +279,7 @@ enum l2tp_session_state {
 	L2TP_SS_WAIT_REPLY,
 	L2TP_SS_WAIT_CONNECT,
 	L2TP_SS_UP,
-	L2TP_SS_CLOSING     /* CDN queued */
+	L2TP_SS_CLOSING /* CDN queued */
 };
 
 struct l2tp_tunnel_info {
@@ -292,7 +294,7 @@ struct l2tp_tunnel_info {
 	uint16_t ns, nr, peer_window, cwnd, ssthresh;
 	uint32_t queued, in_flight, retransmits, sent, received, duplicates;
 	struct mono since, heard;
-	int64_t rtt_us;       /* smoothed time to acknowledgement, 0 = not known */
+	int64_t rtt_us; /* smoothed time to acknowledgement, 0 = not known */
 };
 
 struct l2tp_session_info {
@@ -300,7 +302,7 @@ struct l2tp_session_info {
 	uint64_t owner;
 	enum l2tp_session_state state;
 	uint16_t local_id, remote_id, local_tunnel_id, remote_tunnel_id;
-	bool initiator;       /* we sent the ICRQ */
+	bool initiator; /* we sent the ICRQ */
 	bool send_seq, require_seq, length_bit;
 	uint32_t serial;
 	uint16_t data_ns, data_nr;

@@ -24,13 +24,13 @@ struct rcur;
 struct wcur;
 
 #define ACCESS_PACKET_MAX 1700 /* octets of buffer access_output() needs */
-#define ACCESS_LINE_MAX   2048 /* an accounting line with NUL */
+#define ACCESS_LINE_MAX	  2048 /* an accounting line with NUL */
 
 struct access_config {
 	uint8_t seed[32];
 	struct trace *trace;
-	uint32_t incarnation; /* grows with each first start of the suite on this machine (never with a
-				 restart that loads a journal): makes session keys unique */
+	uint32_t incarnation; /* grows with each first start of the suite on this machine (never
+				 with a restart that loads a journal): makes session keys unique */
 	uint32_t max_tunnels, max_sessions; /* 0 = from the configuration */
 };
 
@@ -52,25 +52,25 @@ int access_frame(struct access *a, struct mono now, uint64_t key, enum dp_punt_c
 		 const uint8_t *bytes, size_t len);
 
 enum access_cmd_kind {
-	ACCESS_CMD_CONF,         /* a new configuration (also the first); takes a reference. Sessions
-				    that it no longer allows end with cause CONFIG */
-	ACCESS_CMD_CONNECT,      /* dial `name` */
-	ACCESS_CMD_DISCONNECT,   /* end it and stop redialling */
-	ACCESS_CMD_TERMINATE,    /* end session `key` */
+	ACCESS_CMD_CONF,       /* a new configuration (also the first); takes a reference. Sessions
+				  that it no longer allows end with cause CONFIG */
+	ACCESS_CMD_CONNECT,    /* dial `name` */
+	ACCESS_CMD_DISCONNECT, /* end it and stop redialling */
+	ACCESS_CMD_TERMINATE,  /* end session `key` */
 	ACCESS_CMD_TERMINATE_TUNNEL, /* end the tunnel with our id `tunnel` */
-	ACCESS_CMD_AUTH,         /* answer to EV_AUTH */
-	ACCESS_CMD_RESOLVED,     /* answer to EV_RESOLVE */
-	ACCESS_CMD_DP_DONE,      /* a completion of the data plane */
-	ACCESS_CMD_STATS,        /* answer to EV_STATS */
-	ACCESS_CMD_HEARD,        /* answer to EV_HEARD */
-	ACCESS_CMD_ACCT_WRITTEN, /* the accounting line `key`, `acct_seq` is on disk */
-	ACCESS_CMD_SHUTDOWN      /* end everything; nothing new is accepted */
+	ACCESS_CMD_AUTH,	     /* answer to EV_AUTH */
+	ACCESS_CMD_RESOLVED,	     /* answer to EV_RESOLVE */
+	ACCESS_CMD_DP_DONE,	     /* a completion of the data plane */
+	ACCESS_CMD_STATS,	     /* answer to EV_STATS */
+	ACCESS_CMD_HEARD,	     /* answer to EV_HEARD */
+	ACCESS_CMD_ACCT_WRITTEN,     /* the accounting line `key`, `acct_seq` is on disk */
+	ACCESS_CMD_SHUTDOWN	     /* end everything; nothing new is accepted */
 };
 
 /* What a user's entry says. Zero fields mean "the profile decides". */
 struct access_grant {
-	uint8_t ip4[4];               /* fixed address, 0 = from the pool */
-	struct prefix prefix6;        /* fixed prefix, len 0 = from the pool */
+	uint8_t ip4[4];			       /* fixed address, 0 = from the pool */
+	struct prefix prefix6;		       /* fixed prefix, len 0 = from the pool */
 	struct prefix routes[DP_PREFIXES - 2]; /* networks behind the user */
 	uint8_t route_count;
 	int64_t session_us, idle_us;
@@ -80,20 +80,20 @@ struct access_grant {
 struct access_cmd {
 	enum access_cmd_kind kind;
 	struct access_conf *conf;
-	const char *name;             /* CONNECT, DISCONNECT, RESOLVED: the dial */
-	uint64_t key;                 /* TERMINATE, AUTH, STATS, ACCT_WRITTEN */
-	uint16_t tunnel;              /* TERMINATE_TUNNEL, HEARD */
-	bool ok;                      /* AUTH */
-	enum adit_cause cause;        /* AUTH refused */
-	const char *text;             /* AUTH refused, RESOLVED failed: in words */
-	struct access_grant grant;    /* AUTH */
-	const struct path *paths;     /* RESOLVED: to try in this order; complete */
+	const char *name;	   /* CONNECT, DISCONNECT, RESOLVED: the dial */
+	uint64_t key;		   /* TERMINATE, AUTH, STATS, ACCT_WRITTEN */
+	uint16_t tunnel;	   /* TERMINATE_TUNNEL, HEARD */
+	bool ok;		   /* AUTH */
+	enum adit_cause cause;	   /* AUTH refused */
+	const char *text;	   /* AUTH refused, RESOLVED failed: in words */
+	struct access_grant grant; /* AUTH */
+	const struct path *paths;  /* RESOLVED: to try in this order; complete */
 	size_t path_count;
-	const struct dp_done *done;   /* DP_DONE */
-	bool known;                   /* STATS: the plane has the row */
-	struct dp_counters counters;  /* STATS */
-	struct mono heard;            /* HEARD */
-	uint32_t acct_seq;            /* ACCT_WRITTEN */
+	const struct dp_done *done;  /* DP_DONE */
+	bool known;		     /* STATS: the plane has the row */
+	struct dp_counters counters; /* STATS */
+	struct mono heard;	     /* HEARD */
+	uint32_t acct_seq;	     /* ACCT_WRITTEN */
 };
 
 /* 0; 1 nothing there (name unknown, key stale); 2 already in that state; -ENOMEM. */
@@ -105,19 +105,19 @@ struct mono access_deadline(const struct access *a);
 /* ---- out ---- */
 
 enum access_event_kind {
-	ACCESS_EV_DP_PUT,   /* key, generation, row -> CMD_DP_DONE */
-	ACCESS_EV_DP_DEL,   /* key, generation -> CMD_DP_DONE */
-	ACCESS_EV_DP_NET,   /* generation, net -> CMD_DP_DONE */
-	ACCESS_EV_AUTH,     /* is this user who it claims? -> CMD_AUTH */
-	ACCESS_EV_RESOLVE,  /* name (of the dial), host, port, via, source -> CMD_RESOLVED with the
-			       same name; no paths = failed, `text` says why */
-	ACCESS_EV_STATS,    /* counters of key -> CMD_STATS */
-	ACCESS_EV_HEARD,    /* when did data last come on tunnel -> CMD_HEARD */
-	ACCESS_EV_ACCT,     /* an accounting line -> write after the journal, in the order given, then
-			       ACCT_WRITTEN with its key and acct_seq. Who keeps no accounts answers at
-			       once, then the line never reaches the journal */
-	ACCESS_EV_UP,       /* a session carries IP: for people, hooks and `monitor` */
-	ACCESS_EV_DOWN,     /* a session, or an attempt at one, ended */
+	ACCESS_EV_DP_PUT,  /* key, generation, row -> CMD_DP_DONE */
+	ACCESS_EV_DP_DEL,  /* key, generation -> CMD_DP_DONE */
+	ACCESS_EV_DP_NET,  /* generation, net -> CMD_DP_DONE */
+	ACCESS_EV_AUTH,	   /* is this user who it claims? -> CMD_AUTH */
+	ACCESS_EV_RESOLVE, /* name (of the dial), host, port, via, source -> CMD_RESOLVED with the
+			      same name; no paths = failed, `text` says why */
+	ACCESS_EV_STATS,   /* counters of key -> CMD_STATS */
+	ACCESS_EV_HEARD,   /* when did data last come on tunnel -> CMD_HEARD */
+	ACCESS_EV_ACCT, /* an accounting line -> write after the journal, in the order given, then
+			   ACCT_WRITTEN with its key and acct_seq. Who keeps no accounts answers at
+			   once, then the line never reaches the journal */
+	ACCESS_EV_UP,	/* a session carries IP: for people, hooks and `monitor` */
+	ACCESS_EV_DOWN, /* a session, or an attempt at one, ended */
 	ACCESS_EV_TUNNEL_UP,
 	ACCESS_EV_TUNNEL_DOWN
 };
@@ -129,41 +129,41 @@ struct access_event {
 	uint32_t generation;
 	const struct dp_row *row;
 	const struct dp_net *net;
-	uint16_t tunnel;              /* our tunnel id */
-	const char *name;             /* dial or peer block */
-	const char *host;             /* RESOLVE; the peer's host name elsewhere */
+	uint16_t tunnel;  /* our tunnel id */
+	const char *name; /* dial or peer block */
+	const char *host; /* RESOLVE; the peer's host name elsewhere */
 	uint16_t port;
 	uint32_t via;
 	bool prefer6;
-	struct addr source;           /* RESOLVE: local address wanted, family 0 = by the route */
+	struct addr source; /* RESOLVE: local address wanted, family 0 = by the route */
 	const struct conf_profile *profile; /* AUTH */
-	const struct conf_dial *dial; /* UP, DOWN of a dialled session: for hooks */
-	const char *user;             /* AUTH, UP, DOWN */
+	const struct conf_dial *dial;	    /* UP, DOWN of a dialled session: for hooks */
+	const char *user;		    /* AUTH, UP, DOWN */
 	size_t user_len;
-	enum ppp_auth auth;           /* AUTH */
+	enum ppp_auth auth; /* AUTH */
 	uint8_t chap_id;
 	const uint8_t *challenge, *response;
 	size_t challenge_len, response_len;
 	const char *calling, *called;
 	const struct path *path;
-	const char *line;             /* ACCT: one JSON object, no newline */
+	const char *line; /* ACCT: one JSON object, no newline */
 	uint32_t acct_seq;
-	const char *ifname;           /* UP, DOWN */
+	const char *ifname; /* UP, DOWN */
 	uint8_t our_ip4[4], peer_ip4[4];
 	struct prefix prefix6;
 	struct addr dns4[2], dns6[2]; /* UP of a dialled session: learnt from the peer */
 	uint16_t mtu;
-	enum adit_cause cause;        /* DOWN, TUNNEL_DOWN */
-	const char *text;             /* DOWN, TUNNEL_DOWN: in words, never NULL */
+	enum adit_cause cause; /* DOWN, TUNNEL_DOWN */
+	const char *text;      /* DOWN, TUNNEL_DOWN: in words, never NULL */
 	bool by_peer;
-	bool established;             /* DOWN: it had been up */
+	bool established; /* DOWN: it had been up */
 };
 
 bool access_event(struct access *a, struct mono now, struct access_event *ret);
 
 struct access_packet {
-	uint64_t key;      /* not 0: a PPP frame of a session whose row is active: give it to dp send */
-	struct path path;  /* key 0: a datagram to send from path.local to path.remote */
+	uint64_t key; /* not 0: a PPP frame of a session whose row is active: give it to dp send */
+	struct path path; /* key 0: a datagram to send from path.local to path.remote */
 	bool priority;
 };
 
@@ -179,15 +179,15 @@ size_t access_output(struct access *a, struct mono now, uint8_t *buf, size_t cap
 enum access_object {
 	ACCESS_OBJ_TUNNEL = 1,
 	ACCESS_OBJ_SESSION = 2,
-	ACCESS_OBJ_ACCT = 3,   /* accounting lines that are not on disk yet */
-	ACCESS_OBJ_STATE = 4   /* one record: session counter and what else is global */
+	ACCESS_OBJ_ACCT = 3, /* accounting lines that are not on disk yet */
+	ACCESS_OBJ_STATE = 4 /* one record: session counter and what else is global */
 };
 
 /* Upper bound of a record of each kind. */
-#define ACCESS_SAVE_TUNNEL_MAX  (L2TP_SAVE_TUNNEL_MAX + 256)
+#define ACCESS_SAVE_TUNNEL_MAX	(L2TP_SAVE_TUNNEL_MAX + 256)
 #define ACCESS_SAVE_SESSION_MAX 2048
-#define ACCESS_SAVE_ACCT_MAX    (ACCESS_LINE_MAX + 64)
-#define ACCESS_SAVE_STATE_MAX   256
+#define ACCESS_SAVE_ACCT_MAX	(ACCESS_LINE_MAX + 64)
+#define ACCESS_SAVE_STATE_MAX	256
 
 /* The next object whose record must be written (access_save) or removed (*ret_gone) before output
  * is taken. Records are kept under (kind, id); ids are never reused for another object. Take and
@@ -210,9 +210,9 @@ void access_loaded(struct access *a, struct mono now);
 
 struct access_session_info {
 	uint64_t key;
-	const char *state;       /* "dialling", "connecting", "authenticating", "up", "closing", ... */
+	const char *state; /* "dialling", "connecting", "authenticating", "up", "closing", ... */
 	const char *user, *peer; /* peer: block name or dial name */
-	const char *host_name;   /* of the peer */
+	const char *host_name;	 /* of the peer */
 	bool client, up;
 	struct path path;
 	uint16_t local_tunnel, remote_tunnel, local_session, remote_session;
@@ -220,11 +220,11 @@ struct access_session_info {
 	struct prefix prefix6;
 	char ifname[DP_IFNAME];
 	uint16_t mtu, mru_in, mru_out;
-	uint16_t overhead;       /* octets around an IP packet on the outer path */
+	uint16_t overhead; /* octets around an IP packet on the outer path */
 	enum ppp_auth auth;
 	const char *calling, *called;
-	struct mono since;       /* up since, or made at */
-	struct mono ends_at;     /* session time limit, MONO_NEVER = none */
+	struct mono since;   /* up since, or made at */
+	struct mono ends_at; /* session time limit, MONO_NEVER = none */
 	const struct conf_profile *profile;
 };
 
@@ -235,11 +235,11 @@ struct access_tunnel_info {
 
 struct access_dial_info {
 	const char *name;
-	const char *state;       /* "idle", "resolving", "connecting", "up", "waiting" */
-	uint64_t key;            /* of its session, 0 = none */
-	uint32_t attempts;       /* in a row */
-	struct mono next;        /* state "waiting": next attempt */
-	enum adit_cause cause;   /* of the last failure */
+	const char *state;     /* "idle", "resolving", "connecting", "up", "waiting" */
+	uint64_t key;	       /* of its session, 0 = none */
+	uint32_t attempts;     /* in a row */
+	struct mono next;      /* state "waiting": next attempt */
+	enum adit_cause cause; /* of the last failure */
 	const char *text;
 };
 
@@ -254,14 +254,14 @@ struct access_peer_info {
 	uint64_t accepted, refused;
 };
 
-struct access_failure {  /* `adit show errors` */
+struct access_failure { /* `adit show errors` */
 	struct mono at;
 	int64_t unix_us;
 	uint64_t key;
-	char who[96];        /* user or peer, escaped */
+	char who[96]; /* user or peer, escaped */
 	struct addr remote;
 	enum adit_cause cause;
-	char text[160];      /* escaped */
+	char text[160]; /* escaped */
 };
 
 /* Walk over sessions: take all keys at once when something else may happen in between, since the
@@ -278,8 +278,8 @@ bool access_failure(const struct access *a, size_t back, struct access_failure *
 
 struct access_summary {
 	uint32_t tunnels, sessions, sessions_up, halfopen;
-	uint64_t setups, failures;  /* since the first start */
-	struct mono oldest;         /* since when the oldest session is up */
+	uint64_t setups, failures; /* since the first start */
+	struct mono oldest;	   /* since when the oldest session is up */
 	size_t memory;
 	struct l2tp_counters l2tp;
 };
@@ -291,8 +291,8 @@ void access_summary(const struct access *a, struct access_summary *ret);
 /*
  * chap-secrets form: `client server secret addresses...`, quotes and backslashes as pppd reads
  * them, # comments. client or server "*" fits everybody. Addresses: an IPv4 address, an IPv6
- * prefix, "*" = from the pool, "-" = none. NULL with *ret_err = -ENOMEM, or -EINVAL with the line and
- * the reason in `err_text`. Text is copied.
+ * prefix, "*" = from the pool, "-" = none. NULL with *ret_err = -ENOMEM, or -EINVAL with the line
+ * and the reason in `err_text`. Text is copied.
  */
 struct users;
 struct users *users_parse(const char *text, size_t len, int *ret_err, char *err_text, size_t cap);

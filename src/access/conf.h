@@ -23,32 +23,32 @@ struct conf_pool {
 	size_t range_count;
 	struct prefix *prefixes6; /* cut into /len6 for the sessions */
 	size_t prefix6_count;
-	uint8_t len6;             /* 64 by default */
+	uint8_t len6; /* 64 by default */
 };
 
 /* How sessions of a kind behave; shared, counted. */
 struct conf_profile {
 	uint32_t refs;
 	char name[CONF_NAME];
-	struct ppp_profile *ppp;     /* with authentication as the server side */
-	bool no_login;               /* `ppp` asks nobody to log in: addresses are given at once */
-	char users[CONF_NAME];       /* name of the users source, "" = none */
-	char pool[CONF_NAME];        /* "" = only addresses the user's entry names */
-	struct addr local4;          /* our address inside */
+	struct ppp_profile *ppp; /* with authentication as the server side */
+	bool no_login;		 /* `ppp` asks nobody to log in: addresses are given at once */
+	char users[CONF_NAME];	 /* name of the users source, "" = none */
+	char pool[CONF_NAME];	 /* "" = only addresses the user's entry names */
+	struct addr local4;	 /* our address inside */
 	struct addr dns4[2], dns6[2];
-	uint16_t mtu;                /* upper bound for the session's MTU, 0 = from the path */
-	bool mru_from_path;          /* ask peers to send what fits the path, not what `ppp` says */
+	uint16_t mtu;	    /* upper bound for the session's MTU, 0 = from the path */
+	bool mru_from_path; /* ask peers to send what fits the path, not what `ppp` says */
 	bool mss_clamp, antispoof;
 	int64_t session_us, idle_us; /* 0 = no limit */
-	int64_t interim_us;          /* accounting, 0 = none */
-	uint32_t max_per_user;       /* 0 = no limit */
-	bool replace;                /* a user at the limit: true = the new login wins */
+	int64_t interim_us;	     /* accounting, 0 = none */
+	uint32_t max_per_user;	     /* 0 = no limit */
+	bool replace;		     /* a user at the limit: true = the new login wins */
 };
 
 /* Who may open tunnels to us. The first that fits wins. */
 struct conf_peer {
 	char name[CONF_NAME];
-	struct prefix *from;         /* addresses; none = all */
+	struct prefix *from; /* addresses; none = all */
 	size_t from_count;
 	char host_name[L2TP_NAME_MAX]; /* glob over the SCCRQ's Host Name, "" = all */
 	struct l2tp_profile *l2tp;
@@ -59,25 +59,25 @@ struct conf_peer {
 /* A session we dial. */
 struct conf_dial {
 	char name[CONF_NAME];
-	uint64_t digest;             /* hash over all settings of the block, those inside `l2tp` and
-					`ppp` too: a dial whose digest is the same is left alone by a
-					new configuration. 0 = compare the fields and pointers here */
-	char server[256];            /* name or address */
+	uint64_t digest;  /* hash over all settings of the block, those inside `l2tp` and
+			     `ppp` too: a dial whose digest is the same is left alone by a
+			     new configuration. 0 = compare the fields and pointers here */
+	char server[256]; /* name or address */
 	uint16_t port;
-	uint32_t via;                /* listener to use */
-	struct addr source;          /* local address, family 0 = by the route */
+	uint32_t via;	    /* listener to use */
+	struct addr source; /* local address, family 0 = by the route */
 	struct l2tp_profile *l2tp;
-	struct ppp_profile *ppp;     /* with user and password */
+	struct ppp_profile *ppp; /* with user and password */
 	char user[PPP_USER_MAX];
-	bool automatic;              /* connect at start and after every loss */
-	bool prefer6;                /* of a name with both families take IPv6 first */
+	bool automatic;				/* connect at start and after every loss */
+	bool prefer6;				/* of a name with both families take IPv6 first */
 	int64_t redial_first_us, redial_cap_us; /* back-off, doubled, +-25 % jitter */
-	uint32_t redial_max;         /* attempts in a row, 0 = for ever */
+	uint32_t redial_max;			/* attempts in a row, 0 = for ever */
 	char ifname[16];
 	bool ip4, ip6, want_dns;
 	struct prefix *routes;
 	size_t route_count;
-	bool default_route;          /* 0.0.0.0/0 and ::/0 for the families that come up */
+	bool default_route; /* 0.0.0.0/0 and ::/0 for the families that come up */
 	uint32_t table, metric;
 	uint16_t mtu;
 	bool mru_from_path;
@@ -88,7 +88,7 @@ struct conf_dial {
 
 struct access_conf {
 	uint32_t refs;
-	uint32_t serial;             /* number of the configuration, grows */
+	uint32_t serial; /* number of the configuration, grows */
 	char host_name[L2TP_NAME_MAX];
 	uint32_t max_tunnels, max_sessions;
 	struct conf_pool *pools;

@@ -15,11 +15,11 @@
  *   LINK    PPP runs: LCP, then authentication (server: AUTH while the owner looks the user up,
  *           WAIT while a former session of the user has to end first)
  *   NET     addresses are being negotiated
- *   ROW     the first network protocol is agreed, its last Ack is held; the data plane makes the row
- *   UP      the row is active, IP flows
- *   HANGUP  PPP is being closed politely (Terminate-Request); the row is still there
- *   DEL     both engines have let go; the row is being removed, its last counters are awaited
- *   DEAD    everything is settled; DOWN and the removal of the record are still to be told
+ *   ROW     the first network protocol is agreed, its last Ack is held; the data plane makes the
+ * row UP      the row is active, IP flows HANGUP  PPP is being closed politely (Terminate-Request);
+ * the row is still there DEL     both engines have let go; the row is being removed, its last
+ * counters are awaited DEAD    everything is settled; DOWN and the removal of the record are still
+ * to be told
  *
  * Invariants
  *   - the cause is set once, when a session leaves the way towards UP (s->end), and never changed;
@@ -98,12 +98,12 @@ static inline struct acc_link *acc_queue_pop(struct acc_queue *q)
 
 struct acc_pool {
 	const struct conf_pool *c; /* into the configuration in use */
-	uint64_t size[2];          /* of IPv4, of IPv6 */
+	uint64_t size[2];	   /* of IPv4, of IPv6 */
 	uint32_t used[2], kept[2]; /* in use; kept for their former user */
-	uint32_t peak[2];          /* most ever in use */
-	uint64_t cursor[2];        /* search for an address that nobody has had */
-	uint64_t barren[2];        /* value of `forgotten` when a search over all found nothing */
-	struct list lru[2];        /* kept ones, oldest first */
+	uint32_t peak[2];	   /* most ever in use */
+	uint64_t cursor[2];	   /* search for an address that nobody has had */
+	uint64_t barren[2];	   /* value of `forgotten` when a search over all found nothing */
+	struct list lru[2];	   /* kept ones, oldest first */
 };
 
 struct acc_lease {
@@ -111,11 +111,11 @@ struct acc_lease {
 	struct htab_node by_user;  /* its hash is the user's; 0 = nobody's */
 	union {
 		struct list lru; /* kept */
-		uint64_t key;    /* in use: the session */
+		uint64_t key;	 /* in use: the session */
 	} u;
 	struct acc_pool *pool; /* NULL: it lies in no pool */
-	uint64_t value;        /* IPv4 address in host order; upper half of an IPv6 prefix */
-	uint8_t len;           /* of the IPv6 prefix; 32 for IPv4 */
+	uint64_t value;	       /* IPv4 address in host order; upper half of an IPv6 prefix */
+	uint8_t len;	       /* of the IPv6 prefix; 32 for IPv4 */
 	bool six, used;
 };
 
@@ -158,25 +158,25 @@ enum acc_tunnel_news { ACC_TN_UP = 1, ACC_TN_DOWN = 2, ACC_TN_HEARD = 4 };
 struct acc_tunnel {
 	struct htab_node by_key, by_id, by_record;
 	struct acc_link news, dirty, first;
-	uint64_t key;          /* id of its record */
-	adit_handle self;      /* in a->tunnels */
-	adit_handle l2tp;      /* 0: the engine has told its end */
-	adit_handle record;    /* same, from when to when the engine wants a record of it: also while
-				  its StopCCN is not acknowledged yet. In tunnel_records */
-	struct acc_peer *peer; /* server */
-	struct acc_dial *dial; /* client; NULL when it is no longer the dial's */
+	uint64_t key;	    /* id of its record */
+	adit_handle self;   /* in a->tunnels */
+	adit_handle l2tp;   /* 0: the engine has told its end */
+	adit_handle record; /* same, from when to when the engine wants a record of it: also while
+			       its StopCCN is not acknowledged yet. In tunnel_records */
+	struct acc_peer *peer;	      /* server */
+	struct acc_dial *dial;	      /* client; NULL when it is no longer the dial's */
 	struct conf_profile *profile; /* server: of its sessions; a reference */
-	char *host;            /* the peer's host name, or NULL */
-	char *text;            /* why it ended, when more is known than the cause */
+	char *host;		      /* the peer's host name, or NULL */
+	char *text;		      /* why it ended, when more is known than the cause */
 	struct path path;
-	uint32_t sessions;     /* session objects that point here */
+	uint32_t sessions; /* session objects that point here */
 	uint16_t local_id, remote_id;
-	uint8_t bits;          /* enum acc_tunnel_news */
+	uint8_t bits; /* enum acc_tunnel_news */
 	uint8_t cause;
 	bool client, up, closing, by_peer;
-	bool listed;           /* in tunnel_ids */
-	bool changed, saved;   /* its record is to be written; is there */
-	char name[CONF_NAME];  /* of peer block or dial */
+	bool listed;	      /* in tunnel_ids */
+	bool changed, saved;  /* its record is to be written; is there */
+	char name[CONF_NAME]; /* of peer block or dial */
 };
 
 enum acc_state {
@@ -207,19 +207,19 @@ enum acc_out { ACC_O_RA = 1, ACC_O_RS = 2 };
 /* A question about a user, and the answer while it cannot be used yet. */
 struct acc_auth {
 	enum ppp_auth method;
-	bool granted;        /* the answer came, and another session has to end first */
-	bool again;          /* who it is about is in already */
+	bool granted; /* the answer came, and another session has to end first */
+	bool again;   /* who it is about is in already */
 	struct access_grant grant;
-	uint32_t ask;        /* number of the question, of the PPP engine */
+	uint32_t ask; /* number of the question, of the PPP engine */
 	uint8_t chap_id, challenge_len;
 	uint16_t response_len;
-	uint8_t bytes[];     /* challenge, then response */
+	uint8_t bytes[]; /* challenge, then response */
 };
 
 /* Why a session ends, and its L2TP record as it was before. */
 struct acc_end {
-	uint64_t heir;       /* key of the session that waits for this end */
-	struct list held;    /* in access.held until its CDN has a number */
+	uint64_t heir;	  /* key of the session that waits for this end */
+	struct list held; /* in access.held until its CDN has a number */
 	struct acc_session *s;
 	adit_handle closing; /* the L2TP session */
 	struct dp_counters last;
@@ -230,46 +230,46 @@ struct acc_end {
 
 struct acc_session {
 	struct htab_node by_key;
-	struct htab_node by_user;      /* when its profile limits sessions per user */
+	struct htab_node by_user; /* when its profile limits sessions per user */
 	struct heap_node timer;
 	struct acc_link news, dirty, out;
 	uint64_t key;
-	adit_handle self;              /* in a->sessions */
-	adit_handle l2tp, ppp;         /* 0: let go */
+	adit_handle self;      /* in a->sessions */
+	adit_handle l2tp, ppp; /* 0: let go */
 	struct acc_tunnel *tunnel;
-	struct acc_dial *dial;         /* client */
-	struct conf_profile *profile;  /* server; a reference */
-	char *strings;                 /* calling, called, user; each with NUL; or NULL */
-	char *ifname;                  /* NULL: none of its own */
+	struct acc_dial *dial;	      /* client */
+	struct conf_profile *profile; /* server; a reference */
+	char *strings;		      /* calling, called, user; each with NUL; or NULL */
+	char *ifname;		      /* NULL: none of its own */
 	struct acc_auth *auth;
 	struct acc_end *end;
-	struct prefix *routes;         /* networks behind the user */
+	struct prefix *routes; /* networks behind the user */
 	struct acc_lease *lease4, *lease6;
-	struct mono since;             /* made at; up since once it is up */
+	struct mono since; /* made at; up since once it is up */
 	struct mono ends_at, idle_at, interim_at, ra_at;
-	uint32_t idle_s, limit_s;      /* time limits, 0 = none */
-	uint32_t generation;           /* of the last request to the data plane */
-	uint32_t acct_seq;             /* lines made */
+	uint32_t idle_s, limit_s; /* time limits, 0 = none */
+	uint32_t generation;	  /* of the last request to the data plane */
+	uint32_t acct_seq;	  /* lines made */
 	uint16_t user_len, local_id, remote_id, mtu;
 	uint8_t calling_len, called_len, route_count, len6;
 	uint8_t our_ip4[4], peer_ip4[4];
 	uint8_t our_iid[8], peer_iid[8];
 	uint8_t prefix6[8];
-	uint8_t state;                 /* enum acc_state */
-	uint8_t cause, hint;           /* enum adit_cause */
-	uint8_t method;                /* enum ppp_auth */
-	uint8_t bits, out_bits;        /* enum acc_news, enum acc_out */
+	uint8_t state;		/* enum acc_state */
+	uint8_t cause, hint;	/* enum adit_cause */
+	uint8_t method;		/* enum ppp_auth */
+	uint8_t bits, out_bits; /* enum acc_news, enum acc_out */
 	uint8_t ra_left;
 	bool by_peer : 1, established : 1;
-	bool ending : 1;               /* the cause is known */
-	bool stopped : 1;              /* the stop line is made */
-	bool no_memory : 1;            /* for the stop line */
-	bool changed : 1, saved : 1;   /* its record is to be written; is there */
-	bool end_saved : 1;            /* as that of one that has ended */
-	bool ip4 : 1, ip6 : 1;         /* agreed (READY or UP) */
-	bool want_ip4 : 1, want_ip6 : 1; /* the user gets this protocol */
-	bool go : 1;                   /* PPP waits for NCP_GO */
-	bool row : 1, row_active : 1;  /* a row was asked for; the plane has it */
+	bool ending : 1;		  /* the cause is known */
+	bool stopped : 1;		  /* the stop line is made */
+	bool no_memory : 1;		  /* for the stop line */
+	bool changed : 1, saved : 1;	  /* its record is to be written; is there */
+	bool end_saved : 1;		  /* as that of one that has ended */
+	bool ip4 : 1, ip6 : 1;		  /* agreed (READY or UP) */
+	bool want_ip4 : 1, want_ip6 : 1;  /* the user gets this protocol */
+	bool go : 1;			  /* PPP waits for NCP_GO */
+	bool row : 1, row_active : 1;	  /* a row was asked for; the plane has it */
 	bool row_busy : 1, row_again : 1; /* a put is under way; things changed meanwhile */
 	bool put_told : 1, up_told : 1;
 	bool idle_ask : 1, interim_ask : 1;
@@ -282,17 +282,17 @@ enum acc_dial_state { ACC_D_IDLE, ACC_D_RESOLVING, ACC_D_CONNECTING, ACC_D_UP, A
 struct acc_dial {
 	struct heap_node timer;
 	struct acc_link news;
-	struct access_conf *conf;  /* holds *c */
+	struct access_conf *conf; /* holds *c */
 	const struct conf_dial *c;
 	enum acc_dial_state state;
-	bool wanted;               /* redial after a failure or loss */
-	bool stopped;              /* by an administrator: stays so over a restart */
-	bool asked;                /* by command: try all addresses once */
-	bool again;                /* connect when the former session has ended */
-	bool gone;                 /* not in the configuration any more */
-	bool ask;                  /* EV_RESOLVE is to be told */
-	bool telling;              /* EV_UP is held back until `timer` */
-	uint32_t owned;            /* session objects that point here */
+	bool wanted;	/* redial after a failure or loss */
+	bool stopped;	/* by an administrator: stays so over a restart */
+	bool asked;	/* by command: try all addresses once */
+	bool again;	/* connect when the former session has ended */
+	bool gone;	/* not in the configuration any more */
+	bool ask;	/* EV_RESOLVE is to be told */
+	bool telling;	/* EV_UP is held back until `timer` */
+	uint32_t owned; /* session objects that point here */
 	struct path *paths;
 	size_t path_count, path_next;
 	struct acc_tunnel *tunnel;
@@ -301,7 +301,7 @@ struct acc_dial {
 	enum adit_cause cause;
 	char text[L2TP_TEXT_MAX];
 	struct addr dns4[2], dns6[2];
-	struct prefix prefix6;     /* learnt by router advertisement */
+	struct prefix prefix6; /* learnt by router advertisement */
 };
 
 struct acc_line {
@@ -309,7 +309,7 @@ struct acc_line {
 	struct acc_link news, dirty;
 	uint64_t id, key;
 	uint32_t seq;
-	uint8_t event;             /* enum acc_line_event */
+	uint8_t event; /* enum acc_line_event */
 	bool told, saved, gone;
 	uint16_t len;
 	char text[];
@@ -339,7 +339,7 @@ struct access {
 	size_t peer_count;
 	struct acc_dial **dials; /* same */
 	size_t dial_count;
-	struct acc_line *last_line; /* whose record is asked for next */
+	struct acc_line *last_line;    /* whose record is asked for next */
 	uint64_t next_key, keys_until; /* journal: keys below keys_until may have been given out */
 	uint64_t setups, failures;
 	uint32_t up;
@@ -351,7 +351,7 @@ struct access {
 	uint64_t stopped[ACC_STOPPED]; /* hashes of disconnected dials, from the record */
 	size_t stopped_count;
 	bool state_dirty, net_news, shutdown;
-	bool former;  /* there are peers or dials that the configuration no longer has */
+	bool former;	   /* there are peers or dials that the configuration no longer has */
 	struct dp_row row; /* what the last event points to */
 	struct dp_net net;
 	struct access_failure *ring;
@@ -402,8 +402,7 @@ void acc_server_session_ask(struct access *a, struct mono now, const struct l2tp
 struct acc_peer *acc_peer_find(const struct access *a, const char *name);
 /* Make ready for `conf`: what acc_peers_commit() needs, NULL when out of memory. */
 struct acc_peer **acc_peers_prepare(const struct access *a, const struct access_conf *conf);
-void acc_peers_cancel(const struct access *a, const struct access_conf *conf,
-		      struct acc_peer **v);
+void acc_peers_cancel(const struct access *a, const struct access_conf *conf, struct acc_peer **v);
 void acc_peers_commit(struct access *a, struct mono now, const struct access_conf *conf,
 		      struct acc_peer **v);
 void acc_peers_purge(struct access *a);
@@ -481,8 +480,7 @@ size_t acc_local_output(struct acc_session *s, uint8_t *buf, size_t cap);
 
 /* dial.c */
 struct acc_dial **acc_dials_prepare(struct access *a, const struct access_conf *conf);
-void acc_dials_cancel(const struct access *a, const struct access_conf *conf,
-		      struct acc_dial **v);
+void acc_dials_cancel(const struct access *a, const struct access_conf *conf, struct acc_dial **v);
 void acc_dials_commit(struct access *a, struct mono now, struct access_conf *conf,
 		      struct acc_dial **v);
 void acc_dials_free(struct access *a);

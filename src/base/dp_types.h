@@ -14,10 +14,10 @@
 #include <adit/types.h>
 #include "addr.h"
 
-#define DP_PREFIXES  8  /* prefixes of one session */
-#define DP_IFNAME    16 /* with NUL */
+#define DP_PREFIXES   8	 /* prefixes of one session */
+#define DP_IFNAME     16 /* with NUL */
 #define DP_HOST_ADDRS 4
-#define DP_TEXT      128
+#define DP_TEXT	      128
 
 enum dp_state {
 	DP_PREPARED = 1, /* everything set up, nothing forwarded */
@@ -30,17 +30,17 @@ enum dp_ends {
 
 /* Flags of a row; negotiated values only. */
 enum {
-	DP_F_SEND_SEQ = 1 << 0,    /* put Ns on data */
+	DP_F_SEND_SEQ = 1 << 0,	   /* put Ns on data */
 	DP_F_REQUIRE_SEQ = 1 << 1, /* drop data without Ns */
-	DP_F_LENGTH = 1 << 2,      /* put the Length field on data */
-	DP_F_ACFC = 1 << 3,        /* leave out FF 03 */
-	DP_F_PFC = 1 << 4,         /* one-octet protocol */
-	DP_F_IP4 = 1 << 5,         /* IPCP is open */
-	DP_F_IP6 = 1 << 6,         /* IPv6CP is open */
-	DP_F_ANTISPOOF = 1 << 7,   /* drop packets from the session whose source is not in prefixes */
+	DP_F_LENGTH = 1 << 2,	   /* put the Length field on data */
+	DP_F_ACFC = 1 << 3,	   /* leave out FF 03 */
+	DP_F_PFC = 1 << 4,	   /* one-octet protocol */
+	DP_F_IP4 = 1 << 5,	   /* IPCP is open */
+	DP_F_IP6 = 1 << 6,	   /* IPv6CP is open */
+	DP_F_ANTISPOOF = 1 << 7, /* drop packets from the session whose source is not in prefixes */
 	DP_F_MSS_CLAMP = 1 << 8,
-	DP_F_CLIENT = 1 << 9       /* we dialled: the session has an interface of its own here, and
-				      packets from the peer may have any source */
+	DP_F_CLIENT = 1 << 9 /* we dialled: the session has an interface of its own here, and
+				packets from the peer may have any source */
 };
 
 struct dp_row {
@@ -49,8 +49,8 @@ struct dp_row {
 	uint16_t flags;
 	struct path path;
 	uint16_t local_tunnel, remote_tunnel, local_session, remote_session;
-	uint16_t mtu;  /* largest IP packet inside the session, both families */
-	uint16_t mss4, mss6; /* clamp TCP MSS to at most this; 0 = do not */
+	uint16_t mtu;		     /* largest IP packet inside the session, both families */
+	uint16_t mss4, mss6;	     /* clamp TCP MSS to at most this; 0 = do not */
 	uint32_t rate_up, rate_down; /* bit/s, 0 = no limit; reserved for later planes */
 
 	/* Ns of the next data packet we send and the Ns we expect next, as the L2TP engine left
@@ -66,23 +66,23 @@ struct dp_row {
 	char ifname[DP_IFNAME];
 	struct prefix host_addrs[DP_HOST_ADDRS];
 	uint8_t host_addr_count;
-	struct addr peer4;           /* the far end's IPv4 address, or none */
+	struct addr peer4; /* the far end's IPv4 address, or none */
 	struct prefix routes[DP_PREFIXES];
 	uint8_t route_count;
-	uint32_t table;              /* routing table, 0 = main */
-	uint32_t metric;             /* of the routes */
-	uint8_t pin_peer;            /* keep path.remote reachable by the route it has now, so that the
-					routes above never cut the tunnel's own path */
+	uint32_t table;	  /* routing table, 0 = main */
+	uint32_t metric;  /* of the routes */
+	uint8_t pin_peer; /* keep path.remote reachable by the route it has now, so that the
+			     routes above never cut the tunnel's own path */
 };
 
 /* Addresses of the LNS and prefixes of its pools: routed to the plane as a whole. */
 #define DP_NET_MAX 32
 struct dp_net {
-	struct prefix local[DP_NET_MAX];  /* our addresses inside, host prefixes */
+	struct prefix local[DP_NET_MAX]; /* our addresses inside, host prefixes */
 	uint8_t local_count;
-	struct prefix pools[DP_NET_MAX];  /* routed to the plane */
+	struct prefix pools[DP_NET_MAX]; /* routed to the plane */
 	uint8_t pool_count;
-	uint16_t mtu;                     /* usual MTU of sessions */
+	uint16_t mtu; /* usual MTU of sessions */
 };
 
 /* Counters of one session since its row was made; octets of IP packets. */
@@ -90,34 +90,34 @@ struct dp_counters {
 	uint64_t rx_packets, rx_bytes; /* from the peer */
 	uint64_t tx_packets, tx_bytes; /* to the peer */
 	uint64_t drop_spoof, drop_seq, drop_mtu, drop_other;
-	struct mono last_rx, last_tx;  /* us = 0: never */
+	struct mono last_rx, last_tx; /* us = 0: never */
 };
 
 enum dp_op { DP_OP_PUT = 1, DP_OP_DEL = 2, DP_OP_NET = 3 };
 
 struct dp_done {
-	uint8_t op;          /* enum dp_op */
+	uint8_t op; /* enum dp_op */
 	uint64_t key;
 	uint32_t generation;
-	int error;           /* 0 or negative errno */
-	char text[DP_TEXT];  /* error in words with a remedy, "" when none */
-	char ifname[DP_IFNAME]; /* PUT: the interface the session has, "" = none of its own */
+	int error;		     /* 0 or negative errno */
+	char text[DP_TEXT];	     /* error in words with a remedy, "" when none */
+	char ifname[DP_IFNAME];	     /* PUT: the interface the session has, "" = none of its own */
 	struct dp_counters counters; /* DEL: the last word */
 };
 
 /* Why a packet comes up to the control plane. */
 enum dp_punt_class {
-	DP_PUNT_DATAGRAM = 1, /* control messages, and data of sessions the plane does not know or has
-				 only prepared: the whole UDP payload */
-	DP_PUNT_PPP = 2,      /* a PPP frame of an active session that is not IP; header and sequence
-				 were checked */
-	DP_PUNT_LOCAL = 3     /* an IPv6 packet of an active session to a link-local or multicast
-				 destination (router and neighbour discovery, DHCPv6) */
+	DP_PUNT_DATAGRAM = 1, /* control messages, and data of sessions the plane does not know or
+				 has only prepared: the whole UDP payload */
+	DP_PUNT_PPP = 2,  /* a PPP frame of an active session that is not IP; header and sequence
+			     were checked */
+	DP_PUNT_LOCAL = 3 /* an IPv6 packet of an active session to a link-local or multicast
+			     destination (router and neighbour discovery, DHCPv6) */
 };
 
 /* Largest flat encodings. */
-#define DP_ROW_SAVE_MAX  512
-#define DP_NET_SAVE_MAX  1280
+#define DP_ROW_SAVE_MAX	 512
+#define DP_NET_SAVE_MAX	 1280
 #define DP_DONE_SAVE_MAX 256
 
 /* Whether a plane can be told this: everything in range, ids not 0, host bits of prefixes clear. */
@@ -126,8 +126,8 @@ bool dp_net_ok(const struct dp_net *n);
 
 /*
  * Flat encodings, for the session table, the way to the keeper and tests. Loading gives false for a
- * bad one, without a change of *ret: cut short, an unknown version, or not ok as above. What follows
- * the encoding stays in the cursor.
+ * bad one, without a change of *ret: cut short, an unknown version, or not ok as above. What
+ * follows the encoding stays in the cursor.
  */
 struct wcur;
 struct rcur;

@@ -77,9 +77,8 @@ struct conf {
 
 /* Flags of conf_load() and conf_parse(). */
 enum {
-	CONF_NO_FILES =
-		1 << 0 /* open no users file and no secret file: for the keeper, which needs
-			  neither, and for comparing. A secret from a file is then "?" */
+	CONF_NO_FILES = 1 << 0 /* open no users file and no secret file: for the keeper, which needs
+				  neither, and for comparing. A secret from a file is then "?" */
 };
 
 /*
@@ -99,7 +98,8 @@ const struct conf_dial *conf_dial_by_ifname(const struct conf *c, const char *if
 /* The socket a dialled session uses towards a server of this family, NULL = none suits. */
 const struct conf_socket *conf_dial_socket(const struct conf *c, const char *dial, int family);
 
-/* The file of the secret-file or password-file option number `index` from 0, NULL behind the last. */
+/* The file of the secret-file or password-file option number `index` from 0, NULL behind the last.
+ */
 const char *conf_secret_file(const struct conf *c, size_t index);
 
 /* The parsed users file of a profile, NULL = none. */

@@ -5,8 +5,8 @@
  * batch costs each changed object one record, and many datagrams one system call.
  *
  * Control messages and frames of sessions that the data plane does not carry yet go out through the
- * listener's socket; frames of sessions it carries go through the data plane. A datagram leaves from
- * the address its peer knows us by (RFC 2661 8.1), told to the kernel by IP_PKTINFO.
+ * listener's socket; frames of sessions it carries go through the data plane. A datagram leaves
+ * from the address its peer knows us by (RFC 2661 8.1), told to the kernel by IP_PKTINFO.
  */
 #include "daemon.h"
 

@@ -13,7 +13,7 @@
 #include "proto.h"
 
 #define CHILD_RUNNING_MAX 16   /* children at once; more wait */
-#define CHILD_QUEUE_MAX   4096 /* jobs in all */
+#define CHILD_QUEUE_MAX	  4096 /* jobs in all */
 
 struct children;
 
@@ -24,10 +24,10 @@ struct children_config {
 };
 
 struct child_answer {
-	uint64_t tag;  /* of the asker */
+	uint64_t tag; /* of the asker */
 	bool hook;
 	char name[KEEPER_NAME_MAX]; /* hook */
-	int error;     /* 0 or negative errno */
+	int error;		    /* 0 or negative errno */
 	char text[KEEPER_TEXT_MAX];
 	struct addr addrs[KEEPER_ADDRS]; /* resolution */
 	uint32_t addr_count;
@@ -58,8 +58,8 @@ bool children_ended(struct children *k, struct mono now, pid_t pid, int status);
 /* The next answer; false when there is none. */
 bool children_next(struct children *k, struct child_answer *ret);
 
-/* Forget whom to answer (aditd is gone): what runs runs on, answers are thrown away; resolutions are
- * ended. */
+/* Forget whom to answer (aditd is gone): what runs runs on, answers are thrown away; resolutions
+ * are ended. */
 void children_orphan(struct children *k);
 
 /* Hooks running or waiting. */

@@ -3,9 +3,10 @@
  * aditd's side of the pair to the keeper (proto.h): asynchronous requests over SOCK_SEQPACKET.
  *
  * A request function only queues: it gives each request an id and returns. keeper_work() sends and
- * receives without ever blocking; answers are taken one by one with keeper_next(), in the order they
- * came, which need not be the order of the requests. `cookie` is the caller's and comes back with the
- * answer. Requests about one device, and hooks of one name, are carried out in the order asked.
+ * receives without ever blocking; answers are taken one by one with keeper_next(), in the order
+ * they came, which need not be the order of the requests. `cookie` is the caller's and comes back
+ * with the answer. Requests about one device, and hooks of one name, are carried out in the order
+ * asked.
  *
  *     poll(keeper_fd(k), keeper_events(k)) -> keeper_work(k) -> while (keeper_next(k, &done)) ...
  *
@@ -23,15 +24,16 @@ struct keeper;
  * -ENOMEM or the errno of fcntl; then `fd` stays the caller's. */
 struct keeper *keeper_open(int fd, int *ret_err);
 
-/* The number in the environment variable ADIT_KEEPER_FD, or -ENOENT when there is none, -EINVAL when
- * it is not a socket of the right kind. The variable is removed. */
+/* The number in the environment variable ADIT_KEEPER_FD, or -ENOENT when there is none, -EINVAL
+ * when it is not a socket of the right kind. The variable is removed. */
 int keeper_fd_from_env(void);
 
 /* Closes the descriptor and those in answers nobody took. NULL is fine. */
 void keeper_close(struct keeper *k);
 
 int keeper_fd(const struct keeper *k);
-short keeper_events(const struct keeper *k); /* POLLIN, and POLLOUT while requests wait to be sent */
+short keeper_events(
+	const struct keeper *k); /* POLLIN, and POLLOUT while requests wait to be sent */
 
 /* Send and receive what is possible now. 0; -ECONNRESET the keeper is gone; -EBADMSG it sent
  * something that is not the protocol; -ENOMEM. After -ECONNRESET and -EBADMSG every request fails
@@ -39,10 +41,10 @@ short keeper_events(const struct keeper *k); /* POLLIN, and POLLOUT while reques
 int keeper_work(struct keeper *k);
 
 struct keeper_done {
-	uint32_t id;            /* 0: not an answer, the keeper tells something (type RELOAD) */
-	enum keeper_type type;  /* of the request */
+	uint32_t id;	       /* 0: not an answer, the keeper tells something (type RELOAD) */
+	enum keeper_type type; /* of the request */
 	uint64_t cookie;
-	int error;              /* 0 or negative errno */
+	int error;		    /* 0 or negative errno */
 	char text[KEEPER_TEXT_MAX]; /* the error in words, "" when none */
 	char name[KEEPER_NAME_MAX]; /* NAME of the request, "" = it had none */
 
@@ -55,10 +57,10 @@ struct keeper_done {
 	struct addr addrs[KEEPER_ADDRS]; /* RESOLVE: in the resolver's order, with the port;
 					    SOCKET: what it is bound to */
 	uint32_t addr_count;
-	uint32_t status;        /* HOOK: as of waitpid() */
-	uint32_t starts;        /* HELLO, STATUS: how often this keeper has started aditd, 1 = first */
-	uint32_t incarnation;   /* HELLO, STATUS: for access_config */
-	struct mono since;      /* HELLO, STATUS: the keeper's start */
+	uint32_t status; /* HOOK: as of waitpid() */
+	uint32_t starts; /* HELLO, STATUS: how often this keeper has started aditd, 1 = first */
+	uint32_t incarnation; /* HELLO, STATUS: for access_config */
+	struct mono since;    /* HELLO, STATUS: the keeper's start */
 };
 
 /* The next answer; false when there is none. */
@@ -84,8 +86,8 @@ int keeper_status(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 /* Ask the keeper to read the configuration again; its error comes back in words. */
 int keeper_reload(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 
-/* The bound UDP socket with this number of the configuration (conf_socket.via). It has IP_PKTINFO or
- * IPV6_RECVPKTINFO on; an IPv6 one is IPV6_V6ONLY. */
+/* The bound UDP socket with this number of the configuration (conf_socket.via). It has IP_PKTINFO
+ * or IPV6_RECVPKTINFO on; an IPv6 one is IPV6_V6ONLY. */
 int keeper_socket(struct keeper *k, uint64_t cookie, uint32_t via, uint32_t *ret_id);
 
 /* A TUN device without packet information, made on first use; down until keeper_link(). -EBUSY when
@@ -101,8 +103,8 @@ int keeper_addr(struct keeper *k, uint64_t cookie, const char *ifname, const str
 /* table 0 = main. */
 int keeper_route(struct keeper *k, uint64_t cookie, const char *ifname, const struct prefix *prefix,
 		 uint32_t table, uint32_t metric, bool add, uint32_t *ret_id);
-/* A host route to `to` by the way the packets to it go now, whatever routes come later; asked again,
- * the route is looked up anew. Not counted: the first removal removes it. */
+/* A host route to `to` by the way the packets to it go now, whatever routes come later; asked
+ * again, the route is looked up anew. Not counted: the first removal removes it. */
 int keeper_pin(struct keeper *k, uint64_t cookie, const struct addr *to, bool add,
 	       uint32_t *ret_id);
 

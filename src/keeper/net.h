@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Links, addresses and routes in the keeper's network namespace, by rtnetlink. All that is put there
- * carries our mark and is remembered, so that it can be removed without touching what was there
- * before us. Calls wait for the kernel (it answers in microseconds to milliseconds).
+ * Links, addresses and routes in the keeper's network namespace, by rtnetlink. All that is put
+ * there carries our mark and is remembered, so that it can be removed without touching what was
+ * there before us. Calls wait for the kernel (it answers in microseconds to milliseconds).
  *
  * An address or host route that was there before us is not ours: adding it succeeds and changes
  * nothing, removing it succeeds and leaves it.
@@ -12,9 +12,9 @@
 
 #include "base/dp_types.h"
 
-#define NET_MARK_PROTO 0xad     /* protocol of routes and of addresses */
-#define NET_MARK_GROUP 0xad17u  /* group of interfaces */
-#define NET_ITEMS_MAX  100000u  /* addresses, routes and pins in all */
+#define NET_MARK_PROTO 0xad    /* protocol of routes and of addresses */
+#define NET_MARK_GROUP 0xad17u /* group of interfaces */
+#define NET_ITEMS_MAX  100000u /* addresses, routes and pins in all */
 
 struct net;
 
@@ -23,8 +23,8 @@ struct net;
 struct net *net_open(bool *ret_alone);
 void net_close(struct net *n); /* removes nothing */
 
-/* All functions below: 0 or negative errno; on failure *ret_text (if not NULL) is set to a text that
- * says what was refused and what to do; it is static or lies in `n` until the next call. */
+/* All functions below: 0 or negative errno; on failure *ret_text (if not NULL) is set to a text
+ * that says what was refused and what to do; it is static or lies in `n` until the next call. */
 
 /* Index of a device, 0 = there is none. */
 int net_index(const char *ifname);

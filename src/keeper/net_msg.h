@@ -39,7 +39,7 @@ struct nlm_route {
 struct nlm_addr {
 	int ifindex;
 	struct prefix prefix; /* host bits are set */
-	uint8_t proto;        /* 0 also where the kernel does not tell */
+	uint8_t proto;	      /* 0 also where the kernel does not tell */
 };
 
 struct nlm_link {

@@ -16,56 +16,56 @@
 
 #include "base/dp_types.h"
 
-#define KEEPER_MAGIC    0x61646b31u
-#define KEEPER_MAX      8192 /* a datagram */
-#define KEEPER_FD_ENV   "ADIT_KEEPER_FD" /* environment: number of aditd's end of the pair */
+#define KEEPER_MAGIC  0x61646b31u
+#define KEEPER_MAX    8192	       /* a datagram */
+#define KEEPER_FD_ENV "ADIT_KEEPER_FD" /* environment: number of aditd's end of the pair */
 
 #define KEEPER_NAME_MAX 80  /* names of sockets, sessions and devices, with NUL */
 #define KEEPER_TEXT_MAX 512 /* an error in words, with NUL */
 #define KEEPER_HOST_MAX 256 /* names to resolve, with NUL */
 #define KEEPER_PATH_MAX 256 /* programs, with NUL */
-#define KEEPER_ADDRS    16  /* addresses in one answer */
-#define KEEPER_FDS      4
-#define KEEPER_ENVS     48  /* variables for a hook */
+#define KEEPER_ADDRS	16  /* addresses in one answer */
+#define KEEPER_FDS	4
+#define KEEPER_ENVS	48 /* variables for a hook */
 
 enum keeper_type {
 	KEEPER_HELLO = 1,    /* -> shared memory and facts; fds: journal, table, trace, control */
 	KEEPER_SOCKET = 2,   /* VIA -> fd of a bound UDP socket of the configuration, ADDR */
-	KEEPER_TUN = 3,      /* NAME -> fd, made on first use, there as long as the keeper */
+	KEEPER_TUN = 3,	     /* NAME -> fd, made on first use, there as long as the keeper */
 	KEEPER_TUN_GONE = 4, /* NAME: close and remove */
 	KEEPER_LINK = 5,     /* NAME, MTU: set up */
 	KEEPER_ADDR = 6,     /* NAME of the device, PREFIX, ADD 0/1 */
 	KEEPER_ROUTE = 7,    /* NAME of the device, PREFIX, TABLE, METRIC, ADD 0/1 */
-	KEEPER_PIN = 8,      /* ADDR: keep the route it has now, ADD 0/1 */
+	KEEPER_PIN = 8,	     /* ADDR: keep the route it has now, ADD 0/1 */
 	KEEPER_RESOLVE = 9,  /* HOST, PORT -> ADDRs; done in a child */
 	KEEPER_HOOK = 10,    /* NAME, PROGRAM, ENV...: run in a child, one after the other per NAME
 				-> STATUS */
 	KEEPER_READY = 11,   /* aditd serves */
 	KEEPER_RELOAD = 12,  /* read the configuration again; with id 0: it was read again */
 	KEEPER_STATUS = 13,  /* -> facts */
-	KEEPER_REPLY = 100   /* to any of these: ERROR (0 or errno), TEXT, and what is named above */
+	KEEPER_REPLY = 100 /* to any of these: ERROR (0 or errno), TEXT, and what is named above */
 };
 
 enum keeper_tag {
 	KEEPER_T_ERROR = 1, /* u32 errno, 0 = done */
 	KEEPER_T_TEXT = 2,
 	KEEPER_T_NAME = 3,
-	KEEPER_T_VIA = 4,     /* u32 */
-	KEEPER_T_ADDR = 5,    /* addr_save(), may repeat in an answer */
-	KEEPER_T_PREFIX = 6,  /* addr_save(), u8 length */
-	KEEPER_T_MTU = 7,     /* u32 */
-	KEEPER_T_TABLE = 8,   /* u32, 0 = main */
-	KEEPER_T_METRIC = 9,  /* u32 */
-	KEEPER_T_ADD = 10,    /* u32 0 or 1 */
+	KEEPER_T_VIA = 4,    /* u32 */
+	KEEPER_T_ADDR = 5,   /* addr_save(), may repeat in an answer */
+	KEEPER_T_PREFIX = 6, /* addr_save(), u8 length */
+	KEEPER_T_MTU = 7,    /* u32 */
+	KEEPER_T_TABLE = 8,  /* u32, 0 = main */
+	KEEPER_T_METRIC = 9, /* u32 */
+	KEEPER_T_ADD = 10,   /* u32 0 or 1 */
 	KEEPER_T_HOST = 11,
-	KEEPER_T_PORT = 12,   /* u32 */
+	KEEPER_T_PORT = 12, /* u32 */
 	KEEPER_T_PROGRAM = 13,
-	KEEPER_T_ENV = 14,    /* "NAME=value", may repeat */
-	KEEPER_T_STATUS = 15, /* u32 wait status */
-	KEEPER_T_STARTS = 16, /* u32: how often aditd was started by this keeper */
+	KEEPER_T_ENV = 14,	   /* "NAME=value", may repeat */
+	KEEPER_T_STATUS = 15,	   /* u32 wait status */
+	KEEPER_T_STARTS = 16,	   /* u32: how often aditd was started by this keeper */
 	KEEPER_T_INCARNATION = 17, /* u32, see access.h */
-	KEEPER_T_SINCE = 18,  /* u64: keeper's start, CLOCK_BOOTTIME us */
-	KEEPER_T_SIZE = 19    /* u64, may repeat: sizes of the shared memory in the order of the fds */
+	KEEPER_T_SINCE = 18,	   /* u64: keeper's start, CLOCK_BOOTTIME us */
+	KEEPER_T_SIZE = 19 /* u64, may repeat: sizes of the shared memory in the order of the fds */
 };
 
 struct keeper_env {
@@ -74,8 +74,8 @@ struct keeper_env {
 };
 
 /*
- * A datagram in plain values. What is not there is 0, "" or empty; `have` has bit 1 << tag for every
- * tag that is. Texts are NUL-terminated and have no NUL inside.
+ * A datagram in plain values. What is not there is 0, "" or empty; `have` has bit 1 << tag for
+ * every tag that is. Texts are NUL-terminated and have no NUL inside.
  */
 struct keeper_msg {
 	uint32_t id;

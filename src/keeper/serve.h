@@ -14,7 +14,7 @@
 #include "rights.h"
 
 #define SERVE_SWEEP_US (10 * US_S) /* after READY, see client.h */
-#define SERVE_KNOWN    256         /* addresses of servers that were resolved */
+#define SERVE_KNOWN    256	   /* addresses of servers that were resolved */
 
 struct server {
 	struct conf *conf;
@@ -24,17 +24,17 @@ struct server {
 	struct hold *hold;
 	struct children *children;
 
-	int pair;            /* our end, -1 = there is no aditd */
-	struct list out;     /* datagrams that did not fit into the pair */
-	uint32_t starts;     /* of aditd; the epoch of what it asks for */
+	int pair;	 /* our end, -1 = there is no aditd */
+	struct list out; /* datagrams that did not fit into the pair */
+	uint32_t starts; /* of aditd; the epoch of what it asks for */
 	uint32_t incarnation;
 	struct mono since, now;
-	bool ready;          /* this aditd serves */
+	bool ready; /* this aditd serves */
 	bool ever_ready;
 	struct mono sweep_at; /* remove what this aditd did not ask for again */
 
 	struct addr known[SERVE_KNOWN];
-	uint32_t known_n;    /* written in all; a ring */
+	uint32_t known_n; /* written in all; a ring */
 };
 
 /* A new aditd talks over `pair`. */

@@ -27,7 +27,7 @@ pid_t spawn_aditd(const struct spawn_config *config, int *ret_pair);
 /* How long to wait before the next start. */
 struct backoff {
 	struct mono started;
-	int64_t wait_us; /* of the last wait, 0 = none yet */
+	int64_t wait_us;      /* of the last wait, 0 = none yet */
 	uint32_t short_lives; /* in a row */
 };
 

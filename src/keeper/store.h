@@ -64,7 +64,7 @@ struct store_record {
 	bool id_known; /* UNREADABLE: is `id` certain */
 	uint64_t id;
 	const uint8_t *bytes; /* in the journal; valid until this record is written or removed */
-	size_t len;           /* UNREADABLE: bytes NULL, len 0 */
+	size_t len;	      /* UNREADABLE: bytes NULL, len 0 */
 };
 
 /* The next record of `kind` (0 = of all kinds): start with *pos = 0; false at the end. Records may

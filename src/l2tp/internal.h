@@ -232,7 +232,7 @@ struct l2tp {
 	struct list dead_tunnels, dead_sessions; /* finished: may be freed between acts */
 	struct reply replies[L2TP_REPLIES];
 	uint32_t reply_first, reply_count;
-	uint32_t session_count; /* without finished ones */
+	uint32_t session_count;			 /* without finished ones */
 	uint32_t halfopen_count, share_halfopen; /* the latter: how many there may be */
 	uint32_t serial;
 	size_t account;

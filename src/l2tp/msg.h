@@ -41,11 +41,11 @@ enum l2tp_type {
 
 enum l2tp_header_result {
 	L2TP_HDR_OK,
-	L2TP_HDR_SHORT,   /* fewer octets than the header needs */
+	L2TP_HDR_SHORT,	  /* fewer octets than the header needs */
 	L2TP_HDR_VERSION, /* neither 2 nor known */
-	L2TP_HDR_FLAGS,   /* control without L or S, or with O */
+	L2TP_HDR_FLAGS,	  /* control without L or S, or with O */
 	L2TP_HDR_LENGTH,  /* Length larger than the datagram, or smaller than the header */
-	L2TP_HDR_OFFSET   /* offset points past the end */
+	L2TP_HDR_OFFSET	  /* offset points past the end */
 };
 
 struct l2tp_header {
@@ -65,33 +65,34 @@ struct l2tp_bytes {
 
 /* Which AVPs are there: bit = attribute type of vendor 0 (0..63 in have[0], 64..127 in have[1]). */
 struct l2tp_msg {
-	uint16_t type;          /* message type; L2TP_ZLB for an empty message, but also when a peer
-				   sends the reserved type 0: then `known` is false */
-	bool known;             /* an empty message, or the type is one of RFC 2661 */
-	bool needs_secret;      /* a hidden AVP was there and no secret to read it with */
-	bool type_mandatory;    /* M bit of the Message Type AVP */
+	uint16_t type;	     /* message type; L2TP_ZLB for an empty message, but also when a peer
+				sends the reserved type 0: then `known` is false */
+	bool known;	     /* an empty message, or the type is one of RFC 2661 */
+	bool needs_secret;   /* a hidden AVP was there and no secret to read it with */
+	bool type_mandatory; /* M bit of the Message Type AVP */
 	uint64_t have[2];
 	uint16_t result, error; /* AVP 1 */
 	struct l2tp_bytes text;
-	uint16_t version;       /* 2 */
-	uint32_t framing_caps, bearer_caps; /* 3, 4 */
-	uint64_t tie;           /* 5 */
-	uint16_t firmware;      /* 6 */
+	uint16_t version;			  /* 2 */
+	uint32_t framing_caps, bearer_caps;	  /* 3, 4 */
+	uint64_t tie;				  /* 5 */
+	uint16_t firmware;			  /* 6 */
 	struct l2tp_bytes host_name, vendor_name; /* 7, 8 */
-	uint16_t tunnel_id, window; /* 9, 10 */
-	struct l2tp_bytes challenge; /* 11 */
-	struct l2tp_bytes response;  /* 13, 16 octets */
-	uint16_t q931_cause; uint8_t q931_msg; /* 12 */
-	uint16_t session_id;    /* 14 */
+	uint16_t tunnel_id, window;		  /* 9, 10 */
+	struct l2tp_bytes challenge;		  /* 11 */
+	struct l2tp_bytes response;		  /* 13, 16 octets */
+	uint16_t q931_cause;
+	uint8_t q931_msg;					      /* 12 */
+	uint16_t session_id;					      /* 14 */
 	uint32_t serial, min_bps, max_bps, bearer_type, framing_type; /* 15..19 */
-	struct l2tp_bytes called, calling, sub_address; /* 21..23 */
-	uint32_t tx_speed, channel_id; /* 24, 25 */
-	struct l2tp_bytes proxy[8]; /* 26..33 as sent: LCP requests, authen type, name, ... */
-	uint32_t call_errors[6]; /* 34 */
+	struct l2tp_bytes called, calling, sub_address;		      /* 21..23 */
+	uint32_t tx_speed, channel_id;				      /* 24, 25 */
+	struct l2tp_bytes proxy[8];    /* 26..33 as sent: LCP requests, authen type, name, ... */
+	uint32_t call_errors[6];       /* 34 */
 	uint32_t accm_send, accm_recv; /* 35 */
-	struct l2tp_bytes group; /* 37 */
-	uint32_t rx_speed;      /* 38; presence of 39 (sequencing required) in have[] */
-	struct l2tp_bytes ppp_cause; /* 46, whole value */
+	struct l2tp_bytes group;       /* 37 */
+	uint32_t rx_speed;	       /* 38; presence of 39 (sequencing required) in have[] */
+	struct l2tp_bytes ppp_cause;   /* 46, whole value */
 };
 
 static inline bool l2tp_msg_has(const struct l2tp_msg *m, unsigned type)
@@ -101,16 +102,16 @@ static inline bool l2tp_msg_has(const struct l2tp_msg *m, unsigned type)
 
 /* What is wrong with a message, in the protocol's terms. */
 enum l2tp_verdict_scope {
-	L2TP_MSG_OK,      /* use it; `text` may tell of an AVP that was skipped. A StopCCN or CDN is
-			     always OK once its type could be read, whatever else is in it */
-	L2TP_MSG_DROP,    /* no answer: e.g. the Message Type is unreadable */
-	L2TP_MSG_IGNORE,  /* acknowledge, do nothing: unknown type with M=0 */
-	L2TP_MSG_CLEAR    /* end the session (session messages) or the tunnel, with the codes below */
+	L2TP_MSG_OK,	 /* use it; `text` may tell of an AVP that was skipped. A StopCCN or CDN is
+			    always OK once its type could be read, whatever else is in it */
+	L2TP_MSG_DROP,	 /* no answer: e.g. the Message Type is unreadable */
+	L2TP_MSG_IGNORE, /* acknowledge, do nothing: unknown type with M=0 */
+	L2TP_MSG_CLEAR /* end the session (session messages) or the tunnel, with the codes below */
 };
 
 struct l2tp_verdict {
 	enum l2tp_verdict_scope scope;
-	bool session;           /* CLEAR: the message belongs to a session, so CDN; else StopCCN */
+	bool session; /* CLEAR: the message belongs to a session, so CDN; else StopCCN */
 	uint16_t result, error;
 	char text[L2TP_TEXT_MAX]; /* names the AVP: goes into the answer and the trace */
 };
@@ -144,8 +145,8 @@ const char *l2tp_avp_name(unsigned type);  /* NULL when unknown */
 struct l2tp_build {
 	struct wcur c;
 	const struct l2tp_secret *secret; /* NULL = hide nothing */
-	struct rng *rng;                  /* needed with a secret */
-	struct l2tp_bytes vector;         /* the message's Random Vector, once written */
+	struct rng *rng;		  /* needed with a secret */
+	struct l2tp_bytes vector;	  /* the message's Random Vector, once written */
 	uint16_t type;
 };
 

@@ -179,7 +179,8 @@ int auth_answer(struct ppp *e, struct link *l, const struct ppp_cmd *cmd)
 void auth_peer_failed(struct ppp *e, struct link *l, const uint8_t *text, size_t len)
 {
 	link_says(e, l, text, len, false);
-	link_close(e, l, ADIT_CAUSE_PEER_AUTH_FAILED, len > 0 ? NULL : "it gave no reason; are user name and password right?");
+	link_close(e, l, ADIT_CAUSE_PEER_AUTH_FAILED,
+		   len > 0 ? NULL : "it gave no reason; are user name and password right?");
 }
 
 /* The next challenge is due, because the last was not answered or as a check from time to time. */

@@ -25,7 +25,7 @@
 #define PPP_MRU_DEFAULT 1500 /* RFC 1661 6.1 */
 #define PPP_MRU_IPV6	1280 /* RFC 5072 2 */
 #define PPP_MRU_LIMIT	16384
-#define PPP_CHAL_LEN	24 /* octets of our challenges: 16 random, 8 to know them again by */
+#define PPP_CHAL_LEN	24  /* octets of our challenges: 16 random, 8 to know them again by */
 #define PPP_QUEUE	128 /* answers: two for each packet between two drains of the owner */
 #define PPP_WAKE_US	(30 * US_S)
 #define PPP_RENEG_US	(60 * US_S)

@@ -23,7 +23,7 @@ enum tag {
 };
 
 /* The flags that are state of the protocol; the others belong to the process. */
-#define SAVED_FLAGS \
+#define SAVED_FLAGS                                                                          \
 	(F_PFC_IN | F_ACFC_IN | F_ACFC_OUT | F_PFC_OUT | F_NO_ECHO | F_IP4_OFF | F_IP6_OFF | \
 	 F_IP4_NEVER | F_IP6_NEVER)
 
@@ -156,8 +156,8 @@ static void load_lcp(struct rcur *v, struct link *l)
 	cp->state = CP_OPENED;
 	cp->answered = true;
 	cp->renew = false;
-	if (l->mru_wish < 128 || l->mru_wish > PPP_MRU_LIMIT || l->mru_in < 128 || l->mru_in > PPP_MRU_LIMIT || l->mru_out < 64 ||
-	    l->mru_out > PPP_MRU_LIMIT)
+	if (l->mru_wish < 128 || l->mru_wish > PPP_MRU_LIMIT || l->mru_in < 128 ||
+	    l->mru_in > PPP_MRU_LIMIT || l->mru_out < 64 || l->mru_out > PPP_MRU_LIMIT)
 		v->bad = true;
 }
 

@@ -108,6 +108,12 @@ struct access_conf *pair_lns_conf(const struct pair_options *o)
 	c->peer_count = 1;
 	name(c->peers->name, sizeof(c->peers->name), "clients");
 	name(c->peers->host_name, sizeof(c->peers->host_name), o->peer_host ? o->peer_host : "");
+	if (o->peer_from) {
+		c->peers->from = calloc(1, sizeof(struct prefix));
+		assert_non_null(c->peers->from);
+		assert_int_equal(prefix_parse(o->peer_from, c->peers->from), 0);
+		c->peers->from_count = 1;
+	}
 	c->peers->l2tp = l2tp_of("lns");
 	c->peers->profile = conf_profile_ref(c->profiles[0]);
 	c->peers->max_tunnels = o->peer_max_tunnels;
@@ -322,6 +328,31 @@ void pair_traffic(struct machine *m, uint64_t key, uint64_t octets)
 
 /* ---- the network ---- */
 
+/* Remember the Result Code AVP (RFC 2661 4.4.2) of a control message. */
+static void note_result(struct machine *m, const uint8_t *bytes, size_t len)
+{
+	struct rcur c = rcur_of(bytes, len), v;
+	uint16_t flags = rcur_u16(&c), head;
+	size_t n;
+
+	rcur_take(&c, 10);
+	while (flags & 0x8000 && rcur_left(&c) >= 6) {
+		head = rcur_u16(&c);
+		n = (head & 0x3ff) - 6u;
+		rcur_u16(&c);
+		if (rcur_u16(&c) != 1) {
+			rcur_take(&c, n);
+			continue;
+		}
+		v = rcur_sub(&c, n);
+		m->pair->result[m->index] = rcur_u16(&v);
+		m->pair->error[m->index] = rcur_left(&v) ? rcur_u16(&v) : 0;
+		n = rcur_left(&v) < L2TP_TEXT_MAX - 1 ? rcur_left(&v) : L2TP_TEXT_MAX - 1;
+		memset(m->pair->message[m->index], 0, L2TP_TEXT_MAX);
+		rcur_copy(&v, m->pair->message[m->index], n);
+	}
+}
+
 static void carry(struct machine *m, const struct path *path, const uint8_t *bytes, size_t len)
 {
 	struct pair *p = m->pair;
@@ -329,6 +360,7 @@ static void carry(struct machine *m, const struct path *path, const uint8_t *byt
 	struct pair_packet *k = &p->packets[(p->first + p->count) % PAIR_PACKETS];
 
 	assert_true(addr_same_ip(&path->local, &m->addr));
+	note_result(m, bytes, len);
 	if (p->cut || !addr_same_ip(&path->remote, &to->addr))
 		return;
 	assert_true(p->count < PAIR_PACKETS);

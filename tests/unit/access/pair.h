@@ -46,6 +46,7 @@ struct pair_options {
 	uint32_t pool4;				      /* addresses, default 16 */
 	uint32_t max_tunnels, max_sessions;	      /* of all */
 	uint32_t peer_max_tunnels, peer_max_sessions; /* of the block */
+	const char *peer_from;			      /* prefix, default all */
 	const char *peer_host;			      /* glob, default "" */
 	bool empty;				      /* no peer block, no dial */
 };
@@ -145,6 +146,8 @@ struct pair {
 	size_t first, count;
 	bool cut; /* the network carries nothing */
 	uint64_t carried;
+	uint16_t result[2], error[2]; /* of the last StopCCN or CDN each machine sent */
+	char message[2][L2TP_TEXT_MAX];
 };
 
 /* Both machines, switched on. */

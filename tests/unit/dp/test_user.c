@@ -883,8 +883,8 @@ static void requests_of_strangers_have_a_rate_of_their_own(void **state)
 	world_new(&w);
 	sl = addr_to_sockaddr(&w.lns_addr, &ss);
 	for (int i = 0; i < 200; i++) {
-		assert_int_equal(
-			sendto(w.stranger, request, 12, 0, (struct sockaddr *)&ss, sl), 12);
+		assert_int_equal(sendto(w.stranger, request, 12, 0, (struct sockaddr *)&ss, sl),
+				 12);
 		if (i % 10 == 0)
 			assert_int_equal(sendto(w.peer, ack, 12, 0, (struct sockaddr *)&ss, sl),
 					 12);

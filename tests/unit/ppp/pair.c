@@ -68,7 +68,9 @@ int pair_open(struct pair *p, unsigned side, const struct ppp_params *params)
 	struct side *s = &p->s[side];
 	int rc = 0;
 	struct ppp_profile *f = ppp_profile_new(params, &rc);
-	struct ppp_cmd c = { .kind = PPP_CMD_OPEN, .owner = side + 100, .addresses = s->wish,
+	struct ppp_cmd c = { .kind = PPP_CMD_OPEN,
+			     .owner = side + 100,
+			     .addresses = s->wish,
 			     .no_ip4 = s->never_ip4 };
 
 	if (!f)
