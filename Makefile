@@ -21,7 +21,7 @@ setup:
 	tools/setup.sh build
 
 $(BUILD)/build.ninja: | setup
-	meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX) -Dtests=false
+	meson setup $(BUILD) --buildtype=release -Db_lto=true --prefix=$(PREFIX) -Dtests=false
 
 demo:
 	tools/setup.sh demo

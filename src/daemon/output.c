@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sending what the engine has. Packets are collected after each thing that came in, as the engines
- * ask, and wait here until the journal has what makes them true: output_flush() commits first. So a
- * batch costs each changed object one record, and many datagrams one system call.
+ * Sending what the engine has. Packets are collected and wait here until the journal has what makes
+ * them true: output_flush() commits first. So a batch costs each changed object one record, and
+ * many datagrams one system call.
  *
  * Control messages and frames of sessions that the data plane does not carry yet go out through the
  * listener's socket; frames of sessions it carries go through the data plane. A datagram leaves

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * The drain loop: the only glue between the engine and the world. After each thing that came in all
- * events are taken, what is at hand is answered, and all packets are collected. After each batch of
- * such things
+ * events are taken and what is at hand is answered. After each batch of PUNT_BATCH such things, for
+ * which the engines keep answers,
  *
  *   1. all records that changed are committed to the journal;
- *   2. the packets collected are sent;
+ *   2. all packets are sent;
  *   3. accounting lines, whose records are in the journal now, are written and confirmed;
  *
  * and again, until nothing is left. So nothing leaves this machine before the record that makes it
@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PUNT_BATCH   64 /* packets between two drains */
+#define PUNT_BATCH   64 /* packets between two drains; PPP keeps two answers for each */
 #define PUNT_BATCHES 16 /* batches before the loop looks at other descriptors */
 
 void daemon_say(struct daemon *d, enum trace_level level, const char *fmt, ...)
@@ -293,20 +293,14 @@ static bool write_lines(struct daemon *d)
 	return any;
 }
 
-/* After one act on the engine: everything is taken out of it, nothing is sent yet. */
-static void take_all(struct daemon *d)
-{
-	while (take_events(d))
-		;
-	output_collect(d);
-}
-
 static void drain(struct daemon *d)
 {
 	bool more = true;
 
 	while (more) {
-		take_all(d);
+		while (take_events(d))
+			;
+		output_collect(d);
 		more = output_flush(d) > 0;
 		more |= write_lines(d);
 	}
@@ -370,7 +364,8 @@ void run_punts(struct daemon *d)
 			else
 				rc = access_frame(d->access, d->now, p.key, p.class, p.bytes,
 						  p.len);
-			take_all(d);
+			while (take_events(d))
+				;
 		}
 		if (rc < 0)
 			daemon_say(d, TRACE_WARNING, "out of memory");

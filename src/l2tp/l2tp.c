@@ -34,11 +34,13 @@ void engine_release(struct l2tp *l, void *p, size_t n)
 
 char *engine_text(struct l2tp *l, const char *text)
 {
-	size_t n = text ? strnlen(text, L2TP_TEXT_MAX - 1) : 0;
+	size_t n = text ? strlen(text) : 0;
 	char *copy;
 
 	if (!n)
 		return NULL;
+	if (n > L2TP_TEXT_MAX - 1)
+		n = L2TP_TEXT_MAX - 1;
 	copy = engine_alloc(l, n + 1);
 	if (!copy)
 		return NULL;
