@@ -72,6 +72,10 @@ void conf_fail(struct conf_err *e, const char *file, int line, const char *fmt, 
 	va_start(ap, fmt);
 	vsnprintf(e->text + n, e->cap - n, fmt, ap);
 	va_end(ap);
+	/* a value may hold anything between its quotes; the message is one line */
+	for (char *p = e->text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = ' ';
 }
 
 /* ---- the tree ---- */
