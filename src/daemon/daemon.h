@@ -146,10 +146,8 @@ void run_log(struct daemon *d);
 
 struct output *output_new(void);
 void output_free(struct output *o);
-/* Take all packets out of the engine. When the room for them is used up, output_flush(). */
-void output_collect(struct daemon *d);
-/* Commit all dirty records, then send what was collected. Returns the records committed. */
-size_t output_flush(struct daemon *d);
+/* Take all packets of the engine and send them. */
+void output_drain(struct daemon *d);
 
 /* ---- journal.c ---- */
 

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sending what the engine has. Packets are collected and wait here until the journal has what makes
- * them true: output_flush() commits first. So a batch costs each changed object one record, and
- * many datagrams one system call.
- *
- * Control messages and frames of sessions that the data plane does not carry yet go out through the
- * listener's socket; frames of sessions it carries go through the data plane. A datagram leaves
- * from the address its peer knows us by (RFC 2661 8.1), told to the kernel by IP_PKTINFO.
+ * Sending what the engine has: control messages and frames of sessions that the data plane does not
+ * carry yet go out through the listener's socket, many with one system call; frames of sessions it
+ * carries go through the data plane. A datagram leaves from the address its peer knows us by
+ * (RFC 2661 8.1), told to the kernel by IP_PKTINFO.
  */
 #include "daemon.h"
 
@@ -33,15 +30,17 @@ struct output {
 	struct sockaddr_storage to[BATCH];
 	union source from[BATCH];
 	uint8_t buf[BATCH][ACCESS_PACKET_MAX];
-	int fd[BATCH];
-	uint64_t key[BATCH]; /* not 0: a frame for the data plane */
-	bool priority[BATCH];
 	unsigned int n;
+	int fd; /* of all in the batch */
 };
 
 struct output *output_new(void)
 {
-	return calloc(1, sizeof(struct output));
+	struct output *o = calloc(1, sizeof(*o));
+
+	if (o)
+		o->fd = -1;
+	return o;
 }
 
 void output_free(struct output *o)
@@ -49,27 +48,24 @@ void output_free(struct output *o)
 	free(o);
 }
 
-/*
- * Hand datagrams `at` .. `at` + `n` - 1, all of one socket, to the kernel. What cannot be sent is
- * lost: L2TP and PPP repeat.
- */
-static void send_run(struct daemon *d, struct output *o, int fd, unsigned int at, unsigned int n)
+/* Hand the batch to the kernel. What cannot be sent is lost: L2TP and PPP repeat. */
+static void flush(struct daemon *d, struct output *o)
 {
-	unsigned int end = at + n;
+	unsigned int done = 0;
 	bool waited = false;
 
-	while (at < end) {
-		int rc = sendmmsg(fd, o->msgs + at, end - at, MSG_NOSIGNAL);
+	while (done < o->n) {
+		int rc = sendmmsg(o->fd, o->msgs + done, o->n - done, MSG_NOSIGNAL);
 
 		if (rc > 0) {
-			at += (unsigned int)rc;
+			done += (unsigned int)rc;
 			d->sent += (unsigned int)rc;
 			continue;
 		}
 		if (rc < 0 && errno == EINTR)
 			continue;
 		if (rc < 0 && (errno == EAGAIN || errno == ENOBUFS) && !waited) {
-			struct pollfd p = { .fd = fd, .events = POLLOUT };
+			struct pollfd p = { .fd = o->fd, .events = POLLOUT };
 
 			waited = true;
 			poll(&p, 1, WAIT_MS);
@@ -80,36 +76,14 @@ static void send_run(struct daemon *d, struct output *o, int fd, unsigned int at
 			struct addr to;
 			char text[ADDR_TEXT_MAX];
 
-			addr_from_sockaddr((struct sockaddr *)&o->to[at],
-					   o->msgs[at].msg_hdr.msg_namelen, &to);
+			addr_from_sockaddr((struct sockaddr *)&o->to[done],
+					   o->msgs[done].msg_hdr.msg_namelen, &to);
 			daemon_say(d, TRACE_INFO, "a packet to %s could not be sent: %s",
 				   addr_text(&to, text), strerror(errno));
 		}
-		at++; /* this one; the next may go elsewhere */
-	}
-}
-
-size_t output_flush(struct daemon *d)
-{
-	struct output *o = d->output;
-	size_t records = journal_commit(d);
-	unsigned int at = 0, n;
-
-	for (; at < o->n; at += n) {
-		struct iovec *v = &o->iov[at];
-
-		n = 1;
-		if (o->key[at]) {
-			d->dp->ops->send(d->dp, o->key[at], v->iov_base, v->iov_len,
-					 o->priority[at]);
-			continue;
-		}
-		while (at + n < o->n && !o->key[at + n] && o->fd[at + n] == o->fd[at])
-			n++;
-		send_run(d, o, o->fd[at], at, n);
+		done++; /* this one; the next may go elsewhere */
 	}
 	o->n = 0;
-	return records;
 }
 
 /* The source address of a datagram, for the kernel. */
@@ -140,10 +114,12 @@ static size_t put_source(union source *s, const struct addr *local)
 	return sizeof(s->v6);
 }
 
-static void put_datagram(struct output *o, unsigned int i, const struct path *path)
+static void put_datagram(struct output *o, const struct path *path, uint8_t *bytes, size_t len)
 {
+	unsigned int i = o->n++;
 	struct msghdr *m = &o->msgs[i].msg_hdr;
 
+	o->iov[i] = (struct iovec){ bytes, len };
 	*m = (struct msghdr){ .msg_iov = &o->iov[i], .msg_iovlen = 1 };
 	m->msg_namelen = addr_to_sockaddr(&path->remote, &o->to[i]);
 	m->msg_name = &o->to[i];
@@ -151,34 +127,38 @@ static void put_datagram(struct output *o, unsigned int i, const struct path *pa
 	m->msg_control = m->msg_controllen ? &o->from[i] : NULL;
 }
 
-void output_collect(struct daemon *d)
+void output_drain(struct daemon *d)
 {
 	struct output *o = d->output;
 	struct access_packet p;
 	size_t len, off;
 
-	for (;;) {
+	while ((len = access_output(d->access, d->now, o->buf[o->n], sizeof(o->buf[0]), &off,
+				    &p))) {
 		const struct daemon_socket *s;
-		unsigned int i;
+		uint8_t *bytes = o->buf[o->n] + off;
 
-		if (o->n == BATCH)
-			output_flush(d);
-		i = o->n;
-		len = access_output(d->access, d->now, o->buf[i], sizeof(o->buf[i]), &off, &p);
-		if (!len)
-			return;
-		o->iov[i] = (struct iovec){ o->buf[i] + off, len };
-		o->key[i] = p.key;
-		o->priority[i] = p.priority;
-		if (!p.key) {
-			s = peer_socket(d, p.path.via);
-			if (!s) {
-				d->send_failed++;
-				continue;
-			}
-			o->fd[i] = s->fd;
-			put_datagram(o, i, &p.path);
+		if (p.key) {
+			d->dp->ops->send(d->dp, p.key, bytes, len, p.priority);
+			continue;
 		}
-		o->n++;
+		s = peer_socket(d, p.path.via);
+		if (!s) {
+			d->send_failed++;
+			continue;
+		}
+		if (o->n && s->fd != o->fd) {
+			/* the packet stays where it is; the batch before it goes out */
+			unsigned int at = o->n;
+
+			flush(d, o);
+			memmove(o->buf[0], o->buf[at], sizeof(o->buf[0]));
+			bytes = o->buf[0] + off;
+		}
+		o->fd = s->fd;
+		put_datagram(o, &p.path, bytes, len);
+		if (o->n == BATCH)
+			flush(d, o);
 	}
+	flush(d, o);
 }

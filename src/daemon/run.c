@@ -300,8 +300,8 @@ static void drain(struct daemon *d)
 	while (more) {
 		while (take_events(d))
 			;
-		output_collect(d);
-		more = output_flush(d) > 0;
+		more = journal_commit(d) > 0;
+		output_drain(d);
 		more |= write_lines(d);
 	}
 	run_log(d);
