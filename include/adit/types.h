@@ -12,10 +12,10 @@
  *     x_output(e, ...)         take the next packet to send, until there is none
  *     x_event(e, &ev)          take the next thing that happened, until there is none
  *
- * Act, then drain: after each x_input, x_do or x_expire the owner takes all events. Then, or after a
- * batch of at most 64 packets, it commits what has to outlive the process, and takes all output. Return values: negative is a failure of our
- * own (-ENOMEM, forwarded unchanged), 0 is done, positive is a documented outcome. A mistake of the
- * peer is never a negative return.
+ * Act, then drain: after each x_input, x_do or x_expire the owner takes all events. Then, or after
+ * a batch of at most 64 packets, it commits what has to outlive the process, and takes all output.
+ * Return values: negative is a failure of our own (-ENOMEM, forwarded unchanged), 0 is done,
+ * positive is a documented outcome. A mistake of the peer is never a negative return.
  */
 #ifndef ADIT_TYPES_H
 #define ADIT_TYPES_H
