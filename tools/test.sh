@@ -90,7 +90,8 @@ suite_lint() {
 }
 
 suite_fuzz() {
-    timeout -k 10 1200 tools/fuzz.sh >"$results/fuzz.tap"
+    # The same commit gives the same verdict; `make fuzz` searches on at random.
+    FUZZ_SEED=1 timeout -k 10 1200 tools/fuzz.sh >"$results/fuzz.tap"
     report="$results/fuzz.tap"
 }
 
