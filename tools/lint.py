@@ -255,6 +255,13 @@ def check_heads():
     return problems
 
 
+def check_conformance():
+    sys.path.insert(0, str(ROOT / "tools"))
+    sys.dont_write_bytecode = True
+    import conformance
+    return conformance.problems_of_page()
+
+
 report("C files are formatted as .clang-format says", check_format())
 report("includes go downwards only", check_layers())
 report("engines include libc and nettle alone", check_engine_headers())
@@ -266,5 +273,6 @@ report(f"no source file has more than {LONGEST} lines", check_lengths())
 report("nothing is left to be done", check_words())
 report("no space at line ends", check_spaces())
 report("each C file names its licence and its purpose", check_heads())
+report("each row of conformance has a test or a reason", check_conformance())
 print(f"1..{count}")
 sys.exit(1 if failed else 0)
