@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# Process 1 of the guest after initrd.sh: makes the machine whole, runs the command that guest.py
+# left in build/, hands its exit status back and switches off.
+root=$1
+run=$root/build/$2
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+
+mount -t tmpfs -o mode=1777 tmp /tmp
+mount -t tmpfs -o mode=755 run /run
+mkdir -p /dev/pts /dev/shm /run/lock
+mount -t devpts -o gid=5,mode=620 devpts /dev/pts
+mount -t tmpfs -o mode=1777 shm /dev/shm
+mount -t cgroup2 cgroup /sys/fs/cgroup 2>/dev/null
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+ln -sf /proc/self/fd/1 /dev/stdout
+ln -sf /proc/self/fd/2 /dev/stderr
+hostname guest
+ip link set lo up
+ulimit -n 1048576
+for m in l2tp_core l2tp_netlink l2tp_ppp l2tp_eth l2tp_ip l2tp_ip6 pppox ppp_generic ppp_async \
+    pppoe ppp_mppe tun veth bridge 8021q; do
+    modprobe $m || echo "init: there is no module $m"
+done
+for port in /sys/class/virtio-ports/*; do
+    [ "$(cat "$port/name")" = out ] && out=/dev/${port##*/}
+done
+exec 3>"$out"
+echo "guest: $(uname -r)" >&3
+setsid sh "$run/cmd" >&3 2>&3 3>&- </dev/null
+echo $? >"$run/status.new"
+mv "$run/status.new" "$run/status"
+sync
+echo o >/proc/sysrq-trigger
+while :; do sleep 1; done
