@@ -2,17 +2,33 @@
  *
  * The flat encodings of what a data plane is told and of what it answers (dp_types.h). They are
  * kept short, since the session table of the user-space plane holds one for each session: lists
- * have their count in front and an IPv4 prefix takes six octets. Each begins with a version; the
- * reader believes nothing, for the bytes may come from a damaged table.
+ * have their count in front, an IPv4 prefix takes six octets, and what few sessions have (L2TPv3, a
+ * bridge) follows only where there is any. Each begins with a version; the reader believes nothing,
+ * for the bytes may come from a damaged table.
  */
 #include "dp_types.h"
 #include "wire.h"
 
-#define VERSION 1
+#define VERSION	     1
+#define VERSION_MORE 2 /* of rows: as 1, then a length of two octets and TLVs */
+
+/* What follows the fields of version 1, each only if it is not zero. A tag keeps its meaning. */
+enum row_tag {
+	ROW_VERSION = 1, /* u8 version, u8 encap */
+	ROW_IDS = 2,	 /* upper halves of the four ids, in their order */
+	ROW_L2SPEC = 3,
+	ROW_COOKIE_IN = 4,
+	ROW_COOKIE_OUT = 5,
+	ROW_TXQLEN = 6,
+	ROW_MASTER = 7,
+	ROW_NETNS = 8,
+	ROW_SOURCE4 = 9,
+	ROW_PARTNER = 10
+};
 
 static const uint16_t all_flags = DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ | DP_F_LENGTH | DP_F_ACFC |
 				  DP_F_PFC | DP_F_IP4 | DP_F_IP6 | DP_F_ANTISPOOF | DP_F_MSS_CLAMP |
-				  DP_F_CLIENT;
+				  DP_F_CLIENT | DP_F_MPPE;
 
 /* Octets of an address of this family, 0 for none. */
 static unsigned int ip_octets(uint16_t family)
@@ -74,10 +90,37 @@ static bool ifname_ok(const char name[DP_IFNAME])
 	return true;
 }
 
+static bool cookie_ok(const uint8_t cookie[8], uint8_t len)
+{
+	static const uint8_t zero[8];
+
+	return (len == 0 || len == 4 || len == 8) && memcmp(cookie + len, zero, 8 - len) == 0;
+}
+
+/* What each version of L2TP allows, and each kind of session. */
+static bool kind_ok(const struct dp_row *r)
+{
+	bool v3 = r->version == 3;
+
+	if (r->version != 0 && r->version != 2 && !v3)
+		return false;
+	if (!v3 && (r->local_tunnel > UINT16_MAX || r->remote_tunnel > UINT16_MAX ||
+		    r->local_session > UINT16_MAX || r->remote_session > UINT16_MAX))
+		return false;
+	if (!v3 && (r->encap != DP_ENCAP_UDP || r->l2spec != DP_L2SPEC_NONE || r->cookie_in_len ||
+		    r->cookie_out_len || r->ends == DP_L2TP_ETH))
+		return false;
+	if (r->encap > DP_ENCAP_IP || r->l2spec > DP_L2SPEC_DEFAULT ||
+	    !cookie_ok(r->cookie_in, r->cookie_in_len) ||
+	    !cookie_ok(r->cookie_out, r->cookie_out_len))
+		return false;
+	return (r->ends == DP_L2TP_L2TP) == (r->partner != 0);
+}
+
 bool dp_row_ok(const struct dp_row *r)
 {
-	if ((r->state != DP_PREPARED && r->state != DP_ACTIVE) || r->ends != DP_L2TP_PPP ||
-	    (r->flags & ~all_flags))
+	if ((r->state != DP_PREPARED && r->state != DP_ACTIVE) || r->ends < DP_L2TP_PPP ||
+	    r->ends > DP_L2TP_L2TP || (r->flags & ~all_flags) || !kind_ok(r))
 		return false;
 	if (!address_ok(&r->path.local) || !address_ok(&r->path.remote) || !r->path.remote.family ||
 	    (r->path.local.family && r->path.local.family != r->path.remote.family))
@@ -87,11 +130,14 @@ bool dp_row_ok(const struct dp_row *r)
 	    r->mtu < 68)
 		return false;
 	if (r->pin_peer > 1 || (r->peer4.family && r->peer4.family != AF_INET) ||
-	    !address_ok(&r->peer4) || r->peer4.port)
+	    !address_ok(&r->peer4) || r->peer4.port ||
+	    (r->source4.family && r->source4.family != AF_INET) || !address_ok(&r->source4) ||
+	    r->source4.port)
 		return false;
 	return prefixes_ok(r->prefixes, r->prefix_count, DP_PREFIXES, false) &&
 	       prefixes_ok(r->host_addrs, r->host_addr_count, DP_HOST_ADDRS, true) &&
-	       prefixes_ok(r->routes, r->route_count, DP_PREFIXES, false) && ifname_ok(r->ifname);
+	       prefixes_ok(r->routes, r->route_count, DP_PREFIXES, false) && ifname_ok(r->ifname) &&
+	       ifname_ok(r->master);
 }
 
 bool dp_net_ok(const struct dp_net *n)
@@ -150,17 +196,137 @@ static void text_load(struct rcur *c, char *text, size_t cap)
 		c->bad = true;
 }
 
+static void more_u16(struct wcur *c, uint16_t tag, uint16_t v)
+{
+	size_t at = wcur_tlv_begin(c, tag);
+
+	wcur_u16(c, v);
+	wcur_tlv_end(c, at);
+}
+
+static void more_save(struct wcur *c, const struct dp_row *r)
+{
+	size_t at;
+
+	if (r->version || r->encap)
+		more_u16(c, ROW_VERSION, (uint16_t)(r->version << 8 | r->encap));
+	if ((r->local_tunnel | r->remote_tunnel | r->local_session | r->remote_session) >> 16) {
+		at = wcur_tlv_begin(c, ROW_IDS);
+		wcur_u16(c, (uint16_t)(r->local_tunnel >> 16));
+		wcur_u16(c, (uint16_t)(r->remote_tunnel >> 16));
+		wcur_u16(c, (uint16_t)(r->local_session >> 16));
+		wcur_u16(c, (uint16_t)(r->remote_session >> 16));
+		wcur_tlv_end(c, at);
+	}
+	if (r->l2spec)
+		more_u16(c, ROW_L2SPEC, r->l2spec);
+	if (r->cookie_in_len)
+		wcur_tlv_bytes(c, ROW_COOKIE_IN, r->cookie_in, r->cookie_in_len);
+	if (r->cookie_out_len)
+		wcur_tlv_bytes(c, ROW_COOKIE_OUT, r->cookie_out, r->cookie_out_len);
+	if (r->txqlen)
+		more_u16(c, ROW_TXQLEN, r->txqlen);
+	if (r->master[0])
+		wcur_tlv_bytes(c, ROW_MASTER, r->master, strnlen(r->master, sizeof(r->master)));
+	if (r->netns)
+		wcur_tlv_u32(c, ROW_NETNS, r->netns);
+	if (r->source4.family)
+		wcur_tlv_bytes(c, ROW_SOURCE4, r->source4.ip, 4);
+	if (r->partner)
+		wcur_tlv_u64(c, ROW_PARTNER, r->partner);
+}
+
+static void cookie_load(struct rcur *v, uint8_t cookie[8], uint8_t *ret_len)
+{
+	size_t n = rcur_left(v);
+
+	if (n > 8) {
+		v->bad = true;
+		return;
+	}
+	*ret_len = (uint8_t)n;
+	rcur_copy(v, cookie, n);
+}
+
+static void more_load_one(uint16_t tag, struct rcur *v, struct dp_row *r)
+{
+	size_t n = rcur_left(v);
+
+	switch (tag) {
+	case ROW_VERSION:
+		r->version = rcur_u8(v);
+		r->encap = rcur_u8(v);
+		break;
+	case ROW_IDS:
+		r->local_tunnel |= (uint32_t)rcur_u16(v) << 16;
+		r->remote_tunnel |= (uint32_t)rcur_u16(v) << 16;
+		r->local_session |= (uint32_t)rcur_u16(v) << 16;
+		r->remote_session |= (uint32_t)rcur_u16(v) << 16;
+		break;
+	case ROW_L2SPEC:
+		rcur_u8(v);
+		r->l2spec = rcur_u8(v);
+		break;
+	case ROW_COOKIE_IN:
+		cookie_load(v, r->cookie_in, &r->cookie_in_len);
+		break;
+	case ROW_COOKIE_OUT:
+		cookie_load(v, r->cookie_out, &r->cookie_out_len);
+		break;
+	case ROW_TXQLEN:
+		r->txqlen = rcur_u16(v);
+		break;
+	case ROW_MASTER:
+		v->bad |= n >= sizeof(r->master);
+		if (!v->bad)
+			rcur_copy(v, r->master, n);
+		v->bad |= strnlen(r->master, sizeof(r->master)) != n;
+		break;
+	case ROW_NETNS:
+		r->netns = rcur_u32(v);
+		break;
+	case ROW_SOURCE4:
+		r->source4.family = AF_INET;
+		rcur_copy(v, r->source4.ip, 4);
+		break;
+	case ROW_PARTNER:
+		r->partner = rcur_u64(v);
+		break;
+	}
+}
+
+static void more_load(struct rcur *c, struct dp_row *r)
+{
+	struct rcur tlvs = rcur_sub(c, rcur_u16(c)), value;
+	uint32_t seen = 0;
+	uint16_t tag;
+
+	while (rcur_tlv(&tlvs, &tag, &value)) {
+		if (tag < 32 && seen & 1u << tag)
+			value.bad = true; /* twice */
+		if (tag < 32)
+			seen |= 1u << tag;
+		more_load_one(tag, &value, r);
+		c->bad |= value.bad;
+	}
+	c->bad |= tlvs.bad;
+}
+
 void dp_row_save(struct wcur *c, const struct dp_row *r)
 {
-	wcur_u8(c, VERSION);
+	uint8_t bytes[160];
+	struct wcur more = wcur_of(bytes, sizeof(bytes));
+
+	more_save(&more, r);
+	wcur_u8(c, more.len ? VERSION_MORE : VERSION);
 	wcur_u8(c, r->state);
 	wcur_u8(c, r->ends);
 	wcur_u16(c, r->flags);
 	path_save(c, &r->path);
-	wcur_u16(c, r->local_tunnel);
-	wcur_u16(c, r->remote_tunnel);
-	wcur_u16(c, r->local_session);
-	wcur_u16(c, r->remote_session);
+	wcur_u16(c, (uint16_t)r->local_tunnel);
+	wcur_u16(c, (uint16_t)r->remote_tunnel);
+	wcur_u16(c, (uint16_t)r->local_session);
+	wcur_u16(c, (uint16_t)r->remote_session);
 	wcur_u16(c, r->mtu);
 	wcur_u16(c, r->mss4);
 	wcur_u16(c, r->mss6);
@@ -177,12 +343,22 @@ void dp_row_save(struct wcur *c, const struct dp_row *r)
 	wcur_u32(c, r->table);
 	wcur_u32(c, r->metric);
 	wcur_u8(c, r->pin_peer);
+	if (r->flags & DP_F_MPPE) {
+		wcur_bytes(c, r->mppe_options, sizeof(r->mppe_options));
+		wcur_bytes(c, r->mppe_send_key, sizeof(r->mppe_send_key));
+		wcur_bytes(c, r->mppe_recv_key, sizeof(r->mppe_recv_key));
+	}
+	c->bad |= more.bad;
+	if (more.len) {
+		wcur_u16(c, (uint16_t)more.len);
+		wcur_bytes(c, more.buf, more.len);
+	}
 }
 
 bool dp_row_load(struct rcur *c, struct dp_row *ret)
 {
 	struct dp_row r;
-	bool known = rcur_u8(c) == VERSION;
+	uint8_t version = rcur_u8(c);
 	uint8_t peer;
 
 	memset(&r, 0, sizeof(r)); /* padding too: rows may be compared octet by octet */
@@ -213,7 +389,16 @@ bool dp_row_load(struct rcur *c, struct dp_row *ret)
 	r.table = rcur_u32(c);
 	r.metric = rcur_u32(c);
 	r.pin_peer = rcur_u8(c);
-	if (c->bad || !known || (peer != 0 && peer != 4) || !dp_row_ok(&r))
+	if (r.flags & DP_F_MPPE) {
+		rcur_copy(c, r.mppe_options, sizeof(r.mppe_options));
+		rcur_copy(c, r.mppe_send_key, sizeof(r.mppe_send_key));
+		rcur_copy(c, r.mppe_recv_key, sizeof(r.mppe_recv_key));
+	}
+	if (version == VERSION_MORE)
+		more_load(c, &r);
+	else
+		c->bad |= version != VERSION;
+	if (c->bad || (peer != 0 && peer != 4) || !dp_row_ok(&r))
 		return false;
 	*ret = r;
 	return true;

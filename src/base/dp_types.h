@@ -25,8 +25,15 @@ enum dp_state {
 };
 
 enum dp_ends {
-	DP_L2TP_PPP = 1 /* L2TP on one side, PPP terminated here on the other */
+	DP_L2TP_PPP = 1,  /* L2TP on one side, PPP terminated here on the other */
+	DP_L2TP_ETH = 2,  /* an Ethernet pseudowire with an interface of its own (RFC 4719) */
+	DP_L2TP_L2TP = 3, /* PPP frames pass to and from the session `partner` */
 };
+
+enum dp_encap { DP_ENCAP_UDP = 0, DP_ENCAP_IP = 1 /* protocol 115, L2TPv3 only */ };
+
+/* The L2-Specific Sublayer of L2TPv3 (RFC 3931 4.6). */
+enum dp_l2spec { DP_L2SPEC_NONE = 0, DP_L2SPEC_DEFAULT = 1 };
 
 /* Flags of a row; negotiated values only. */
 enum {
@@ -39,8 +46,9 @@ enum {
 	DP_F_IP6 = 1 << 6,	   /* IPv6CP is open */
 	DP_F_ANTISPOOF = 1 << 7, /* drop packets from the session whose source is not in prefixes */
 	DP_F_MSS_CLAMP = 1 << 8,
-	DP_F_CLIENT = 1 << 9 /* we dialled: the session has an interface of its own here, and
+	DP_F_CLIENT = 1 << 9, /* we dialled: the session has an interface of its own here, and
 				packets from the peer may have any source */
+	DP_F_MPPE = 1 << 10,  /* data is encrypted both ways (RFC 3078), nothing passes in clear */
 };
 
 struct dp_row {
@@ -48,7 +56,9 @@ struct dp_row {
 	uint8_t ends;  /* enum dp_ends */
 	uint16_t flags;
 	struct path path;
-	uint16_t local_tunnel, remote_tunnel, local_session, remote_session;
+	uint8_t version; /* 0 or 2: L2TPv2, ids of 16 bits; 3: L2TPv3, ids of 32 bits */
+	uint8_t encap;	 /* enum dp_encap */
+	uint32_t local_tunnel, remote_tunnel, local_session, remote_session;
 	uint16_t mtu;		     /* largest IP packet inside the session, both families */
 	uint16_t mss4, mss6;	     /* clamp TCP MSS to at most this; 0 = do not */
 	uint32_t rate_up, rate_down; /* bit/s, 0 = no limit; reserved for later planes */
@@ -73,6 +83,27 @@ struct dp_row {
 	uint32_t metric;  /* of the routes */
 	uint8_t pin_peer; /* keep path.remote reachable by the route it has now, so that the
 			     routes above never cut the tunnel's own path */
+
+	/* L2TPv3. A cookie has 0, 4 or 8 octets. */
+	uint8_t l2spec; /* enum dp_l2spec */
+	uint8_t cookie_in_len, cookie_out_len;
+	uint8_t cookie_in[8];  /* the one we assigned, checked on receipt */
+	uint8_t cookie_out[8]; /* the one the peer assigned, sent */
+
+	/* The interface, in planes that give each session one. */
+	uint16_t txqlen;	/* its queue in packets, 0 = the plane's default */
+	char master[DP_IFNAME]; /* bridge or VRF it is put into, "" = none */
+	uint32_t netns;		/* namespace it lies in, as the plane was told; 0 = the plane's */
+	struct addr source4;	/* preferred source of routes to the session, family 0 = none */
+
+	uint64_t partner; /* DP_L2TP_L2TP: key of the other session; both rows name each other */
+
+	/* DP_F_MPPE: the Supported Bits agreed by CCP, as in its option (RFC 3078 2), and the
+	 * master keys of the two directions (RFC 3079 3.4), of which 40 and 56 bit keys use the
+	 * first 8 octets. The planes derive the session keys. A change of any of these in an
+	 * active row starts the coherency counts anew. */
+	uint8_t mppe_options[4];
+	uint8_t mppe_send_key[16], mppe_recv_key[16];
 };
 
 /* Addresses of the LNS and prefixes of its pools: routed to the plane as a whole. */
@@ -116,7 +147,7 @@ enum dp_punt_class {
 };
 
 /* Largest flat encodings. */
-#define DP_ROW_SAVE_MAX	 512
+#define DP_ROW_SAVE_MAX	 640
 #define DP_NET_SAVE_MAX	 1280
 #define DP_DONE_SAVE_MAX 256
 

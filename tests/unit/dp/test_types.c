@@ -48,6 +48,43 @@ static struct addr some_addr(uint16_t family)
 	return a;
 }
 
+static void some_cookie(uint8_t cookie[8], uint8_t *ret_len)
+{
+	*ret_len = (uint8_t)(4 * rnd(3));
+	for (unsigned int i = 0; i < *ret_len; i++)
+		cookie[i] = (uint8_t)rnd(256);
+}
+
+/* What only some planes and versions have. */
+static void some_more(struct dp_row *r)
+{
+	if (rnd(2)) {
+		r->version = 3;
+		r->encap = (uint8_t)rnd(2);
+		r->l2spec = (uint8_t)rnd(2);
+		r->local_tunnel = 1 + rnd(UINT32_MAX);
+		r->remote_tunnel = 1 + rnd(UINT32_MAX);
+		r->local_session = 1 + rnd(UINT32_MAX);
+		r->remote_session = 1 + rnd(UINT32_MAX);
+		some_cookie(r->cookie_in, &r->cookie_in_len);
+		some_cookie(r->cookie_out, &r->cookie_out_len);
+		if (rnd(2))
+			r->ends = DP_L2TP_ETH;
+	}
+	if (r->ends != DP_L2TP_ETH && rnd(2)) {
+		r->ends = DP_L2TP_L2TP;
+		r->partner = 1 + rnd(UINT32_MAX);
+	}
+	r->txqlen = (uint16_t)rnd(65536);
+	if (rnd(2))
+		snprintf(r->master, sizeof(r->master), "br%u", rnd(1000000));
+	r->netns = rnd(3);
+	if (rnd(2)) {
+		r->source4 = some_addr(AF_INET);
+		r->source4.port = 0;
+	}
+}
+
 static struct dp_row some_row(void)
 {
 	struct dp_row r;
@@ -90,6 +127,8 @@ static struct dp_row some_row(void)
 	r.table = rnd(1 << 20);
 	r.metric = rnd(1 << 20);
 	r.pin_peer = (uint8_t)rnd(2);
+	if (rnd(2))
+		some_more(&r);
 	return r;
 }
 
@@ -129,7 +168,18 @@ static void the_largest_row_fits(void **state)
 	for (unsigned int i = 0; i < DP_HOST_ADDRS; i++)
 		r.host_addrs[i] = r.prefixes[0];
 	strcpy(r.ifname, "abcdefghijklmno");
-	r.peer4 = (struct addr){ .family = AF_INET };
+	strcpy(r.master, "abcdefghijklmno");
+	r.peer4 = r.source4 = (struct addr){ .family = AF_INET };
+	r.version = 3;
+	r.ends = DP_L2TP_L2TP;
+	r.l2spec = DP_L2SPEC_DEFAULT;
+	r.txqlen = 1000;
+	r.netns = 1;
+	r.partner = 1;
+	r.flags |= DP_F_MPPE;
+	r.local_tunnel = r.local_session = UINT32_MAX;
+	r.cookie_in_len = r.cookie_out_len = 8;
+	assert_true(dp_row_ok(&r));
 	dp_row_save(&w, &r);
 	assert_false(w.bad);
 }
@@ -202,8 +252,25 @@ static void rows_out_of_range_are_not_ok(void **state)
 	assert_true(dp_row_ok(&good));
 	BAD(r.state = 0);
 	BAD(r.state = 3);
-	BAD(r.ends = 2);
-	BAD(r.flags = 1 << 10);
+	BAD(r.ends = 0);
+	BAD(r.ends = 4);
+	BAD(r.ends = DP_L2TP_ETH);
+	BAD(r.ends = DP_L2TP_L2TP);
+	BAD(r.partner = 5);
+	BAD(r.version = 1);
+	BAD(r.version = 4);
+	BAD(r.encap = DP_ENCAP_IP);
+	BAD((r.version = 3, r.encap = 2));
+	BAD((r.version = 3, r.l2spec = 2));
+	BAD(r.l2spec = 1);
+	BAD((r.version = 3, r.cookie_in_len = 5));
+	BAD((r.version = 3, r.cookie_out_len = 9));
+	BAD((r.version = 3, r.cookie_out_len = 4, r.cookie_out[4] = 1));
+	BAD(r.cookie_in_len = 4);
+	BAD(r.local_session = 65536);
+	BAD(strcpy(r.master, "a/b"));
+	BAD(r.source4.family = AF_INET6);
+	BAD(r.flags = 1 << 15);
 	BAD(r.mtu = 67);
 	BAD(r.local_tunnel = 0);
 	BAD(r.remote_tunnel = 0);
