@@ -18,11 +18,14 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("ADIT_BUILD", ROOT / "build" / "test"))
 PYTHON = "/usr/bin/python3"
+# How much longer than on a usual machine things may take; tests/vm/guest.py sets it in a guest.
+PATIENCE = float(os.environ.get("ADIT_PATIENCE", "1"))
 _labs = itertools.count(1)
 
 
 def wait_for(what, check, seconds=15.0, step=0.05):
     """Poll `check` until it gives something true; a test fails with `what` when it never does."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while True:
         value = check()
@@ -59,7 +62,7 @@ class Process:
         if self.alive():
             self.child.send_signal(sig)
         try:
-            return self.child.wait(seconds)
+            return self.child.wait(seconds * PATIENCE)
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait(5)
@@ -81,8 +84,8 @@ class Ns:
         return ["nsenter", f"--net=/run/netns/{self.name}", "--", *[str(a) for a in argv]]
 
     def run(self, *argv, check=True, timeout=30, **kw):
-        done = subprocess.run(self.argv(argv), capture_output=True, text=True, timeout=timeout,
-                              **kw)
+        done = subprocess.run(self.argv(argv), capture_output=True, text=True,
+                              timeout=timeout * PATIENCE, **kw)
         if check and done.returncode:
             raise AssertionError(f"{self.short}: {' '.join(map(str, argv))}: exit "
                                  f"{done.returncode}\n{done.stdout}{done.stderr}")
@@ -113,7 +116,7 @@ class Ns:
                              name=f"tcp-{address.replace(':', '_')}-{port}")
         wait_for("the TCP listener", lambda: "listening" in server.text() or not server.alive())
         self.run(PYTHON, ROOT / "tests/net/tcp.py", "send", address, port, octets, timeout=60)
-        assert server.child.wait(30) == 0, server.text()
+        assert server.child.wait(30 * PATIENCE) == 0, server.text()
 
 
 class Adit:
@@ -224,7 +227,7 @@ class Lab:
         for process in reversed(self.processes):
             if process.alive():
                 process.child.terminate()
-        end = time.monotonic() + 12
+        end = time.monotonic() + 12 * PATIENCE
         for process in self.processes:
             while process.alive() and time.monotonic() < end:
                 time.sleep(0.02)
