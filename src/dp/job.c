@@ -309,6 +309,12 @@ static void begin_put(struct user *u, struct job *j)
 		j->phase = JOB_END;
 		return;
 	}
+	if (j->row.ends != DP_L2TP_PPP || j->row.version == 3) {
+		say(j, -EOPNOTSUPP, "the user-space plane cannot carry it",
+		    "it terminates PPP over L2TPv2 only");
+		j->phase = JOB_END;
+		return;
+	}
 	if (!item_client(&j->row))
 		memset(j->row.ifname, 0, sizeof(j->row.ifname));
 	j->routed = item_routed(&u->net, &j->row);
