@@ -45,6 +45,8 @@ static const struct conf_key schema[] = {
 	  "tunnels at most" },
 	{ CONF_GLOBAL, "max-sessions", CONF_T_NUMBER, 0, "100000", 1, 10000000, NULL,
 	  "sessions at most" },
+	{ CONF_GLOBAL, "sandbox", CONF_T_BOOL, 0, "yes", 0, 0, NULL,
+	  "end aditd when it makes a system call that it has no business with; no: for debugging" },
 
 	/* ---- listen ---- */
 	{ CONF_LISTEN, "address", CONF_T_ADDR, 0, NULL, 0, 0, NULL,

@@ -49,6 +49,9 @@ struct answer {
 	struct dp_done done;
 };
 
+/* Are system calls filtered? */
+enum sandbox { SANDBOX_OFF, SANDBOX_UNAVAILABLE, SANDBOX_ON };
+
 struct daemon {
 	const char *conf_path;
 	struct conf *conf;
@@ -86,6 +89,7 @@ struct daemon {
 	int status;	     /* exit status */
 	struct mono stop_by; /* while stopping */
 	bool journal_full;   /* has been told */
+	enum sandbox sandbox;
 	uint64_t sent, send_failed;
 };
 

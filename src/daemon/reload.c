@@ -64,6 +64,8 @@ static void put_late(struct reload *r, const struct conf *from, const struct con
 		if (strcmp(late[i].a, late[i].b) != 0)
 			put(r, "%s: takes effect when the keeper is stopped and started\n",
 			    late[i].key);
+	if (from->sandbox != to->sandbox)
+		put(r, "sandbox: takes effect when aditd is restarted\n");
 }
 
 static void apply(struct daemon *d, struct reload *r)

@@ -4,20 +4,11 @@
  * octet of theirs: all capabilities, the possibility to gain new ones, and core dumps (they would
  * hold passwords). The keeper has changed the user already.
  *
- * A filter of system calls is not installed yet. What runs after this point needs
- *
- *   loop      epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 read write close
- *             clock_gettime timerfd_create timerfd_settime rt_sigaction rt_sigprocmask rt_sigreturn
- *             pipe2 fcntl ioctl(FIONBIO) getpid gettid exit exit_group
- *   memory    mmap munmap mremap madvise brk mprotect(no PROT_EXEC) futex
- *   threads   clone clone3 set_robust_list rseq sched_yield sched_getaffinity
- *   sockets   recvmsg recvmmsg sendmsg sendmmsg sendto poll ppoll accept4 setsockopt getsockopt
- *             socket(AF_INET, AF_INET6: SOCK_DGRAM; AF_UNIX: SOCK_DGRAM) bind connect getsockname
- *   files     openat(O_RDONLY for the configuration; O_APPEND for accounting) newfstatat fstat
- *             pread64 ftruncate lseek
- *   rest      getrandom uname
+ * From then on a filter holds it to the system calls it needs (filter.c). `sandbox = no` leaves the
+ * filter away, for debuggers and profilers; everything else stays.
  */
 #include "daemon.h"
+#include "filter.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -37,6 +28,36 @@ static int drop_capabilities(void)
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
 		return -errno;
 	return syscall(SYS_capset, &head, none) < 0 ? -errno : 0;
+}
+
+/* The filter itself. A kernel without filters is worth a warning, but no reason not to serve. */
+static bool filter(struct daemon *d)
+{
+	int rc;
+
+	d->sandbox = SANDBOX_OFF;
+	if (!d->conf->sandbox) {
+		daemon_say(d, TRACE_WARNING,
+			   "the sandbox is off: system calls of aditd are not filtered; remove "
+			   "`sandbox = no` when you have finished debugging");
+		return true;
+	}
+	rc = filter_load(keeper_fd(d->keeper));
+	if (rc == -ENOSYS || rc == -EINVAL) {
+		d->sandbox = SANDBOX_UNAVAILABLE;
+		daemon_say(d, TRACE_WARNING,
+			   "there is no sandbox: this kernel cannot filter system calls "
+			   "(CONFIG_SECCOMP_FILTER)");
+		return true;
+	}
+	if (rc < 0) {
+		daemon_say(d, TRACE_WARNING,
+			   "the sandbox cannot be set up: %s; `sandbox = no` starts aditd without",
+			   strerror(-rc));
+		return false;
+	}
+	d->sandbox = SANDBOX_ON;
+	return true;
 }
 
 bool sandbox_enter(struct daemon *d)
@@ -61,5 +82,5 @@ bool sandbox_enter(struct daemon *d)
 			d, TRACE_INFO,
 			"aditd runs as root, though without capabilities; set user to an account "
 			"of its own");
-	return true;
+	return filter(d);
 }

@@ -71,6 +71,19 @@ static json_t *wall_text(int64_t us, bool ms)
 	return json_sprintf("%s%sZ", text, part);
 }
 
+static const char *sandbox_text(enum sandbox s)
+{
+	switch (s) {
+	case SANDBOX_OFF:
+		return "off";
+	case SANDBOX_UNAVAILABLE:
+		return "unavailable";
+	case SANDBOX_ON:
+		break;
+	}
+	return "on";
+}
+
 /* A moment as wall time, to the second, and how many seconds ago it was. */
 static void set_since(const struct daemon *d, json_t *o, struct mono at)
 {
@@ -198,6 +211,7 @@ json_t *show_status(struct daemon *d)
 	set(o, "keeper_since", wall_text(d->wall_us - d->now.us + d->keeper_since.us, false));
 	set_u64(o, "starts", d->starts);
 	set_text(o, "state", d->stopping ? "stopping" : "running");
+	set_text(o, "sandbox", sandbox_text(d->sandbox));
 	set_u64(o, "tunnels", s.tunnels);
 	set_u64(o, "sessions", s.sessions);
 	set_u64(o, "sessions_up", s.sessions_up);

@@ -116,6 +116,14 @@ static void say_ended(struct keeper_main *k, int status, struct mono again)
 	int64_t wait_ms = (again.us - k->s.now.us) / US_MS;
 	char how[64], when[64] = "at once";
 
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		server_say(&k->s, TRACE_WARNING,
+			   "the sandbox has ended aditd because it made a system call that is not "
+			   "on its list: %s; somebody may have taken it over through a packet, or "
+			   "the list lacks a call: please report this line; `sandbox = no` in %s "
+			   "starts aditd without",
+			   k->s.forbidden[0] ? k->s.forbidden : "one that could not be named",
+			   k->s.conf->path);
 	if (WIFSIGNALED(status))
 		snprintf(how, sizeof(how), "was ended by signal %d", WTERMSIG(status));
 	else

@@ -254,6 +254,8 @@ const char *keeper_type_name(uint16_t type)
 
 	if (type == KEEPER_REPLY)
 		return "reply";
+	if (type == KEEPER_FORBIDDEN)
+		return "forbidden";
 	if (type >= sizeof(names) / sizeof(names[0]) || !names[type])
 		return "unknown";
 	return names[type];

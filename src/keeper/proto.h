@@ -43,6 +43,8 @@ enum keeper_type {
 	KEEPER_READY = 11,   /* aditd serves */
 	KEEPER_RELOAD = 12,  /* read the configuration again; with id 0: it was read again */
 	KEEPER_STATUS = 13,  /* -> facts */
+	KEEPER_FORBIDDEN = 50, /* STATUS, NAME: aditd is being ended by its sandbox because it made
+				  the system call of this number and name; not answered */
 	KEEPER_REPLY = 100 /* to any of these: ERROR (0 or errno), TEXT, and what is named above */
 };
 

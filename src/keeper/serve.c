@@ -65,6 +65,7 @@ void server_begin(struct server *s, int pair)
 	s->pair = pair;
 	s->starts++;
 	s->ready = false;
+	s->forbidden[0] = 0;
 	s->sweep_at = MONO_NEVER;
 	net_epoch(s->net, s->starts);
 }
@@ -411,6 +412,17 @@ static void do_status(struct server *s, const struct keeper_msg *m, struct answe
 		 net_count(s->net), children_hooks(s->children));
 }
 
+/* Said when aditd has ended; until then it is only what aditd says. */
+static void do_forbidden(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	char name[KEEPER_NAME_MAX * 2];
+
+	snprintf(s->forbidden, sizeof(s->forbidden), "%s (%u)",
+		 m->name[0] ? text_escape(name, sizeof(name), m->name, strlen(m->name)) : "number",
+		 m->status);
+	a->later = true;
+}
+
 static void do_tun_gone(struct server *s, const struct keeper_msg *m, struct answer *a)
 {
 	hold_tun_drop(s->hold, s->net, m->name);
@@ -439,6 +451,7 @@ static const struct request_row requests[] = {
 	[KEEPER_READY] = { do_ready, 0 },
 	[KEEPER_RELOAD] = { do_reload, 0 },
 	[KEEPER_STATUS] = { do_status, 0 },
+	[KEEPER_FORBIDDEN] = { do_forbidden, BIT(STATUS) },
 };
 
 static void serve(struct server *s, const uint8_t *bytes, size_t len)

@@ -33,6 +33,8 @@ struct server {
 	bool ever_ready;
 	struct mono sweep_at; /* remove what this aditd did not ask for again */
 
+	char forbidden[200]; /* the system call that aditd says it is being ended for, or "" */
+
 	struct addr known[SERVE_KNOWN];
 	uint32_t known_n; /* written in all; a ring */
 };
