@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <netinet/udp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -44,8 +45,8 @@ struct queued {
 
 struct fwd_batch {
 	uint8_t rx[FWD_BATCH][FWD_BUF];
-	uint8_t tx[FWD_BATCH][FWD_BUF];
-	uint8_t spare[FWD_BUF];
+	uint8_t tx[FWD_BATCH][FWD_TX];
+	uint8_t spare[FWD_TX];
 	struct mmsghdr rx_msg[FWD_BATCH], tx_msg[FWD_BATCH];
 	struct iovec rx_iov[FWD_BATCH], tx_iov[FWD_BATCH];
 	struct fwd_to rx_from[FWD_BATCH], tx_to[FWD_BATCH];
@@ -307,6 +308,21 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		punt_frame(f, slot, DP_PUNT_PPP, b + ppp.off, h.len - ppp.off);
 }
 
+/* What one receive gave: datagrams of one length behind each other. Each is a message of its own,
+ * data or control, whatever the others are. */
+static void up_all(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o, uint8_t *b,
+		   size_t len)
+{
+	size_t segment = o->segment ? o->segment : len;
+
+	while (len > segment) {
+		up(f, s, o, b, segment);
+		b += segment;
+		len -= segment;
+	}
+	up(f, s, o, b, len);
+}
+
 static int receive(struct fwd *f, int fd)
 {
 	struct fwd_batch *b = f->batch;
@@ -357,7 +373,7 @@ static void from_sock(struct fwd *f, uint32_t sock, uint32_t events)
 			    !fwd_outer(&b->rx_msg[i].msg_hdr, &b->rx_from[i], &o))
 				count(&f->counts.drop_header);
 			else
-				up(f, s, &o, b->rx[i], b->rx_msg[i].msg_len);
+				up_all(f, s, &o, b->rx[i], b->rx_msg[i].msg_len);
 		}
 		ring_publish(&f->ring);
 		if (n < FWD_BATCH)
@@ -676,17 +692,29 @@ static int watch(struct fwd *f, int fd, uint64_t number)
 	return epoll_ctl(f->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
+/* Take datagrams of one length from one peer at once; a kernel before 5.0 refuses. Whoever reads
+ * the socket after us does not expect it. */
+static void gro(int fd, int on)
+{
+	setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
+}
+
 int fwd_watch_sock(struct fwd *f, uint32_t sock)
 {
-	return watch(f, atomic_load(&f->socks[sock].fd) - 1, sock);
+	int fd = atomic_load(&f->socks[sock].fd) - 1;
+
+	gro(fd, 1);
+	return watch(f, fd, sock);
 }
 
 int fwd_unwatch_sock(struct fwd *f, uint32_t sock)
 {
 	int fd = atomic_exchange(&f->socks[sock].fd, 0) - 1;
 
-	if (fd >= 0)
+	if (fd >= 0) {
 		epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
+		gro(fd, 0);
+	}
 	return fd;
 }
 

@@ -18,10 +18,12 @@
 #define FWD_SOCKS    64
 #define FWD_BATCH    64
 #define FWD_HEADROOM 64
-/* A packet with its header. Not a multiple of a page, so that the first octets of the buffers of a
- * batch do not share one set of the cache. */
-#define FWD_BUF	   10432
-#define FWD_PACKET (FWD_BUF - FWD_HEADROOM)
+/* A datagram, or as many of one length as the kernel gives at once (UDP_GRO). Not a multiple of a
+ * page, so that the first octets of the buffers of a batch do not share one set of the cache. */
+#define FWD_BUF (65536 + 704)
+/* A packet from a device, with its header. */
+#define FWD_TX	   10432
+#define FWD_PACKET (FWD_TX - FWD_HEADROOM)
 
 /* A record in the ring. */
 struct fwd_punt {
@@ -101,6 +103,8 @@ struct fwd_outer {
 	uint32_t scope, local_scope;
 	uint8_t remote[16], local[16];
 	bool unicast; /* to an address of ours, not a broadcast or multicast one, and answerable */
+	uint32_t segment; /* the octets are datagrams of this length, the last may be shorter; 0 =
+			     one datagram */
 };
 
 /* Where a packet of a tunnel goes, and from which local address. */
@@ -112,7 +116,7 @@ struct fwd_to {
 	union {
 		struct cmsghdr align;
 		uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
-			      CMSG_SPACE(sizeof(struct in_pktinfo))];
+			      CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(int))];
 	} control;
 };
 

@@ -9,6 +9,8 @@
 #include "forward.h"
 #include "pkt.h"
 
+#include <netinet/udp.h>
+
 bool fwd_unspecified(const uint8_t ip[16])
 {
 	static const uint8_t zero[16];
@@ -59,6 +61,11 @@ bool fwd_outer(const struct msghdr *m, const struct fwd_to *from, struct fwd_out
 			if (pkt_ip6_local(o.local))
 				o.local_scope = i.ipi6_ifindex;
 			found = true;
+		} else if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+			int n;
+
+			memcpy(&n, CMSG_DATA(c), sizeof(n));
+			o.segment = n > 0 ? (uint32_t)n : 0;
 		}
 	}
 	if (from->name.in.sin_family == AF_INET) {

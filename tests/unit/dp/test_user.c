@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -833,6 +834,86 @@ static void what_comes_up(void **state)
 	world_free(&w);
 }
 
+/* Messages of one length in one send, as the kernel hands them over at once (UDP_GRO); the last is
+ * shorter. */
+static void send_train(struct world *w, const uint8_t *b, size_t n, uint16_t segment)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = addr_to_sockaddr(&w->lns_addr, &ss);
+	union {
+		struct cmsghdr align;
+		uint8_t bytes[CMSG_SPACE(sizeof(uint16_t))];
+	} control;
+	struct iovec iov = { (void *)(uintptr_t)b, n };
+	struct msghdr m = { .msg_name = &ss,
+			    .msg_namelen = len,
+			    .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &control,
+			    .msg_controllen = sizeof(control) };
+
+	memset(&control, 0, sizeof(control));
+	control.align.cmsg_level = SOL_UDP;
+	control.align.cmsg_type = UDP_SEGMENT;
+	control.align.cmsg_len = CMSG_LEN(sizeof(segment));
+	memcpy(CMSG_DATA(&control.align), &segment, sizeof(segment));
+	assert_int_equal(sendmsg(w->peer, &m, 0), n);
+}
+
+/* Control and data of several sessions in one train: each is a message of its own. */
+static void trains_are_taken_apart(void **state)
+{
+	static const uint8_t hello[30] = { 0xc8, 2, 0, 30, 0, 100 };
+	static const uint8_t echo[4] = { 9, 7, 0, 4 };
+	struct world w;
+	struct dp_row r;
+	struct dp_punt p;
+	uint8_t b[150], in[2000];
+	int tun;
+
+	world_new(&w);
+	r = row(&w, 1, "10.0.0.1");
+	put_ok(&w, 1, &r);
+	r = row(&w, 2, "10.0.0.2");
+	put_ok(&w, 2, &r);
+	tun = fake_host_tun(&w.host, "adit0");
+	memset(b, 0, sizeof(b));
+	for (uint8_t i = 0; i < 5; i++) {
+		struct wcur c = wcur_of(b + 30u * i, 10);
+
+		wcur_u16(&c, 2);
+		wcur_u16(&c, 100);
+		wcur_u16(&c, i == 3 ? 2 : 1);
+		wcur_u16(&c, 0xff03);
+		wcur_u16(&c, i == 4 ? 0xc021 : 0x21);
+	}
+	ip4(b + 10, "10.0.0.1", "192.0.2.1", 20);
+	memcpy(b + 30, hello, sizeof(hello));
+	ip4(b + 70, "10.0.0.2", "192.0.2.2", 20); /* not this session's: dropped */
+	ip4(b + 100, "10.0.0.2", "192.0.2.3", 20);
+	memcpy(b + 130, echo, sizeof(echo));
+	send_train(&w, b, 134, 30);
+
+	assert_int_equal(get(tun, in, sizeof(in), 1000), 20);
+	assert_int_equal(in[19], 1);
+	assert_int_equal(get(tun, in, sizeof(in), 1000), 20);
+	assert_int_equal(in[19], 3);
+	assert_true(next_punt(&w, &p));
+	assert_int_equal(p.class, DP_PUNT_DATAGRAM);
+	assert_int_equal(p.len, sizeof(hello));
+	assert_memory_equal(p.bytes, hello, sizeof(hello));
+	assert_int_equal(p.path.remote.port, w.peer_addr.port);
+	assert_true(next_punt(&w, &p));
+	assert_int_equal(p.class, DP_PUNT_PPP);
+	assert_int_equal(p.key, 1);
+	assert_int_equal(p.len, 6);
+	assert_memory_equal(p.bytes + 2, echo, sizeof(echo));
+	assert_int_equal(get(tun, in, sizeof(in), 20), 0);
+	assert_int_equal(stats(&w, 1, 1, 0).drop_spoof, 1);
+	stats(&w, 2, 1, 0);
+	world_free(&w);
+}
+
 static void floods_stay_below_their_rate(void **state)
 {
 	struct world w;
@@ -1118,6 +1199,7 @@ int main(void)
 		cmocka_unit_test(what_must_not_pass_is_dropped),
 		cmocka_unit_test(what_is_too_big),
 		cmocka_unit_test(what_comes_up),
+		cmocka_unit_test(trains_are_taken_apart),
 		cmocka_unit_test(floods_stay_below_their_rate),
 		cmocka_unit_test(requests_of_strangers_have_a_rate_of_their_own),
 		cmocka_unit_test(a_client_has_its_own_device),
