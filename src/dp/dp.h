@@ -3,6 +3,8 @@
  * The data plane behind one small asynchronous interface: requests in, completions and punts out.
  *
  *   user    TUN devices and one forwarding thread in the daemon, on any kernel
+ *   remote  the kernel's own L2TP, driven by the keeper (src/keeper/plane.c, kernel.h)
+ *   auto    both of them: each session goes where it can be carried best
  *   sim     in memory with fault injection, for tests
  *
  * A plane owns the reading side of the UDP sockets it is given (dp_listen): data of active sessions
@@ -23,6 +25,33 @@ struct dp_punt {
 	const uint8_t *bytes; /* DATAGRAM: UDP payload; PPP: from the protocol's first octet, FF 03
 				removed; LOCAL: the IPv6 packet. Valid until the next call */
 	size_t len;
+};
+
+/* Which plane the configuration asks for. */
+enum dp_want { DP_WANT_AUTO, DP_WANT_KERNEL, DP_WANT_USER };
+
+/* A tunnel whose control connection is up, for planes that have an object for each. */
+struct dp_tunnel {
+	uint8_t want;		/* enum dp_want: of the tunnel and its sessions; of `auto` alone */
+	uint32_t local, remote; /* ids */
+	struct path path;
+	uint8_t version; /* 2 or 3 */
+	uint8_t encap;	 /* enum dp_encap */
+};
+
+enum dp_event_kind {
+	DP_EV_TUNNEL = 1,      /* the answer to `tunnel` */
+	DP_EV_TUNNEL_LOST = 2, /* somebody else has removed the tunnel from the plane */
+	DP_EV_ROW_LOST = 3     /* ... a session; its row is still to be deleted */
+};
+
+struct dp_event {
+	enum dp_event_kind kind;
+	uint32_t tunnel;    /* TUNNEL, TUNNEL_LOST: our id */
+	uint64_t key;	    /* ROW_LOST */
+	int error;	    /* TUNNEL: 0 or a negative errno */
+	int fd;		    /* TUNNEL: the tunnel's own connected socket, the taker's; -1 = none */
+	char text[DP_TEXT]; /* in words, with a remedy where there is one */
 };
 
 struct dp_plane_stats {
@@ -47,6 +76,13 @@ struct dp_ops {
 	 * plane has as active. `frame` has 64 octets of headroom. 0; 1 no such active row. */
 	int (*send)(struct dp *dp, uint64_t key, uint8_t *frame, size_t len, bool priority);
 
+	/* The same as far as the socket, so that the owner can send many at once: puts the headers
+	 * in front of `frame`, and says which way the datagram goes. Returns its first octet, *len
+	 * is then its length; NULL no such active row. The operation is NULL when the plane has
+	 * nothing the owner could send. */
+	uint8_t *(*wrap)(struct dp *dp, uint64_t key, uint8_t *frame, size_t *len, bool priority,
+			 struct path *ret);
+
 	/* Take the reading side of a UDP socket. `fd` stays the caller's. */
 	int (*listen)(struct dp *dp, uint32_t via, int fd);
 	int (*unlisten)(struct dp *dp, uint32_t via);
@@ -65,10 +101,32 @@ struct dp_ops {
 	/* Keys the plane has, for recovery: start with *pos = 0; false at the end. */
 	bool (*list)(struct dp *dp, uint64_t *pos, uint64_t *ret_key, uint32_t *ret_generation);
 	void (*plane_stats)(struct dp *dp, struct dp_plane_stats *ret);
+
+	/* Whose control messages come before those of strangers when there are too many: an address
+	 * that has shown that it receives what we send there, or that we ask ourselves; and, all at
+	 * once, the small networks of the configuration. NULL in planes that read no socket. */
+	void (*trust)(struct dp *dp, const struct addr *remote);
+	void (*trust_nets)(struct dp *dp, const struct prefix *nets, size_t n);
+
+	/* The following are NULL in planes that know nothing of the kind. */
+
+	/* A tunnel is up (also: is still up, after a restart), it is down. 0, and one DP_EV_TUNNEL
+	 * follows; or -ENOMEM. Rows of the tunnel may be put at once. */
+	int (*tunnel)(struct dp *dp, const struct dp_tunnel *t);
+	int (*tunnel_del)(struct dp *dp, uint32_t local);
+	bool (*event)(struct dp *dp, struct dp_event *ret);
+
+	/* The plane that carries a session (tunnel), "" = none; *ret_why is why it is not the
+	 * kernel, "" when there is nothing to say. Valid until the next call. */
+	const char *(*where)(struct dp *dp, uint64_t key, const char **ret_why);
+	const char *(*where_tunnel)(struct dp *dp, uint32_t local, const char **ret_why);
 };
 
 struct dp {
 	const struct dp_ops *ops;
 };
+
+/* Ids, addresses and ports as the wire allows them. */
+bool dp_tunnel_ok(const struct dp_tunnel *t);
 
 #endif

@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Each session to the plane that can carry it; see auto.h.
+ *
+ * While the kernel plane works on the first put of a session, the row is kept: if it is refused,
+ * the same row goes to the user-space plane, and the owner sees one completion, that of the plane
+ * that took it.
+ */
+#include "auto.h"
+
+#include "base/htab.h"
+#include "base/list.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum place { PLACE_NONE, PLACE_USER, PLACE_KERNEL };
+
+enum tunnel_state {
+	TUNNEL_ASKED, /* the kernel plane was asked */
+	TUNNEL_KERNEL,
+	TUNNEL_USER /* `why` it is not in the kernel */
+};
+
+struct atunnel {
+	struct htab_node node;
+	uint32_t local, via;
+	enum dp_want want;
+	enum tunnel_state state;
+	bool attached;
+	char why[DP_TEXT];
+};
+
+struct arow {
+	struct htab_node node;
+	uint64_t key;
+	enum place place;
+	uint32_t generation; /* of the put that `row` is for */
+	struct dp_row *row;  /* may still go to the other plane */
+	char *why;	     /* why it is not in the kernel, NULL = as its tunnel */
+	uint32_t tunnel;
+};
+
+/* A completion or an event of our own. */
+struct own {
+	struct list link;
+	struct dp_done done;
+	struct dp_event event;
+};
+
+struct dual {
+	struct dp dp;
+	struct dp_auto_config config;
+	char missing[DP_TEXT];
+	struct htab rows, tunnels;
+	struct list done, events;
+	bool use_user, use_kernel;
+
+	/* The net: one completion when both planes have answered. */
+	uint32_t net_generation;
+	uint8_t net_waiting;
+	struct dp_done net_done;
+
+	bool punt_kernel; /* whose turn it is */
+};
+
+static struct dual *dual_of(const struct dp *dp)
+{
+	return container_of((struct dp *)(uintptr_t)dp, struct dual, dp);
+}
+
+static uint64_t hash64(const struct htab *t, uint64_t v)
+{
+	return htab_hash(t, &v, sizeof(v));
+}
+
+static struct arow *row_find(const struct dual *d, uint64_t key)
+{
+	struct htab_node *n = htab_find(&d->rows, hash64(&d->rows, key));
+
+	for (; n; n = htab_next(n)) {
+		struct arow *r = container_of(n, struct arow, node);
+
+		if (r->key == key)
+			return r;
+	}
+	return NULL;
+}
+
+static struct arow *row_make(struct dual *d, uint64_t key, enum place place)
+{
+	struct arow *r = htab_reserve(&d->rows) < 0 ? NULL : calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->key = key;
+	r->place = place;
+	htab_put(&d->rows, &r->node, hash64(&d->rows, key));
+	return r;
+}
+
+static void row_drop(struct dual *d, struct arow *r)
+{
+	htab_drop(&d->rows, &r->node);
+	free(r->row);
+	free(r->why);
+	free(r);
+}
+
+static struct atunnel *tunnel_find(const struct dual *d, uint32_t local)
+{
+	struct htab_node *n = htab_find(&d->tunnels, hash64(&d->tunnels, local));
+
+	for (; n; n = htab_next(n)) {
+		struct atunnel *t = container_of(n, struct atunnel, node);
+
+		if (t->local == local)
+			return t;
+	}
+	return NULL;
+}
+
+static struct dp *plane_of(const struct dual *d, enum place place)
+{
+	return place == PLACE_KERNEL ? d->config.kernel : d->config.user;
+}
+
+/* ---- sessions ---- */
+
+static int say_done(struct dual *d, enum dp_op op, uint64_t key, uint32_t generation, int error,
+		    const char *text)
+{
+	struct own *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return -ENOMEM;
+	list_init(&o->link);
+	o->done.op = (uint8_t)op;
+	o->done.key = key;
+	o->done.generation = generation;
+	o->done.error = error;
+	snprintf(o->done.text, sizeof(o->done.text), "%s", text);
+	list_push(&d->done, &o->link);
+	return 0;
+}
+
+/* Where a new session goes. */
+static enum place choose(const struct dual *d, const struct atunnel *t)
+{
+	if (!d->config.kernel)
+		return t && t->want == DP_WANT_KERNEL ? PLACE_NONE : PLACE_USER;
+	if (!t || t->want == DP_WANT_USER)
+		return PLACE_USER;
+	if (t->state == TUNNEL_USER)
+		return t->want == DP_WANT_KERNEL ? PLACE_NONE : PLACE_USER;
+	return PLACE_KERNEL;
+}
+
+static int put_new(struct dual *d, uint64_t key, uint32_t generation, const struct dp_row *row)
+{
+	const struct atunnel *t = tunnel_find(d, row->local_tunnel);
+	enum place place = choose(d, t);
+	struct arow *r;
+	int rc;
+
+	if (place == PLACE_NONE)
+		return say_done(d, DP_OP_PUT, key, generation, -EOPNOTSUPP,
+				t && t->why[0] ? t->why : d->missing);
+	r = row_make(d, key, place);
+	if (!r)
+		return -ENOMEM;
+	r->tunnel = row->local_tunnel;
+	if (place == PLACE_KERNEL && t->want == DP_WANT_AUTO) {
+		r->row = malloc(sizeof(*row));
+		if (!r->row) {
+			row_drop(d, r);
+			return -ENOMEM;
+		}
+		*r->row = *row;
+		r->generation = generation;
+	}
+	rc = plane_of(d, place)->ops->put(plane_of(d, place), key, generation, row);
+	if (rc < 0)
+		row_drop(d, r);
+	return rc;
+}
+
+static int dual_put(struct dp *dp, uint64_t key, uint32_t generation, const struct dp_row *row)
+{
+	struct dual *d = dual_of(dp);
+	struct arow *r = row_find(d, key);
+	struct dp *plane;
+
+	if (!r)
+		return put_new(d, key, generation, row);
+	plane = plane_of(d, r->place);
+	r->tunnel = row->local_tunnel;
+	return plane->ops->put(plane, key, generation, row);
+}
+
+static int dual_del(struct dp *dp, uint64_t key, uint32_t generation)
+{
+	struct dual *d = dual_of(dp);
+	struct arow *r = row_find(d, key);
+	struct dp *plane = plane_of(d, r ? r->place : PLACE_USER);
+	int rc = plane->ops->del(plane, key, generation);
+
+	if (rc == 0 && r) {
+		free(r->row); /* it is not wanted anywhere any more */
+		r->row = NULL;
+	}
+	return rc;
+}
+
+/* The kernel plane has refused a row: the other one takes it. True = its completion follows. */
+static bool fall_back(struct dual *d, struct arow *r, const struct dp_done *done)
+{
+	struct dp *user = d->config.user;
+	int rc;
+
+	if (!r->row || r->generation != done->generation)
+		return false;
+	rc = user->ops->put(user, r->key, done->generation, r->row);
+	free(r->row);
+	r->row = NULL;
+	if (rc < 0)
+		return false;
+	r->place = PLACE_USER;
+	free(r->why);
+	r->why = strdup(done->text);
+	return true;
+}
+
+/* A completion of one of the planes. False: the owner does not see it. */
+static bool row_done(struct dual *d, enum place from, const struct dp_done *done)
+{
+	struct arow *r = row_find(d, done->key);
+
+	if (!r || r->place != from)
+		return true;
+	if (done->op == DP_OP_DEL) {
+		row_drop(d, r);
+		return true;
+	}
+	if (done->error)
+		return !(from == PLACE_KERNEL && fall_back(d, r, done));
+	free(r->row);
+	r->row = NULL;
+	return true;
+}
+
+static bool net_done(struct dual *d, struct dp_done *done)
+{
+	if (done->generation != d->net_generation || !d->net_waiting)
+		return false; /* of a net before this one */
+	if (done->error && !d->net_done.error)
+		d->net_done = *done;
+	if (--d->net_waiting)
+		return false;
+	*done = d->net_done;
+	return true;
+}
+
+static bool dual_done(struct dp *dp, struct dp_done *ret)
+{
+	struct dual *d = dual_of(dp);
+	struct list *l = list_pop(&d->done);
+
+	if (l) {
+		*ret = container_of(l, struct own, link)->done;
+		free(container_of(l, struct own, link));
+		return true;
+	}
+	for (enum place p = PLACE_USER; p <= PLACE_KERNEL; p++) {
+		struct dp *plane = plane_of(d, p);
+
+		while (plane && plane->ops->done(plane, ret)) {
+			if (ret->op == DP_OP_NET ? net_done(d, ret) : row_done(d, p, ret))
+				return true;
+		}
+	}
+	return false;
+}
+
+static int dual_net(struct dp *dp, uint32_t generation, const struct dp_net *net)
+{
+	struct dual *d = dual_of(dp);
+	bool kernel = d->use_kernel && d->config.kernel;
+	int rc = 0;
+
+	d->net_generation = generation;
+	d->net_waiting = 0;
+	d->net_done = (struct dp_done){ .op = DP_OP_NET, .generation = generation };
+	if (d->use_user || !kernel) {
+		rc = d->config.user->ops->net(d->config.user, generation, net);
+		d->net_waiting += rc == 0;
+	}
+	if (rc == 0 && kernel) {
+		rc = d->config.kernel->ops->net(d->config.kernel, generation, net);
+		d->net_waiting += rc == 0;
+	}
+	return d->net_waiting ? 0 : rc;
+}
+
+static int dual_send(struct dp *dp, uint64_t key, uint8_t *frame, size_t len, bool priority)
+{
+	struct dual *d = dual_of(dp);
+	const struct arow *r = row_find(d, key);
+	struct dp *plane = plane_of(d, r ? r->place : PLACE_USER);
+
+	return plane->ops->send(plane, key, frame, len, priority);
+}
+
+/* ---- tunnels ---- */
+
+static void tunnel_leave(struct dual *d, struct atunnel *t, const char *why)
+{
+	if (t->attached)
+		d->config.detach(d->config.user, t->local);
+	t->attached = false;
+	t->state = TUNNEL_USER;
+	snprintf(t->why, sizeof(t->why), "%s", why);
+}
+
+static struct atunnel *tunnel_make(struct dual *d, uint32_t local)
+{
+	struct atunnel *t = tunnel_find(d, local);
+
+	if (t)
+		return t;
+	t = htab_reserve(&d->tunnels) < 0 ? NULL : calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->local = local;
+	htab_put(&d->tunnels, &t->node, hash64(&d->tunnels, local));
+	return t;
+}
+
+static int say_tunnel(struct dual *d, const struct atunnel *t)
+{
+	struct own *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return -ENOMEM;
+	list_init(&o->link);
+	o->event = (struct dp_event){
+		.kind = DP_EV_TUNNEL, .tunnel = t->local, .error = -EOPNOTSUPP, .fd = -1
+	};
+	snprintf(o->event.text, sizeof(o->event.text), "%s", t->why);
+	list_push(&d->events, &o->link);
+	return 0;
+}
+
+static int dual_tunnel(struct dp *dp, const struct dp_tunnel *tunnel)
+{
+	struct dual *d = dual_of(dp);
+	struct dp *kernel = d->config.kernel;
+	struct atunnel *t = tunnel_make(d, tunnel->local);
+	int rc;
+
+	if (!t)
+		return -ENOMEM;
+	t->want = (enum dp_want)tunnel->want;
+	t->via = tunnel->path.via;
+	if (t->want == DP_WANT_USER || !kernel) {
+		tunnel_leave(d, t,
+			     t->want == DP_WANT_USER ? "the configuration says data-plane = user"
+						     : d->missing);
+		return say_tunnel(d, t);
+	}
+	t->state = TUNNEL_ASKED;
+	rc = kernel->ops->tunnel(kernel, tunnel);
+	if (rc < 0)
+		tunnel_leave(d, t, "out of memory when it came up");
+	return rc;
+}
+
+static int dual_tunnel_del(struct dp *dp, uint32_t local)
+{
+	struct dual *d = dual_of(dp);
+	struct dp *kernel = d->config.kernel;
+	struct atunnel *t = tunnel_find(d, local);
+	int rc = 0;
+
+	if (!t)
+		return 0;
+	if (kernel && t->want != DP_WANT_USER)
+		rc = kernel->ops->tunnel_del(kernel, local);
+	tunnel_leave(d, t, "");
+	htab_drop(&d->tunnels, &t->node);
+	free(t);
+	return rc;
+}
+
+/* The kernel plane's answer, or its loss. */
+static void on_tunnel(struct dual *d, struct dp_event *e)
+{
+	struct atunnel *t = tunnel_find(d, e->tunnel);
+	int rc = 0;
+
+	if (t && e->kind == DP_EV_TUNNEL_LOST)
+		tunnel_leave(d, t, e->text);
+	if (e->kind != DP_EV_TUNNEL)
+		return;
+	if (t && e->error)
+		tunnel_leave(d, t, e->text);
+	if (t && !e->error) {
+		if (t->attached)
+			d->config.detach(d->config.user, t->local);
+		t->attached = false;
+		t->state = TUNNEL_KERNEL;
+		t->why[0] = '\0';
+		if (e->fd >= 0)
+			rc = d->config.attach(d->config.user, t->local, t->via, e->fd);
+		t->attached = e->fd >= 0 && rc == 0;
+	}
+	if (rc < 0) {
+		/* Its control messages would reach nobody: leave the kernel again. */
+		e->error = rc;
+		snprintf(e->text, sizeof(e->text), "its socket cannot be read: %s", strerror(-rc));
+		d->config.kernel->ops->tunnel_del(d->config.kernel, t->local);
+		tunnel_leave(d, t, e->text);
+	}
+	if (e->fd >= 0)
+		close(e->fd);
+	e->fd = -1;
+}
+
+static bool dual_event(struct dp *dp, struct dp_event *ret)
+{
+	struct dual *d = dual_of(dp);
+	struct dp *kernel = d->config.kernel;
+	struct list *l = list_pop(&d->events);
+
+	if (l) {
+		*ret = container_of(l, struct own, link)->event;
+		free(container_of(l, struct own, link));
+		return true;
+	}
+	if (!kernel || !kernel->ops->event(kernel, ret))
+		return false;
+	on_tunnel(d, ret);
+	return true;
+}
+
+/* ---- the rest ---- */
+
+static int dual_listen(struct dp *dp, uint32_t via, int fd)
+{
+	struct dp *user = dual_of(dp)->config.user;
+
+	return user->ops->listen(user, via, fd);
+}
+
+static int dual_unlisten(struct dp *dp, uint32_t via)
+{
+	struct dp *user = dual_of(dp)->config.user;
+
+	return user->ops->unlisten(user, via);
+}
+
+static int dual_fd(struct dp *dp)
+{
+	struct dp *user = dual_of(dp)->config.user;
+
+	return user->ops->fd(user);
+}
+
+static bool dual_punt(struct dp *dp, struct dp_punt *ret)
+{
+	struct dual *d = dual_of(dp);
+
+	/* In turns, so that a flood over one plane does not silence the other. */
+	for (int i = 0; i < 2; i++) {
+		struct dp *plane = plane_of(d, d->punt_kernel ? PLACE_KERNEL : PLACE_USER);
+
+		d->punt_kernel = !d->punt_kernel;
+		if (plane && plane->ops->punt(plane, ret))
+			return true;
+	}
+	return false;
+}
+
+static bool dual_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
+{
+	struct dual *d = dual_of(dp);
+	const struct arow *r = row_find(d, key);
+	struct dp *plane = plane_of(d, r ? r->place : PLACE_USER);
+
+	return plane->ops->stats(plane, key, ret);
+}
+
+static struct mono dual_heard(struct dp *dp, uint16_t local_tunnel)
+{
+	struct dual *d = dual_of(dp);
+	struct dp *user = d->config.user, *kernel = d->config.kernel;
+	struct mono at = user->ops->heard(user, local_tunnel), other = { 0 };
+
+	if (kernel)
+		other = kernel->ops->heard(kernel, local_tunnel);
+	return other.us > at.us ? other : at;
+}
+
+/* The upper bit of *pos says that the first plane's rows have all been given out. */
+#define SECOND (UINT64_C(1) << 63)
+
+static bool dual_list(struct dp *dp, uint64_t *pos, uint64_t *ret_key, uint32_t *ret_generation)
+{
+	struct dual *d = dual_of(dp);
+	struct dp *user = d->config.user, *kernel = d->config.kernel;
+	uint64_t at;
+
+	if (!(*pos & SECOND)) {
+		if (user->ops->list(user, pos, ret_key, ret_generation))
+			return true;
+		*pos = SECOND;
+	}
+	if (!kernel)
+		return false;
+	at = *pos & ~SECOND;
+	if (!kernel->ops->list(kernel, &at, ret_key, ret_generation))
+		return false;
+	*pos = at | SECOND;
+	return true;
+}
+
+static void dual_plane_stats(struct dp *dp, struct dp_plane_stats *ret)
+{
+	struct dual *d = dual_of(dp);
+	struct dp_plane_stats k = { 0 };
+
+	d->config.user->ops->plane_stats(d->config.user, ret);
+	if (!d->config.kernel)
+		return;
+	d->config.kernel->ops->plane_stats(d->config.kernel, &k);
+	ret->rows += k.rows;
+	ret->punts += k.punts;
+	ret->punts_dropped += k.punts_dropped;
+	ret->memory += sizeof(*d) + k.memory + k.rows * sizeof(struct arow);
+}
+
+static const char *dual_where(struct dp *dp, uint64_t key, const char **ret_why)
+{
+	struct dual *d = dual_of(dp);
+	const struct arow *r = row_find(d, key);
+	const struct atunnel *t = r ? tunnel_find(d, r->tunnel) : NULL;
+
+	*ret_why = "";
+	if (!r)
+		return "";
+	if (r->place == PLACE_KERNEL)
+		return "kernel";
+	*ret_why = r->why ? r->why : t ? t->why : d->missing;
+	return "user";
+}
+
+static const char *dual_where_tunnel(struct dp *dp, uint32_t local, const char **ret_why)
+{
+	struct dual *d = dual_of(dp);
+	const struct atunnel *t = tunnel_find(d, local);
+
+	*ret_why = "";
+	if (!t || t->state == TUNNEL_ASKED)
+		return "";
+	*ret_why = t->why;
+	return t->state == TUNNEL_KERNEL ? "kernel" : "user";
+}
+
+static void dual_free(struct dp *dp)
+{
+	struct dual *d;
+	struct htab_node *n;
+	uint64_t pos;
+
+	if (!dp)
+		return;
+	d = dual_of(dp);
+	while (pos = 0, (n = htab_walk(&d->rows, &pos, NULL)))
+		row_drop(d, container_of(n, struct arow, node));
+	while (pos = 0, (n = htab_walk(&d->tunnels, &pos, NULL))) {
+		htab_drop(&d->tunnels, n);
+		free(container_of(n, struct atunnel, node));
+	}
+	for (struct list *l; (l = list_pop(&d->done)) != NULL;)
+		free(container_of(l, struct own, link));
+	for (struct list *l; (l = list_pop(&d->events)) != NULL;)
+		free(container_of(l, struct own, link));
+	d->config.user->ops->free(d->config.user);
+	if (d->config.kernel)
+		d->config.kernel->ops->free(d->config.kernel);
+	htab_free(&d->rows);
+	htab_free(&d->tunnels);
+	free(d);
+}
+
+static const struct dp_ops dual_ops = {
+	.name = "auto",
+	.free = dual_free,
+	.put = dual_put,
+	.del = dual_del,
+	.net = dual_net,
+	.send = dual_send,
+	.listen = dual_listen,
+	.unlisten = dual_unlisten,
+	.fd = dual_fd,
+	.done = dual_done,
+	.punt = dual_punt,
+	.stats = dual_stats,
+	.heard = dual_heard,
+	.list = dual_list,
+	.plane_stats = dual_plane_stats,
+	.tunnel = dual_tunnel,
+	.tunnel_del = dual_tunnel_del,
+	.event = dual_event,
+	.where = dual_where,
+	.where_tunnel = dual_where_tunnel,
+};
+
+void dp_auto_use(struct dp *dp, bool user, bool kernel)
+{
+	struct dual *d = dual_of(dp);
+
+	d->use_user = user;
+	d->use_kernel = kernel;
+}
+
+const char *dp_auto_missing(const struct dp *dp)
+{
+	const struct dual *d = dual_of(dp);
+
+	return d->config.kernel ? "" : d->missing;
+}
+
+static int adopt(struct dual *d, enum place place)
+{
+	struct dp *plane = plane_of(d, place);
+	uint32_t generation;
+	uint64_t pos = 0, key;
+
+	while (plane && plane->ops->list(plane, &pos, &key, &generation)) {
+		if (!row_find(d, key) && !row_make(d, key, place))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+struct dp *dp_auto_new(const struct dp_auto_config *config)
+{
+	struct dual *d = calloc(1, sizeof(*d));
+	struct htab_node *n;
+	uint64_t pos;
+
+	if (!d)
+		return NULL;
+	d->dp.ops = &dual_ops;
+	d->config = *config;
+	d->use_user = d->use_kernel = true;
+	snprintf(d->missing, sizeof(d->missing), "%.*s", DP_TEXT - 1,
+		 config->why ? config->why : "");
+	list_init(&d->done);
+	list_init(&d->events);
+	htab_init(&d->rows, config->hash_key);
+	htab_init(&d->tunnels, config->hash_key);
+	if (adopt(d, PLACE_KERNEL) == 0 && adopt(d, PLACE_USER) == 0)
+		return &d->dp;
+	while (pos = 0, (n = htab_walk(&d->rows, &pos, NULL)))
+		row_drop(d, container_of(n, struct arow, node));
+	htab_free(&d->rows);
+	free(d);
+	return NULL;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One data plane made of two: sessions are carried by the kernel where it can, and in user space
+ * where it cannot, each with the reason why.
+ *
+ * A tunnel is given to the kernel plane when it comes up, unless the configuration says otherwise;
+ * its sessions follow it. A session that the kernel plane refuses goes to the user-space plane when
+ * its tunnel is DP_WANT_AUTO, and fails when it is DP_WANT_KERNEL. Once a session is somewhere it
+ * stays there. The tunnel's own socket, which the kernel plane makes, is read by the user-space
+ * plane, as the listeners are: so whatever the kernel does not take reaches the engine, and a
+ * session in user space may share a tunnel with others in the kernel.
+ */
+#ifndef ADIT_DP_AUTO_H
+#define ADIT_DP_AUTO_H
+
+#include "dp.h"
+
+struct dp_auto_config {
+	struct dp *user;   /* user.h, or one that can `attach` */
+	struct dp *kernel; /* remote.h; NULL = there is none */
+	const char *why;   /* why there is none, copied; NULL = it is there */
+	/* Let `user` read the connected socket of a tunnel as well, which came by listener `via`;
+	 * a duplicate is made of `fd`. `detach` ends it. */
+	int (*attach)(struct dp *user, uint32_t tunnel, uint32_t via, int fd);
+	void (*detach)(struct dp *user, uint32_t tunnel);
+	uint8_t hash_key[16]; /* random */
+};
+
+/* NULL: out of memory; then the planes stay the caller's. Both are asked which rows they have. */
+struct dp *dp_auto_new(const struct dp_auto_config *config);
+
+/* Whether any tunnel of the configuration may be carried in user space, by the kernel: what is
+ * needed for the net (addresses, routes of pools) is set up in these planes alone. For `net`. */
+void dp_auto_use(struct dp *dp, bool user, bool kernel);
+
+/* Why there is no kernel plane, "" = there is one. */
+const char *dp_auto_missing(const struct dp *dp);
+
+#endif
