@@ -113,11 +113,11 @@ struct kernel_config {
 	const struct kernel_sys *sys; /* system calls, NULL = the real ones; tests give their own */
 	struct kernel_probe probe;    /* as kernel_probe() found it */
 	unsigned int workers;	      /* 0 = KERNEL_WORKERS */
-	char ifname[DP_IFNAME];	   /* interfaces without a name of their own are called this and a
-				      number; "" = "l2tp" */
-	uint16_t txqlen;	   /* of interfaces whose row says 0; 0 = 100 (the kernel's 3 is
-				      too short for any qdisc) */
-	uint32_t frames_per_s;	   /* control frames taken up of one session, 0 = 100 */
+	char ifname[DP_IFNAME]; /* PPP interfaces without a name of their own are called this and a
+				   number; "" = the kernel's "ppp" and a number */
+	uint16_t txqlen;	/* of interfaces whose row says 0; 0 = 100 (the kernel's 3 is
+				   too short for any qdisc) */
+	uint32_t frames_per_s;	/* control frames taken up of one session, 0 = 100 */
 	uint32_t frames_all_per_s; /* of all together, 0 = 20,000 */
 	uint32_t sessions_max;	   /* 0 = 100,000 */
 };
@@ -157,15 +157,17 @@ enum kernel_op {
 	KERNEL_OP_TUNNEL_DEL = 2,
 	KERNEL_OP_PUT = 3,
 	KERNEL_OP_DEL = 4,
-	KERNEL_OP_DROP_ALL = 5
+	KERNEL_OP_DROP_ALL = 5,
+	KERNEL_OP_STATS = 6
 };
 
 /* How a request ended. */
 enum kernel_result {
 	KERNEL_OK = 0,
-	KERNEL_FAILED = 1,	/* `error` and `text` say why; nothing of it is left */
-	KERNEL_CANCELLED = 2,	/* a DEL of the key came meanwhile; nothing of it is left */
-	KERNEL_ID_TAKEN = 3,	/* somebody else has the id: try another */
+	KERNEL_FAILED = 1,    /* `error` and `text` say why; nothing of it is left, also when it was
+				 the change of a session that was up */
+	KERNEL_CANCELLED = 2, /* a DEL of the key came meanwhile; nothing of it is left */
+	KERNEL_ID_TAKEN = 3,  /* somebody else has the id: try another */
 	KERNEL_TUPLE_TAKEN = 4, /* this kernel carries one tunnel between two addresses and ports,
 				   and there is one: the user-space plane must take this one */
 	KERNEL_CANNOT = 5 /* this kernel lacks what it takes: the user-space plane must take it */
@@ -250,11 +252,12 @@ int kernel_send_local(struct kernel *k, uint64_t key, const uint8_t *packet, siz
 /* ---- counters ---- */
 
 /*
- * Read the counters of all sessions in one dump (interfaces' RTM_GETSTATS) and keep them; and
- * notice what vanished. Waits for the kernel: about 2 us a session. `ret_epoch` counts the
- * readings. 0 or a negative errno; then what was read before stays.
+ * Ask for the counters of all sessions: one dump of interfaces' RTM_GETSTATS on a worker, about 2
+ * us a session, and notice what vanished. Completes with KERNEL_OP_STATS, key 0; from then on
+ * kernel_stats() tells the new figures. 0; 1 a reading is under way already, and no other
+ * completion will come; -ENOMEM.
  */
-int kernel_stats_read(struct kernel *k, struct mono now, uint64_t *ret_epoch);
+int kernel_stats_read(struct kernel *k, uint32_t generation);
 
 /* As of the last reading. last_rx is the time of the reading that first saw packets more than the
  * one before. False when the key is unknown. */

@@ -31,7 +31,7 @@
 
 #include "base/htab.h"
 #include "base/list.h"
-#include "net_msg.h"
+#include "dp/nl.h"
 
 #define LINK_QUEUE 4096 /* packets that wait in a device while aditd is busy or away */
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * rtnetlink messages by libmnl. Every request asks for an acknowledgement and waits for it;
- * extended acknowledgements give the kernel's own words. See rtnetlink(7).
+ * rtnetlink messages by libmnl. Every request (or batch of them) asks for an acknowledgement and
+ * waits for it; extended acknowledgements give the kernel's own words. See rtnetlink(7).
  */
-#include "net_msg.h"
+#include "nl.h"
 
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,42 +17,39 @@
 #define IFA_PROTO 11 /* since Linux 5.18 */
 #endif
 
-/* Attributes of `bytes` octets from `start` on. */
-#define for_each_attr(a, left, start, bytes)                                            \
-	for ((a) = (const struct nlattr *)(const void *)(start), (left) = (int)(bytes); \
-	     mnl_attr_ok(a, left); (left) -= (int)MNL_ALIGN((a)->nla_len), (a) = mnl_attr_next(a))
-
-/* Attributes behind a message's fixed part. */
-#define for_each_msg_attr(a, left, h, fixed)                                                \
-	for_each_attr(a, left,                                                              \
-		      (const char *)mnl_nlmsg_get_payload(h) + MNL_ALIGN(sizeof(*(fixed))), \
-		      (int)mnl_nlmsg_get_payload_len(h) - (int)MNL_ALIGN(sizeof(*(fixed))))
-
-int nlm_open(struct nlm *m)
+int nlm_open_on(struct nlm *m, const struct kernel_sys *sys, int protocol)
 {
-	int on = 1;
+	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
+	int on = 1, err;
 
-	memset(m, 0, sizeof(*m));
-	m->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (!m->sock)
-		return -errno;
-	if (mnl_socket_bind(m->sock, 0, MNL_SOCKET_AUTOPID) < 0) {
-		int err = -errno;
-
+	memset(m, 0, offsetof(struct nlm, buf));
+	m->sys = sys;
+	m->fd = sys->socket(sys, AF_NETLINK, SOCK_RAW, protocol);
+	if (m->fd < 0)
+		return m->fd;
+	err = sys->bind(sys, m->fd, &sa, sizeof(sa));
+	if (err < 0) {
 		nlm_close(m);
 		return err;
 	}
 	/* Older kernels do without both. */
-	mnl_socket_setsockopt(m->sock, NETLINK_EXT_ACK, &on, sizeof(on));
-	mnl_socket_setsockopt(m->sock, NETLINK_CAP_ACK, &on, sizeof(on));
+	sys->setsockopt(sys, m->fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
+	sys->setsockopt(sys, m->fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
 	return 0;
 }
 
+int nlm_open(struct nlm *m)
+{
+	return nlm_open_on(m, &kernel_sys_real, NETLINK_ROUTE);
+}
+
+/* A struct nlm that was zeroed and never opened may be closed as well. */
 void nlm_close(struct nlm *m)
 {
-	if (m->sock)
-		mnl_socket_close(m->sock);
-	m->sock = NULL;
+	if (m->sys && m->fd >= 0)
+		m->sys->close(m->sys, m->fd);
+	m->fd = -1;
+	m->sys = NULL;
 }
 
 static int ext_ack_attr(const struct nlattr *a, void *arg)
@@ -83,38 +81,38 @@ static int ack_read(struct nlm *m, const struct nlmsghdr *h)
 	return e->error > 0 ? -e->error : e->error;
 }
 
-typedef int (*answer_fn)(const struct nlmsghdr *h, void *arg);
-
-/* Send the request in m->buf and take all answers. */
-static int talk(struct nlm *m, struct nlmsghdr *req, answer_fn each, void *arg)
+/*
+ * Take answers until the one with sequence `last` ended. Errors of the ones from `first` on are
+ * kept, the first of them is returned.
+ */
+static int answers(struct nlm *m, uint32_t first, uint32_t last, nlm_each each, void *arg)
 {
-	unsigned int port = mnl_socket_get_portid(m->sock);
 	const struct nlmsghdr *h;
-	uint32_t seq = ++m->seq;
+	int len, err, failed = 0;
 	ssize_t n;
-	int len, err;
 
-	req->nlmsg_seq = seq;
-	m->text[0] = 0;
-	if (mnl_socket_sendto(m->sock, req, req->nlmsg_len) < 0)
-		return -errno;
 	for (;;) {
-		n = mnl_socket_recvfrom(m->sock, m->buf, sizeof(m->buf));
-		if (n < 0 && errno == EINTR)
+		n = m->sys->recv(m->sys, m->fd, m->buf, sizeof(m->buf), 0);
+		if (n == -EINTR)
 			continue;
 		if (n < 0)
-			return -errno;
+			return (int)n;
 		len = (int)n;
 		for (h = (const struct nlmsghdr *)(const void *)m->buf; mnl_nlmsg_ok(h, len);
 		     h = mnl_nlmsg_next(h, &len)) {
 			/* What is left of an earlier request is not ours. */
-			if (h->nlmsg_seq != seq || !mnl_nlmsg_portid_ok(h, port))
+			if (h->nlmsg_seq - first > last - first)
 				continue;
+			if (h->nlmsg_flags & NLM_F_DUMP_INTR)
+				failed = failed ? failed : -EINTR;
 			if (h->nlmsg_type == NLMSG_DONE)
-				return 0;
-			if (h->nlmsg_type == NLMSG_ERROR)
-				return ack_read(m, h);
-			if (each) {
+				return failed;
+			if (h->nlmsg_type == NLMSG_ERROR) {
+				err = ack_read(m, h);
+				failed = failed ? failed : err;
+				if (h->nlmsg_seq == last)
+					return failed;
+			} else if (each) {
 				err = each(h, arg);
 				if (err < 0)
 					return err;
@@ -123,14 +121,63 @@ static int talk(struct nlm *m, struct nlmsghdr *req, answer_fn each, void *arg)
 	}
 }
 
-static struct nlmsghdr *begin(struct nlm *m, uint16_t type, uint16_t flags, void *payload,
-			      size_t len)
+int nlm_talk(struct nlm *m, struct nlmsghdr *req, nlm_each each, void *arg)
 {
-	struct nlmsghdr *h = mnl_nlmsg_put_header(m->buf);
+	uint32_t seq = ++m->seq;
+	ssize_t n;
+	int err;
+
+	req->nlmsg_seq = seq;
+	m->text[0] = 0;
+	m->batch = 0;
+	n = m->sys->send(m->sys, m->fd, req, req->nlmsg_len, 0);
+	if (n < 0)
+		return (int)n;
+	err = answers(m, seq, seq, each, arg);
+	/* A dump that the list changed under is one all the same: callers who care ask for it. */
+	return err == -EINTR && !(each && m->strict) ? 0 : err;
+}
+
+/* Room for messages yet to be gathered; the longest of ours has some 200 octets. */
+#define GATHER_MAX (NLM_BUF / 2)
+
+int nlm_gather(struct nlm *m, struct nlmsghdr *req)
+{
+	req->nlmsg_flags &= (uint16_t)~NLM_F_ACK;
+	req->nlmsg_seq = ++m->seq;
+	if (!m->batch)
+		m->batch_first = m->seq;
+	m->batch += MNL_ALIGN(req->nlmsg_len);
+	m->batch_last = (uint32_t)((char *)req - m->buf);
+	return m->batch > GATHER_MAX ? nlm_flush(m) : 0;
+}
+
+int nlm_flush(struct nlm *m)
+{
+	struct nlmsghdr *last = (struct nlmsghdr *)(void *)(m->buf + m->batch_last);
+	size_t len = m->batch;
+	ssize_t n;
+
+	if (!len)
+		return 0;
+	/* One acknowledgement, behind all: errors of the others come by themselves. */
+	last->nlmsg_flags |= NLM_F_ACK;
+	m->text[0] = 0;
+	m->batch = 0;
+	n = m->sys->send(m->sys, m->fd, m->buf, len, 0);
+	if (n < 0)
+		return (int)n;
+	return answers(m, m->batch_first, m->seq, NULL, NULL);
+}
+
+struct nlmsghdr *nlm_begin(struct nlm *m, uint16_t type, uint16_t flags, const void *fixed,
+			   size_t len)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(m->buf + m->batch);
 
 	h->nlmsg_type = type;
 	h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-	memcpy(mnl_nlmsg_put_extra_header(h, len), payload, len);
+	memcpy(mnl_nlmsg_put_extra_header(h, len), fixed, len);
 	return h;
 }
 
@@ -139,22 +186,22 @@ static struct nlmsghdr *begin(struct nlm *m, uint16_t type, uint16_t flags, void
 int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group, uint32_t queue)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex };
-	struct nlmsghdr *h = begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	struct nlmsghdr *h = nlm_begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 	struct nlattr *spec, *inet6;
 	int err;
 
 	mnl_attr_put_u32(h, IFLA_GROUP, group);
 	mnl_attr_put_u32(h, IFLA_TXQLEN, queue);
-	err = talk(m, h, NULL, NULL);
+	err = nlm_talk(m, h, NULL, NULL);
 	if (err)
 		return err;
-	h = begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	h = nlm_begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 	spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
 	inet6 = mnl_attr_nest_start(h, AF_INET6);
 	mnl_attr_put_u8(h, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
 	mnl_attr_nest_end(h, inet6);
 	mnl_attr_nest_end(h, spec);
-	err = talk(m, h, NULL, NULL);
+	err = nlm_talk(m, h, NULL, NULL);
 	/* A machine without IPv6 has no such mode. */
 	return err == -EAFNOSUPPORT || err == -EOPNOTSUPP ? 0 : err;
 }
@@ -165,18 +212,129 @@ int nlm_link_up(struct nlm *m, int ifindex, uint32_t mtu)
 				 .ifi_index = ifindex,
 				 .ifi_flags = IFF_UP,
 				 .ifi_change = IFF_UP };
-	struct nlmsghdr *h = begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	struct nlmsghdr *h = nlm_begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 
 	if (mtu)
 		mnl_attr_put_u32(h, IFLA_MTU, mtu);
-	return talk(m, h, NULL, NULL);
+	return nlm_talk(m, h, NULL, NULL);
 }
 
 int nlm_link_del(struct nlm *m, int ifindex)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex };
 
-	return talk(m, begin(m, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi)), NULL, NULL);
+	return nlm_talk(m, nlm_begin(m, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi)), NULL, NULL);
+}
+
+int nlm_link_ppp(struct nlm *m, const struct nlm_ppp *p)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
+	struct nlattr *info, *data;
+	struct nlmsghdr *h;
+
+	if (p->up)
+		ifi.ifi_flags = ifi.ifi_change = IFF_UP;
+	h = nlm_begin(m, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
+	if (p->ifname[0])
+		mnl_attr_put_strz(h, IFLA_IFNAME, p->ifname);
+	mnl_attr_put_u32(h, IFLA_MTU, p->mtu);
+	mnl_attr_put_u32(h, IFLA_TXQLEN, p->txqlen);
+	mnl_attr_put_u32(h, IFLA_GROUP, p->group);
+	if (p->netns_fd >= 0)
+		mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)p->netns_fd);
+	if (p->master)
+		mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)p->master);
+	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, "ppp");
+	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
+	mnl_attr_put_u32(h, IFLA_PPP_DEV_FD, (uint32_t)p->dev_fd);
+	mnl_attr_nest_end(h, data);
+	mnl_attr_nest_end(h, info);
+	return nlm_talk(m, h, NULL, NULL);
+}
+
+int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint32_t group,
+		 int master, bool up)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex };
+	struct nlmsghdr *h;
+
+	if (up)
+		ifi.ifi_flags = ifi.ifi_change = IFF_UP;
+	h = nlm_begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	if (mtu)
+		mnl_attr_put_u32(h, IFLA_MTU, mtu);
+	if (txqlen)
+		mnl_attr_put_u32(h, IFLA_TXQLEN, txqlen);
+	if (group)
+		mnl_attr_put_u32(h, IFLA_GROUP, group);
+	if (master >= 0)
+		mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)master);
+	return nlm_talk(m, h, NULL, NULL);
+}
+
+int nlm_link_del_group(struct nlm *m, uint32_t group)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
+	struct nlmsghdr *h = nlm_begin(m, RTM_DELLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+
+	mnl_attr_put_u32(h, IFLA_GROUP, group);
+	return nlm_talk(m, h, NULL, NULL);
+}
+
+int nlm_link_index(struct nlm *m, const char *ifname)
+{
+	struct ifreq r;
+
+	/* Any socket serves for this question, and it needs no lock and no message. */
+	memset(&r, 0, sizeof(r));
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", ifname);
+	return m->sys->ioctl(m->sys, m->fd, SIOCGIFINDEX, &r) < 0 ? 0 : r.ifr_ifindex;
+}
+
+struct stats_walk {
+	void (*each)(void *arg, const struct nlm_stats *s);
+	void *arg;
+};
+
+static int stats_cb(const struct nlmsghdr *h, void *arg)
+{
+	const struct if_stats_msg *ifsm = mnl_nlmsg_get_payload(h);
+	struct stats_walk *w = arg;
+	struct rtnl_link_stats64 v;
+	struct nlm_stats s;
+	const struct nlattr *a;
+	int left;
+
+	if (h->nlmsg_type != RTM_NEWSTATS || mnl_nlmsg_get_payload_len(h) < sizeof(*ifsm))
+		return 0;
+	nlm_for_each_msg_attr(a, left, h, ifsm)
+	{
+		if (mnl_attr_get_type(a) != IFLA_STATS_LINK_64 ||
+		    mnl_attr_get_payload_len(a) < offsetof(struct rtnl_link_stats64, multicast))
+			continue;
+		memset(&v, 0, sizeof(v));
+		memcpy(&v, mnl_attr_get_payload(a), offsetof(struct rtnl_link_stats64, multicast));
+		s = (struct nlm_stats){ (int)ifsm->ifindex, v.rx_packets, v.tx_packets,
+					v.rx_bytes,	    v.tx_bytes,	  v.rx_errors,
+					v.tx_errors,	    v.rx_dropped, v.tx_dropped };
+		w->each(w->arg, &s);
+	}
+	return 0;
+}
+
+int nlm_stats(struct nlm *m, void (*each)(void *arg, const struct nlm_stats *s), void *arg)
+{
+	struct if_stats_msg ifsm = { .family = AF_UNSPEC,
+				     .filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64) };
+	struct stats_walk w = { each, arg };
+	int err;
+
+	m->strict = true;
+	err = nlm_talk(m, nlm_begin(m, RTM_GETSTATS, NLM_F_DUMP, &ifsm, sizeof(ifsm)), stats_cb,
+		       &w);
+	m->strict = false;
+	return err;
 }
 
 /* ---- addresses ---- */
@@ -186,27 +344,41 @@ static size_t octets_of(uint16_t family)
 	return family == AF_INET ? 4 : 16;
 }
 
-int nlm_addr(struct nlm *m, int ifindex, const struct prefix *p, uint8_t proto, bool add)
+static struct nlmsghdr *addr_msg(struct nlm *m, int ifindex, const struct prefix *p,
+				 const struct addr *peer, uint8_t proto, bool add)
 {
+	bool v4 = p->addr.family == AF_INET, far = peer && peer->family == p->addr.family;
 	struct ifaddrmsg ifa = { .ifa_family = (uint8_t)p->addr.family,
-				 .ifa_prefixlen = p->len,
+				 .ifa_prefixlen = far ? v4 ? 32 : 128 : p->len,
 				 .ifa_index = (unsigned int)ifindex };
 	size_t n = octets_of(p->addr.family);
 	struct nlmsghdr *h;
 
-	if (p->addr.family == AF_INET6) {
+	if (!v4) {
 		/* Nobody else can have the address on these devices: it is usable at once. */
 		ifa.ifa_flags = IFA_F_NODAD;
 		if (p->addr.ip[0] == 0xfe && (p->addr.ip[1] & 0xc0) == 0x80)
 			ifa.ifa_scope = RT_SCOPE_LINK;
 	}
-	h = begin(m, add ? RTM_NEWADDR : RTM_DELADDR,
-		  (uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0)), &ifa, sizeof(ifa));
+	h = nlm_begin(m, add ? RTM_NEWADDR : RTM_DELADDR,
+		      (uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0)), &ifa,
+		      sizeof(ifa));
 	mnl_attr_put(h, IFA_LOCAL, n, p->addr.ip);
-	mnl_attr_put(h, IFA_ADDRESS, n, p->addr.ip);
+	mnl_attr_put(h, IFA_ADDRESS, n, far ? peer->ip : p->addr.ip);
 	if (add)
 		mnl_attr_put_u8(h, IFA_PROTO, proto);
-	return talk(m, h, NULL, NULL);
+	return h;
+}
+
+int nlm_addr(struct nlm *m, int ifindex, const struct prefix *p, uint8_t proto, bool add)
+{
+	return nlm_talk(m, addr_msg(m, ifindex, p, NULL, proto, add), NULL, NULL);
+}
+
+int nlm_addr_gather(struct nlm *m, int ifindex, const struct prefix *p, const struct addr *peer,
+		    uint8_t proto, bool add)
+{
+	return nlm_gather(m, addr_msg(m, ifindex, p, peer, proto, add));
 }
 
 /* ---- routes ---- */
@@ -231,7 +403,8 @@ static void gateway_put(struct nlmsghdr *h, const struct nlm_route *r)
 	}
 }
 
-int nlm_route(struct nlm *m, const struct nlm_route *r, bool add, uint16_t flags)
+static struct nlmsghdr *route_msg(struct nlm *m, const struct nlm_route *r, bool add,
+				  uint16_t flags)
 {
 	uint32_t table = r->table ? r->table : RT_TABLE_MAIN;
 	struct rtmsg rtm = {
@@ -248,8 +421,8 @@ int nlm_route(struct nlm *m, const struct nlm_route *r, bool add, uint16_t flags
 		rtm.rtm_scope = RT_SCOPE_NOWHERE;
 	else if (r->family == AF_INET && !r->hop.gateway.family)
 		rtm.rtm_scope = RT_SCOPE_LINK;
-	h = begin(m, add ? RTM_NEWROUTE : RTM_DELROUTE,
-		  (uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | flags : 0)), &rtm, sizeof(rtm));
+	h = nlm_begin(m, add ? RTM_NEWROUTE : RTM_DELROUTE,
+		      (uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | flags : 0)), &rtm, sizeof(rtm));
 	addr_put(h, RTA_DST, &r->prefix.addr);
 	mnl_attr_put_u32(h, RTA_TABLE, table);
 	if (r->hop.ifindex)
@@ -260,7 +433,17 @@ int nlm_route(struct nlm *m, const struct nlm_route *r, bool add, uint16_t flags
 		addr_put(h, RTA_PREFSRC, &r->hop.source);
 	if (r->metric)
 		mnl_attr_put_u32(h, RTA_PRIORITY, r->metric);
-	return talk(m, h, NULL, NULL);
+	return h;
+}
+
+int nlm_route(struct nlm *m, const struct nlm_route *r, bool add, uint16_t flags)
+{
+	return nlm_talk(m, route_msg(m, r, add, flags), NULL, NULL);
+}
+
+int nlm_route_gather(struct nlm *m, const struct nlm_route *r, bool add, uint16_t flags)
+{
+	return nlm_gather(m, route_msg(m, r, add, flags));
 }
 
 static void addr_get(const struct nlattr *a, uint8_t family, struct addr *ret)
@@ -317,7 +500,7 @@ static void multipath_get(const struct nlattr *a, uint8_t family, struct nlm_hop
 	    nh->rtnh_len > mnl_attr_get_payload_len(a))
 		return;
 	hop->ifindex = nh->rtnh_ifindex;
-	for_each_attr(sub, left, nh + 1, nh->rtnh_len - sizeof(*nh)) hop_attr(sub, family, hop);
+	nlm_for_each_attr(sub, left, nh + 1, nh->rtnh_len - sizeof(*nh)) hop_attr(sub, family, hop);
 }
 
 static bool route_read(const struct nlmsghdr *h, struct nlm_route *ret)
@@ -337,7 +520,7 @@ static bool route_read(const struct nlmsghdr *h, struct nlm_route *ret)
 	ret->len = ret->prefix.len = rtm->rtm_dst_len;
 	ret->table = rtm->rtm_table;
 	ret->prefix.addr.family = rtm->rtm_family;
-	for_each_msg_attr(a, left, h, rtm)
+	nlm_for_each_msg_attr(a, left, h, rtm)
 	{
 		uint16_t type = mnl_attr_get_type(a);
 
@@ -373,13 +556,13 @@ int nlm_route_to(struct nlm *m, const struct addr *to, struct nlm_route *ret)
 	struct rtmsg rtm = { .rtm_family = (uint8_t)to->family,
 			     .rtm_dst_len = to->family == AF_INET ? 32 : 128,
 			     .rtm_flags = RTM_F_FIB_MATCH };
-	struct nlmsghdr *h = begin(m, RTM_GETROUTE, NLM_F_ACK, &rtm, sizeof(rtm));
+	struct nlmsghdr *h = nlm_begin(m, RTM_GETROUTE, NLM_F_ACK, &rtm, sizeof(rtm));
 	struct nlm_route found;
 	struct one_route one = { &found, false };
 	int err;
 
 	addr_put(h, RTA_DST, to);
-	err = talk(m, h, one_route_cb, &one);
+	err = nlm_talk(m, h, one_route_cb, &one);
 	if (err)
 		return err;
 	if (!one.found)
@@ -421,7 +604,7 @@ static int addr_cb(const struct nlmsghdr *h, void *arg)
 		return 0;
 	r.ifindex = (int)ifa->ifa_index;
 	r.prefix.len = ifa->ifa_prefixlen;
-	for_each_msg_attr(a, left, h, ifa)
+	nlm_for_each_msg_attr(a, left, h, ifa)
 	{
 		uint16_t type = mnl_attr_get_type(a);
 
@@ -447,7 +630,7 @@ static int link_cb(const struct nlmsghdr *h, void *arg)
 	if (h->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(h) < sizeof(*ifi))
 		return 0;
 	r.ifindex = ifi->ifi_index;
-	for_each_msg_attr(a, left, h, ifi)
+	nlm_for_each_msg_attr(a, left, h, ifi)
 	{
 		if (mnl_attr_get_type(a) == IFLA_GROUP && mnl_attr_get_payload_len(a) >= 4)
 			r.group = mnl_attr_get_u32(a);
@@ -465,7 +648,7 @@ int nlm_routes(struct nlm *m, uint8_t family, void (*each)(void *arg, const stru
 	struct rtmsg rtm = { .rtm_family = family };
 	struct walk w = { .route = each, .arg = arg };
 
-	return talk(m, begin(m, RTM_GETROUTE, NLM_F_DUMP, &rtm, sizeof(rtm)), route_cb, &w);
+	return nlm_talk(m, nlm_begin(m, RTM_GETROUTE, NLM_F_DUMP, &rtm, sizeof(rtm)), route_cb, &w);
 }
 
 int nlm_addrs(struct nlm *m, void (*each)(void *arg, const struct nlm_addr *a), void *arg)
@@ -473,7 +656,7 @@ int nlm_addrs(struct nlm *m, void (*each)(void *arg, const struct nlm_addr *a), 
 	struct ifaddrmsg ifa = { .ifa_family = AF_UNSPEC };
 	struct walk w = { .addr = each, .arg = arg };
 
-	return talk(m, begin(m, RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa)), addr_cb, &w);
+	return nlm_talk(m, nlm_begin(m, RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa)), addr_cb, &w);
 }
 
 int nlm_links(struct nlm *m, void (*each)(void *arg, const struct nlm_link *l), void *arg)
@@ -481,5 +664,5 @@ int nlm_links(struct nlm *m, void (*each)(void *arg, const struct nlm_link *l), 
 	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
 	struct walk w = { .link = each, .arg = arg };
 
-	return talk(m, begin(m, RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi)), link_cb, &w);
+	return nlm_talk(m, nlm_begin(m, RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi)), link_cb, &w);
 }
