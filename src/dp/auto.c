@@ -313,6 +313,34 @@ static int dual_send(struct dp *dp, uint64_t key, uint8_t *frame, size_t len, bo
 	return plane->ops->send(plane, key, frame, len, priority);
 }
 
+static uint8_t *dual_wrap(struct dp *dp, uint64_t key, uint8_t *frame, size_t *len, bool priority,
+			  struct path *ret)
+{
+	struct dual *d = dual_of(dp);
+	const struct arow *r = row_find(d, key);
+	struct dp *user = d->config.user;
+
+	if (r && r->place == PLACE_KERNEL)
+		return NULL; /* the kernel puts its own headers there: see `send` */
+	return user->ops->wrap ? user->ops->wrap(user, key, frame, len, priority, ret) : NULL;
+}
+
+static void dual_trust(struct dp *dp, const struct addr *remote)
+{
+	struct dp *user = dual_of(dp)->config.user;
+
+	if (user->ops->trust)
+		user->ops->trust(user, remote);
+}
+
+static void dual_trust_nets(struct dp *dp, const struct prefix *nets, size_t n)
+{
+	struct dp *user = dual_of(dp)->config.user;
+
+	if (user->ops->trust_nets)
+		user->ops->trust_nets(user, nets, n);
+}
+
 /* ---- tunnels ---- */
 
 static void tunnel_leave(struct dual *d, struct atunnel *t, const char *why)
@@ -602,6 +630,9 @@ static const struct dp_ops dual_ops = {
 	.del = dual_del,
 	.net = dual_net,
 	.send = dual_send,
+	.wrap = dual_wrap,
+	.trust = dual_trust,
+	.trust_nets = dual_trust_nets,
 	.listen = dual_listen,
 	.unlisten = dual_unlisten,
 	.fd = dual_fd,

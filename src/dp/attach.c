@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sockets of tunnels that another plane carries (the kernel's, which gives each tunnel a connected
+ * socket of its own): what that plane does not take, control messages and data of sessions it does
+ * not know, is read here as from the listener they belong to. Nothing is sent through them, and no
+ * option is set: while one is set the kernel drops the data of the tunnel.
+ */
+#include "user_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A descriptor the forwarding thread may still read. */
+struct leaving {
+	struct list link;
+	int fd;
+	uint64_t tag;
+};
+
+void attach_poll(struct user *u)
+{
+	list_for_each_safe (it, &u->leaving) {
+		struct leaving *l = container_of(it, struct leaving, link);
+
+		if (!qsbr_passed(&u->qsbr, l->tag)) {
+			qsbr_want(&u->qsbr);
+			return;
+		}
+		list_drop(it);
+		close(l->fd);
+		free(l);
+	}
+}
+
+/* After the end of the thread. */
+void attach_free(struct user *u)
+{
+	for (struct list *it; (it = list_pop(&u->leaving)) != NULL;) {
+		close(container_of(it, struct leaving, link)->fd);
+		free(container_of(it, struct leaving, link));
+	}
+}
+
+int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd)
+{
+	struct user *u = container_of(dp, struct user, dp);
+	struct sockaddr_storage name;
+	socklen_t n = sizeof(name);
+	struct fwd_tunnel *t;
+	struct addr local;
+	int own, rc;
+
+	if (!tunnel || tunnel >= FWD_TUNNELS)
+		return -ERANGE;
+	dp_user_detach(dp, tunnel);
+	if (getsockname(fd, (struct sockaddr *)&name, &n) < 0)
+		return -errno;
+	rc = addr_from_sockaddr((struct sockaddr *)&name, n, &local);
+	if (rc < 0)
+		return rc;
+	own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (own < 0)
+		return -errno;
+	t = &u->fwd.tunnels[tunnel];
+	memcpy(t->local, local.ip, sizeof(t->local));
+	t->local_scope = local.scope;
+	atomic_store(&t->sock.via, via);
+	atomic_store(&t->sock.port, local.port);
+	atomic_store(&t->sock.v6, name.ss_family == AF_INET6);
+	atomic_store(&t->sock.fd, own + 1);
+	u->fwd.attached = true;
+	rc = fwd_watch_tunnel(&u->fwd, tunnel);
+	if (rc < 0) {
+		atomic_store(&t->sock.fd, 0);
+		close(own);
+	}
+	return rc;
+}
+
+void dp_user_detach(struct dp *dp, uint32_t tunnel)
+{
+	struct user *u = container_of(dp, struct user, dp);
+	struct leaving *l;
+	int fd;
+
+	attach_poll(u);
+	if (!tunnel || tunnel >= FWD_TUNNELS)
+		return;
+	fd = fwd_unwatch_tunnel(&u->fwd, tunnel);
+	if (fd < 0)
+		return;
+	l = malloc(sizeof(*l));
+	if (!l)
+		return; /* better one descriptor too many than one that is read as another */
+	list_init(&l->link);
+	l->fd = fd;
+	l->tag = qsbr_advance(&u->qsbr);
+	list_push(&u->leaving, &l->link);
+	attach_poll(u);
+}
