@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Measure and print the figures of adit; write them to build/bench.json.
 
-usage: bench/run.py [GROUP...]     groups: engine setup restart client; none = all
+usage: bench/run.py [GROUP...]     groups: engine setup restart client flood; none = all
 
 The file is flat, name -> number; what was not measured in this run is null. Figures that depend on
 the machine are given as a ratio to a reference that is measured in the same run, rounds interleaved.
@@ -26,7 +26,9 @@ from peers import L2TPNS_CONFIG, L2tpns  # noqa: E402
 
 NAMES = ("engine_us_per_session", "engine_growth_100k", "engine_bytes_per_session",
          "user_setup_cpu_vs_l2tpns", "user_setup_cpu_us", "l2tpns_setup_cpu_us",
-         "restart_gap_ms", "client_pss_kib")
+         "restart_gap_ms", "client_pss_kib",
+         "flood_known_peer_delay_ms", "flood_per_second", "flood_memory_kib",
+         "flood_memory_growth_kib")
 SECRET, USER, PASSWORD = "secret", "user", "password"
 
 
@@ -247,8 +249,163 @@ session "office" {{
         lab.close()
 
 
+# --- a flood of requests from forged addresses
+
+FLOOD_RATE, FLOOD_SECONDS = 100_000, 30
+ASKER = r'''
+import os, socket, struct, sys, time
+# A LAC that we know, of a few lines. In turn: a session in a tunnel that is up (ICRQ .. the first LCP
+# packet of the LNS), and a new tunnel (SCCRQ .. the acknowledgement of SCCCN) from the same address.
+# What gets no answer is repeated after a second, as every peer does. Prints milliseconds.
+local, remote, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+def avp(n, v): return struct.pack("!HHH", 0x8000 | 6 + len(v), 0, n) + v
+def u16(n): return struct.pack("!H", n)
+class Tunnel:
+    def __init__(self):
+        self.s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.s.bind((local, 0)); self.s.connect((remote, 1701)); self.s.settimeout(1)
+        self.remote = self.ns = self.nr = 0
+        self.id = int.from_bytes(os.urandom(2), "big") | 1
+    def send(self, kind, body=b"", sid=0, ns=None):
+        p = avp(0, u16(kind)) + body if kind else b""
+        self.s.send(struct.pack("!HHHHHH", 0xc802, 12 + len(p), self.remote, sid,
+                                self.ns if ns is None else ns, self.nr) + p)
+    def ask(self, kind, body, want, sid=0):
+        """Send until the answer: a message type, 0 an acknowledgement, -1 a data packet."""
+        ns = self.ns; self.ns = ns + 1 & 0xffff
+        while True:
+            self.send(kind, body, sid, ns)
+            try:
+                while True:
+                    d = self.s.recv(2048)
+                    if not d[0] & 0x80:
+                        if want == -1: return {}
+                        continue
+                    if want == 0 and (struct.unpack("!H", d[10:12])[0] - ns - 1) & 0xffff < 0x8000: return {}
+                    if len(d) == 12: continue
+                    found, at = {}, 12
+                    while at < len(d):
+                        n = struct.unpack("!H", d[at:at+2])[0] & 1023
+                        found[struct.unpack("!H", d[at+4:at+6])[0]] = d[at+6:at+n]; at += n
+                    if struct.unpack("!H", d[8:10])[0] == self.nr:
+                        self.nr = self.nr + 1 & 0xffff
+                    else:
+                        self.send(0)
+                        continue
+                    if struct.unpack("!H", found[0])[0] == want: return found
+                    self.send(0)
+            except TimeoutError:
+                pass
+    def open(self):
+        found = self.ask(1, avp(2, b"\1\0") + avp(3, b"\0\0\0\3") + avp(7, b"known") + avp(9, u16(self.id))
+                         + avp(10, u16(16)), 2)
+        self.remote = struct.unpack("!H", found[9])[0]
+        self.ask(3, b"", 0)
+    def session(self):
+        sid = int.from_bytes(os.urandom(2), "big") | 1
+        found = self.ask(10, avp(14, u16(sid)) + avp(15, bytes(4)), 11)
+        peer = struct.unpack("!H", found[14])[0]
+        self.ask(12, avp(24, bytes(4)) + avp(19, b"\0\0\0\1"), -1, peer)
+        return sid, peer
+    def hangup(self, sid, peer):
+        self.ask(14, avp(1, u16(3)) + avp(14, u16(sid)), 0, peer)
+    def close(self):
+        self.ask(4, avp(9, u16(self.id)) + avp(1, u16(1)), 0)
+        self.s.close()
+t = Tunnel(); t.open()
+print("ready", flush=True)
+end = time.monotonic() + seconds
+while time.monotonic() < end:
+    begun = time.monotonic(); ids = t.session(); done = time.monotonic()
+    print("session", (done - begun) * 1000, flush=True)
+    t.hangup(*ids)
+    new = Tunnel()
+    begun = time.monotonic(); new.open(); done = time.monotonic()
+    print("tunnel", (done - begun) * 1000, flush=True)
+    new.close()
+    time.sleep(0.01)
+'''
+
+
+def rss_kib(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
+
+
+def p99(values):
+    return sorted(values)[max(0, -(-len(values) * 99 // 100) - 1)]
+
+
+def asker(ns, seconds):
+    return ns.start("/usr/bin/python3", "-c", ASKER, "192.0.2.2", "192.0.2.1", seconds,
+                    name=f"asker-{time.monotonic_ns()}")
+
+
+def delays(process, seconds):
+    assert process.child.wait(seconds + 60) == 0, process.text()
+    rows = [line.split() for line in process.text().splitlines()[1:]]
+    return {kind: [float(ms) for k, ms in rows if k == kind] for kind in ("session", "tunnel")}
+
+
+def bench_flood(figures, seconds=FLOOD_SECONDS):
+    """A known peer's wait with and without the flood, and what the flood costs."""
+    lab = Lab()
+    try:
+        known, ns = two_hosts(lab)
+        crowd = lab.ns("crowd")
+        lab.cable(crowd, ns, ["203.0.113.2/24"], ["203.0.113.1/24"], "c0", "l1")
+        ns.run("ip", "route", "add", "10.128.0.0/9", "via", "203.0.113.2")
+        crowd.run("ip", "route", "add", "blackhole", "10.128.0.0/9")
+        for key in ("all", "l1", "default"):
+            ns.sysctl(f"net.ipv4.conf.{key}.rp_filter", 0)
+        lns = quiet(lab.adit(ns, f'''
+pool "subscribers" {{ addresses = {{"10.64.0.0/16"}} }}
+profile "home" {{ users = "@DIR@/users" pool = "subscribers" local-address = "10.64.0.1" }}
+peer "known-lac" {{ from = {{"192.0.2.2/32"}} profile = "home" }}
+peer "anybody" {{ profile = "home" secret = "{SECRET}" }}
+''', users=f"* * {PASSWORD} *\n")).start()
+        pid = lns.aditd_pid()
+        calm = delays(asker(known, seconds / 3), seconds)
+        before, cpu = rss_kib(pid), cpu_us([pid])
+        rows = []
+        flood = crowd.start(BUILD / "bench/bench-flood", seconds, FLOOD_RATE, "203.0.113.1",
+                            "10.128.0.0/9")
+        time.sleep(1)
+        process = asker(known, seconds - 2)
+        begun = time.monotonic()
+        while flood.alive():
+            rows.append((time.monotonic() - begun, rss_kib(pid)))
+            time.sleep(0.5)
+        cpu = cpu_us([pid]) - cpu
+        storm = delays(process, seconds)
+        sent = json.loads(flood.text())
+        assert lns.aditd_pid() == pid and lns.json("status")["half_open"] <= 4096
+        after = delays(asker(known, seconds / 3), seconds)
+    finally:
+        lab.close()
+    wait = {}
+    for kind in ("session", "tunnel"):
+        quiet_p99 = p99(calm[kind] + after[kind])
+        wait[kind] = p99(storm[kind]) - quiet_p99
+        print(f"  {kind}: 99th percentile {quiet_p99:.1f} ms without ({len(calm[kind] + after[kind])}"
+              f" times), {p99(storm[kind]):.1f} ms with the flood ({len(storm[kind])} times), median "
+              f"{statistics.median(storm[kind]):.1f} ms")
+    early = max(kib for at, kib in rows if at < seconds / 3)
+    late = max(kib for at, kib in rows if at > seconds * 2 / 3)
+    print(f"  {sent['sent']} requests in {sent['seconds']} s ({sent['sent'] / sent['seconds']:.0f} a "
+          f"second), {cpu / 1000 / sent['seconds']:.0f} ms CPU of aditd a second")
+    print(f"  memory of aditd: {before} KiB before, {early} KiB in the first third, {late} KiB in the "
+          "last")
+    figures["flood_per_second"] = round(sent["sent"] / sent["seconds"])
+    figures["flood_known_peer_delay_ms"] = round(max(*wait.values(), 0), 1)
+    figures["flood_memory_kib"] = max(kib for _, kib in rows) - before
+    figures["flood_memory_growth_kib"] = late - early
+
+
 GROUPS = {"engine": bench_engine, "setup": bench_setup, "restart": bench_restart,
-          "client": bench_client}
+          "client": bench_client, "flood": bench_flood}
 
 
 def main():

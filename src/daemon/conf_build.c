@@ -52,6 +52,7 @@ static bool build_global(struct conf_build *b)
 			c->log_to = (enum conf_log)i;
 	c->max_tunnels = conf_number_of(g, "max-tunnels");
 	c->max_sessions = conf_number_of(g, "max-sessions");
+	c->sandbox = conf_bool_of(g, "sandbox");
 
 	c->access = access_conf_new();
 	if (!c->access)

@@ -181,6 +181,11 @@ bool plane_open(struct daemon *d, void *table, uint64_t size);
 void plane_done(struct daemon *d, const struct keeper_done *done);
 /* Remove rows that no session has. After recovery. */
 void plane_sweep(struct daemon *d);
+/* Who need not stand in line with strangers: an address, the small networks of the configuration,
+ * the peers of all tunnels. */
+void plane_trust(struct daemon *d, const struct addr *remote);
+void plane_trust_conf(struct daemon *d);
+void plane_trust_tunnels(struct daemon *d);
 
 /* ---- hook.c ---- */
 

@@ -211,6 +211,8 @@ static bool start(struct daemon *d)
 	run_drain(d);
 	acct_recovered(d->acct);
 	plane_sweep(d);
+	plane_trust_conf(d);
+	plane_trust_tunnels(d);
 	d->control = control_new(d, control);
 	d->io = d->control ? io_new(d) : NULL;
 	if (!d->io) {

@@ -169,6 +169,7 @@ static int path_to(struct daemon *d, const struct resolving *r, const struct add
 		return rc;
 	}
 	*ret = (struct path){ .via = cs->via, .local = local, .remote = *remote };
+	plane_trust(d, remote);
 	return 0;
 }
 

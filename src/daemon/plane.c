@@ -80,6 +80,50 @@ bool plane_open(struct daemon *d, void *table, uint64_t size)
 	return d->dp != NULL;
 }
 
+/* A network so small that a stranger's forged address hardly lies in it. */
+static bool small_net(const struct prefix *p)
+{
+	return p->len >= (p->addr.family == AF_INET ? 24 : 48);
+}
+
+void plane_trust(struct daemon *d, const struct addr *remote)
+{
+	if (d->dp->ops->trust)
+		d->dp->ops->trust(d->dp, remote);
+}
+
+void plane_trust_conf(struct daemon *d)
+{
+	const struct access_conf *c = d->conf->access;
+	struct prefix *nets;
+	size_t n = 0, max = 0;
+
+	if (!d->dp->ops->trust_nets)
+		return;
+	for (size_t i = 0; i < c->peer_count; i++)
+		max += c->peers[i].from_count;
+	nets = calloc(max + 1, sizeof(*nets));
+	if (!nets) {
+		daemon_say(d, TRACE_WARNING, "out of memory: peers wait in line with strangers");
+		return;
+	}
+	for (size_t i = 0; i < c->peer_count; i++)
+		for (size_t j = 0; j < c->peers[i].from_count; j++)
+			if (small_net(&c->peers[i].from[j]))
+				nets[n++] = c->peers[i].from[j];
+	d->dp->ops->trust_nets(d->dp, nets, n);
+	free(nets);
+}
+
+void plane_trust_tunnels(struct daemon *d)
+{
+	struct access_tunnel_info info;
+
+	for (uint16_t id = 0; (id = access_tunnel_next(d->access, id));)
+		if (access_tunnel(d->access, id, &info))
+			plane_trust(d, &info.l2tp.path.remote);
+}
+
 void plane_done(struct daemon *d, const struct keeper_done *done)
 {
 	int fd = done->fd_count ? done->fds[0] : -1;

@@ -84,6 +84,7 @@ static void apply(struct daemon *d, struct reload *r)
 	d->conf = r->next;
 	r->next = NULL;
 	log_configure(d->log, d->conf->log_to, d->conf->log_level);
+	plane_trust_conf(d);
 	if (acct_path(d->acct, d->conf->accounting) < 0)
 		put(r, "out of memory; accounting goes on as before\n");
 	for (size_t i = 0; i < d->socket_count; i++)

@@ -189,6 +189,7 @@ static void on_tunnel(struct daemon *d, const struct access_event *ev)
 
 	addr_text(&ev->path->remote, remote);
 	if (ev->kind == ACCESS_EV_TUNNEL_UP) {
+		plane_trust(d, &ev->path->remote);
 		daemon_say(d, TRACE_NOTICE, "tunnel %u with %s (%s) is up", ev->tunnel, remote,
 			   ev->name);
 		return;

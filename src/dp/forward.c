@@ -17,6 +17,7 @@
  * come in at three places: tun_read(), tun_write() and queue_flush().
  */
 #include "forward.h"
+#include "admit.h"
 #include "pkt.h"
 #include "base/wire.h"
 
@@ -79,15 +80,13 @@ static void look_at_clock(struct fwd *f)
 
 /* ---- rates ---- */
 
-/* A bucket for one session, in eight octets. */
-static bool limit_take(struct fwd *f, uint32_t slot)
+bool fwd_limit_take(struct fwd_limit *l, const struct dp_rate *rate, uint64_t now_us)
 {
-	struct fwd_limit *l = &f->limits[slot];
-	uint32_t now = (uint32_t)(f->now / 1000u) | 1u; /* 0: never used */
-	uint64_t tokens = (uint64_t)f->session.burst * 1000u;
+	uint32_t now = (uint32_t)(now_us / 1000u) | 1u; /* 0: never used */
+	uint64_t tokens = (uint64_t)rate->burst * 1000u;
 
 	if (l->at) {
-		uint64_t more = l->tokens + (uint64_t)(now - l->at) * f->session.per_s;
+		uint64_t more = l->tokens + (uint64_t)(now - l->at) * rate->per_s;
 
 		if (more < tokens)
 			tokens = more;
@@ -100,13 +99,14 @@ static bool limit_take(struct fwd *f, uint32_t slot)
 /* ---- punts ---- */
 
 /*
- * Hand something up. Control messages of tunnels may fill the ring, all else three quarters of it:
- * so no flood of requests keeps an acknowledgement from a tunnel that is up.
+ * Hand something up. Control messages of those we know may fill the ring, all else three quarters of
+ * it: so no flood of requests keeps an acknowledgement from a tunnel that is up.
  */
 static void punt(struct fwd *f, struct fwd_bucket *bucket, uint32_t class, uint64_t key,
 		 const struct path *path, const uint8_t *bytes, size_t len)
 {
-	uint32_t fill = bucket == &f->control ? f->ring.size : f->ring.size / 4 * 3;
+	bool first = bucket == &f->control || bucket == &f->asker;
+	uint32_t fill = first ? f->ring.size : f->ring.size / 4 * 3;
 	struct fwd_punt *p;
 
 	if (!fwd_bucket_take(bucket, f->now) ||
@@ -163,7 +163,7 @@ static void punt_unknown(struct fwd *f, const struct fwd_sock *s, const struct f
 static void punt_frame(struct fwd *f, uint32_t slot, uint32_t class, const uint8_t *bytes,
 		       size_t len)
 {
-	if (!limit_take(f, slot)) {
+	if (!fwd_limit_take(&f->limits[slot], &f->session, f->now)) {
 		count(&f->counts.punts_dropped);
 		return;
 	}
@@ -256,6 +256,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 	struct dpt_run *run;
 	struct pkt_head h;
 	struct pkt_ppp ppp;
+	struct fwd_bucket *bucket;
 	enum pkt_kind kind = pkt_head_parse(b, len, &h);
 	uint32_t slot;
 
@@ -264,7 +265,11 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		return;
 	}
 	if (kind == PKT_CONTROL) {
-		punt_datagram(f, has_tunnel(b, len) ? &f->control : &f->stranger, s, o, b, len);
+		bucket = admit_control(f, o, has_tunnel(b, len));
+		if (bucket)
+			punt_datagram(f, bucket, s, o, b, len);
+		else
+			count(&f->counts.punts_dropped);
 		return;
 	}
 	slot = index_ids_find(dpt_index(f->table), h.tunnel, h.session);

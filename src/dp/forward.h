@@ -55,7 +55,14 @@ struct fwd_counts {
 		drop_seq, drop_mtu, drop_other, punts, punts_dropped;
 };
 
+/* A bucket in eight octets, of which there are many. All zero: full. */
+struct fwd_limit {
+	uint32_t tokens; /* thousandths of a packet */
+	uint32_t at;	 /* ms */
+};
+
 struct fwd_batch; /* buffers */
+struct admit;	  /* admit.h */
 
 struct fwd {
 	struct dpt *table;
@@ -72,12 +79,10 @@ struct fwd {
 
 	/* of the thread alone */
 	uint64_t now; /* CLOCK_BOOTTIME, us; once a batch */
-	struct fwd_bucket control, stranger, negotiation, unknown, frames, icmp;
+	struct fwd_bucket control, unproven, asker, stranger, negotiation, unknown, frames, icmp;
 	struct dp_rate session;
-	struct fwd_limit {
-		uint32_t tokens; /* thousandths of a packet */
-		uint32_t at;	 /* ms */
-	} * limits;		 /* of punts, by slot */
+	struct fwd_limit *limits; /* of punts, by slot */
+	struct admit *admit;	  /* the owner of `fwd` makes and frees it */
 	struct fwd_batch *batch;
 	struct fwd_counts counts;
 };
@@ -139,6 +144,7 @@ bool fwd_source_ok(const struct index *x, const struct dpt_config *c, uint32_t s
 bool fwd_unspecified(const uint8_t ip[16]); /* all zero */
 
 /* Take one packet from the bucket. */
+bool fwd_limit_take(struct fwd_limit *l, const struct dp_rate *rate, uint64_t now_us);
 bool fwd_bucket_take(struct fwd_bucket *b, uint64_t now_us);
 
 #endif

@@ -7,6 +7,7 @@
  * there without locks), the descriptors (closed only after a quiet state) and the ring of punts.
  */
 #include "user_int.h"
+#include "admit.h"
 #include "pkt.h"
 
 #include <errno.h>
@@ -393,10 +394,21 @@ static void user_free(struct dp *dp)
 	for (struct list *l; (l = list_pop(&u->clients)) != NULL;)
 		free(container_of(l, struct client, link));
 	htab_free(&u->keys);
+	admit_free(u->fwd.admit);
 	dpt_close(u->table);
 	if (u->own_table)
 		munmap(u->own_table, u->own_size);
 	free(u);
+}
+
+static void user_trust(struct dp *dp, const struct addr *remote)
+{
+	admit_trust(user_of(dp)->fwd.admit, remote);
+}
+
+static void user_trust_nets(struct dp *dp, const struct prefix *nets, size_t n)
+{
+	admit_nets(user_of(dp)->fwd.admit, nets, n);
 }
 
 static const struct dp_ops user_ops = {
@@ -415,6 +427,8 @@ static const struct dp_ops user_ops = {
 	.heard = user_heard,
 	.list = user_list,
 	.plane_stats = user_plane_stats,
+	.trust = user_trust,
+	.trust_nets = user_trust_nets,
 };
 
 size_t dp_user_table_size(uint32_t max_sessions)
@@ -491,14 +505,17 @@ struct dp *dp_user_new(const struct dp_user_config *c)
 	qsbr_init(&u->qsbr);
 	htab_init(&u->keys, c->hash_key);
 	u->losses = bucket((struct dp_rate){ 0 }, 1, 5);
-	rc = htab_reserve(&u->keys); /* from now on a request finds its place */
+	u->fwd.admit = admit_new(c->hash_key);
+	rc = u->fwd.admit ? htab_reserve(&u->keys) : -ENOMEM; /* a request finds its place */
 	if (rc == 0)
 		rc = open_table(u, c);
 	if (rc == 0) {
 		u->fwd.table = u->table;
 		u->fwd.qsbr = &u->qsbr;
 		u->fwd.control = bucket(c->control, 200000, 65536);
-		u->fwd.stranger = bucket(c->stranger, 20000, 20000);
+		u->fwd.unproven = bucket(c->unproven, 20000, 2000);
+		u->fwd.asker = bucket(c->asker, 20000, 4000);
+		u->fwd.stranger = bucket(c->stranger, 5000, 1000);
 		u->fwd.negotiation = bucket(c->negotiation, 100000, 65536);
 		u->fwd.unknown = bucket(c->unknown, 100, 100);
 		u->fwd.frames = bucket(c->frames, 20000, 20000);
