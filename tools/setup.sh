@@ -14,6 +14,8 @@ run='iproute2 iputils-ping procps util-linux python3'
 clang='clang llvm libclang-rt-dev libcmocka-dev'
 lint='clang-format g++ libcmocka-dev'
 peers='python3-pytest python3-scapy python3-pyroute2 tshark tcpdump l2tpns iperf3'
+# The guest's kernel and the peers that need it are unpacked below build/ by tests/vm/guest.py.
+vm='qemu-system-x86'
 cross='gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross
     musl-tools qemu-user dpkg-dev patch debian-archive-keyring'
 
@@ -21,8 +23,8 @@ purpose=${1:-build}
 case $purpose in
 build) packages="$build" ;;
 demo) packages="$build $run" ;;
-test) packages="$build $run $clang $lint $peers $cross" ;;
-bench) packages="$build $run $peers libcmocka-dev" ;;
+test) packages="$build $run $clang $lint $peers $vm $cross" ;;
+bench) packages="$build $run $peers $vm libcmocka-dev" ;;
 fuzz) packages="$build $clang python3" ;;
 lint) packages="$build $lint python3" ;;
 *)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # All tests, or the suites named:
 #
-#   tools/test.sh [build|lint|unit|rfc|sim|clang|fuzz|net|demo|i386|s390x|musl]...
+#   tools/test.sh [build|lint|unit|rfc|sim|clang|fuzz|net|vm|vm612|demo|i386|s390x|musl]...
 #
 # build  gcc with AddressSanitizer and UBSan; gcc and clang with warnings as errors
 # lint   tools/lint.py
@@ -9,6 +9,8 @@
 # clang  unit and rfc once more as clang makes them
 # fuzz   tools/fuzz.sh: each target 20 s, then what the corpora reach
 # net    network namespaces, real sockets, Debian's peers (root)
+# vm     tests/vm on a kernel with L2TP and PPP: this machine's, or Debian's in a guest (root)
+# vm612  what we believe about the kernel, on Debian's newer one
 # demo   tests/net/demo.sh as `make demo` runs it (root)
 # i386, s390x, musl  the engines on other machines: unit, rfc and the corpora
 #
@@ -18,7 +20,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-suites=${*:-build lint unit rfc sim clang i386 s390x musl fuzz net demo}
+suites=${*:-build lint unit rfc sim clang i386 s390x musl fuzz net vm vm612 demo}
 results=$PWD/build/results
 export PYTHONDONTWRITEBYTECODE=1
 mkdir -p "$results"
@@ -102,6 +104,19 @@ suite_net() {
     report="$results/net.xml"
 }
 
+suite_vm() {
+    asan_build || return 1
+    ADIT_BUILD=$PWD/build/test tests/vm/guest.py --auto --timeout 1200 -- /usr/bin/python3 \
+        -m pytest -q -p no:cacheprovider --junitxml="$results/vm.xml" tests/vm
+    report="$results/vm.xml"
+}
+
+suite_vm612() {
+    tests/vm/guest.py --kernel 6.12 -- /usr/bin/python3 -m pytest -q -p no:cacheprovider \
+        --junitxml="$results/vm612.xml" tests/vm/test_contract.py
+    report="$results/vm612.xml"
+}
+
 demo() {
     ADIT_BUILD=$PWD/build/test-gcc timeout -k 10 300 tests/net/demo.sh
 }
@@ -129,7 +144,7 @@ suite_musl() { foreign musl; }
 begun=$(date +%s)
 for s in $suites; do
     case $s in
-    build | lint | unit | rfc | sim | clang | fuzz | net | demo | i386 | s390x | musl) ;;
+    build | lint | unit | rfc | sim | clang | fuzz | net | vm | vm612 | demo | i386 | s390x | musl) ;;
     *)
         echo "test.sh: there is no suite $s" >&2
         exit 2

@@ -2,17 +2,18 @@
 # SPDX-License-Identifier: MIT
 """Run a command on Debian's stock kernel, in a virtual machine that sees this machine's files.
 
-usage: tests/vm/guest.py [--cpus N] [--memory MIB] [--timeout SECONDS] [--kernel 6.1|6.12]
-                         [--env NAME=VALUE]... [--prepare | -- COMMAND...]
+usage: tests/vm/guest.py [--auto] [--cpus N] [--memory MIB] [--timeout SECONDS]
+                         [--kernel 6.1|6.12] [--env NAME=VALUE]... [--prepare | -- COMMAND...]
 
 The kernel and the peers that need it (xl2tpd, pppd, ...) are Debian packages, downloaded and
 unpacked below build/vm; nothing is installed. The guest's root is this machine's root by 9p, read
 only, with the unpacked packages and a tmpfs laid over it; build/ is the same directory on both
-sides. The command's output comes out as it is written, its exit status is this program's; 125 says
-that the guest itself failed, 124 that the time was over.
+sides, /tmp and /run are the guest's own. The command's output comes out as it is written, its exit
+status is this program's; 125 says that the guest itself failed, 124 that the time was over.
 
 KVM is used where it boots the guest within seconds, else QEMU's own translation (slow: some twenty
-to fifty times).
+to fifty times). With --auto the command runs on this machine itself, with the packages laid over
+/usr for it alone, where this machine's kernel has L2TP and PPP.
 """
 
 import argparse
@@ -178,7 +179,8 @@ def qemu_argv(image, accel, cpus, memory, rundir):
     shares = []
     for tag, path, extra in (("host", "/", ",readonly=on"), ("layer", image.root, ",readonly=on"),
                              ("build", ROOT / "build", "")):
-        shares += ["-fsdev", f"local,id={tag},path={path},security_model=none,multidevs=remap{extra}",
+        shares += ["-fsdev", f"local,id={tag},path={path},security_model=none,multidevs=remap"
+                   f"{extra}",
                    "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
     how = {"kvm": ["-accel", "kvm", "-cpu", "host"],
            "tcg": ["-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-la57"]}[accel]
@@ -252,6 +254,30 @@ def kvm_verdict():
     return VM / f"no-kvm-{boot_id}"
 
 
+def native():
+    """Has this machine's own kernel what the tests need?"""
+    probe = ("exec 3<>/dev/ppp && ip l2tp show tunnel && ip link add x type veth peer name y && "
+             "ip l2tp add tunnel tunnel_id 1 peer_tunnel_id 1 encap ip local 127.0.0.1 "
+             "remote 127.0.0.1 && ip l2tp add session tunnel_id 1 session_id 1 peer_session_id 1")
+    return subprocess.run(["unshare", "--net", "sh", "-c", f"ip link set lo up && {probe}"],
+                          check=False, capture_output=True).returncode == 0
+
+
+def run_here(argv, args):
+    """On this machine's kernel: the packages are laid over /usr in a mount namespace of its own."""
+    image = Image(args.kernel)
+    env = dict(os.environ, VM_KERNEL=os.uname().release, VM_ACCEL="none",
+               **dict(pair.split("=", 1) for pair in args.env))
+    lay = f"mount -t overlay -o lowerdir={image.root}/usr:/usr overlay /usr"
+    try:
+        return subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                               f"{lay} && exec {shlex.join(argv)}"], check=False, env=env,
+                              timeout=args.timeout).returncode
+    except subprocess.TimeoutExpired:
+        print(f"guest: {args.timeout} s are over", file=sys.stderr)
+        return 124
+
+
 def guest(argv, args):
     image = Image(args.kernel)
     env = {k: v for k, v in os.environ.items() if PASSED_ON.match(k)}
@@ -284,8 +310,9 @@ def main():
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--memory", type=int, default=2048, help="MiB")
     parser.add_argument("--timeout", type=int, default=900, help="seconds")
-    parser.add_argument("--kernel", choices=KERNELS, default=os.environ.get("VM_KERNEL", "6.1"))
+    parser.add_argument("--kernel", choices=KERNELS, default="6.1")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--auto", action="store_true", help="no guest where none is needed")
     parser.add_argument("--prepare", action="store_true", help="download only")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
@@ -296,7 +323,7 @@ def main():
             return 0
         if not argv:
             parser.error("a command is missing")
-        return guest(argv, args)
+        return run_here(argv, args) if args.auto and native() else guest(argv, args)
     except Error as e:
         print(f"guest: {e}", file=sys.stderr)
         return 125
