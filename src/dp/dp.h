@@ -27,9 +27,6 @@ struct dp_punt {
 	size_t len;
 };
 
-/* Which plane the configuration asks for. */
-enum dp_want { DP_WANT_AUTO, DP_WANT_KERNEL, DP_WANT_USER };
-
 /* A tunnel whose control connection is up, for planes that have an object for each. */
 struct dp_tunnel {
 	uint8_t want;		/* enum dp_want: of the tunnel and its sessions; of `auto` alone */
@@ -54,11 +51,20 @@ struct dp_event {
 	char text[DP_TEXT]; /* in words, with a remedy where there is one */
 };
 
+/* What the kernel does for many packets at once. */
+enum {
+	DP_OFFLOAD_RECEIVE = 1 << 0, /* takes trains of datagrams (UDP_GRO) */
+	DP_OFFLOAD_SEND = 1 << 1,    /* sends trains of datagrams (UDP_SEGMENT) */
+	DP_OFFLOAD_TCP = 1 << 2	     /* long TCP packets from and to devices (IFF_VNET_HDR) */
+};
+#define DP_OFFLOAD_ALL (DP_OFFLOAD_RECEIVE | DP_OFFLOAD_SEND | DP_OFFLOAD_TCP)
+
 struct dp_plane_stats {
 	uint64_t rx_packets, tx_packets; /* data forwarded from and to peers */
 	uint64_t drop_unknown, drop_path, drop_header, drop_spoof, drop_seq, drop_mtu, drop_other;
 	uint64_t punts, punts_dropped; /* over the rate or the ring was full */
 	uint32_t rows;
+	uint32_t offloads; /* DP_OFFLOAD_* in use, on any socket or device */
 	size_t memory;
 };
 

@@ -3,74 +3,46 @@
  * The forwarding thread: one epoll over UDP sockets and TUN devices, batches of up to 64 packets,
  * no lock, no allocation, and one look at the clock per batch.
  *
- *   up    recvmmsg -> L2TP header -> slot by our ids -> from the tunnel's own peer? -> Ns -> PPP
- *         -> IP of an open network protocol, allowed source -> MSS -> write to the TUN
- *   down  read from the TUN -> slot by destination (or the client whose device it is) -> MTU
- *         -> MSS -> headers -> sendmmsg from the tunnel's local address
+ *   up    recvmmsg -> trains apart (UDP_GRO) -> L2TP header -> slot by our ids -> from the
+ *         tunnel's own peer? -> Ns -> PPP -> IP of an open network protocol, allowed source -> MSS
+ *         -> TCP segments joined -> write to the TUN (tun.c)
+ *   down  read from the TUN -> slot by destination (or the client whose device it is) -> MSS
+ *         -> MTU -> long TCP packets cut (down.c) -> headers -> trains (UDP_SEGMENT) -> sendmmsg
+ *         from the tunnel's local address (queue.c)
  *
  * TTL is the kernel's business: packets to and from the TUN are routed by it. All that is not IP of
  * an active session goes to the control thread through a ring, every class at its own rate
  * (RFC 2661 gives no rate; the point is that a flood of one kind cannot starve another).
  *
  * Nothing here ends the thread: a device that is gone is left and reported, errors of sockets
- * (ICMP, no buffers) cost the packet at hand. Offloads (IFF_VNET_HDR, UDP_SEGMENT, UDP_GRO) will
- * come in at three places: tun_read(), tun_write() and queue_flush().
+ * (ICMP, no buffers) cost the packet at hand.
  */
-#include "forward.h"
+#include "forward_int.h"
 #include "admit.h"
 #include "pkt.h"
 #include "base/wire.h"
 
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <netinet/udp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
-#define ROUNDS	   4 /* batches from one descriptor before others get their turn */
-#define DEPTH_MAX  2 /* tunnels of ours inside each other, see pkt_own_depth() */
-#define ICMP_PER_S 1000
-#define EVENT_DEV  ((uint64_t)1 << 32)
-#define EVENT_STOP ((uint64_t)2 << 32)
+#define ROUNDS	     4 /* batches from one descriptor before others get their turn */
+#define ICMP_PER_S   1000
+#define EVENT_DEV    ((uint64_t)1 << 32)
+#define EVENT_STOP   ((uint64_t)2 << 32)
+#define EVENT_TUNNEL ((uint64_t)4 << 32)
 
-/* A packet to send; its octets lie in the buffer of the same number. */
-struct queued {
-	uint32_t sock, slot;
-	uint32_t ip_len;
-};
-
-struct fwd_batch {
-	uint8_t rx[FWD_BATCH][FWD_BUF];
-	uint8_t tx[FWD_BATCH][FWD_TX];
-	uint8_t spare[FWD_TX];
-	struct mmsghdr rx_msg[FWD_BATCH], tx_msg[FWD_BATCH];
-	struct iovec rx_iov[FWD_BATCH], tx_iov[FWD_BATCH];
-	struct fwd_to rx_from[FWD_BATCH], tx_to[FWD_BATCH];
-	struct queued queued[FWD_BATCH];
-	uint32_t count; /* in `queued` */
-	uint16_t ports[FWD_SOCKS];
-	uint32_t port_count;
-};
-
-static void count(_Atomic uint64_t *counter)
-{
-	/* One writer: no locked operation is needed. */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
-}
-
-/* A counter in the session table, which another plane may add to as well. */
-static void add(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
-}
-
-static void look_at_clock(struct fwd *f)
+void fwd_clock(struct fwd *f)
 {
 	struct timespec ts;
 
@@ -99,8 +71,8 @@ bool fwd_limit_take(struct fwd_limit *l, const struct dp_rate *rate, uint64_t no
 /* ---- punts ---- */
 
 /*
- * Hand something up. Control messages of those we know may fill the ring, all else three quarters of
- * it: so no flood of requests keeps an acknowledgement from a tunnel that is up.
+ * Hand something up. Control messages of those we know may fill the ring, all else three quarters
+ * of it: so no flood of requests keeps an acknowledgement from a tunnel that is up.
  */
 static void punt(struct fwd *f, struct fwd_bucket *bucket, uint32_t class, uint64_t key,
 		 const struct path *path, const uint8_t *bytes, size_t len)
@@ -172,27 +144,9 @@ static void punt_frame(struct fwd *f, uint32_t slot, uint32_t class, const uint8
 
 /* ---- up ---- */
 
-static bool tun_write(struct fwd *f, uint32_t dev, const uint8_t *p, size_t len)
-{
-	int fd = atomic_load_explicit(&f->devs[dev], memory_order_acquire) - 1;
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	do
-		n = write(fd, p, len);
-	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)len; /* EIO: down; ENOBUFS, EAGAIN: full; EBADFD: gone */
-}
-
-static uint32_t dev_of(const struct dpt_config *c, uint32_t slot)
-{
-	return c->flags & DP_F_CLIENT ? slot + 1 : 0;
-}
-
 /* An IP packet of an active session. */
 static void up_ip(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *p, size_t len,
-		  uint8_t version)
+		  uint8_t version, size_t room)
 {
 	struct dpt_run *run = dpt_run(f->table, slot);
 	struct pkt_ip ip;
@@ -200,12 +154,12 @@ static void up_ip(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint
 	if (!(c->flags & (version == 4 ? DP_F_IP4 : DP_F_IP6)) ||
 	    !pkt_ip_parse(p, len, version, &ip)) {
 		count(&f->counts.drop_other);
-		add(&run->drop_up, 1);
+		count(&run->drop_up);
 		return;
 	}
 	if (!fwd_source_ok(dpt_index(f->table), c, slot, &ip)) {
 		count(&f->counts.drop_spoof);
-		add(&run->drop_spoof, 1);
+		count(&run->drop_spoof);
 		return;
 	}
 	if (version == 6 && pkt_ip6_local(ip.dst)) {
@@ -214,15 +168,7 @@ static void up_ip(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint
 	}
 	if (c->flags & DP_F_MSS_CLAMP)
 		pkt_mss_clamp(p, &ip, version == 4 ? c->mss4 : c->mss6);
-	if (!tun_write(f, dev_of(c, slot), p, ip.len)) {
-		count(&f->counts.drop_other);
-		add(&run->drop_up, 1);
-		return;
-	}
-	add(&run->rx_packets, 1);
-	add(&run->rx_bytes, ip.len);
-	atomic_store_explicit(&run->last_rx, f->now, memory_order_relaxed);
-	count(&f->counts.rx_packets);
+	tun_put(f, c, slot, p, &ip, room);
 }
 
 /* RFC 2661 8.1, RFC 3193 3.3: only from the tunnel's own peer, and to the address it talks to. */
@@ -280,7 +226,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 	run = dpt_run(f->table, slot);
 	if (!dpt_snapshot(f->table, slot, &c)) {
 		count(&f->counts.drop_other);
-		add(&run->drop_up, 1);
+		count(&run->drop_up);
 		return;
 	}
 	if (!(c.state & DPT_USED) || !same_ids(&c, &h)) {
@@ -298,17 +244,18 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 	}
 	if (!fwd_seq_ok(&c, run, h.has_seq, h.ns, f->now)) {
 		count(&f->counts.drop_seq);
-		add(&run->drop_seq, 1);
+		count(&run->drop_seq);
 		return;
 	}
 	b += h.off;
 	if (!pkt_ppp_parse(b, h.len, &ppp)) {
 		count(&f->counts.drop_header);
-		add(&run->drop_up, 1);
+		count(&run->drop_up);
 		return;
 	}
 	if (ppp.proto == PPP_IP4 || ppp.proto == PPP_IP6)
-		up_ip(f, &c, slot, b + ppp.data, h.len - ppp.data, ppp.proto == PPP_IP4 ? 4 : 6);
+		up_ip(f, &c, slot, b + ppp.data, h.len - ppp.data, ppp.proto == PPP_IP4 ? 4 : 6,
+		      h.off + ppp.data);
 	else
 		punt_frame(f, slot, DP_PUNT_PPP, b + ppp.off, h.len - ppp.off);
 }
@@ -333,7 +280,8 @@ static int receive(struct fwd *f, int fd)
 	struct fwd_batch *b = f->batch;
 	int n;
 
-	for (unsigned int i = 0; i < FWD_BATCH; i++) {
+	/* Those that were used last time. */
+	for (unsigned int i = 0; i < b->rx_used; i++) {
 		struct msghdr *h = &b->rx_msg[i].msg_hdr;
 
 		h->msg_namelen = sizeof(b->rx_from[i].name);
@@ -343,6 +291,7 @@ static int receive(struct fwd *f, int fd)
 	do
 		n = recvmmsg(fd, b->rx_msg, FWD_BATCH, MSG_DONTWAIT, NULL);
 	while (n < 0 && errno == EINTR);
+	b->rx_used = n > 0 ? (uint32_t)n : 0;
 	return n;
 }
 
@@ -357,10 +306,24 @@ static void drain_errors(int fd)
 	}
 }
 
-static void from_sock(struct fwd *f, uint32_t sock, uint32_t events)
+/* A connected socket has one local address: the kernel need not tell it with each packet. */
+static bool outer_of(const struct msghdr *m, const struct fwd_to *from, const struct fwd_tunnel *t,
+		     struct fwd_outer *ret)
+{
+	if (fwd_outer(m, from, ret))
+		return true;
+	if (!t)
+		return false;
+	memcpy(ret->local, t->local, sizeof(ret->local));
+	ret->local_scope = t->local_scope;
+	return true;
+}
+
+/* `t` is the tunnel whose socket it is, NULL = a listener. */
+static void from_sock(struct fwd *f, const struct fwd_sock *s, const struct fwd_tunnel *t,
+		      uint32_t events)
 {
 	struct fwd_batch *b = f->batch;
-	const struct fwd_sock *s = &f->socks[sock];
 	int fd = atomic_load_explicit(&s->fd, memory_order_acquire) - 1;
 
 	if (fd < 0)
@@ -375,19 +338,18 @@ static void from_sock(struct fwd *f, uint32_t sock, uint32_t events)
 			struct fwd_outer o;
 
 			if ((b->rx_msg[i].msg_hdr.msg_flags & MSG_TRUNC) ||
-			    !fwd_outer(&b->rx_msg[i].msg_hdr, &b->rx_from[i], &o))
+			    !outer_of(&b->rx_msg[i].msg_hdr, &b->rx_from[i], t, &o))
 				count(&f->counts.drop_header);
 			else
 				up_all(f, s, &o, b->rx[i], b->rx_msg[i].msg_len);
 		}
+		tun_flush(f); /* before the buffers are used again */
 		ring_publish(&f->ring);
 		if (n < FWD_BATCH)
 			return;
-		look_at_clock(f);
+		fwd_clock(f);
 	}
 }
-
-/* ---- down ---- */
 
 uint32_t fwd_sock_of(const struct fwd *f, uint32_t via)
 {
@@ -399,251 +361,6 @@ uint32_t fwd_sock_of(const struct fwd *f, uint32_t via)
 			return i;
 	}
 	return FWD_SOCKS;
-}
-
-static void sent(struct fwd *f, const struct queued *q)
-{
-	struct dpt_run *run = dpt_run(f->table, q->slot);
-
-	add(&run->tx_packets, 1);
-	add(&run->tx_bytes, q->ip_len);
-	atomic_store_explicit(&run->last_tx, f->now, memory_order_relaxed);
-	count(&f->counts.tx_packets);
-}
-
-static void not_sent(struct fwd *f, const struct queued *q, int error)
-{
-	struct dpt_run *run = dpt_run(f->table, q->slot);
-
-	count(error == EMSGSIZE ? &f->counts.drop_mtu : &f->counts.drop_other);
-	add(error == EMSGSIZE ? &run->drop_mtu : &run->drop_down, 1);
-}
-
-/* Send what is queued, runs of the same socket at once. */
-static void queue_flush(struct fwd *f)
-{
-	struct fwd_batch *b = f->batch;
-	uint32_t at = 0;
-	bool again = false;
-
-	while (at < b->count) {
-		uint32_t sock = b->queued[at].sock, n = 1;
-		int fd = atomic_load_explicit(&f->socks[sock].fd, memory_order_acquire) - 1;
-		int done;
-
-		while (at + n < b->count && b->queued[at + n].sock == sock)
-			n++;
-		done = fd < 0 ? -1 : sendmmsg(fd, b->tx_msg + at, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (done > 0) {
-			for (int i = 0; i < done; i++)
-				sent(f, &b->queued[at++]);
-			again = false;
-		} else if (fd >= 0 && !again && (errno == EINTR || errno == ECONNREFUSED)) {
-			again = true; /* the error was of an earlier packet */
-		} else {
-			int error = fd < 0 ? ENETDOWN : errno;
-
-			/* The socket is full: none of the run would get through. */
-			if (error != EAGAIN && error != ENOBUFS)
-				n = 1;
-			while (n--)
-				not_sent(f, &b->queued[at++], error);
-			again = false;
-		}
-	}
-	b->count = 0;
-}
-
-/*
- * Put headers before the IP packet at `p`, which lies in the tx buffer of number b->count with
- * headroom, and queue it.
- */
-static void queue(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint32_t sock,
-		  uint8_t *p, size_t len, uint8_t version)
-{
-	struct fwd_batch *b = f->batch;
-	struct dpt_run *run = dpt_run(f->table, slot);
-	struct pkt_out o = {
-		.tunnel = (uint16_t)(c->remote_tunnel[0] << 8 | c->remote_tunnel[1]),
-		.session = (uint16_t)(c->remote_session[0] << 8 | c->remote_session[1]),
-		.length = c->flags & DP_F_LENGTH,
-		.seq = fwd_sends_seq(c, run),
-		.address = !(c->flags & DP_F_ACFC),
-		.proto = version == 4 ? PPP_IP4 : PPP_IP6,
-		.proto_len = c->flags & DP_F_PFC ? 1 : 2,
-	};
-	struct msghdr *h = &b->tx_msg[b->count].msg_hdr;
-	size_t head;
-
-	if (o.seq)
-		o.ns = (uint16_t)atomic_fetch_add_explicit(&run->ns, 1, memory_order_relaxed);
-	head = pkt_head_build(p, len, &o);
-	fwd_address(dpt_tunnel(f->table, c->tunnel),
-		    atomic_load_explicit(&f->socks[sock].v6, memory_order_relaxed),
-		    &b->tx_to[b->count], h);
-	b->tx_iov[b->count] = (struct iovec){ p - head, len + head };
-	h->msg_iov = &b->tx_iov[b->count];
-	h->msg_iovlen = 1;
-	b->queued[b->count] = (struct queued){ sock, slot, (uint32_t)len };
-	b->count++;
-}
-
-static void drop_down(struct fwd *f, uint32_t slot)
-{
-	count(&f->counts.drop_other);
-	add(&dpt_run(f->table, slot)->drop_down, 1);
-}
-
-/* A packet that does not fit: cut it, or tell its sender (RFC 791, RFC 1191, RFC 8201). */
-static void too_big(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint32_t sock,
-		    uint8_t *p, const struct pkt_ip *ip)
-{
-	struct fwd_batch *b = f->batch;
-	struct pkt_ip whole = *ip;
-	size_t pos = 0, n;
-
-	if (pkt_may_fragment(p, ip)) {
-		memcpy(b->spare, p, ip->len);
-		for (;;) {
-			if (b->count == FWD_BATCH)
-				queue_flush(f);
-			n = pkt_fragment(b->spare, &whole, c->mtu, &pos,
-					 b->tx[b->count] + FWD_HEADROOM);
-			if (!n)
-				break;
-			queue(f, c, slot, sock, b->tx[b->count] + FWD_HEADROOM, n, 4);
-		}
-		if (pos)
-			return;
-	} else if (fwd_bucket_take(&f->icmp, f->now)) {
-		n = pkt_too_big(p, ip, c->mtu, b->spare);
-		if (n)
-			tun_write(f, dev_of(c, slot), b->spare, n);
-	}
-	count(&f->counts.drop_mtu);
-	add(&dpt_run(f->table, slot)->drop_mtu, 1);
-}
-
-/*
- * Our own packets, routed into the session that they carry, or round in circles through several.
- * Each turn would make them longer until they are cut in two, and so on without end.
- */
-static bool loops(struct fwd *f, const struct dpt_tunnel *t, const uint8_t *p,
-		  const struct pkt_ip *ip)
-{
-	unsigned int octets = ip->version == 4 ? 4 : 16;
-	bool to_peer = t->family == (ip->version == 4 ? AF_INET : AF_INET6) &&
-		       memcmp(ip->dst, t->remote, octets) == 0;
-	unsigned int depth;
-
-	if (ip->proto != IPPROTO_UDP)
-		return false;
-	if (ip->later_fragment)
-		return to_peer && memcmp(ip->src, t->local, octets) == 0;
-	depth = pkt_own_depth(p, ip->len, f->batch->ports, f->batch->port_count);
-	if (depth && to_peer)
-		return true;
-	return depth > DEPTH_MAX;
-}
-
-/* Which session a packet from a device belongs to. */
-static uint32_t slot_of(struct fwd *f, uint32_t dev, const struct pkt_ip *ip)
-{
-	/* Of the link only: what the kernel itself says on a new interface. The addresses of that
-	 * kind were negotiated, so the control plane speaks on the link. */
-	if (ip->version == 6 && pkt_ip6_local(ip->dst))
-		return INDEX_NONE;
-	if (dev)
-		return dev - 1;
-	return ip->version == 4 ? index_route4(dpt_index(f->table), ip->dst)
-				: index_route6(dpt_index(f->table), ip->dst);
-}
-
-/* The packet lies in the tx buffer of number b->count. */
-static void down(struct fwd *f, uint32_t dev, uint8_t *p, size_t len)
-{
-	struct dpt_config c;
-	struct pkt_ip ip;
-	uint32_t slot, sock;
-	const struct dpt_tunnel *t;
-
-	if (!len || !pkt_ip_parse(p, len, p[0] >> 4, &ip)) {
-		count(&f->counts.drop_other);
-		return;
-	}
-	slot = slot_of(f, dev, &ip);
-	if (slot == INDEX_NONE) {
-		count(&f->counts.drop_other);
-		return;
-	}
-	if (!dpt_snapshot(f->table, slot, &c) || !(c.state & DPT_UP) || dev_of(&c, slot) != dev ||
-	    !(c.flags & (ip.version == 4 ? DP_F_IP4 : DP_F_IP6))) {
-		drop_down(f, slot);
-		return;
-	}
-	t = dpt_tunnel(f->table, c.tunnel);
-	sock = fwd_sock_of(f, t->via);
-	if (sock == FWD_SOCKS || loops(f, t, p, &ip)) {
-		drop_down(f, slot);
-		return;
-	}
-	if (c.flags & DP_F_MSS_CLAMP)
-		pkt_mss_clamp(p, &ip, ip.version == 4 ? c.mss4 : c.mss6);
-	if (ip.len > c.mtu)
-		too_big(f, &c, slot, sock, p, &ip);
-	else
-		queue(f, &c, slot, sock, p, ip.len, ip.version);
-}
-
-/* A device that was removed by somebody else: leave it, and say so. */
-static void device_lost(struct fwd *f, uint32_t dev, int fd)
-{
-	struct fwd_punt *p =
-		(struct fwd_punt *)(void *)ring_room(&f->ring, sizeof(*p), f->ring.size);
-
-	if (!p)
-		return; /* comes again with the next event */
-	epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
-	memset(p, 0, sizeof(*p));
-	p->class = FWD_LOST;
-	p->dev = dev;
-	ring_push(&f->ring);
-	ring_publish(&f->ring);
-}
-
-static ssize_t tun_read(int fd, uint8_t *p, size_t cap)
-{
-	ssize_t n;
-
-	do
-		n = read(fd, p, cap);
-	while (n < 0 && errno == EINTR);
-	return n;
-}
-
-static void from_dev(struct fwd *f, uint32_t dev)
-{
-	struct fwd_batch *b = f->batch;
-	int fd = atomic_load_explicit(&f->devs[dev], memory_order_acquire) - 1;
-
-	if (fd < 0)
-		return;
-	for (unsigned int i = 0; i < FWD_BATCH * ROUNDS; i++) {
-		uint8_t *p = b->tx[b->count] + FWD_HEADROOM;
-		ssize_t n = tun_read(fd, p, FWD_PACKET);
-
-		if (n <= 0) {
-			if (n == 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM))
-				device_lost(f, dev, fd);
-			break;
-		}
-		down(f, dev, p, (size_t)n);
-		if (b->count == FWD_BATCH) {
-			queue_flush(f);
-			look_at_clock(f);
-		}
-	}
-	queue_flush(f);
 }
 
 /* ---- the thread ---- */
@@ -675,15 +392,18 @@ static void *run(void *arg)
 		n = epoll_wait(f->epoll, events, 64, -1);
 		if (qsbr_quiet(f->qsbr))
 			ring_wake(&f->ring);
-		look_at_clock(f);
+		fwd_clock(f);
 		collect_ports(f);
 		for (int i = 0; i < n; i++) {
 			uint32_t number = (uint32_t)events[i].data.u64;
 
 			if (events[i].data.u64 & EVENT_DEV)
-				from_dev(f, number);
+				down_from(f, number);
+			else if (events[i].data.u64 & EVENT_TUNNEL)
+				from_sock(f, &f->tunnels[number].sock, &f->tunnels[number],
+					  events[i].events);
 			else if (!(events[i].data.u64 & EVENT_STOP))
-				from_sock(f, number, events[i].events);
+				from_sock(f, &f->socks[number], NULL, events[i].events);
 		}
 	}
 	qsbr_idle(f->qsbr);
@@ -697,37 +417,77 @@ static int watch(struct fwd *f, int fd, uint64_t number)
 	return epoll_ctl(f->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
-/* Take datagrams of one length from one peer at once; a kernel before 5.0 refuses. Whoever reads
- * the socket after us does not expect it. */
-static void gro(int fd, int on)
+/* Take datagrams of one length from one peer at once, and send them so; a kernel before 5.0
+ * refuses. Whoever reads the socket after us does not expect it. */
+static void trains(struct fwd *f, struct fwd_sock *s, int fd)
 {
-	setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
+	int on = f->offload & DP_OFFLOAD_RECEIVE ? 1 : 0, segment = 0;
+	socklen_t n = sizeof(segment);
+
+	if (setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on)) == 0 && on)
+		atomic_fetch_or(&f->offload_used, DP_OFFLOAD_RECEIVE);
+	atomic_store(&s->segment, (f->offload & DP_OFFLOAD_SEND) &&
+					  getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &n) == 0);
+	if (atomic_load(&s->segment))
+		atomic_fetch_or(&f->offload_used, DP_OFFLOAD_SEND);
 }
 
 int fwd_watch_sock(struct fwd *f, uint32_t sock)
 {
 	int fd = atomic_load(&f->socks[sock].fd) - 1;
 
-	gro(fd, 1);
+	trains(f, &f->socks[sock], fd);
 	return watch(f, fd, sock);
 }
 
 int fwd_unwatch_sock(struct fwd *f, uint32_t sock)
 {
+	static const int zero;
 	int fd = atomic_exchange(&f->socks[sock].fd, 0) - 1;
 
 	if (fd >= 0) {
 		epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
-		gro(fd, 0);
+		setsockopt(fd, SOL_UDP, UDP_GRO, &zero, sizeof(zero));
 	}
 	return fd;
+}
+
+int fwd_watch_tunnel(struct fwd *f, uint32_t tunnel)
+{
+	return watch(f, atomic_load(&f->tunnels[tunnel].sock.fd) - 1, EVENT_TUNNEL | tunnel);
+}
+
+int fwd_unwatch_tunnel(struct fwd *f, uint32_t tunnel)
+{
+	int fd = atomic_exchange(&f->tunnels[tunnel].sock.fd, 0) - 1;
+
+	if (fd >= 0)
+		epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
+	return fd;
+}
+
+/* Does the device put a header before each packet? Then it may give long TCP packets, too, and
+ * leave checksums to us; a device that refuses still takes them. */
+static bool offloads(struct fwd *f, int fd)
+{
+	unsigned int wanted = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+	struct ifreq ifr;
+
+	memset(&ifr, 0, sizeof(ifr));
+	if (ioctl(fd, TUNGETIFF, &ifr) < 0 || !(ifr.ifr_flags & IFF_VNET_HDR))
+		return false;
+	if (!(f->offload & DP_OFFLOAD_TCP) || ioctl(fd, TUNSETOFFLOAD, wanted) < 0)
+		ioctl(fd, TUNSETOFFLOAD, 0);
+	else
+		atomic_fetch_or(&f->offload_used, DP_OFFLOAD_TCP);
+	return true;
 }
 
 int fwd_watch_dev(struct fwd *f, uint32_t dev, int fd)
 {
 	int rc;
 
-	atomic_store(&f->devs[dev], fd + 1);
+	atomic_store(&f->devs[dev], (fd + 1) << 1 | (offloads(f, fd) ? 1 : 0));
 	rc = watch(f, fd, EVENT_DEV | dev);
 	if (rc < 0)
 		atomic_store(&f->devs[dev], 0);
@@ -736,7 +496,7 @@ int fwd_watch_dev(struct fwd *f, uint32_t dev, int fd)
 
 int fwd_unwatch_dev(struct fwd *f, uint32_t dev)
 {
-	int fd = atomic_exchange(&f->devs[dev], 0) - 1;
+	int fd = (atomic_exchange(&f->devs[dev], 0) >> 1) - 1;
 
 	if (fd >= 0)
 		epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
@@ -745,6 +505,9 @@ int fwd_unwatch_dev(struct fwd *f, uint32_t dev)
 
 static void batch_init(struct fwd_batch *b)
 {
+	b->rx_used = FWD_BATCH;
+	for (unsigned int i = 0; i < JOINS; i++)
+		b->join[i] = &b->join_room[i];
 	for (unsigned int i = 0; i < FWD_BATCH; i++) {
 		b->rx_iov[i] = (struct iovec){ b->rx[i], FWD_BUF };
 		b->rx_msg[i].msg_hdr = (struct msghdr){
@@ -785,12 +548,13 @@ int fwd_start(struct fwd *f, uint32_t ring_size)
 		return rc;
 	f->devs = calloc((size_t)dpt_slots(f->table) + 1, sizeof(*f->devs));
 	f->limits = calloc(dpt_slots(f->table), sizeof(*f->limits));
+	f->tunnels = calloc(FWD_TUNNELS, sizeof(*f->tunnels)); /* only what is used is touched */
 	/* Mapped: of most buffers only the first page is ever touched. */
 	f->batch = mmap(NULL, sizeof(*f->batch), PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (f->batch == MAP_FAILED)
 		f->batch = NULL;
-	if (!f->devs || !f->limits || !f->batch) {
+	if (!f->devs || !f->limits || !f->tunnels || !f->batch) {
 		fwd_stop(f);
 		return -ENOMEM;
 	}
@@ -822,8 +586,14 @@ void fwd_stop(struct fwd *f)
 		if (fd >= 0)
 			close(fd);
 	}
+	for (uint32_t i = 0; f->attached && i < FWD_TUNNELS; i++) {
+		int fd = atomic_exchange(&f->tunnels[i].sock.fd, 0) - 1;
+
+		if (fd >= 0)
+			close(fd);
+	}
 	for (uint32_t i = 0; f->devs && i <= dpt_slots(f->table); i++) {
-		int fd = atomic_load(&f->devs[i]) - 1;
+		int fd = (atomic_load(&f->devs[i]) >> 1) - 1;
 
 		if (fd >= 0)
 			close(fd);
@@ -837,6 +607,9 @@ void fwd_stop(struct fwd *f)
 		munmap(f->batch, sizeof(*f->batch));
 	free(f->devs);
 	free(f->limits);
+	free(f->tunnels);
+	f->tunnels = NULL;
+	f->attached = false;
 	f->batch = NULL;
 	f->devs = NULL;
 	f->limits = NULL;

@@ -16,14 +16,12 @@
 #include <pthread.h>
 
 #define FWD_SOCKS    64
+#define FWD_TUNNELS  65536 /* sockets of tunnels that another plane carries, by our id */
 #define FWD_BATCH    64
 #define FWD_HEADROOM 64
 /* A datagram, or as many of one length as the kernel gives at once (UDP_GRO). Not a multiple of a
  * page, so that the first octets of the buffers of a batch do not share one set of the cache. */
 #define FWD_BUF (65536 + 704)
-/* A packet from a device, with its header. */
-#define FWD_TX	   10432
-#define FWD_PACKET (FWD_TX - FWD_HEADROOM)
 
 /* A record in the ring. */
 struct fwd_punt {
@@ -41,6 +39,15 @@ struct fwd_sock {
 	_Atomic uint32_t via;
 	_Atomic uint16_t port; /* ours */
 	_Atomic bool v6;       /* an AF_INET6 socket */
+	_Atomic bool segment;  /* sends trains */
+};
+
+/* A tunnel's own socket, connected: read as the listener `via`, see attach.c. `local` is set before
+ * the descriptor. */
+struct fwd_tunnel {
+	struct fwd_sock sock;
+	uint8_t local[16];
+	uint32_t local_scope;
 };
 
 struct fwd_bucket {
@@ -75,7 +82,13 @@ struct fwd {
 
 	struct fwd_sock socks[FWD_SOCKS];
 	_Atomic uint32_t sock_high;
-	_Atomic int *devs; /* TUN descriptors plus one: [0] the shared one, [1 + slot] a client's */
+	struct fwd_tunnel *tunnels; /* FWD_TUNNELS */
+	bool attached;		    /* any of them was used */
+	/* TUN descriptors plus one, times two, plus one when packets have a vnet header: [0] the
+	 * shared one, [1 + slot] a client's */
+	_Atomic int *devs;
+	uint32_t offload;	       /* DP_OFFLOAD_*: what may be used */
+	_Atomic uint32_t offload_used; /* ... what some socket or device has */
 
 	/* of the thread alone */
 	uint64_t now; /* CLOCK_BOOTTIME, us; once a batch */
@@ -97,6 +110,8 @@ int fwd_watch_sock(struct fwd *f, uint32_t sock);
 int fwd_watch_dev(struct fwd *f, uint32_t dev, int fd);
 int fwd_unwatch_sock(struct fwd *f, uint32_t sock); /* the descriptor */
 int fwd_unwatch_dev(struct fwd *f, uint32_t dev);   /* the descriptor, -1 = there was none */
+int fwd_watch_tunnel(struct fwd *f, uint32_t tunnel);
+int fwd_unwatch_tunnel(struct fwd *f, uint32_t tunnel); /* the descriptor, -1 = there was none */
 
 /* The socket of a listener, FWD_SOCKS when there is none. */
 uint32_t fwd_sock_of(const struct fwd *f, uint32_t via);

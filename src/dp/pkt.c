@@ -175,25 +175,40 @@ bool pkt_ip6_local(const uint8_t dst[16])
 	return dst[0] == 0xff || (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80);
 }
 
-static uint32_t sum_of(const uint8_t *p, size_t len, uint32_t sum)
+/*
+ * RFC 1071 2 (B) and (C): the sum does not depend on the order of octets in a word but for a swap
+ * at the end, and words of 32 bits may be summed. Four sums side by side keep the processor busy.
+ */
+uint32_t pkt_sum(const uint8_t *p, size_t len, uint32_t start)
 {
-	struct rcur c = rcur_of(p, len);
-	uint64_t wide = sum;
+	uint64_t s[4] = { 0 }, w[4], wide;
+	uint8_t rest[32] = { 0 };
 
-	while (rcur_left(&c) >= 4)
-		wide += rcur_u32(&c); /* 2^16 is 1 in the arithmetic of the checksum */
-	if (rcur_left(&c) >= 2)
-		wide += rcur_u16(&c);
-	if (rcur_left(&c))
-		wide += (uint32_t)rcur_u8(&c) << 8;
-	while (wide >> 32)
-		wide = (wide & 0xffffffff) + (wide >> 32);
-	return (uint32_t)wide;
+	for (; len >= 32; len -= 32, p += 32) {
+		memcpy(w, p, 32);
+		for (unsigned int i = 0; i < 4; i++)
+			s[i] += (w[i] & 0xffffffff) + (w[i] >> 32);
+	}
+	if (len) {
+		memcpy(rest, p, len);
+		memcpy(w, rest, 32);
+		for (unsigned int i = 0; i < 4; i++)
+			s[i] += (w[i] & 0xffffffff) + (w[i] >> 32);
+	}
+	wide = s[0] + s[1] + s[2] + s[3]; /* below 2^48 for anything in memory of a packet */
+	wide = (wide & 0xffffffff) + (wide >> 32);
+	wide = (wide & 0xffff) + (wide >> 16 & 0xffff) + (wide >> 32);
+	wide = (wide & 0xffff) + (wide >> 16);
+	wide = (wide & 0xffff) + (wide >> 16);
+	/* Now the two octets as they stand in memory. */
+	memcpy(rest, &(uint16_t){ (uint16_t)wide }, 2);
+	wide = (uint64_t)start + ((uint32_t)rest[0] << 8 | rest[1]);
+	return (uint32_t)(wide & 0xffffffff) + (uint32_t)(wide >> 32);
 }
 
 uint16_t pkt_checksum(const uint8_t *p, size_t len, uint32_t start)
 {
-	uint32_t sum = sum_of(p, len, start);
+	uint32_t sum = pkt_sum(p, len, start);
 
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
@@ -335,7 +350,7 @@ size_t pkt_too_big(const uint8_t *p, const struct pkt_ip *ip, uint16_t mtu, uint
 		wcur_u32(&c, 2 << 24);
 		wcur_u32(&c, mtu);
 		wcur_bytes(&c, p, quote);
-		pseudo = sum_of(buf + 8, 32, (uint32_t)(8 + quote + IPPROTO_ICMPV6));
+		pseudo = pkt_sum(buf + 8, 32, (uint32_t)(8 + quote + IPPROTO_ICMPV6));
 		pseudo = (pseudo & 0xffff) + (pseudo >> 16);
 		put_u16(buf + 42, pkt_checksum(buf + 40, 8 + quote, pseudo));
 	}
@@ -380,7 +395,8 @@ size_t pkt_fragment(const uint8_t *p, const struct pkt_ip *ip, uint16_t mtu, siz
 	size_t head = ip->transport, left = ip->len - head - *pos, n;
 	uint16_t at = get_u16(p + 6);
 
-	if (ip->len - head <= *pos)
+	/* RFC 791 3.2: offsets count to 65,535 octets. What lies beyond is no packet. */
+	if (ip->len - head <= *pos || (at & 0x1fffu) * 8u + (ip->len - head) > 65535)
 		return 0;
 	if (*pos == 0)
 		memcpy(buf, p, head);

@@ -105,7 +105,10 @@ size_t pkt_fragment(const uint8_t *p, const struct pkt_ip *ip, uint16_t mtu, siz
  */
 unsigned int pkt_own_depth(const uint8_t *p, size_t len, const uint16_t *ports, size_t count);
 
-/* The Internet checksum (RFC 1071) over `len` octets, `start` a partial sum in host order. */
+/* The Internet checksum (RFC 1071) over `len` octets, `start` a partial sum in host order; and the
+ * sum itself, not folded to 16 bits yet, to go on with. `len` is even where another part follows.
+ */
+uint32_t pkt_sum(const uint8_t *p, size_t len, uint32_t start);
 uint16_t pkt_checksum(const uint8_t *p, size_t len, uint32_t start);
 
 #endif

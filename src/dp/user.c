@@ -84,6 +84,7 @@ static void socks_poll(struct user *u)
 	}
 	if (u->closing)
 		qsbr_want(&u->qsbr);
+	attach_poll(u);
 }
 
 static bool has_news(const struct user *u)
@@ -169,31 +170,22 @@ static int user_fd(struct dp *dp)
 
 /* ---- sending ---- */
 
-static int user_send(struct dp *dp, uint64_t key, uint8_t *frame, size_t len, bool priority)
+/* Put the headers in front of a frame; NULL when there is no such active row. */
+static uint8_t *build(struct user *u, uint64_t key, uint8_t *frame, size_t *len, bool priority,
+		      const struct dpt_tunnel **ret)
 {
-	struct user *u = user_of(dp);
-	uint32_t slot = dpt_find(u->table, key), sock;
-	const struct dpt_tunnel *t;
+	uint32_t slot = dpt_find(u->table, key);
 	struct dpt_config c;
 	struct dpt_run *run;
-	struct fwd_to to;
-	struct msghdr m;
-	struct iovec iov;
 	struct pkt_out o = { .priority = priority };
 	size_t head;
-	int fd;
 
 	if (slot == DPT_NONE || !dpt_snapshot(u->table, slot, &c) || !(c.state & DPT_UP))
-		return 1;
-	if (len >= 2 && frame[0] == 0xff && frame[1] == 0x03) {
+		return NULL;
+	if (*len >= 2 && frame[0] == 0xff && frame[1] == 0x03) {
 		frame += 2;
-		len -= 2;
+		*len -= 2;
 	}
-	t = dpt_tunnel(u->table, c.tunnel);
-	sock = fwd_sock_of(&u->fwd, t->via);
-	if (sock == FWD_SOCKS)
-		return 0; /* lost, as any packet may be; PPP sends it again */
-	fd = atomic_load(&u->fwd.socks[sock].fd) - 1;
 	run = dpt_run(u->table, slot);
 	o.tunnel = (uint16_t)(c.remote_tunnel[0] << 8 | c.remote_tunnel[1]);
 	o.session = (uint16_t)(c.remote_session[0] << 8 | c.remote_session[1]);
@@ -202,10 +194,55 @@ static int user_send(struct dp *dp, uint64_t key, uint8_t *frame, size_t len, bo
 	if (o.seq)
 		o.ns = (uint16_t)atomic_fetch_add_explicit(&run->ns, 1, memory_order_relaxed);
 	/* RFC 1661 6.6: LCP keeps address and control whatever was agreed. */
-	o.address = !(c.flags & DP_F_ACFC) || (len >= 2 && frame[0] == 0xc0 && frame[1] == 0x21);
-	head = pkt_head_build(frame, len, &o);
+	o.address = !(c.flags & DP_F_ACFC) || (*len >= 2 && frame[0] == 0xc0 && frame[1] == 0x21);
+	head = pkt_head_build(frame, *len, &o);
+	*len += head;
+	*ret = dpt_tunnel(u->table, c.tunnel);
+	return frame - head;
+}
+
+static uint8_t *user_wrap(struct dp *dp, uint64_t key, uint8_t *frame, size_t *len, bool priority,
+			  struct path *ret)
+{
+	struct user *u = user_of(dp);
+	const struct dpt_tunnel *t;
+	struct path p;
+
+	frame = build(u, key, frame, len, priority, &t);
+	if (!frame)
+		return NULL;
+	memset(&p, 0, sizeof(p));
+	p.via = t->via;
+	p.local.family = p.remote.family = t->family;
+	p.local.port = t->local_port;
+	p.remote.port = t->remote_port;
+	p.local.scope = t->local_scope;
+	p.remote.scope = t->remote_scope;
+	memcpy(p.local.ip, t->local, 16);
+	memcpy(p.remote.ip, t->remote, 16);
+	*ret = p;
+	return frame;
+}
+
+static int user_send(struct dp *dp, uint64_t key, uint8_t *frame, size_t len, bool priority)
+{
+	struct user *u = user_of(dp);
+	const struct dpt_tunnel *t;
+	struct fwd_to to;
+	struct msghdr m;
+	struct iovec iov;
+	uint32_t sock;
+	int fd;
+
+	frame = build(u, key, frame, &len, priority, &t);
+	if (!frame)
+		return 1;
+	sock = fwd_sock_of(&u->fwd, t->via);
+	if (sock == FWD_SOCKS)
+		return 0; /* lost, as any packet may be; PPP sends it again */
+	fd = atomic_load(&u->fwd.socks[sock].fd) - 1;
 	fwd_address(t, atomic_load(&u->fwd.socks[sock].v6), &to, &m);
-	iov = (struct iovec){ frame - head, len + head };
+	iov = (struct iovec){ frame, len };
 	m.msg_iov = &iov;
 	m.msg_iovlen = 1;
 	/* The error may be an earlier packet's; a second one is this packet's. */
@@ -350,6 +387,7 @@ static void user_plane_stats(struct dp *dp, struct dp_plane_stats *ret)
 	ret->punts = get(&n->punts);
 	ret->punts_dropped = get(&n->punts_dropped);
 	ret->rows = dpt_rows(u->table);
+	ret->offloads = atomic_load(&u->fwd.offload_used);
 	ret->memory = sizeof(*u) + u->fwd.ring.size + dpt_memory(u->table);
 }
 
@@ -393,6 +431,7 @@ static void user_free(struct dp *dp)
 	jobs_free(&u->quiet);
 	for (struct list *l; (l = list_pop(&u->clients)) != NULL;)
 		free(container_of(l, struct client, link));
+	attach_free(u);
 	htab_free(&u->keys);
 	admit_free(u->fwd.admit);
 	dpt_close(u->table);
@@ -418,6 +457,7 @@ static const struct dp_ops user_ops = {
 	.del = user_del,
 	.net = user_net,
 	.send = user_send,
+	.wrap = user_wrap,
 	.listen = user_listen,
 	.unlisten = user_unlisten,
 	.fd = user_fd,
@@ -502,6 +542,7 @@ struct dp *dp_user_new(const struct dp_user_config *c)
 	list_init(&u->quiet);
 	list_init(&u->done);
 	list_init(&u->clients);
+	list_init(&u->leaving);
 	qsbr_init(&u->qsbr);
 	htab_init(&u->keys, c->hash_key);
 	u->losses = bucket((struct dp_rate){ 0 }, 1, 5);
@@ -512,6 +553,7 @@ struct dp *dp_user_new(const struct dp_user_config *c)
 	if (rc == 0) {
 		u->fwd.table = u->table;
 		u->fwd.qsbr = &u->qsbr;
+		u->fwd.offload = DP_OFFLOAD_ALL & ~c->no_offload;
 		u->fwd.control = bucket(c->control, 200000, 65536);
 		u->fwd.unproven = bucket(c->unproven, 20000, 2000);
 		u->fwd.asker = bucket(c->asker, 20000, 4000);

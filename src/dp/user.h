@@ -47,6 +47,8 @@ struct dp_user_config {
 	struct dp_rate frames;	    /* PPP and LOCAL of active sessions: 20,000/s, 20,000 */
 	struct dp_rate session;	    /* the same for one session: 100/s, 100 */
 
+	uint32_t no_offload; /* DP_OFFLOAD_* that are not to be used */
+
 	size_t ring; /* octets of the queue of punts, a power of two; 0 = by max_sessions */
 };
 
@@ -59,6 +61,11 @@ size_t dp_user_table_size(uint32_t max_sessions);
  * thread and leaves table, devices, addresses and routes as they are: the next plane takes over.
  */
 struct dp *dp_user_new(const struct dp_user_config *config);
+
+/* Read the socket of tunnel `tunnel` (our id), which another plane carries, as if it were listener
+ * `via`; `fd` stays the caller's. One that was attached before is let go. 0 or a negative errno. */
+int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd);
+void dp_user_detach(struct dp *dp, uint32_t tunnel);
 
 /*
  * The answer to a request of host_ops. `error` is 0 or a positive or negative errno, `text` says it

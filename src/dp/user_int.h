@@ -103,8 +103,13 @@ struct user {
 
 	struct user_sock socks[FWD_SOCKS];
 	uint32_t closing;
+	struct list leaving; /* of attach.c */
 	bool peeked; /* the oldest record of the ring was given out */
 };
+
+/* attach.c: close what the forwarding thread has let go of. */
+void attach_poll(struct user *u);
+void attach_free(struct user *u);
 
 /* Queue a request; the structure becomes the plane's. -ENOMEM. */
 int job_start(struct user *u, struct job *j);

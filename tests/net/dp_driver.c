@@ -65,7 +65,7 @@ static int ip(const char *line)
 
 static int tun_open(void *host, uint32_t id, const char *name)
 {
-	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
 	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
 	memcpy(ifr.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
@@ -165,12 +165,12 @@ static struct addr address(const char *text)
 	return a;
 }
 
-static void pair(const char *text, uint16_t *a, uint16_t *b)
+static void pair(const char *text, uint32_t *a, uint32_t *b)
 {
 	char *end;
 
-	*a = (uint16_t)strtoul(text, &end, 0);
-	*b = (uint16_t)strtoul(*end ? end + 1 : end, NULL, 0);
+	*a = (uint32_t)strtoul(text, &end, 0);
+	*b = (uint32_t)strtoul(*end ? end + 1 : end, NULL, 0);
 }
 
 static void put_word(struct dp_row *r, const char *word)

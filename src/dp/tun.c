@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Packets of sessions on their way into TUN devices. TCP segments of one batch that follow each
+ * other become one packet where the device takes it (join.h); none waits longer than its batch.
+ */
+#include "forward_int.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+int tun_fd(const struct fwd *f, uint32_t dev, bool *ret_vnet)
+{
+	int v = atomic_load_explicit(&f->devs[dev], memory_order_acquire);
+
+	*ret_vnet = v & 1;
+	return (v >> 1) - 1;
+}
+
+bool tun_write(struct fwd *f, uint32_t dev, uint8_t *p, size_t len, size_t room)
+{
+	static uint8_t none[JOIN_VNET];
+	bool vnet;
+	int fd = tun_fd(f, dev, &vnet);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	if (vnet && room < JOIN_VNET) {
+		struct iovec iov[2] = { { none, sizeof(none) }, { p, len } };
+
+		len += sizeof(none);
+		do
+			n = writev(fd, iov, 2);
+		while (n < 0 && errno == EINTR);
+		return n == (ssize_t)len;
+	}
+	if (vnet) {
+		p -= JOIN_VNET;
+		len += JOIN_VNET;
+		memset(p, 0, JOIN_VNET);
+	}
+	do
+		n = write(fd, p, len);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)len; /* EIO: down; ENOBUFS, EAGAIN: full; EBADFD: gone */
+}
+
+/* What became of packets of a session. */
+static void written(struct fwd *f, uint32_t slot, bool ok, uint32_t packets, uint64_t bytes)
+{
+	struct dpt_run *run = dpt_run(f->table, slot);
+
+	if (!ok) {
+		count_by(&f->counts.drop_other, packets);
+		count_by(&run->drop_up, packets);
+		return;
+	}
+	count_by(&run->rx_packets, packets);
+	count_by(&run->rx_bytes, bytes);
+	atomic_store_explicit(&run->last_rx, f->now, memory_order_relaxed);
+	count_by(&f->counts.rx_packets, packets);
+}
+
+static void join_write(struct fwd *f, struct join *j)
+{
+	size_t len = JOIN_VNET + j->len;
+	ssize_t n;
+	int iovs, fd;
+	bool vnet;
+
+	fd = tun_fd(f, j->dev, &vnet);
+	if (fd < 0 || !vnet) { /* the device has changed in the middle of the batch */
+		written(f, j->slot, false, j->count, 0);
+		return;
+	}
+	join_finish(j, &iovs);
+	do
+		n = writev(fd, j->iov, iovs);
+	while (n < 0 && errno == EINTR);
+	written(f, j->slot, n == (ssize_t)len, j->count,
+		j->len + (uint64_t)(j->count - 1) * j->first.head);
+}
+
+/* Write one, and close the gap it leaves: the others keep their order. */
+static void joins_drop(struct fwd *f, uint32_t at)
+{
+	struct fwd_batch *b = f->batch;
+	struct join *j = b->join[at];
+
+	join_write(f, j);
+	b->joins--;
+	memmove(&b->join[at], &b->join[at + 1], (b->joins - at) * sizeof(j));
+	b->join[b->joins] = j;
+}
+
+void tun_flush(struct fwd *f)
+{
+	struct fwd_batch *b = f->batch;
+
+	for (uint32_t i = 0; i < b->joins; i++)
+		join_write(f, b->join[i]);
+	b->joins = 0;
+}
+
+/* Join a segment, or begin with it. False: write it now. */
+static bool join_put(struct fwd *f, uint32_t dev, uint32_t slot, const struct join_seg *s)
+{
+	struct fwd_batch *b = f->batch;
+
+	for (uint32_t i = 0; i < b->joins; i++) {
+		if (!join_same_flow(b->join[i], slot, s))
+			continue;
+		if (join_add(b->join[i], s)) {
+			if (b->join[i]->closed)
+				joins_drop(f, i);
+			return true;
+		}
+		joins_drop(f, i);
+		break;
+	}
+	if (!join_opens(s))
+		return false;
+	if (b->joins == JOINS)
+		joins_drop(f, 0);
+	join_begin(b->join[b->joins], dev, slot, s);
+	b->joins++;
+	return true;
+}
+
+/* What cannot be joined does not overtake what waits of its session. */
+static void joins_of(struct fwd *f, uint32_t slot)
+{
+	struct fwd_batch *b = f->batch;
+
+	for (uint32_t i = 0; i < b->joins;) {
+		if (b->join[i]->slot == slot)
+			joins_drop(f, i);
+		else
+			i++;
+	}
+}
+
+void tun_put(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *p,
+	     const struct pkt_ip *ip, size_t room)
+{
+	uint32_t dev = dev_of(c, slot);
+	struct join_seg s;
+	bool vnet;
+
+	tun_fd(f, dev, &vnet);
+	if (vnet && (f->offload & DP_OFFLOAD_TCP) && join_parse(p, ip, &s)) {
+		if (join_put(f, dev, slot, &s))
+			return;
+	} else if (f->batch->joins) {
+		joins_of(f, slot);
+	}
+	/* What lies before was dealt with, unless it waits. */
+	if (!f->batch->joins)
+		room = FWD_HEADROOM;
+	written(f, slot, tun_write(f, dev, p, ip->len, room), 1, ip->len);
+}
