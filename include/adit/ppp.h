@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The PPP engine: many links, each with LCP (RFC 1661), authentication by PAP (RFC 1334) or CHAP
- * (RFC 1994) in either direction, IPCP (RFC 1332, 1877) and IPv6CP (RFC 5072). See types.h for the
- * contract of an engine (act, then drain).
+ * The PPP engine: many links, each with LCP (RFC 1661, 1570), authentication by PAP (RFC 1334),
+ * CHAP (RFC 1994), MS-CHAP (RFC 2759, 2433) or EAP (RFC 3748) in either direction, IPCP (RFC 1332,
+ * 1877), IPv6CP (RFC 5072), and CCP for MPPE (RFC 1962, 3078). See types.h for the contract of an
+ * engine (act, then drain).
  *
  * A link carries frames of some lower layer (an L2TP session, a PPPoE session). Frames start with
  * the address and control octets or, when these are compressed, with the protocol. There is no
@@ -40,22 +41,46 @@ struct wcur;
 
 #define PPP_USER_MAX   256 /* user names we keep, with NUL */
 #define PPP_SECRET_MAX 256
+#define PPP_PROOF_LEN  20 /* octets of an authenticator response (RFC 2759 8.7) */
+#define PPP_KEY_LEN    16
 #define PPP_TEXT_MAX   128
 #define PPP_FRAME_MAX  1600 /* largest frame the engine builds */
 #define PPP_HOLD_US    (5 * US_S)
 
-/* Authentication methods, a set; in a profile's order list one bit each. */
-enum ppp_auth { PPP_AUTH_NONE = 0, PPP_AUTH_PAP = 1, PPP_AUTH_CHAP_MD5 = 2 };
+/*
+ * Authentication methods, a set; in a profile's order list one bit each. The two of EAP are one
+ * protocol for LCP: which one is settled inside EAP.
+ */
+enum ppp_auth {
+	PPP_AUTH_NONE = 0,
+	PPP_AUTH_PAP = 1,
+	PPP_AUTH_CHAP_MD5 = 2,
+	PPP_AUTH_MSCHAP = 4,   /* version 1 (RFC 2433): broken, for old peers only */
+	PPP_AUTH_MSCHAPV2 = 8, /* RFC 2759 */
+	PPP_AUTH_EAP_MD5 = 16, /* RFC 3748 5.4 */
+	PPP_AUTH_EAP_MSCHAPV2 = 32
+};
+
+#define PPP_AUTH_EAP  (PPP_AUTH_EAP_MD5 | PPP_AUTH_EAP_MSCHAPV2)
+#define PPP_AUTH_ALL  63
+#define PPP_AUTH_KEYS (PPP_AUTH_MSCHAPV2 | PPP_AUTH_EAP_MSCHAPV2) /* those with keys for MPPE */
+
+/* What follows from a good MS-CHAPv2 response, to be given with the answer about the user. */
+struct ppp_proof {
+	uint8_t authenticator[PPP_PROOF_LEN];		      /* we know the password as well */
+	uint8_t send_key[PPP_KEY_LEN], recv_key[PPP_KEY_LEN]; /* master keys (RFC 3079 3.4) */
+	bool has_keys;
+};
 
 /* How links of a kind behave. Strings are copied by ppp_profile_new(). 0 = the default. */
 struct ppp_params {
 	/* we as authenticator: in the order we ask; all PPP_AUTH_NONE = the peer need not log in */
-	uint8_t auth_order[4];
-	const char *auth_name; /* our name in CHAP challenges, default "adit" */
-	uint32_t auth_tries;   /* wrong answers before the link is closed, default 3 for PAP, 1 for
-				  CHAP as most peers do not retry */
+	uint8_t auth_order[8];
+	const char *auth_name; /* our name in challenges, default "adit" */
+	uint32_t auth_tries;   /* wrong answers before the link is closed, default 3 for PAP and
+				  MS-CHAP, 1 for CHAP as most peers do not retry; EAP has one */
 	int64_t auth_us;       /* time limit of the authentication phase, default 30 s */
-	int64_t chap_again_us; /* re-challenge while the link is up; 0 = never */
+	int64_t auth_again_us; /* ask again while the link is up, not with PAP; 0 = never */
 
 	/* we as peer: methods we agree to use, and who we are */
 	uint8_t peer_auth; /* set of enum ppp_auth; 0 = we refuse to log in */
@@ -82,6 +107,7 @@ struct ppp_params {
 	bool ipcp, ipv6cp;		   /* which network protocols; at least one */
 	bool require_ipcp, require_ipv6cp; /* the link ends when this one does not come up */
 	bool ask_dns;			   /* client: ask for DNS servers (RFC 1877) */
+	uint8_t wins4[2][4]; /* NBNS servers told to the peer (RFC 1877 1.2, 1.4); zero = none */
 };
 
 /* NULL with *ret_err = -ENOMEM or -EINVAL. One reference is the caller's. */
@@ -122,14 +148,15 @@ struct ppp_cmd {
 	uint64_t owner;		     /* OPEN */
 	struct ppp_profile *profile; /* OPEN; the engine takes a reference */
 	struct ppp_addresses
-		addresses;     /* OPEN (a client's wishes), AUTH_ANSWER (what the user gets) */
-	uint16_t mru;	       /* OPEN: what to ask the peer to send at most on this link,
-				  128..16384; 0 = the profile's */
-	bool ok;	       /* AUTH_ANSWER */
-	bool no_ip4, no_ip6;   /* OPEN, AUTH_ANSWER: this user does not get this protocol */
-	const char *text;      /* AUTH_ANSWER: message for the peer, or NULL */
-	enum adit_cause cause; /* CLOSE; AUTH_ANSWER with ok = false: why */
-	uint32_t ask;	       /* AUTH_ANSWER: the event's number; 0 = the question that is open */
+		addresses;   /* OPEN (a client's wishes), AUTH_ANSWER (what the user gets) */
+	uint16_t mru;	     /* OPEN: what to ask the peer to send at most on this link,
+				128..16384; 0 = the profile's */
+	bool ok;	     /* AUTH_ANSWER */
+	bool no_ip4, no_ip6; /* OPEN, AUTH_ANSWER: this user does not get this protocol */
+	const char *text;    /* AUTH_ANSWER: message for the peer, or NULL */
+	const struct ppp_proof *proof; /* AUTH_ANSWER with ok = true of MS-CHAPv2, else NULL */
+	enum adit_cause cause;	       /* CLOSE; AUTH_ANSWER with ok = false: why */
+	uint32_t ask; /* AUTH_ANSWER: the event's number; 0 = the question that is open */
 	adit_handle ret_link;
 };
 
@@ -201,9 +228,10 @@ struct ppp_event {
 	const char *user; /* as sent, cut to PPP_USER_MAX, NUL-terminated; escape it */
 	size_t user_len;
 	uint8_t chap_id;
-	const uint8_t *challenge; /* CHAP: our challenge */
+	const uint8_t *challenge; /* our challenge; NULL with PAP */
 	size_t challenge_len;
-	const uint8_t *response; /* CHAP: 16 octets; PAP: the password */
+	const uint8_t *response; /* PAP: the password; MD5: 16 octets; MS-CHAP: the 49 octets of
+				    RFC 2759 4 */
 	size_t response_len;
 	enum adit_cause cause; /* DOWN */
 	bool by_peer;	       /* DOWN: the peer ended it */
@@ -237,6 +265,20 @@ uint32_t ppp_count(const struct ppp *p);
 bool ppp_chap_md5_check(uint8_t id, const void *password, size_t password_len,
 			const uint8_t *challenge, size_t challenge_len, const uint8_t *response,
 			size_t response_len);
+
+/*
+ * The same for MS-CHAPv2 (RFC 2759), with what the answer needs in *ret, and for version 1 (RFC
+ * 2433; only the NT response counts). `user` as the peer sent it: a domain in front is left out
+ * where the RFC says so. Passwords are UTF-8.
+ */
+bool ppp_mschap2_check(const char *user, size_t user_len, const void *password, size_t password_len,
+		       const uint8_t *challenge, size_t challenge_len, const uint8_t *response,
+		       size_t response_len, struct ppp_proof *ret);
+bool ppp_mschap1_check(const void *password, size_t password_len, const uint8_t *challenge,
+		       size_t challenge_len, const uint8_t *response, size_t response_len);
+
+/* The name of one method as the configuration and `adit show` write it. */
+const char *ppp_auth_name(enum ppp_auth auth);
 
 /*
  * What must outlive the process: links whose authentication is complete and at least one NCP open.

@@ -98,47 +98,49 @@ typedef uint64_t adit_handle;
  * Why something ended. X(NAME, "sentence fragment for people"). The text completes "the session
  * ended because ...". The numbers are kept for ever (journal, accounting): append only.
  */
-#define ADIT_CAUSES(X)                                                              \
-	X(NONE, "no cause was given")                                               \
-	X(ADMIN, "an administrator closed it")                                      \
-	X(SHUTDOWN, "the daemon is shutting down")                                  \
-	X(PEER_CLOSED_PPP, "the peer closed the PPP link")                          \
-	X(PEER_CLOSED_SESSION, "the peer closed the session (CDN)")                 \
-	X(PEER_CLOSED_TUNNEL, "the peer closed the tunnel (StopCCN)")               \
-	X(TUNNEL_LOST, "the peer stopped answering control messages")               \
-	X(LCP_ECHO_LOST, "the peer stopped answering LCP echo requests")            \
-	X(SESSION_TIMEOUT, "the session time limit was reached")                    \
-	X(IDLE_TIMEOUT, "no data passed for the idle time limit")                   \
-	X(AUTH_FAILED, "the user name or the password was wrong")                   \
-	X(AUTH_REFUSED, "the user is not allowed to connect")                       \
-	X(AUTH_TIMEOUT, "authentication was not finished in time")                  \
-	X(AUTH_NO_METHOD, "no authentication method suits both sides")              \
-	X(PEER_AUTH_FAILED, "the peer refused our login")                           \
-	X(TUNNEL_AUTH_FAILED, "the tunnel secrets of the two sides differ")         \
-	X(TUNNEL_REFUSED, "no peer block of the configuration accepts this tunnel") \
-	X(LCP_TIMEOUT, "the peer did not answer LCP")                               \
-	X(LCP_NO_AGREEMENT, "the two sides could not agree on LCP options")         \
-	X(NCP_TIMEOUT, "no network protocol came up in time")                       \
-	X(NCP_NO_AGREEMENT, "the two sides could not agree on an address")          \
-	X(PROTOCOL_REJECTED, "the peer rejected a protocol that is required")       \
-	X(LOOP, "the link is looped back to us")                                    \
-	X(NO_ADDRESS, "the address pool is exhausted")                              \
-	X(ADDRESS_IN_USE, "the address of this user is in use by another session")  \
-	X(LIMIT_TUNNELS, "the limit of tunnels is reached")                         \
-	X(LIMIT_SESSIONS, "the limit of sessions is reached")                       \
-	X(LIMIT_USER, "the limit of sessions for this user is reached")             \
-	X(SETUP_TIMEOUT, "it was not established in time")                          \
-	X(PROTOCOL_ERROR, "the peer broke the protocol")                            \
-	X(NO_MEMORY, "the machine is out of memory")                                \
-	X(DATA_PLANE, "the data plane could not carry the session")                 \
-	X(RESTART, "it was being set up when the daemon restarted")                 \
-	X(JOURNAL, "its record in the journal could not be read")                   \
-	X(NAME_NOT_FOUND, "the name of the server could not be resolved")           \
-	X(NO_ROUTE, "there is no route to the server")                              \
-	X(REPLACED, "the same peer connected again")                                \
-	X(CONFIG, "the configuration no longer allows it")                          \
-	X(UNREACHABLE, "the server did not answer")                                 \
-	X(TIE_LOST, "the peer opened the same tunnel at the same time and its request won")
+#define ADIT_CAUSES(X)                                                                      \
+	X(NONE, "no cause was given")                                                       \
+	X(ADMIN, "an administrator closed it")                                              \
+	X(SHUTDOWN, "the daemon is shutting down")                                          \
+	X(PEER_CLOSED_PPP, "the peer closed the PPP link")                                  \
+	X(PEER_CLOSED_SESSION, "the peer closed the session (CDN)")                         \
+	X(PEER_CLOSED_TUNNEL, "the peer closed the tunnel (StopCCN)")                       \
+	X(TUNNEL_LOST, "the peer stopped answering control messages")                       \
+	X(LCP_ECHO_LOST, "the peer stopped answering LCP echo requests")                    \
+	X(SESSION_TIMEOUT, "the session time limit was reached")                            \
+	X(IDLE_TIMEOUT, "no data passed for the idle time limit")                           \
+	X(AUTH_FAILED, "the user name or the password was wrong")                           \
+	X(AUTH_REFUSED, "the user is not allowed to connect")                               \
+	X(AUTH_TIMEOUT, "authentication was not finished in time")                          \
+	X(AUTH_NO_METHOD, "no authentication method suits both sides")                      \
+	X(PEER_AUTH_FAILED, "the peer refused our login")                                   \
+	X(TUNNEL_AUTH_FAILED, "the tunnel secrets of the two sides differ")                 \
+	X(TUNNEL_REFUSED, "no peer block of the configuration accepts this tunnel")         \
+	X(LCP_TIMEOUT, "the peer did not answer LCP")                                       \
+	X(LCP_NO_AGREEMENT, "the two sides could not agree on LCP options")                 \
+	X(NCP_TIMEOUT, "no network protocol came up in time")                               \
+	X(NCP_NO_AGREEMENT, "the two sides could not agree on an address")                  \
+	X(PROTOCOL_REJECTED, "the peer rejected a protocol that is required")               \
+	X(LOOP, "the link is looped back to us")                                            \
+	X(NO_ADDRESS, "the address pool is exhausted")                                      \
+	X(ADDRESS_IN_USE, "the address of this user is in use by another session")          \
+	X(LIMIT_TUNNELS, "the limit of tunnels is reached")                                 \
+	X(LIMIT_SESSIONS, "the limit of sessions is reached")                               \
+	X(LIMIT_USER, "the limit of sessions for this user is reached")                     \
+	X(SETUP_TIMEOUT, "it was not established in time")                                  \
+	X(PROTOCOL_ERROR, "the peer broke the protocol")                                    \
+	X(NO_MEMORY, "the machine is out of memory")                                        \
+	X(DATA_PLANE, "the data plane could not carry the session")                         \
+	X(RESTART, "it was being set up when the daemon restarted")                         \
+	X(JOURNAL, "its record in the journal could not be read")                           \
+	X(NAME_NOT_FOUND, "the name of the server could not be resolved")                   \
+	X(NO_ROUTE, "there is no route to the server")                                      \
+	X(REPLACED, "the same peer connected again")                                        \
+	X(CONFIG, "the configuration no longer allows it")                                  \
+	X(UNREACHABLE, "the server did not answer")                                         \
+	X(TIE_LOST, "the peer opened the same tunnel at the same time and its request won") \
+	X(PEER_UNPROVEN, "the server could not prove that it knows the password")           \
+	X(NO_ENCRYPTION, "encryption is required and could not be agreed")
 
 enum adit_cause {
 #define X(name, text) ADIT_CAUSE_##name,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Users from a file in the form of pppd's chap-secrets, and the answer to "is this user who it
- * claims?" by PAP (RFC 1334 2) and CHAP with MD5 (RFC 1994 4.1).
+ * claims?" by PAP (RFC 1334 2), MD5 in CHAP or EAP (RFC 1994 4.1), and MS-CHAP (RFC 2759, 2433).
  *
  * One user a line: client, server, secret, addresses. A word ends at white space; '...' and "..."
  * keep it together; a backslash takes the next character as it is, or is \a \b \f \n \r \s (space)
@@ -415,7 +415,8 @@ static const struct user *find_user(const struct users *us, const char *name, si
 	return NULL;
 }
 
-static bool proves(const struct access_event *q, const char *secret, size_t len)
+static bool proves(const struct access_event *q, const char *secret, size_t len,
+		   struct ppp_proof *ret)
 {
 	switch (q->auth) {
 	case PPP_AUTH_NONE:
@@ -423,8 +424,16 @@ static bool proves(const struct access_event *q, const char *secret, size_t len)
 	case PPP_AUTH_PAP:
 		return q->response_len == len && bytes_equal_ct(q->response, secret, len);
 	case PPP_AUTH_CHAP_MD5:
+	case PPP_AUTH_EAP_MD5:
 		return ppp_chap_md5_check(q->chap_id, secret, len, q->challenge, q->challenge_len,
 					  q->response, q->response_len);
+	case PPP_AUTH_MSCHAP:
+		return ppp_mschap1_check(secret, len, q->challenge, q->challenge_len, q->response,
+					 q->response_len);
+	case PPP_AUTH_MSCHAPV2:
+	case PPP_AUTH_EAP_MSCHAPV2:
+		return ppp_mschap2_check(q->user, q->user_len, secret, len, q->challenge,
+					 q->challenge_len, q->response, q->response_len, ret);
 	}
 	return false;
 }
@@ -434,10 +443,13 @@ void users_check(const struct users *us, const struct access_event *q, const cha
 {
 	const struct user *u = find_user(us, q->user, q->user_len, server);
 	/* A name that is not there costs the time of one that is. */
-	bool ok = proves(q, u ? user_secret(u) : "nobody", u ? u->secret_len : 6) && u;
+	bool ok;
 
+	ret->proof = (struct ppp_proof){ .has_keys = false };
+	ok = proves(q, u ? user_secret(u) : "nobody", u ? u->secret_len : 6, &ret->proof) && u;
 	ret->kind = ACCESS_CMD_AUTH;
 	ret->key = q->key;
+	ret->ask = q->ask;
 	ret->ok = ok;
 	ret->text = NULL;
 	ret->cause = ok ? ADIT_CAUSE_NONE : ADIT_CAUSE_AUTH_FAILED;

@@ -89,6 +89,8 @@ struct access_cmd {
 	struct access_grant grant; /* AUTH */
 	const struct path *paths;  /* RESOLVED: to try in this order; complete */
 	size_t path_count;
+	struct ppp_proof proof;	   /* AUTH granted, of MS-CHAPv2 */
+	uint32_t ask;		   /* AUTH: number of the question; 0 = the one that is open */
 	const struct dp_done *done;  /* DP_DONE */
 	bool known;		     /* STATS: the plane has the row */
 	struct dp_counters counters; /* STATS */
@@ -143,6 +145,8 @@ struct access_event {
 	enum ppp_auth auth; /* AUTH */
 	uint8_t chap_id;
 	const uint8_t *challenge, *response;
+	uint32_t ask;	    /* AUTH: the question's number, to be repeated in the answer: a session
+			       can be asked about again before a slow answer comes */
 	size_t challenge_len, response_len;
 	const char *calling, *called;
 	const struct path *path;

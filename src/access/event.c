@@ -53,6 +53,7 @@ static void session_auth(struct acc_session *s, struct access_event *ret)
 
 	ret->kind = ACCESS_EV_AUTH;
 	ret->auth = q->method;
+	ret->ask = q->ask;
 	ret->chap_id = q->chap_id;
 	ret->challenge = q->bytes;
 	ret->challenge_len = q->challenge_len;

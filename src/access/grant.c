@@ -8,6 +8,7 @@
  * pass packets. PPP's own limit for the authentication phase bounds the wait.
  */
 #include "internal.h"
+#include "base/crypto.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -257,6 +258,7 @@ static void grant_go(struct access *a, struct mono now, struct acc_session *s)
 	struct ppp_cmd cmd = {
 		.kind = PPP_CMD_AUTH_ANSWER, .link = s->ppp, .ok = true, .ask = s->auth->ask
 	};
+	struct ppp_proof proof = s->auth->proof;
 	enum adit_cause cause = ADIT_CAUSE_LIMIT_USER;
 	int rc = user_limit(a, now, s);
 
@@ -273,6 +275,7 @@ static void grant_go(struct access *a, struct mono now, struct acc_session *s)
 		return;
 	}
 	acc_grant_ppp(s, &cmd.addresses);
+	cmd.proof = &proof;
 	cmd.no_ip4 = !s->want_ip4;
 	cmd.no_ip6 = !s->want_ip6;
 	trace_bytes(a->trace, TRACE_ACCESS_AUTH_YES, now, s->key, 0, 0, acc_user(s), s->user_len);
@@ -281,6 +284,7 @@ static void grant_go(struct access *a, struct mono now, struct acc_session *s)
 	s->hint = ADIT_CAUSE_NONE;
 	s->state = ACC_NET;
 	(void)ppp_do(a->ppp, now, &cmd);
+	bytes_wipe(&proof, sizeof(proof));
 }
 
 int acc_session_auth(struct access *a, struct mono now, struct acc_session *s,
@@ -288,7 +292,8 @@ int acc_session_auth(struct access *a, struct mono now, struct acc_session *s,
 {
 	struct ppp_cmd again = { .kind = PPP_CMD_AUTH_ANSWER, .link = s->ppp, .ok = true };
 
-	if (s->ending || !s->auth || s->auth->granted || s->bits & ACC_N_AUTH)
+	if (s->ending || !s->auth || s->auth->granted || s->bits & ACC_N_AUTH ||
+	    (cmd->ask && cmd->ask != s->auth->ask))
 		return 1;
 	if (!cmd->ok) {
 		refuse(a, now, s,
@@ -298,6 +303,7 @@ int acc_session_auth(struct access *a, struct mono now, struct acc_session *s,
 	}
 	if (s->auth->again) {
 		again.ask = s->auth->ask;
+		again.proof = &cmd->proof;
 		acc_session_forget_auth(a, s);
 		acc_grant_ppp(s, &again.addresses);
 		again.no_ip4 = !s->want_ip4;
@@ -306,6 +312,7 @@ int acc_session_auth(struct access *a, struct mono now, struct acc_session *s,
 		return 0;
 	}
 	s->auth->grant = cmd->grant;
+	s->auth->proof = cmd->proof;
 	grant_go(a, now, s);
 	return 0;
 }

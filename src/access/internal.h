@@ -210,6 +210,7 @@ struct acc_auth {
 	bool granted; /* the answer came, and another session has to end first */
 	bool again;   /* who it is about is in already */
 	struct access_grant grant;
+	struct ppp_proof proof;
 	uint32_t ask; /* number of the question, of the PPP engine */
 	uint8_t chap_id, challenge_len;
 	uint16_t response_len;

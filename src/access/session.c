@@ -471,6 +471,8 @@ static void cdn_of(enum adit_cause cause, uint16_t *ret_result, uint16_t *ret_er
 	case ADIT_CAUSE_CONFIG:
 	case ADIT_CAUSE_UNREACHABLE:
 	case ADIT_CAUSE_TIE_LOST:
+	case ADIT_CAUSE_PEER_UNPROVEN:
+	case ADIT_CAUSE_NO_ENCRYPTION:
 	case ADIT_CAUSE_COUNT:
 		break;
 	}

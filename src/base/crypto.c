@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * MD5 for tunnel authentication, hidden AVPs (RFC 2661 4.2 and 4.3) and CHAP (RFC 1994 4.1), and
- * the handling of secrets: compared in constant time, overwritten after use.
+ * MD5 for tunnel authentication, hidden AVPs (RFC 2661 4.2 and 4.3) and CHAP (RFC 1994 4.1), SHA-1
+ * for MS-CHAP (RFC 2759 8) and the keys of MPPE (RFC 3079), and the handling of secrets: compared
+ * in constant time, overwritten after use.
  */
 #include "crypto.h"
 
 #include <nettle/md5.h>
 #include <nettle/memops.h>
+#include <nettle/sha1.h>
 #include <nettle/version.h>
 #include <string.h>
 
@@ -25,6 +27,23 @@ void md5_of(uint8_t ret[MD5_LEN], const struct bytes *pieces, size_t count)
 	md5_digest(&ctx, MD5_LEN, ret);
 #endif
 	bytes_wipe(&ctx, sizeof(ctx)); /* it has held the shared secret */
+}
+
+void sha1_of(uint8_t ret[SHA1_LEN], const struct bytes *pieces, size_t count)
+{
+	struct sha1_ctx ctx;
+
+	sha1_init(&ctx);
+	for (size_t i = 0; i < count; i++) {
+		if (pieces[i].n)
+			sha1_update(&ctx, pieces[i].n, pieces[i].p);
+	}
+#if NETTLE_VERSION_MAJOR >= 4
+	sha1_digest(&ctx, ret);
+#else
+	sha1_digest(&ctx, SHA1_LEN, ret);
+#endif
+	bytes_wipe(&ctx, sizeof(ctx));
 }
 
 bool bytes_equal_ct(const void *a, const void *b, size_t n)

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MD5_LEN 16
+#define MD5_LEN	 16
+#define SHA1_LEN 20
 
 struct bytes {
 	const void *p;
@@ -18,6 +19,9 @@ struct bytes {
 
 /* MD5 (RFC 1321) over the concatenation of `count` pieces. */
 void md5_of(uint8_t ret[MD5_LEN], const struct bytes *pieces, size_t count);
+
+/* SHA-1 (RFC 3174), likewise. */
+void sha1_of(uint8_t ret[SHA1_LEN], const struct bytes *pieces, size_t count);
 
 /* Compare in constant time; lengths are public. */
 bool bytes_equal_ct(const void *a, const void *b, size_t n);

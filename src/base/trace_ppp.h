@@ -41,11 +41,22 @@
 	X(name##_ACK, TRACE_DEBUG, word " Authenticate-Ack, id {b}, {c} octets")     \
 	X(name##_NAK, TRACE_DEBUG, word " Authenticate-Nak, id {b}, {c} octets")
 
-#define TRACE_PPP_CHAP(X, name, word)                                           \
-	X(name##_CODE, TRACE_DEBUG, word " code {d}, id {b}, {c} octets")       \
-	X(name##_CHALLENGE, TRACE_DEBUG, word " Challenge, id {b}, {c} octets") \
-	X(name##_RESPONSE, TRACE_DEBUG, word " Response, id {b}, {c} octets")   \
-	X(name##_SUCCESS, TRACE_DEBUG, word " Success, id {b}, {c} octets")     \
+#define TRACE_PPP_CHAP(X, name, word)                                                           \
+	X(name##_CODE, TRACE_DEBUG, word " code {d}, id {b}, {c} octets")                       \
+	X(name##_CHALLENGE, TRACE_DEBUG, word " Challenge, id {b}, {c} octets")                 \
+	X(name##_RESPONSE, TRACE_DEBUG, word " Response, id {b}, {c} octets")                   \
+	X(name##_SUCCESS, TRACE_DEBUG, word " Success, id {b}, {c} octets")                     \
+	X(name##_FAILURE, TRACE_DEBUG, word " Failure, id {b}, {c} octets")                     \
+	X(name##_CHANGE_LM, TRACE_DEBUG,                                                        \
+	  word " Change-Password of LAN Manager, id {b}, {c} octets")                           \
+	X(name##_CHANGE_V1, TRACE_DEBUG, word " Change-Password version 2, id {b}, {c} octets") \
+	X(name##_CHANGE_V2, TRACE_DEBUG, word " Change-Password version 3, id {b}, {c} octets")
+
+#define TRACE_PPP_EAP(X, name, word)                                          \
+	X(name##_CODE, TRACE_DEBUG, word " code {d}, id {b}, {c} octets")     \
+	X(name##_REQUEST, TRACE_DEBUG, word " Request, id {b}, {c} octets")   \
+	X(name##_RESPONSE, TRACE_DEBUG, word " Response, id {b}, {c} octets") \
+	X(name##_SUCCESS, TRACE_DEBUG, word " Success, id {b}, {c} octets")   \
 	X(name##_FAILURE, TRACE_DEBUG, word " Failure, id {b}, {c} octets")
 
 #define TRACE_KINDS_PPP(X)                                                                         \
@@ -54,10 +65,12 @@
 	TRACE_PPP_NCP(X, PPP_IN_IPV6CP, "received IPv6CP")                                         \
 	TRACE_PPP_PAP(X, PPP_IN_PAP, "received PAP")                                               \
 	TRACE_PPP_CHAP(X, PPP_IN_CHAP, "received CHAP")                                            \
+	TRACE_PPP_EAP(X, PPP_IN_EAP, "received EAP")                                               \
 	TRACE_PPP_CP(X, PPP_OUT_LCP, "sent LCP")                                                   \
 	TRACE_PPP_NCP(X, PPP_OUT_IPCP, "sent IPCP")                                                \
 	TRACE_PPP_NCP(X, PPP_OUT_IPV6CP, "sent IPv6CP")                                            \
 	TRACE_PPP_PAP(X, PPP_OUT_PAP, "sent PAP")                                                  \
+	TRACE_PPP_EAP(X, PPP_OUT_EAP, "sent EAP")                                                  \
 	TRACE_PPP_CHAP(X, PPP_OUT_CHAP, "sent CHAP")                                               \
 	X(PPP_DROP, TRACE_DEBUG, "dropped a frame of protocol {a:x}, {b} octets: {raw}")           \
 	X(PPP_NO_ROOM, TRACE_DEBUG, "too many answers at once: one of protocol {a:x} is not sent") \

@@ -65,38 +65,48 @@ static bool build_global(struct conf_build *b)
 
 /* ---- profiles ---- */
 
-static uint8_t auth_bit(const char *text)
+/* The bits of one word. EAP is both of its methods, the stronger one first. */
+static void auth_bits(const char *text, uint8_t ret[2])
 {
-	return strcmp(text, "chap") == 0  ? PPP_AUTH_CHAP_MD5
-	       : strcmp(text, "pap") == 0 ? PPP_AUTH_PAP
-					  : PPP_AUTH_NONE;
+	static const struct {
+		const char *word;
+		uint8_t bits[2];
+	} words[] = { { "mschapv2", { PPP_AUTH_MSCHAPV2 } },
+		      { "eap", { PPP_AUTH_EAP_MSCHAPV2, PPP_AUTH_EAP_MD5 } },
+		      { "chap", { PPP_AUTH_CHAP_MD5 } },
+		      { "pap", { PPP_AUTH_PAP } },
+		      { "mschapv1", { PPP_AUTH_MSCHAP } } };
+
+	ret[0] = ret[1] = PPP_AUTH_NONE;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(text, words[i].word) == 0)
+			memcpy(ret, words[i].bits, 2);
+	}
 }
 
 /* The methods in their order, PPP_AUTH_NONE behind the last. False when they contradict. */
-static bool auth_of(struct conf_build *b, const struct conf_block *block, uint8_t order[4])
+static bool auth_of(struct conf_build *b, const struct conf_block *block, uint8_t order[8])
 {
 	const struct conf_value *v = conf_get(block, "auth");
-	size_t n = 0;
+	size_t count = v ? v->n : block->kind == CONF_SESSION ? 4 : 1, n = 0;
 
-	memset(order, 0, 4);
-	if (!v) {
-		order[0] = PPP_AUTH_CHAP_MD5;
-		order[1] = block->kind == CONF_SESSION ? PPP_AUTH_PAP : PPP_AUTH_NONE;
-		return true;
-	}
-	for (size_t i = 0; i < v->n; i++) {
-		uint8_t bit = auth_bit(v->v[i]);
+	memset(order, 0, 8);
+	for (size_t i = 0; i < count; i++) {
+		const char *word = v ? v->v[i] : count == 1 ? "chap" : all[i];
+		uint8_t bits[2];
 
-		if (bit == PPP_AUTH_NONE && v->n > 1) {
+		auth_bits(word, bits);
+		if (bits[0] == PPP_AUTH_NONE && count > 1) {
 			FAIL(b, block, "auth", "none stands beside other methods; remove one");
 			return false;
 		}
-		if (bit != PPP_AUTH_NONE && (order[0] == bit || order[1] == bit)) {
-			FAIL(b, block, "auth", "%s is named twice; remove one", v->v[i]);
+		if (bits[0] != PPP_AUTH_NONE && memchr(order, bits[0], n)) {
+			FAIL(b, block, "auth", "%s is named twice; remove one", word);
 			return false;
+	static const char *const all[] = { "mschapv2", "eap", "chap", "pap" };
 		}
-		if (bit != PPP_AUTH_NONE)
-			order[n++] = bit;
+		for (size_t j = 0; j < 2 && bits[j] != PPP_AUTH_NONE; j++)
+			order[n++] = bits[j];
 	}
 	return true;
 }
@@ -142,10 +152,26 @@ static bool profile_ppp(struct conf_build *b, const struct conf_block *block,
 	if (!params.auth_order[0] && conf_get(block, "users")) {
 		FAIL(b, block, "users",
 		     "nobody logs in with auth = none; remove users, or set auth");
+/* The WINS servers; two at most, as the schema says. */
+static void profile_wins(const struct conf_block *block, struct ppp_params *ret)
+{
+	const struct conf_value *v = conf_get(block, "wins");
+
+	for (size_t i = 0; v && i < v->n && i < 2; i++) {
+		struct addr a;
+
+		addr_parse(v->v[i], &a);
+		memcpy(ret->wins4[i], a.ip, 4);
+	}
+}
+
 		return false;
 	}
 	params.auth_name = b->c->host_name;
-	params.chap_again_us = conf_duration_of(block, "chap-interval", 0);
+	params.auth_again_us = conf_duration_of(block, "chap-interval", 0);
+	if (conf_get(block, "auth-attempts"))
+		params.auth_tries = conf_number_of(block, "auth-attempts");
+	profile_wins(block, &params);
 	link_params(block, &params);
 	p->ppp = ppp_profile_new(&params, &err);
 	if (!p->ppp && err == -EINVAL)
@@ -306,7 +332,7 @@ static bool dial_ppp(struct conf_build *b, const struct conf_block *block, struc
 	struct ppp_params params = { 0 };
 	char password[PPP_SECRET_MAX + 2];
 	const char *user = conf_text_of(block, "user");
-	uint8_t order[4];
+	uint8_t order[8], methods = 0;
 	bool set = false;
 	int err = 0;
 
@@ -326,7 +352,9 @@ static bool dial_ppp(struct conf_build *b, const struct conf_block *block, struc
 	}
 	snprintf(d->user, sizeof(d->user), "%s", user ? user : "");
 	b->secrets = conf_hash_text(b->secrets, password);
-	params.peer_auth = user ? order[0] | order[1] : 0;
+	for (size_t i = 0; i < sizeof(order); i++)
+		methods |= order[i];
+	params.peer_auth = user ? methods : 0;
 	params.user = d->user;
 	params.password = password;
 	params.password_len = strlen(password);

@@ -121,19 +121,6 @@ bool show_key_parse(const char *text, uint64_t *ret)
 	return v != 0;
 }
 
-static const char *auth_text(enum ppp_auth auth)
-{
-	switch (auth) {
-	case PPP_AUTH_NONE:
-		return "none";
-	case PPP_AUTH_PAP:
-		return "pap";
-	case PPP_AUTH_CHAP_MD5:
-		return "chap";
-	}
-	return "unknown";
-}
-
 /* ---- status ---- */
 
 static json_t *plane_status(struct daemon *d)
@@ -276,7 +263,7 @@ json_t *show_session(struct daemon *d, uint64_t key)
 	set_u64(o, "mru_in", i.mru_in);
 	set_u64(o, "mru_out", i.mru_out);
 	set_u64(o, "overhead", i.overhead);
-	set_text(o, "auth", auth_text(i.auth));
+	set_text(o, "auth", ppp_auth_name(i.auth));
 	set_text(o, "calling", i.calling);
 	set_text(o, "called", i.called);
 	set_text(o, "profile", i.profile ? i.profile->name : NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What PAP and CHAP share: the authentication phase (RFC 1661 3.5), the question to the owner and
- * its answer, the counters.
+ * What PAP, CHAP and EAP share: the authentication phase (RFC 1661 3.5), the question to the owner
+ * and its answer, the counters, the mark by which we know challenges of our own.
  *
  * Both directions run side by side: the peer logs in with us (`auth_we`, we are the authenticator)
  * and we log in with the peer (`auth_peer`). The phase ends when both are done. What the peer said
@@ -11,20 +11,94 @@
  * question whose link renegotiates meanwhile is void: its answer is recognised by the number.
  */
 #include "internal.h"
+#include "base/htab.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+void auth_free(struct ppp *e, struct link *l)
+{
+	auth_forget(e, l);
+	if (!l->ms)
+		return;
+	bytes_wipe(l->ms, sizeof(*l->ms));
+	free(l->ms);
+	l->ms = NULL;
+	e->extra -= sizeof(*l->ms);
+}
+
+int auth_reserve_ms(struct ppp *e, struct link *l)
+{
+	if (l->ms)
+		return 0;
+	l->ms = calloc(1, sizeof(*l->ms));
+	if (!l->ms)
+		return -ENOMEM;
+	e->extra += sizeof(*l->ms);
+	return 0;
+}
+
 /* Memory for what the peer will say; before anything changes. */
 int auth_reserve(struct ppp *e, struct link *l)
 {
-	if (l->login || l->profile->auths == 0)
+	const struct ppp_profile *f = l->profile;
+
+	if (((f->auth_set | f->p.peer_auth) & PPP_AUTH_KEYS) && auth_reserve_ms(e, l) < 0)
+		return -ENOMEM;
+	if (l->login || f->auths == 0)
 		return 0;
 	l->login = calloc(1, sizeof(*l->login));
 	if (!l->login)
 		return -ENOMEM;
 	e->extra += sizeof(*l->login);
 	return 0;
+}
+
+size_t auth_challenge_len(uint8_t auth)
+{
+	return auth == PPP_AUTH_MSCHAP ? 8 : auth & PPP_AUTH_KEYS ? MS_CHAL_LEN : PPP_CHAL_LEN;
+}
+
+void auth_put_mark(const struct ppp *e, uint8_t *challenge, size_t len)
+{
+	uint64_t mark = siphash(e->key, challenge, len - 8);
+
+	for (unsigned i = 0; i < 8; i++)
+		challenge[len - 8 + i] = (uint8_t)(mark >> (56 - 8 * i));
+}
+
+/* Of this engine's making, on whichever link; never answered (RFC 1994 2.3). */
+bool auth_is_ours(const struct ppp *e, const uint8_t *challenge, size_t len)
+{
+	uint8_t again[PPP_CHAL_LEN];
+
+	if (len != PPP_CHAL_LEN && len != MS_CHAL_LEN)
+		return false;
+	memcpy(again, challenge, len - 8);
+	auth_put_mark(e, again, len);
+	return bytes_equal_ct(challenge, again, len);
+}
+
+void auth_take_user(struct login *g, const uint8_t *name, size_t len)
+{
+	if (len >= sizeof(g->user))
+		len = sizeof(g->user) - 1;
+	if (len > 0)
+		memcpy(g->user, name, len);
+	g->user[len] = '\0';
+	g->user_len = (uint16_t)len;
+	g->msg[0] = '\0';
+}
+
+enum ppp_auth auth_next(const struct link *l, uint8_t set, unsigned *ret_idx)
+{
+	for (unsigned i = l->auth_idx + 1u; i < l->profile->auths; i++) {
+		if (l->profile->p.auth_order[i] & set) {
+			*ret_idx = i;
+			return (enum ppp_auth)l->profile->p.auth_order[i];
+		}
+	}
+	return PPP_AUTH_NONE;
 }
 
 void auth_forget(struct ppp *e, struct link *l)
@@ -41,7 +115,7 @@ uint32_t auth_tries(const struct link *l)
 {
 	if (l->profile->p.auth_tries != 0)
 		return l->profile->p.auth_tries;
-	return l->auth_we == PPP_AUTH_PAP ? 3 : 1;
+	return l->auth_we & (PPP_AUTH_PAP | PPP_AUTH_MSCHAP | PPP_AUTH_MSCHAPV2) ? 3 : 1;
 }
 
 static void maybe_network(struct ppp *e, struct link *l)
@@ -52,19 +126,22 @@ static void maybe_network(struct ppp *e, struct link *l)
 
 void auth_start(struct ppp *e, struct link *l)
 {
-	if (l->auth_we != PPP_AUTH_NONE && !l->login) { /* the answer of a refused allocation */
-		if (auth_reserve(e, l) < 0) {
-			link_close(e, l, ADIT_CAUSE_NO_MEMORY, "no memory for the login");
-			return;
-		}
+	if (auth_reserve(e, l) < 0) { /* in the answer to a refused allocation */
+		link_close(e, l, ADIT_CAUSE_NO_MEMORY, "no memory for the login");
+		return;
 	}
 	link_phase(e, l, PH_AUTHENTICATE);
 	l->phase_at = mono_add(e->now, l->profile->p.auth_us).us;
 	l->we_sent = l->peer_sent = 0;
 	l->chap_result = l->pap_result = 0;
+	l->eap_we = EAP_WE_IDLE;
+	l->eap_peer = EAP_PEER_IDLE;
+	l->eap_noted = false;
 	if (l->auth_we == PPP_AUTH_NONE)
 		l->flags |= F_WE_DONE;
-	else if (l->auth_we == PPP_AUTH_CHAP_MD5)
+	else if (l->auth_we & PPP_AUTH_EAP)
+		eap_start(e, l);
+	else if (l->auth_we != PPP_AUTH_PAP)
 		chap_challenge(e, l);
 	if (l->auth_peer == PPP_AUTH_NONE) {
 		l->flags |= F_PEER_DONE;
@@ -83,7 +160,8 @@ void auth_stop(struct ppp *e, struct link *l)
 	l->we_at = l->peer_at = CP_NEVER;
 	l->flags &= ~(uint32_t)F_ASKED;
 	l->news &= ~(uint32_t)NEWS_ASK;
-	l->out &= ~(uint32_t)(OUT_PAP_REQ | OUT_CHAP_CHAL | OUT_CHAP_RESP);
+	l->out &= ~(uint32_t)(OUT_PAP_REQ | OUT_CHAP_CHAL | OUT_CHAP_RESP | OUT_EAP_REQ |
+			      OUT_EAP_RESP);
 }
 
 void auth_ask(struct ppp *e, struct link *l)
@@ -111,6 +189,7 @@ static void send_result(struct ppp *e, struct link *l, bool ok)
 		link_send(e, l, OUT_PAP_RESULT);
 	} else {
 		l->chap_result = ok ? 3 : 4;
+		l->result_id = l->chap_id;
 		link_send(e, l, OUT_CHAP_RESULT);
 	}
 }
@@ -118,19 +197,57 @@ static void send_result(struct ppp *e, struct link *l, bool ok)
 /* A wrong answer. Only a wrong password may be tried again; any other cause would not change. */
 void auth_failed(struct ppp *e, struct link *l, enum adit_cause cause)
 {
+	bool retry;
+
 	if (l->login)
 		trace_bytes(e->trace, TRACE_PPP_AUTH_BAD, e->now, l->handle, cause, 0,
 			    l->login->user, l->login->user_len);
-	send_result(e, l, false);
 	if (l->auth_bad < UINT8_MAX)
 		l->auth_bad++;
-	if (cause != ADIT_CAUSE_AUTH_FAILED || l->auth_bad >= auth_tries(l) ||
-	    l->phase == PH_NETWORK) {
-		link_close(e, l, cause, NULL);
+	if (l->auth_we & PPP_AUTH_EAP) {
+		eap_answer(e, l, false, cause);
 		return;
 	}
-	if (l->auth_we == PPP_AUTH_CHAP_MD5)
+	retry = cause == ADIT_CAUSE_AUTH_FAILED && l->auth_bad < auth_tries(l) &&
+		l->phase != PH_NETWORK;
+	send_result(e, l, false);
+	if (l->auth_we & (PPP_AUTH_MSCHAP | PPP_AUTH_MSCHAPV2))
+		chap_failed(e, l, cause, retry);
+	if (!retry)
+		link_close(e, l, cause, NULL);
+	else if (l->auth_we == PPP_AUTH_CHAP_MD5)
 		l->we_at = mono_add(e->now, l->profile->p.restart_us).us;
+}
+
+/* The peer is in, or once more. */
+void auth_peer_in(struct ppp *e, struct link *l)
+{
+	if (l->phase != PH_NETWORK)
+		auth_done(e, l, F_WE_DONE);
+	else
+		l->we_at = l->profile->p.auth_again_us > 0
+				   ? mono_add(e->now, l->profile->p.auth_again_us).us
+				   : CP_NEVER;
+}
+
+/* Encryption goes on with the keys of the first login of a network phase. */
+void auth_keep_keys(struct ppp_proof *now, const struct ppp_proof *old)
+{
+	if (!old->has_keys)
+		return;
+	memcpy(now->send_key, old->send_key, sizeof(now->send_key));
+	memcpy(now->recv_key, old->recv_key, sizeof(now->recv_key));
+	now->has_keys = true;
+}
+
+static void take_proof(struct link *l, const struct ppp_proof *proof)
+{
+	struct ppp_proof old = l->ms->we;
+
+	l->ms->we = *proof;
+	if (l->phase == PH_NETWORK)
+		auth_keep_keys(&l->ms->we, &old);
+	bytes_wipe(&old, sizeof(old));
 }
 
 /* The owner's answer about the user (PPP_CMD_AUTH_ANSWER). */
@@ -140,6 +257,8 @@ int auth_answer(struct ppp *e, struct link *l, const struct ppp_cmd *cmd)
 
 	if (!(l->flags & F_ASKED) || (cmd->ask != 0 && cmd->ask != l->ask) || !l->login)
 		return 1;
+	if (cmd->ok && (l->auth_we & PPP_AUTH_KEYS) && !cmd->proof)
+		return -EINVAL;
 	if (cmd->ok) {
 		rc = link_set_user(e, l, l->login->user, l->login->user_len);
 		if (rc < 0)
@@ -161,17 +280,19 @@ int auth_answer(struct ppp *e, struct link *l, const struct ppp_cmd *cmd)
 	}
 	trace_bytes(e->trace, TRACE_PPP_AUTH_OK, e->now, l->handle, 0, 0, l->user, l->user_len);
 	l->auth_bad = 0;
-	send_result(e, l, true);
-	if (l->phase == PH_NETWORK) { /* checked once more: what was agreed stays */
-		l->we_at = l->profile->p.chap_again_us > 0
-				   ? mono_add(e->now, l->profile->p.chap_again_us).us
-				   : CP_NEVER;
+	if (cmd->proof && l->ms)
+		take_proof(l, cmd->proof);
+	if (l->phase != PH_NETWORK) { /* else checked once more: what was agreed stays */
+		l->want = cmd->addresses;
+		l->flags &= ~(uint32_t)(F_IP4_OFF | F_IP6_OFF);
+		l->flags |= (cmd->no_ip4 ? F_IP4_OFF : 0u) | (cmd->no_ip6 ? F_IP6_OFF : 0u);
+	}
+	if (l->auth_we & PPP_AUTH_EAP) {
+		eap_answer(e, l, true, ADIT_CAUSE_NONE);
 		return 0;
 	}
-	l->want = cmd->addresses;
-	l->flags &= ~(uint32_t)(F_IP4_OFF | F_IP6_OFF);
-	l->flags |= (cmd->no_ip4 ? F_IP4_OFF : 0u) | (cmd->no_ip6 ? F_IP6_OFF : 0u);
-	auth_done(e, l, F_WE_DONE);
+	send_result(e, l, true);
+	auth_peer_in(e, l);
 	return 0;
 }
 
@@ -196,7 +317,10 @@ static void challenge_due(struct ppp *e, struct link *l)
 		l->we_at = mono_add(e->now, l->profile->p.restart_us).us;
 		return;
 	}
-	chap_challenge(e, l);
+	if (l->auth_we & PPP_AUTH_EAP)
+		eap_due(e, l);
+	else
+		chap_challenge(e, l);
 }
 
 /* No answer to our own login. */

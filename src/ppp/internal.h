@@ -25,7 +25,10 @@
 #define PPP_MRU_DEFAULT 1500 /* RFC 1661 6.1 */
 #define PPP_MRU_IPV6	1280 /* RFC 5072 2 */
 #define PPP_MRU_LIMIT	16384
-#define PPP_CHAL_LEN	24  /* octets of our challenges: 16 random, 8 to know them again by */
+#define PPP_CHAL_LEN	24 /* octets of our challenges: 16 random, 8 to know them again by */
+#define MS_CHAL_LEN	16 /* RFC 2759 3 */
+#define MS_NT_LEN	24
+#define MS_RESP_LEN	49
 #define PPP_QUEUE	128 /* answers: two for each packet between two drains of the owner */
 #define PPP_WAKE_US	(30 * US_S)
 #define PPP_RENEG_US	(60 * US_S)
@@ -41,17 +44,25 @@ enum phase { PH_ESTABLISH, PH_AUTHENTICATE, PH_NETWORK, PH_TERMINATE, PH_DEAD };
 enum link_out {
 	OUT_PAP_RESULT = 1 << 0,
 	OUT_CHAP_RESULT = 1 << 1,
-	OUT_LCP_REQ = 1 << 2,
-	OUT_LCP_TERM = 1 << 3,
-	OUT_ECHO = 1 << 4,
-	OUT_PAP_REQ = 1 << 5,
-	OUT_CHAP_CHAL = 1 << 6,
-	OUT_CHAP_RESP = 1 << 7,
-	OUT_IPCP_REQ = 1 << 8,
-	OUT_IPCP_TERM = 1 << 9,
-	OUT_IPV6CP_REQ = 1 << 10,
-	OUT_IPV6CP_TERM = 1 << 11
+	OUT_EAP_RESULT = 1 << 2,
+	OUT_LCP_REQ = 1 << 3,
+	OUT_LCP_TERM = 1 << 4,
+	OUT_ECHO = 1 << 5,
+	OUT_PAP_REQ = 1 << 6,
+	OUT_CHAP_CHAL = 1 << 7,
+	OUT_CHAP_RESP = 1 << 8,
+	OUT_EAP_REQ = 1 << 9,
+	OUT_EAP_RESP = 1 << 10,
+	OUT_CCP_REQ = 1 << 11,
+	OUT_CCP_TERM = 1 << 12,
+	OUT_IPCP_REQ = 1 << 13,
+	OUT_IPCP_TERM = 1 << 14,
+	OUT_IPV6CP_REQ = 1 << 15,
+	OUT_IPV6CP_TERM = 1 << 16
 };
+
+/* The results of logins are sent even when the link is being closed. */
+#define OUT_RESULTS (OUT_PAP_RESULT | OUT_CHAP_RESULT | OUT_EAP_RESULT)
 
 /* What a link has to report, in the order of reporting. */
 enum link_news {
@@ -93,6 +104,34 @@ enum link_flag {
 	F_IP6_NEVER = 1 << 21
 };
 
+/* EAP as authenticator: the Request that is out (RFC 3748 4.1). */
+enum eap_we {
+	EAP_WE_IDLE, /* nothing asked yet, or Success has been sent */
+	EAP_WE_IDENTITY,
+	EAP_WE_METHOD,
+	EAP_WE_CHECK,	/* the owner has been asked */
+	EAP_WE_SUCCESS, /* MSCHAPv2 in EAP: its Success, to be acknowledged */
+	EAP_WE_FAILURE
+};
+
+/* EAP as peer: what we answered last. */
+enum eap_peer {
+	EAP_PEER_IDLE,
+	EAP_PEER_IDENTITY,
+	EAP_PEER_NAK,
+	EAP_PEER_MD5,	   /* from here on a method is under way */
+	EAP_PEER_MSCHAPV2, /* the response */
+	EAP_PEER_PROVEN,   /* the server's Success was right */
+	EAP_PEER_FAILED	   /* the server's Failure */
+};
+
+/* Of logins by MS-CHAPv2, in EAP or not: for repeats of the result, and for MPPE. */
+struct ms {
+	struct ppp_proof we, peer;
+	uint8_t response[MS_RESP_LEN];	/* ours, for repeats */
+	uint8_t challenge[MS_CHAL_LEN]; /* what it answers; zero = none */
+};
+
 /* Only while the peer logs in: what it says, until the owner has answered. */
 struct login {
 	uint8_t challenge[PPP_CHAL_LEN];
@@ -111,6 +150,7 @@ struct link {
 	struct ppp_profile *profile;
 	char *user;	     /* who has logged in, NULL = nobody */
 	struct login *login; /* NULL most of the time */
+	struct ms *ms;	     /* NULL when neither side can use it */
 	char *text;	     /* PPP_TEXT_MAX octets once the peer has said something */
 	const char *why;     /* why the link ends, a constant */
 	struct cp cp[CP_KINDS];
@@ -137,7 +177,14 @@ struct link {
 	uint8_t auth_we, auth_peer; /* agreed methods, enum ppp_auth */
 	uint8_t auth_bad;	    /* wrong answers so far, kept over renegotiation */
 	uint8_t we_sent, peer_sent; /* challenges, requests or responses sent without an answer */
-	uint8_t chap_id, chap_result, pap_id, pap_result;
+	uint8_t chap_id;	    /* of the open challenge, or of EAP's Request */
+	uint8_t chap_result;	    /* code of the result given last, to the response `result_id` */
+	uint8_t result_id, pap_id, pap_result;
+	uint8_t eap_we, eap_peer;
+	uint8_t fail_error; /* MS-CHAP: 600 less than E= of the Failure */
+	uint8_t fail_cause; /* EAP: why the login fails once the peer has seen the Failure */
+	bool fail_retry;    /* R=1 */
+	bool eap_noted;	    /* our last Response acknowledged a Notification */
 	uint8_t pap_req_id, resp_id;
 	uint8_t echo_id, echo_open; /* Echo-Requests without an answer */
 	uint8_t loops;
@@ -154,6 +201,7 @@ struct ppp_profile {
 	uint32_t refs;
 	struct ppp_params p; /* with all defaults filled in; strings point behind this struct */
 	uint8_t auths;	     /* length of auth_order */
+	uint8_t auth_set;    /* of the same */
 	uint8_t user_len, name_len;
 };
 
@@ -229,16 +277,49 @@ int link_set_user(struct ppp *e, struct link *l, const char *user, size_t len);
 
 /* auth.c: what PAP and CHAP share */
 int auth_reserve(struct ppp *e, struct link *l);
+int auth_reserve_ms(struct ppp *e, struct link *l);
 void auth_start(struct ppp *e, struct link *l);
 void auth_stop(struct ppp *e, struct link *l);
 void auth_ask(struct ppp *e, struct link *l);
 void auth_failed(struct ppp *e, struct link *l, enum adit_cause cause);
 void auth_done(struct ppp *e, struct link *l, uint32_t flag);
+void auth_peer_in(struct ppp *e, struct link *l);
 int auth_answer(struct ppp *e, struct link *l, const struct ppp_cmd *cmd);
 void auth_expire(struct ppp *e, struct link *l);
 void auth_peer_failed(struct ppp *e, struct link *l, const uint8_t *text, size_t len);
 void auth_forget(struct ppp *e, struct link *l);
+void auth_free(struct ppp *e, struct link *l);
 uint32_t auth_tries(const struct link *l);
+/* The next method of the profile's order behind the present one that is in `set`, or NONE. */
+enum ppp_auth auth_next(const struct link *l, uint8_t set, unsigned *ret_idx);
+/* Octets of a challenge of ours. */
+size_t auth_challenge_len(uint8_t auth);
+void auth_put_mark(const struct ppp *e, uint8_t *challenge, size_t len);
+bool auth_is_ours(const struct ppp *e, const uint8_t *challenge, size_t len);
+void auth_keep_keys(struct ppp_proof *now, const struct ppp_proof *old);
+void auth_take_user(struct login *g, const uint8_t *name, size_t len);
+
+/* mschap.c */
+void mschap2_respond(const char *user, size_t user_len, const void *password, size_t password_len,
+		     const uint8_t peer[MS_CHAL_LEN], const uint8_t challenge[MS_CHAL_LEN],
+		     uint8_t ret_response[MS_RESP_LEN], struct ppp_proof *ret);
+void mschap1_respond(const void *password, size_t password_len, const uint8_t challenge[8],
+		     uint8_t ret_response[MS_RESP_LEN]);
+void mschap2_put_success(const struct ppp_proof *proof, const char *text, struct wcur *c);
+void mschap_put_failure(enum ppp_auth auth, unsigned error, bool retry, const uint8_t *challenge,
+			const char *text, struct wcur *c);
+bool mschap2_success_fits(const struct ppp_proof *proof, const uint8_t *text, size_t len);
+struct bytes mschap_words(const uint8_t *text, size_t len);
+
+/* eap.c */
+enum ppp_input eap_input(struct ppp *e, struct link *l, const uint8_t *p, size_t len);
+void eap_start(struct ppp *e, struct link *l);
+void eap_answer(struct ppp *e, struct link *l, bool ok, enum adit_cause cause);
+void eap_due(struct ppp *e, struct link *l);
+bool eap_indicated(struct ppp *e, struct link *l);
+void eap_build_request(const struct link *l, struct wcur *c);
+void eap_build_response(const struct link *l, struct wcur *c);
+void eap_build_result(const struct link *l, struct wcur *c);
 
 /* pap.c, chap.c */
 enum ppp_input pap_input(struct ppp *e, struct link *l, const uint8_t *p, size_t len);
@@ -246,6 +327,7 @@ void pap_build_request(const struct link *l, struct wcur *c);
 void pap_build_result(const struct link *l, struct wcur *c);
 enum ppp_input chap_input(struct ppp *e, struct link *l, const uint8_t *p, size_t len);
 void chap_challenge(struct ppp *e, struct link *l);
+void chap_failed(struct ppp *e, struct link *l, enum adit_cause cause, bool retry);
 void chap_build_challenge(const struct link *l, struct wcur *c);
 void chap_build_response(const struct link *l, struct wcur *c);
 void chap_build_result(const struct link *l, struct wcur *c);

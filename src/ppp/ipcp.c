@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * The IP Control Protocol: addresses (RFC 1332 3.3) and DNS servers (RFC 1877 1).
+ * The IP Control Protocol: addresses (RFC 1332 3.3), DNS and NBNS servers (RFC 1877 1).
  *
  * Who names addresses follows from what the owner set. With peer_ip4 we are the side that assigns:
  * the peer gets this address and no other (another, or 0.0.0.0, is Naked with it), and our own
  * address stays whatever the peer suggests. Without peer_ip4 we are the client: an address the peer
  * suggests for us is taken, any sane address the peer has is accepted.
  *
- * IP-Addresses (option 1), header compression (2), NBNS servers (130, 132) and all else are
- * rejected: a Reject is always understood, and nothing here compresses headers.
+ * NBNS servers (which Windows calls WINS) are only told, never asked for. IP-Addresses (option 1),
+ * header compression (2) and all else are rejected: a Reject is always understood, and nothing here
+ * compresses headers.
  */
 #include "internal.h"
 
-enum { OPT_ADDRESSES = 1, OPT_COMPRESSION = 2, OPT_ADDRESS = 3, OPT_DNS1 = 129, OPT_DNS2 = 131 };
+enum {
+	OPT_ADDRESSES = 1,
+	OPT_COMPRESSION = 2,
+	OPT_ADDRESS = 3,
+	OPT_DNS1 = 129,
+	OPT_NBNS1 = 130,
+	OPT_DNS2 = 131,
+	OPT_NBNS2 = 132
+};
 
 /* Bits of cp.refused. */
 enum { NO_ADDRESS = 1, NO_DNS1 = 2, NO_DNS2 = 4 };
@@ -82,13 +91,13 @@ static enum cp_verdict check_address(struct link *l, union cp_peer *peer, struct
 	return CP_ACK;
 }
 
-/* RFC 1877 1.1, 1.3: the peer asks by a wrong value, usually 0.0.0.0. */
-static enum cp_verdict check_dns(struct link *l, uint8_t type, struct rcur value, struct wcur *nak)
+/* RFC 1877 1: the peer asks by a wrong value, usually 0.0.0.0. */
+static enum cp_verdict check_server(const uint8_t ours[4], uint8_t type, struct rcur value,
+				    struct wcur *nak)
 {
-	const uint8_t *ours = l->want.dns4[type == OPT_DNS1 ? 0 : 1];
 	uint8_t ip[4];
 
-	if (ip4_none(ours) || l->profile->p.ask_dns)
+	if (ip4_none(ours))
 		return CP_REJ;
 	rcur_copy(&value, ip, 4);
 	if (!value.bad && rcur_left(&value) == 0 && memcmp(ip, ours, 4) == 0)
@@ -105,7 +114,13 @@ static enum cp_verdict ipcp_option(struct ppp *e, struct link *l, union cp_peer 
 		return check_address(l, peer, value, nak);
 	case OPT_DNS1:
 	case OPT_DNS2:
-		return check_dns(l, type, value, nak);
+		if (l->profile->p.ask_dns)
+			return CP_REJ;
+		return check_server(l->want.dns4[type == OPT_DNS1 ? 0 : 1], type, value, nak);
+	case OPT_NBNS1:
+	case OPT_NBNS2:
+		return check_server(l->profile->p.wins4[type == OPT_NBNS1 ? 0 : 1], type, value,
+				    nak);
 	case OPT_ADDRESSES:
 	case OPT_COMPRESSION:
 	default:

@@ -15,7 +15,8 @@
 
 enum { OPT_MRU = 1, OPT_ACCM = 2, OPT_AUTH = 3, OPT_MAGIC = 5, OPT_PFC = 7, OPT_ACFC = 8 };
 
-#define CHAP_MD5 5 /* RFC 1994 3, algorithm */
+/* Algorithms of CHAP: RFC 1994 3, RFC 2433 3, RFC 2759 2. */
+enum { CHAP_MD5 = 5, CHAP_MS = 0x80, CHAP_MSV2 = 0x81 };
 
 /* Bits of cp.refused. */
 enum { NO_MRU = 1, NO_MAGIC = 2, NO_PFC = 4, NO_ACFC = 8 };
@@ -47,26 +48,39 @@ static enum ppp_auth asked_auth(const struct link *l)
 
 static void put_auth(struct wcur *c, enum ppp_auth auth)
 {
-	bool chap = auth == PPP_AUTH_CHAP_MD5;
+	uint16_t proto = auth == PPP_AUTH_PAP  ? PPP_PROTO_PAP
+			 : auth & PPP_AUTH_EAP ? PPP_PROTO_EAP
+					       : PPP_PROTO_CHAP;
 
 	wcur_u8(c, OPT_AUTH);
-	wcur_u8(c, chap ? 5 : 4);
-	wcur_u16(c, chap ? PPP_PROTO_CHAP : PPP_PROTO_PAP);
-	if (chap)
-		wcur_u8(c, CHAP_MD5);
+	wcur_u8(c, proto == PPP_PROTO_CHAP ? 5 : 4);
+	wcur_u16(c, proto);
+	if (proto == PPP_PROTO_CHAP)
+		wcur_u8(c, auth == PPP_AUTH_MSCHAPV2 ? CHAP_MSV2
+			   : auth == PPP_AUTH_MSCHAP ? CHAP_MS
+						     : CHAP_MD5);
 }
 
-/* PPP_AUTH_NONE when it is a method we do not know. */
-static enum ppp_auth get_auth(struct rcur value)
+/* A set of enum ppp_auth: one method, all of EAP, or PPP_AUTH_NONE when we do not know it. */
+static uint8_t get_auth(struct rcur value)
 {
 	uint16_t proto = rcur_u16(&value);
+	size_t left = rcur_left(&value);
+	uint8_t algorithm;
 
-	if (!value.bad && proto == PPP_PROTO_PAP && rcur_left(&value) == 0)
+	if (value.bad)
+		return PPP_AUTH_NONE;
+	if (proto == PPP_PROTO_PAP && left == 0)
 		return PPP_AUTH_PAP;
-	if (!value.bad && proto == PPP_PROTO_CHAP && rcur_left(&value) == 1 &&
-	    rcur_u8(&value) == CHAP_MD5)
-		return PPP_AUTH_CHAP_MD5;
-	return PPP_AUTH_NONE;
+	if (proto == PPP_PROTO_EAP && left == 0)
+		return PPP_AUTH_EAP;
+	if (proto != PPP_PROTO_CHAP || left != 1)
+		return PPP_AUTH_NONE;
+	algorithm = rcur_u8(&value);
+	return algorithm == CHAP_MD5	? PPP_AUTH_CHAP_MD5
+	       : algorithm == CHAP_MS	? PPP_AUTH_MSCHAP
+	       : algorithm == CHAP_MSV2 ? PPP_AUTH_MSCHAPV2
+					: PPP_AUTH_NONE;
 }
 
 static void put_mru(struct wcur *c, uint16_t mru)
@@ -137,6 +151,21 @@ static enum cp_verdict check_mru(struct link *l, union cp_peer *peer, struct rcu
 	return CP_ACK;
 }
 
+/* The `n`-th best of our methods, counted round. */
+static enum ppp_auth best_auth(uint8_t can, unsigned n)
+{
+	static const uint8_t best[] = { PPP_AUTH_MSCHAPV2, PPP_AUTH_EAP, PPP_AUTH_CHAP_MD5,
+					PPP_AUTH_PAP, PPP_AUTH_MSCHAP };
+	unsigned have = 0;
+
+	for (size_t i = 0; i < sizeof(best); i++)
+		have += (best[i] & can) != 0;
+	n %= have;
+	for (size_t i = 0;; i++)
+		if ((best[i] & can) && n-- == 0)
+			return (enum ppp_auth)(best[i] & can);
+}
+
 /*
  * The peer wants us to log in. An unsuitable method is answered with the best of ours; when the
  * peer then still names another, with the next one (RFC 1661 6.2).
@@ -145,7 +174,7 @@ static enum cp_verdict check_auth(struct link *l, union cp_peer *peer, struct rc
 				  struct wcur *nak)
 {
 	uint8_t can = l->profile->p.peer_auth;
-	enum ppp_auth want = get_auth(value);
+	uint8_t want = get_auth(value);
 
 	if (!can) {
 		l->flags |= F_AUTH_REFUSED;
@@ -153,14 +182,10 @@ static enum cp_verdict check_auth(struct link *l, union cp_peer *peer, struct rc
 	}
 	if (want & can) {
 		peer->lcp.has_auth = true;
-		peer->lcp.auth = (uint8_t)want;
+		peer->lcp.auth = want & can;
 		return CP_ACK;
 	}
-	want = can & PPP_AUTH_CHAP_MD5 ? PPP_AUTH_CHAP_MD5 : PPP_AUTH_PAP;
-	if (l->auth_naks % 2 && (can & PPP_AUTH_PAP))
-		want = PPP_AUTH_PAP;
-	l->auth_naks++;
-	put_auth(nak, want);
+	put_auth(nak, best_auth(can, l->auth_naks++));
 	return CP_NAK;
 }
 
@@ -241,18 +266,15 @@ static void lcp_accept(struct ppp *e, struct link *l, const union cp_peer *peer)
 	set_flag(l, F_ACFC_OUT, peer->lcp.acfc && p->acfc);
 }
 
-/* The peer does not want the method we asked for: the next one of our list, or the end. */
-static void next_auth(struct ppp *e, struct link *l, enum ppp_auth suggested)
+/* The peer does not want the method we asked for: the one it names, the next one of our list (with
+ * EAP go all methods of EAP), or the end. */
+static void next_auth(struct ppp *e, struct link *l, uint8_t suggested)
 {
-	unsigned next = l->auth_idx + 1u;
+	uint8_t refused = asked_auth(l) & PPP_AUTH_EAP ? PPP_AUTH_EAP : (uint8_t)asked_auth(l);
+	unsigned next = 0;
 
-	for (unsigned i = next; i < l->profile->auths; i++) {
-		if (l->profile->p.auth_order[i] == suggested && suggested != PPP_AUTH_NONE) {
-			next = i;
-			break;
-		}
-	}
-	if (next >= l->profile->auths) {
+	if (auth_next(l, suggested & ~refused, &next) == PPP_AUTH_NONE &&
+	    auth_next(l, PPP_AUTH_ALL & ~refused, &next) == PPP_AUTH_NONE) {
 		link_close(e, l, ADIT_CAUSE_AUTH_NO_METHOD,
 			   "the peer refuses all our authentication methods");
 		return;
@@ -364,7 +386,7 @@ static void lcp_down(struct ppp *e, struct link *l)
 	ncp_drop(e, l, CP_IPCP);
 	ncp_drop(e, l, CP_IPV6CP);
 	auth_stop(e, l);
-	l->out &= OUT_PAP_RESULT | OUT_CHAP_RESULT | OUT_LCP_REQ | OUT_LCP_TERM;
+	l->out &= OUT_RESULTS | OUT_LCP_REQ | OUT_LCP_TERM;
 	l->news &= ~(uint32_t)(NEWS_LCP_UP | NEWS_ASK | NEWS_AUTH_UP | NEWS_IPCP_READY |
 			       NEWS_IPV6CP_READY);
 	l->echo_at = l->hold_at = CP_NEVER;
@@ -420,8 +442,14 @@ static const char *protocol_rejected(struct ppp *e, struct link *l)
 		return NULL;
 	}
 	cp_event(e, l, &l->cp[CP_LCP], CP_EV_RXJ_PLUS);
-	if ((proto == PPP_PROTO_PAP && (l->auth_we | l->auth_peer) & PPP_AUTH_PAP) ||
-	    (proto == PPP_PROTO_CHAP && (l->auth_we | l->auth_peer) & PPP_AUTH_CHAP_MD5)) {
+	if (proto == PPP_PROTO_PAP || proto == PPP_PROTO_CHAP || proto == PPP_PROTO_EAP) {
+		uint8_t used = l->auth_we | l->auth_peer;
+
+		if (!(used &
+		      (proto == PPP_PROTO_PAP	? PPP_AUTH_PAP
+		       : proto == PPP_PROTO_EAP ? PPP_AUTH_EAP
+						: PPP_AUTH_ALL & ~PPP_AUTH_EAP & ~PPP_AUTH_PAP)))
+			return NULL;
 		if (l->phase == PH_AUTHENTICATE)
 			link_close(e, l, ADIT_CAUSE_AUTH_NO_METHOD,
 				   "the peer rejected the authentication protocol it agreed to");

@@ -63,7 +63,7 @@ void link_free(struct ppp *e, struct link *l)
 	list_drop(&l->news_node);
 	list_drop(&l->out_node);
 	list_drop(&l->dirty_node);
-	auth_forget(e, l);
+	auth_free(e, l);
 	if (l->user)
 		e->extra -= l->user_len + 1u;
 	if (l->text)
@@ -247,8 +247,8 @@ void link_network(struct ppp *e, struct link *l)
 	link_tell(e, l, NEWS_AUTH_UP);
 	l->flags |= F_AUTH_BEFORE;
 	l->phase_at = mono_add(e->now, l->profile->p.ncp_us).us;
-	if (l->profile->p.chap_again_us > 0 && l->auth_we == PPP_AUTH_CHAP_MD5)
-		l->we_at = mono_add(e->now, l->profile->p.chap_again_us).us;
+	if (l->profile->p.auth_again_us > 0 && l->auth_we & ~PPP_AUTH_PAP)
+		l->we_at = mono_add(e->now, l->profile->p.auth_again_us).us;
 	/* Both are asked for before one can fail, so that a failure sees the other alive. */
 	link_ncp_start(e, l, CP_IPCP);
 	if (l->phase == PH_NETWORK)

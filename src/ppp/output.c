@@ -107,6 +107,18 @@ static void build(struct ppp *e, struct link *l, uint32_t bit, struct wcur *c)
 	case OUT_CHAP_RESP:
 		chap_build_response(l, c);
 		break;
+	case OUT_EAP_RESULT:
+		eap_build_result(l, c);
+		break;
+	case OUT_EAP_REQ:
+		eap_build_request(l, c);
+		break;
+	case OUT_EAP_RESP:
+		eap_build_response(l, c);
+		break;
+	case OUT_CCP_REQ:
+	case OUT_CCP_TERM:
+		break;
 	case OUT_IPCP_REQ:
 		cp_build_request(e, l, &l->cp[CP_IPCP], c);
 		break;
@@ -132,6 +144,8 @@ static uint16_t out_proto(uint32_t bit)
 		return PPP_PROTO_IPCP;
 	if (bit & (OUT_IPV6CP_REQ | OUT_IPV6CP_TERM))
 		return PPP_PROTO_IPV6CP;
+	if (bit & (OUT_EAP_RESULT | OUT_EAP_REQ | OUT_EAP_RESP))
+		return PPP_PROTO_EAP;
 	return PPP_PROTO_CHAP;
 }
 
@@ -157,7 +171,7 @@ size_t ppp_output(struct ppp *e, struct mono now, uint8_t *buf, size_t cap, stru
 		if (c.bad || c.len == start)
 			continue;
 		trace_packet(e, l, true, proto, buf + start, c.len - start);
-		if (bit & (OUT_PAP_RESULT | OUT_CHAP_RESULT))
+		if (bit & OUT_RESULTS)
 			result_sent(e, l);
 		*ret = (struct ppp_frame){ l->handle, l->owner, bit == OUT_ECHO };
 		n = c.len;
@@ -182,9 +196,9 @@ static void fill_ask(struct ppp *e, const struct link *l, struct ppp_event *ev)
 	ev->user = g->user;
 	ev->user_len = g->user_len;
 	ev->chap_id = l->chap_id;
-	if (l->auth_we == PPP_AUTH_CHAP_MD5) {
+	if (l->auth_we != PPP_AUTH_PAP) {
 		ev->challenge = g->challenge;
-		ev->challenge_len = PPP_CHAL_LEN;
+		ev->challenge_len = auth_challenge_len(l->auth_we);
 	}
 	ev->response = g->response;
 	ev->response_len = g->response_len;

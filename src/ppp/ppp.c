@@ -52,22 +52,22 @@ static void fill_defaults(struct ppp_params *p)
 
 static bool params_valid(const struct ppp_params *p)
 {
-	uint8_t known = PPP_AUTH_PAP | PPP_AUTH_CHAP_MD5;
+	for (size_t i = 0; i < sizeof(p->auth_order); i++) {
+		uint8_t auth = p->auth_order[i];
 
-	for (size_t i = 0; i < sizeof(p->auth_order); i++)
-		if (p->auth_order[i] != PPP_AUTH_NONE && p->auth_order[i] != PPP_AUTH_PAP &&
-		    p->auth_order[i] != PPP_AUTH_CHAP_MD5)
+		if ((auth & ~PPP_AUTH_ALL) || (auth & (auth - 1)))
 			return false;
-	if ((p->peer_auth & ~known) || strlen(p->user) > 255 || strlen(p->auth_name) > 255 ||
+	}
+	if ((p->peer_auth & ~PPP_AUTH_ALL) || strlen(p->user) > 255 || strlen(p->auth_name) > 255 ||
 	    p->password_len > 255)
 		return false;
 	/* RFC 1994 2.3: a CHAP secret has at least one octet. */
-	if ((p->peer_auth & PPP_AUTH_CHAP_MD5) && p->password_len == 0)
+	if ((p->peer_auth & ~PPP_AUTH_PAP) && p->password_len == 0)
 		return false;
 	if (p->mru < 128 || p->mru > PPP_MRU_LIMIT || p->mru_max < 128 || p->mru_min < 64 ||
 	    p->mru_min > PPP_MRU_DEFAULT)
 		return false;
-	if (p->auth_us < 0 || p->chap_again_us < 0 || p->restart_us < US_MS || p->lcp_us < 0 ||
+	if (p->auth_us < 0 || p->auth_again_us < 0 || p->restart_us < US_MS || p->lcp_us < 0 ||
 	    p->ncp_us < 0)
 		return false;
 	if (p->max_configure > 100 || p->max_terminate > 100 || p->max_failure > 50 ||
@@ -108,7 +108,7 @@ struct ppp_profile *ppp_profile_new(const struct ppp_params *params, int *ret_er
 	f->name_len = (uint8_t)(name - 1);
 	f->user_len = (uint8_t)(user - 1);
 	while (f->auths < sizeof(p.auth_order) && p.auth_order[f->auths] != PPP_AUTH_NONE)
-		f->auths++;
+		f->auth_set |= p.auth_order[f->auths++];
 	return f;
 }
 
@@ -281,7 +281,8 @@ void trace_packet(struct ppp *e, const struct link *l, bool out, uint16_t proto,
 		      { PPP_PROTO_IPV6CP, CP_CODE_REJ, TRACE_PPP_IN_IPV6CP_CODE,
 			TRACE_PPP_OUT_IPV6CP_CODE },
 		      { PPP_PROTO_PAP, 3, TRACE_PPP_IN_PAP_CODE, TRACE_PPP_OUT_PAP_CODE },
-		      { PPP_PROTO_CHAP, 4, TRACE_PPP_IN_CHAP_CODE, TRACE_PPP_OUT_CHAP_CODE } };
+		      { PPP_PROTO_CHAP, 7, TRACE_PPP_IN_CHAP_CODE, TRACE_PPP_OUT_CHAP_CODE },
+		      { PPP_PROTO_EAP, 4, TRACE_PPP_IN_EAP_CODE, TRACE_PPP_OUT_EAP_CODE } };
 	uint8_t code = p[0];
 
 	for (size_t i = 0; e->trace && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -329,7 +330,7 @@ static enum ppp_input input_data(struct ppp *e, struct link *l, uint16_t proto, 
 static enum ppp_input input_ncp(struct ppp *e, struct link *l, enum cp_kind kind, const uint8_t *p,
 				size_t len)
 {
-	if (l->phase != PH_NETWORK)
+	if (l->phase != PH_NETWORK && !eap_indicated(e, l))
 		return input_drop(e, l, proto_of(kind), len, "not in this phase");
 	if (!link_ncp_wanted(l, kind)) {
 		lcp_protocol_reject(e, l, proto_of(kind), p, len);
@@ -352,6 +353,11 @@ static enum ppp_input input_protocol(struct ppp *e, struct link *l, uint16_t pro
 		return pap_input(e, l, p, len);
 	case PPP_PROTO_CHAP:
 		return chap_input(e, l, p, len);
+	case PPP_PROTO_EAP:
+		if ((l->auth_we | l->auth_peer) & PPP_AUTH_EAP)
+			return eap_input(e, l, p, len);
+		lcp_protocol_reject(e, l, proto, p, len);
+		return input_drop(e, l, proto, len, "EAP was not agreed in LCP");
 	case PPP_PROTO_IPCP:
 		return input_ncp(e, l, CP_IPCP, p, len);
 	case PPP_PROTO_IPV6CP:
@@ -442,6 +448,27 @@ bool ppp_info(const struct ppp *e, adit_handle link, struct ppp_info *ret)
 		.text = l->cause != ADIT_CAUSE_NONE ? link_words(l) : "",
 	};
 	return true;
+}
+
+const char *ppp_auth_name(enum ppp_auth auth)
+{
+	switch (auth) {
+	case PPP_AUTH_NONE:
+		return "none";
+	case PPP_AUTH_PAP:
+		return "pap";
+	case PPP_AUTH_CHAP_MD5:
+		return "chap";
+	case PPP_AUTH_MSCHAP:
+		return "mschapv1";
+	case PPP_AUTH_MSCHAPV2:
+		return "mschapv2";
+	case PPP_AUTH_EAP_MD5:
+		return "eap-md5";
+	case PPP_AUTH_EAP_MSCHAPV2:
+		return "eap-mschapv2";
+	}
+	return "unknown";
 }
 
 size_t ppp_memory(const struct ppp *e)

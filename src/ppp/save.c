@@ -19,7 +19,9 @@ enum tag {
 	TAG_GOT = 5,
 	TAG_IPCP = 6,
 	TAG_IPV6CP = 7,
-	TAG_CLOCK = 8
+	TAG_CLOCK = 8,
+	TAG_PROOF_WE = 9, /* of MS-CHAPv2: proof and keys */
+	TAG_PROOF_PEER = 10
 };
 
 /* The flags that are state of the protocol; the others belong to the process. */
@@ -101,6 +103,16 @@ static bool load_cp(struct rcur *c, struct cp *cp)
 	return open;
 }
 
+static void save_proof(struct wcur *c, uint16_t tag, const struct ppp_proof *p)
+{
+	size_t at = wcur_tlv_begin(c, tag);
+
+	wcur_bytes(c, p->authenticator, sizeof(p->authenticator));
+	wcur_bytes(c, p->send_key, sizeof(p->send_key));
+	wcur_bytes(c, p->recv_key, sizeof(p->recv_key));
+	wcur_tlv_end(c, at);
+}
+
 void ppp_save(const struct ppp *e, adit_handle link, struct wcur *c)
 {
 	const struct link *l = link_get(e, link);
@@ -127,6 +139,10 @@ void ppp_save(const struct ppp *e, adit_handle link, struct wcur *c)
 	wcur_u8(c, l->chap_id);
 	wcur_tlv_end(c, at);
 
+	if (l->ms && l->ms->we.has_keys)
+		save_proof(c, TAG_PROOF_WE, &l->ms->we);
+	if (l->ms && l->ms->peer.has_keys)
+		save_proof(c, TAG_PROOF_PEER, &l->ms->peer);
 	if (l->user)
 		wcur_tlv_bytes(c, TAG_USER, l->user, l->user_len);
 	save_addresses(c, TAG_WANT, &l->want);
@@ -138,6 +154,14 @@ void ppp_save(const struct ppp *e, adit_handle link, struct wcur *c)
 	wcur_u64(c, (uint64_t)l->echo_at);
 	wcur_u64(c, (uint64_t)l->we_at);
 	wcur_tlv_end(c, at);
+}
+
+static void load_proof(struct rcur *c, struct ppp_proof *p)
+{
+	rcur_copy(c, p->authenticator, sizeof(p->authenticator));
+	rcur_copy(c, p->send_key, sizeof(p->send_key));
+	rcur_copy(c, p->recv_key, sizeof(p->recv_key));
+	p->has_keys = true;
 }
 
 static void load_lcp(struct rcur *v, struct link *l)
@@ -167,13 +191,14 @@ static void load_auth(struct rcur *v, struct link *l)
 	l->auth_peer = rcur_u8(v);
 	l->auth_idx = rcur_u8(v);
 	l->chap_id = rcur_u8(v);
-	if (l->auth_we > PPP_AUTH_CHAP_MD5 || l->auth_we == 3 || l->auth_peer > PPP_AUTH_CHAP_MD5 ||
-	    l->auth_idx > sizeof(l->profile->p.auth_order))
+	if ((l->auth_we & ~PPP_AUTH_ALL) || (l->auth_we & (l->auth_we - 1)) ||
+	    (l->auth_peer & ~PPP_AUTH_ALL) || l->auth_idx > sizeof(l->profile->p.auth_order))
 		v->bad = true;
 	if (l->auth_we == PPP_AUTH_PAP)
 		l->pap_result = 2;
-	else if (l->auth_we == PPP_AUTH_CHAP_MD5)
+	else if (l->auth_we != PPP_AUTH_NONE)
 		l->chap_result = 3;
+	l->result_id = l->chap_id;
 }
 
 static int load_user(struct ppp *e, struct rcur *v, struct link *l)
@@ -210,8 +235,8 @@ static void load_clock(struct ppp *e, struct rcur *v, struct link *l)
 			l->echo_at += rng_below(&e->rng, (uint32_t)spread);
 		l->heard = l->echo_at - p->echo_us;
 	}
-	if (p->chap_again_us > 0 && l->auth_we == PPP_AUTH_CHAP_MD5)
-		l->we_at = clamp(we_at, e->now.us + US_S, p->chap_again_us);
+	if (p->auth_again_us > 0 && l->auth_we & ~PPP_AUTH_PAP)
+		l->we_at = clamp(we_at, e->now.us + US_S, p->auth_again_us);
 }
 
 /* One field. <0 no memory, 0 taken or unknown, 1 not a sound one. `seen` has a bit a tag. */
@@ -248,6 +273,12 @@ static int load_field(struct ppp *e, struct link *l, uint16_t tag, struct rcur v
 	case TAG_CLOCK:
 		load_clock(e, &v, l);
 		break;
+	case TAG_PROOF_WE:
+	case TAG_PROOF_PEER:
+		rc = auth_reserve_ms(e, l);
+		if (rc == 0)
+			load_proof(&v, tag == TAG_PROOF_WE ? &l->ms->we : &l->ms->peer);
+		break;
 	default:
 		break;
 	}
@@ -277,6 +308,8 @@ int ppp_load(struct ppp *e, struct mono now, struct rcur *c, struct ppp_profile 
 	if (rc == 0 &&
 	    (c->bad || (seen & needed) != needed || !(l->flags & (F_TOLD_IP4 | F_TOLD_IP6))))
 		rc = 1;
+	if (rc == 0 && ((l->auth_we | l->auth_peer) & PPP_AUTH_KEYS))
+		rc = auth_reserve_ms(e, l);
 	if (rc != 0) {
 		link_free(e, l);
 		return rc;

@@ -163,7 +163,7 @@ static void fill_pool(struct conf_pool *c, unsigned int variant)
 static struct conf_profile *profile_of(const struct run *r)
 {
 	struct conf_profile *p = calloc(1, sizeof(*p));
-	struct ppp_params params = { .auth_us = 10 * US_S, .chap_again_us = 40 * US_S };
+	struct ppp_params params = { .auth_us = 10 * US_S, .auth_again_us = 40 * US_S };
 
 	CHECK(p);
 	if (!(r->options & O_NO_LOGIN))

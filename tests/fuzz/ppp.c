@@ -145,7 +145,7 @@ static struct ppp_profile *profile_of(uint8_t a, uint8_t b)
 				.passive = a & 64,
 				.ask_dns = a & 128,
 				.peer_auth = b & 3,
-				.chap_again_us = b & 32 ? 20 * US_S : 0,
+				.auth_again_us = b & 32 ? 20 * US_S : 0,
 				.auth_tries = b & 64 ? 2 : 0,
 				.echo_us = 10 * US_S };
 	int rc;

@@ -22,7 +22,9 @@
  * Everything the engine does must be named in order: an answer too many fails like one missing. In
  * what is expected "*" is any value, "**" at the end any further words, $x stands for a value: at
  * first sight it is stored, later it must be the same; !$x must differ from it. In a frame to the
- * engine $x is replaced by the value, and md5(ID,SECRET,VALUE) by a CHAP response.
+ * engine $x is replaced by the value, md5(ID,SECRET,VALUE) by a CHAP response, and
+ * proof(USER,SECRET,CHALLENGE,RESPONSE) by what the Success of MS-CHAPv2 has to say, when the
+ * response is right. Answers to MS-CHAPv2 carry the proof 000102...13.
  */
 #include <adit/ppp.h>
 #include "base/text.h"
@@ -113,7 +115,7 @@ static void underline(char *text)
 
 static void event_text(const struct ppp_event *ev, char *buf, size_t cap)
 {
-	char a[256], b[600], words[PPP_TEXT_MAX];
+	char a[256], b[700], words[PPP_TEXT_MAX];
 
 	snprintf(words, sizeof(words), "%s", ev->text);
 	underline(words);
@@ -128,10 +130,11 @@ static void event_text(const struct ppp_event *ev, char *buf, size_t cap)
 				 text_escape(a, sizeof(a), ev->user, ev->user_len),
 				 (int)ev->response_len, (const char *)ev->response);
 		else
-			snprintf(buf, cap, "! ask chap user=%s id=%u challenge=%s response=%s",
+			snprintf(buf, cap, "! ask %s user=%s id=%u challenge=%s response=%s",
+				 ppp_auth_name(ev->auth),
 				 text_escape(a, sizeof(a), ev->user, ev->user_len), ev->chap_id,
 				 hex_text(ev->challenge, ev->challenge_len, b, 512),
-				 hex_text(ev->response, ev->response_len, b + 520, 80));
+				 hex_text(ev->response, ev->response_len, b + 520, 160));
 		break;
 	case PPP_EV_AUTH_UP:
 		snprintf(buf, cap, "! auth-up");
@@ -157,14 +160,18 @@ static void event_text(const struct ppp_event *ev, char *buf, size_t cap)
 static int command(struct run *r, enum ppp_cmd_kind kind, enum adit_cause cause, bool ok,
 		   const char *text)
 {
+	struct ppp_proof proof = { .has_keys = true };
 	struct ppp_cmd c = { .kind = kind,
 			     .link = r->link,
+			     .proof = &proof,
 			     .cause = cause,
 			     .ok = ok,
 			     .text = text,
 			     .ask = r->ask,
 			     .addresses = r->addresses };
 
+	for (unsigned i = 0; i < sizeof(proof.authenticator); i++)
+		proof.authenticator[i] = (uint8_t)i;
 	return ppp_do(r->e, r->now, &c);
 }
 
@@ -273,12 +280,68 @@ static void chap_response(const char *id, const char *secret, const char *value,
 	hex_text(digest, 16, out, 64);
 }
 
-/* Replace $x by its value, then md5(...) by the response. */
+static size_t octets(const char *hex, uint8_t *ret, size_t cap)
+{
+	size_t n = 0;
+
+	for (; hex[0] && hex[1] && n < cap; hex += 2) {
+		char pair[3] = { hex[0], hex[1], 0 };
+
+		ret[n++] = (uint8_t)strtoul(pair, NULL, 16);
+	}
+	return n;
+}
+
+static bool proof_of(const char *user, const char *secret, const char *challenge,
+		     const char *response, char *out)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	uint8_t c[64], v[64];
+	size_t cn = octets(challenge, c, sizeof(c)), vn = octets(response, v, sizeof(v));
+	struct ppp_proof proof;
+
+	if (!ppp_mschap2_check(user, strlen(user), secret, strlen(secret), c, cn, v, vn, &proof))
+		return false;
+	for (unsigned i = 0; i < PPP_PROOF_LEN; i++) {
+		*out++ = digits[proof.authenticator[i] >> 4];
+		*out++ = digits[proof.authenticator[i] & 15];
+	}
+	*out = '\0';
+	return true;
+}
+
+/* Replace the one md5(...) or proof(...) of a line. */
+static bool compute(struct run *r, const char *text, char *out, size_t cap)
+{
+	const char *md5 = strstr(text, "md5("), *proof = strstr(text, "proof(");
+	const char *at = md5 ? md5 : proof;
+	char a[4][1024], result[96];
+	int used = 0;
+
+	if (!at) {
+		snprintf(out, cap, "%s", text);
+		return true;
+	}
+	if (md5) {
+		if (sscanf(md5, "md5(%15[^,],%255[^,],%1023[^)])%n", a[0], a[1], a[2], &used) != 3)
+			return fail(r, "bad md5()", md5, NULL);
+		chap_response(a[0], a[1], a[2], result);
+	} else {
+		if (sscanf(proof, "proof(%255[^,],%255[^,],%255[^,],%255[^)])%n", a[0], a[1], a[2],
+			   a[3], &used) != 4)
+			return fail(r, "bad proof()", proof, NULL);
+		if (!proof_of(a[0], a[1], a[2], a[3], result))
+			return fail(r, "the response is wrong", proof, NULL);
+	}
+	snprintf(out, cap, "%.*s%s%s", (int)(at - text), text, result, at + used);
+	return true;
+}
+
+/* Replace $x by its value, then what is to be computed. */
 static bool substitute(struct run *r, const char *in, char *out, size_t cap)
 {
 	char text[LINE_MAX_ - 100];
 	size_t n = 0;
-	char *md5;
 
 	for (; *in && n + 1 < sizeof(text); in++) {
 		char name[32];
@@ -299,20 +362,7 @@ static bool substitute(struct run *r, const char *in, char *out, size_t cap)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", *v);
 	}
 	text[n] = '\0';
-	md5 = strstr(text, "md5(");
-	if (md5) {
-		char id[16], secret[256], value[1024], digest[64];
-		int used = 0;
-
-		if (sscanf(md5, "md5(%15[^,],%255[^,],%1023[^)])%n", id, secret, value, &used) != 3)
-			return fail(r, "bad md5()", md5, NULL);
-		chap_response(id, secret, value, digest);
-		*md5 = '\0';
-		snprintf(out, cap, "%s%s%s", text, digest, md5 + used);
-	} else {
-		snprintf(out, cap, "%s", text);
-	}
-	return true;
+	return compute(r, text, out, cap);
 }
 
 static bool expect(struct run *r, const char *line)
@@ -322,7 +372,7 @@ static bool expect(struct run *r, const char *line)
 
 	if (r->n == 0)
 		return fail(r, "expected but nothing happened", line, NULL);
-	if (strstr(line, "md5(")) {
+	if (strstr(line, "md5(") || strstr(line, "proof(")) {
 		if (!substitute(r, line, computed, sizeof(computed)))
 			return false;
 		line = computed;
@@ -397,18 +447,27 @@ static const char *own_string(struct run *r, const char *value)
 	return p;
 }
 
-static bool set_auth(struct run *r, const char *value)
+/* A list of methods, in order; returns the set as well. */
+static uint8_t auth_list(const char *value, uint8_t order[8])
 {
-	char copy[64], *save = NULL;
+	static const enum ppp_auth all[] = { PPP_AUTH_PAP,     PPP_AUTH_CHAP_MD5,
+					     PPP_AUTH_MSCHAP,  PPP_AUTH_MSCHAPV2,
+					     PPP_AUTH_EAP_MD5, PPP_AUTH_EAP_MSCHAPV2 };
+	char copy[128], *save = NULL;
 	unsigned n = 0;
+	uint8_t set = 0;
 
 	snprintf(copy, sizeof(copy), "%s", value);
-	memset(r->params.auth_order, 0, sizeof(r->params.auth_order));
-	for (char *t = strtok_r(copy, ",", &save); t && n < 4; t = strtok_r(NULL, ",", &save))
-		r->params.auth_order[n++] = strcmp(t, "pap") == 0    ? PPP_AUTH_PAP
-					    : strcmp(t, "chap") == 0 ? PPP_AUTH_CHAP_MD5
-								     : PPP_AUTH_NONE;
-	return true;
+	memset(order, 0, 8);
+	for (char *t = strtok_r(copy, ",", &save); t; t = strtok_r(NULL, ",", &save)) {
+		for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+			if (strcmp(ppp_auth_name(all[i]), t) != 0)
+				continue;
+			order[n++] = (uint8_t)all[i];
+			set |= (uint8_t)all[i];
+		}
+	}
+	return set;
 }
 
 static bool set_ip(struct run *r, uint8_t ret[4], const char *value)
@@ -439,6 +498,7 @@ static bool set(struct run *r, const char *name, const char *value)
 	int64_t us = (int64_t)(atof(value) * 1e6 + 0.5);
 	bool yes = strcmp(value, "yes") == 0;
 	unsigned n = (unsigned)atoi(value);
+	uint8_t order[8];
 	const struct {
 		const char *name;
 		bool *flag;
@@ -463,7 +523,7 @@ static bool set(struct run *r, const char *name, const char *value)
 		{ "mru-max", NULL, NULL, &p->mru_max, NULL },
 		{ "echo", NULL, NULL, NULL, &p->echo_us },
 		{ "restart", NULL, NULL, NULL, &p->restart_us },
-		{ "chap-again", NULL, NULL, NULL, &p->chap_again_us },
+		{ "chap-again", NULL, NULL, NULL, &p->auth_again_us },
 		{ "ncp-time", NULL, NULL, NULL, &p->ncp_us },
 	};
 
@@ -481,11 +541,10 @@ static bool set(struct run *r, const char *name, const char *value)
 		return true;
 	}
 	if (strcmp(name, "auth") == 0)
-		return set_auth(r, value);
+		return auth_list(value, p->auth_order) || strcmp(value, "none") == 0;
 	if (strcmp(name, "peer-auth") == 0) {
-		p->peer_auth = (uint8_t)((strstr(value, "pap") ? PPP_AUTH_PAP : 0) |
-					 (strstr(value, "chap") ? PPP_AUTH_CHAP_MD5 : 0));
-		return true;
+		p->peer_auth = auth_list(value, order);
+		return p->peer_auth != 0;
 	}
 	if (strcmp(name, "user") == 0) {
 		p->user = own_string(r, value);
@@ -504,6 +563,10 @@ static bool set(struct run *r, const char *name, const char *value)
 		return set_ip(r, r->addresses.dns4[0], value);
 	if (strcmp(name, "dns2") == 0)
 		return set_ip(r, r->addresses.dns4[1], value);
+	if (strcmp(name, "wins1") == 0)
+		return set_ip(r, p->wins4[0], value);
+	if (strcmp(name, "wins2") == 0)
+		return set_ip(r, p->wins4[1], value);
 	if (strcmp(name, "our-iid") == 0)
 		return set_iid(r->addresses.our_iid, value);
 	if (strcmp(name, "peer-iid") == 0)

@@ -16,23 +16,39 @@ struct name {
 };
 
 static const struct name protos[] = { { 0xc021, "lcp" },  { 0xc023, "pap" },	{ 0xc223, "chap" },
-				      { 0x8021, "ipcp" }, { 0x8057, "ipv6cp" }, { 0, NULL } };
+				      { 0x8021, "ipcp" }, { 0x8057, "ipv6cp" }, { 0xc227, "eap" },
+				      { 0x80fd, "ccp" },  { 0, NULL } };
 
 static const struct name cp_codes[] = { { 1, "conf-req" },   { 2, "conf-ack" },	 { 3, "conf-nak" },
 					{ 4, "conf-rej" },   { 5, "term-req" },	 { 6, "term-ack" },
 					{ 7, "code-rej" },   { 8, "proto-rej" }, { 9, "echo-req" },
 					{ 10, "echo-rep" },  { 11, "discard" },	 { 12, "ident" },
 					{ 13, "time-left" }, { 0, NULL } };
+static const struct name ccp_codes[] = { { 1, "conf-req" },   { 2, "conf-ack" },
+					 { 3, "conf-nak" },   { 4, "conf-rej" },
+					 { 5, "term-req" },   { 6, "term-ack" },
+					 { 7, "code-rej" },   { 14, "reset-req" },
+					 { 15, "reset-ack" }, { 0, NULL } };
 static const struct name pap_codes[] = {
 	{ 1, "request" }, { 2, "ack" }, { 3, "nak" }, { 0, NULL }
 };
 static const struct name chap_codes[] = {
 	{ 1, "challenge" }, { 2, "response" }, { 3, "success" }, { 4, "failure" }, { 0, NULL }
 };
+static const struct name eap_codes[] = {
+	{ 1, "request" }, { 2, "response" }, { 3, "success" }, { 4, "failure" }, { 0, NULL }
+};
+static const struct name auths[] = { { 0xc02300, "pap" },    { 0xc22305, "chap" },
+				     { 0xc22380, "mschap" }, { 0xc22381, "mschapv2" },
+				     { 0xc22700, "eap" },    { 0, NULL } };
 
 static const struct name *codes_of(unsigned proto)
 {
-	return proto == 0xc023 ? pap_codes : proto == 0xc223 ? chap_codes : cp_codes;
+	return proto == 0xc023	 ? pap_codes
+	       : proto == 0xc223 ? chap_codes
+	       : proto == 0xc227 ? eap_codes
+	       : proto == 0x80fd ? ccp_codes
+				 : cp_codes;
 }
 
 /* Kinds of option values. */
@@ -49,6 +65,7 @@ static const struct option {
 	{ 0x8021, 3, 4, IP4, "addr" },	   { 0x8021, 129, 4, IP4, "dns1" },
 	{ 0x8021, 130, 4, IP4, "nbns1" },  { 0x8021, 131, 4, IP4, "dns2" },
 	{ 0x8021, 132, 4, IP4, "nbns2" },  { 0x8057, 1, 8, HEX, "iid" },
+	{ 0x80fd, 18, 4, HEX, "mppe" },
 };
 
 struct out {
@@ -113,9 +130,15 @@ static void put_value(struct out *o, const struct option *opt, const char *value
 		put_hex(o, value);
 		break;
 	case AUTH:
-		put_hex(o, strcmp(value, "pap") == 0	? "c023"
-			   : strcmp(value, "chap") == 0 ? "c22305"
-							: value);
+		a = find(auths, value);
+		if (!a) {
+			put_hex(o, value);
+			break;
+		}
+		put(o, a >> 16);
+		put(o, a >> 8 & 255);
+		if (a & 255)
+			put(o, a & 255);
 		break;
 	case IP4:
 		if (sscanf(value, "%u.%u.%u.%u", &a, &b, &c, &d) != 4) {
@@ -167,7 +190,7 @@ static bool put_option(struct out *o, unsigned proto, const char *key, const cha
 static bool put_field(struct out *o, unsigned proto, unsigned code, const char *key,
 		      const char *value)
 {
-	bool cp = proto != 0xc023 && proto != 0xc223;
+	bool cp = proto != 0xc023 && proto != 0xc223 && proto != 0xc227;
 
 	if (strcmp(key, "fill") == 0) {
 		for (int i = 0; i < atoi(value); i++)
@@ -176,6 +199,25 @@ static bool put_field(struct out *o, unsigned proto, unsigned code, const char *
 	}
 	if (cp && code >= 1 && code <= 4)
 		return put_option(o, proto, key, value);
+	if (!cp && key[0] >= 'A' && key[0] <= 'Z' && !key[1]) { /* words of MS-CHAP */
+		if (o->n > 0 &&
+		    (o->buf[o->n - 1] > ' ' && strchr("SRCVM", key[0]) && key[0] != 'S'))
+			put(o, ' ');
+		put_text(o, key);
+		put(o, '=');
+		put_text(o, value);
+		return true;
+	}
+	if (proto == 0xc227 && (strcmp(key, "type") == 0 || strcmp(key, "op") == 0)) {
+		put(o, (unsigned)atoi(value));
+		return true;
+	}
+	if (proto == 0xc227 && strcmp(key, "ms") == 0) { /* its length is known at the end */
+		put(o, (unsigned)atoi(value));
+		put(o, 0);
+		put(o, 0);
+		return true;
+	}
 	if (strcmp(key, "data") == 0 || strcmp(key, "pkt") == 0 || strcmp(key, "magic") == 0 ||
 	    strcmp(key, "proto") == 0 || strcmp(key, "secs") == 0) {
 		put_hex(o, value);
@@ -255,6 +297,11 @@ size_t wire_build(char *words, uint8_t *buf, size_t cap)
 		length = (unsigned)(o.n - start);
 	if (o.bad)
 		return 0;
+	if (proto == 0xc227 && o.n >= start + 9 && buf[start + 4] == 26 && buf[start + 7] == 0 &&
+	    buf[start + 8] == 0) {
+		buf[start + 7] = (uint8_t)((o.n - start - 5) >> 8);
+		buf[start + 8] = (uint8_t)(o.n - start - 5);
+	}
 	buf[start + 2] = (uint8_t)(length >> 8);
 	buf[start + 3] = (uint8_t)length;
 	if (pad)
@@ -323,14 +370,14 @@ static void say_option(struct text *t, unsigned proto, const uint8_t *p, size_t 
 		say_hex(t, v, n - 2);
 		break;
 	case AUTH:
-		if (n == 4 && v[0] == 0xc0 && v[1] == 0x23) {
-			say(t, "=pap");
-		} else if (n == 5 && v[0] == 0xc2 && v[1] == 0x23 && v[2] == 5) {
-			say(t, "=chap");
-		} else {
-			say(t, "=");
+		say(t, "=");
+		if ((n == 4 || n == 5) &&
+		    name_of(auths, (unsigned)(v[0] << 16 | v[1] << 8) | (n == 5 ? v[2] : 0u)))
+			say(t, "%s",
+			    name_of(auths,
+				    (unsigned)(v[0] << 16 | v[1] << 8) | (n == 5 ? v[2] : 0u)));
+		else
 			say_hex(t, v, n - 2);
-		}
 		break;
 	case IP4:
 		say(t, "=%u.%u.%u.%u", v[0], v[1], v[2], v[3]);
@@ -378,13 +425,72 @@ static void say_cp(struct text *t, unsigned proto, unsigned code, const uint8_t 
 		say_hex(t, p + head, n - head);
 }
 
+/* The words of a Success or Failure; those of MS-CHAP one by one. */
+static void say_result(struct text *t, const uint8_t *p, size_t n)
+{
+	bool ms = n > 2 && p[1] == '=' && (p[0] == 'S' || p[0] == 'E');
+
+	if (n == 0)
+		return;
+	say(t, ms ? " " : " text=");
+	for (size_t i = 0; i < n; i++) {
+		if (ms && p[i] == ' ') {
+			say(t, " ");
+		} else {
+			say_chars(t, p + i, 1);
+			if (ms && p[i] == 'M' && i + 1 < n && p[i + 1] == '=')
+				ms = false;
+		}
+	}
+}
+
+static void say_value(struct text *t, const uint8_t *p, size_t n)
+{
+	if (n < 1 || p[0] + 1u > n) {
+		say(t, " BROKEN=");
+		say_hex(t, p, n);
+		return;
+	}
+	say(t, " value=");
+	say_hex(t, p + 1, p[0]);
+	say(t, " name=");
+	say_chars(t, p + 1 + p[0], n - 1 - p[0]);
+}
+
+static void say_eap(struct text *t, unsigned code, const uint8_t *p, size_t n)
+{
+	if (code > 2 || n == 0)
+		return;
+	say(t, " type=%u", p[0]);
+	if (p[0] == 4) {
+		say_value(t, p + 1, n - 1);
+	} else if (p[0] == 26 && n == 2) {
+		say(t, " op=%u", p[1]);
+	} else if (p[0] == 26 && n >= 5) {
+		say(t, " op=%u ms=%u", p[1], p[2]);
+		if ((size_t)(p[3] << 8 | p[4]) != n - 1)
+			say(t, " BROKEN");
+		if (p[1] <= 2)
+			say_value(t, p + 5, n - 5);
+		else
+			say_result(t, p + 5, n - 5);
+	} else if (n > 1 && p[0] <= 2) {
+		say(t, " text=");
+		say_chars(t, p + 1, n - 1);
+	} else if (n > 1) {
+		say(t, " data=");
+		say_hex(t, p + 1, n - 1);
+	}
+}
+
 static void say_auth(struct text *t, unsigned proto, unsigned code, const uint8_t *p, size_t n)
 {
+	if (proto == 0xc227) {
+		say_eap(t, code, p, n);
+		return;
+	}
 	if (proto == 0xc223 && code >= 3) {
-		if (n > 0) {
-			say(t, " text=");
-			say_chars(t, p, n);
-		}
+		say_result(t, p, n);
 		return;
 	}
 	if (n < 1 || p[0] + 1u > n) {
@@ -393,10 +499,7 @@ static void say_auth(struct text *t, unsigned proto, unsigned code, const uint8_
 		return;
 	}
 	if (proto == 0xc223) {
-		say(t, " value=");
-		say_hex(t, p + 1, p[0]);
-		say(t, " name=");
-		say_chars(t, p + 1 + p[0], n - 1 - p[0]);
+		say_value(t, p, n);
 	} else if (code == 1) {
 		const uint8_t *q = p + 1 + p[0];
 
@@ -447,7 +550,7 @@ void wire_text(const uint8_t *frame, size_t len, char *out, size_t cap)
 		say(&t, " len=%u of %zu", length, len);
 		return;
 	}
-	if (proto == 0xc023 || proto == 0xc223)
+	if (proto == 0xc023 || proto == 0xc223 || proto == 0xc227)
 		say_auth(&t, proto, p[0], p + 4, len - 4);
 	else
 		say_cp(&t, proto, p[0], p + 4, len - 4);

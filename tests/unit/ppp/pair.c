@@ -105,6 +105,7 @@ static void answer(struct pair *p, unsigned side)
 			     .no_ip4 = s->no_ip4,
 			     .no_ip6 = s->no_ip6,
 			     .text = s->say,
+			     .proof = &s->proof,
 			     .cause = s->refuse,
 			     .ask = s->ask };
 	int rc;
@@ -125,11 +126,20 @@ static void on_ask(struct pair *p, unsigned side, const struct ppp_event *ev)
 	s->asks++;
 	s->ask = ev->ask;
 	assert(ev->ask != 0);
-	if (ev->auth == PPP_AUTH_CHAP_MD5) {
+	if (ev->auth & (PPP_AUTH_CHAP_MD5 | PPP_AUTH_EAP_MD5)) {
 		s->answer_ok =
 			user && ppp_chap_md5_check(ev->chap_id, s->password, strlen(s->password),
 						   ev->challenge, ev->challenge_len, ev->response,
 						   ev->response_len);
+	} else if (ev->auth & PPP_AUTH_KEYS) {
+		s->answer_ok = user && ppp_mschap2_check(ev->user, ev->user_len, s->password,
+							 strlen(s->password), ev->challenge,
+							 ev->challenge_len, ev->response,
+							 ev->response_len, &s->proof);
+	} else if (ev->auth == PPP_AUTH_MSCHAP) {
+		s->answer_ok = user &&
+			       ppp_mschap1_check(s->password, strlen(s->password), ev->challenge,
+						 ev->challenge_len, ev->response, ev->response_len);
 	} else {
 		assert(ev->auth == PPP_AUTH_PAP);
 		s->answer_ok = user && ev->response_len == strlen(s->password) &&

@@ -41,6 +41,7 @@ struct side {
 	uint32_t ask;
 	int64_t answer_at; /* INT64_MAX = no answer under way */
 	bool answer_ok;
+	struct ppp_proof proof;
 };
 
 struct pair {

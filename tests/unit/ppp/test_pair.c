@@ -376,7 +376,7 @@ static void test_again(void **state)
 	struct ppp_params a = pair_params(0), b = pair_params(1);
 	struct pair p;
 
-	a.chap_again_us = 60 * US_S;
+	a.auth_again_us = 60 * US_S;
 	pair_init(&p, 13);
 	pair_open_both(&p, &a, &b);
 	pair_run(&p, 605 * US_S);
@@ -589,10 +589,10 @@ static void test_profiles(void **state)
 			a.password_len = 0;
 			break;
 		case 7:
-			a.peer_auth = 4;
+			a.peer_auth = 128;
 			break;
 		case 8:
-			a.auth_order[1] = 3;
+			a.auth_order[1] = 3; /* two methods at once */
 			break;
 		case 9:
 			a.restart_us = 1;
@@ -619,9 +619,116 @@ static void test_profiles(void **state)
 	ppp_profile_unref(NULL);
 }
 
+/* Every method in every direction: up, asked again, and refused with a wrong password. */
+static void test_methods(void **state)
+{
+	static const enum ppp_auth methods[] = { PPP_AUTH_PAP,	   PPP_AUTH_CHAP_MD5,
+						 PPP_AUTH_MSCHAP,  PPP_AUTH_MSCHAPV2,
+						 PPP_AUTH_EAP_MD5, PPP_AUTH_EAP_MSCHAPV2 };
+
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		for (unsigned bad = 0; bad < 2; bad++) {
+			struct ppp_params a = pair_params(0), b = pair_params(1);
+			struct ppp_info info;
+			struct pair p;
+
+			memset(a.auth_order, 0, sizeof(a.auth_order));
+			a.auth_order[0] = (uint8_t)methods[i];
+			a.auth_again_us = 60 * US_S;
+			b.peer_auth = PPP_AUTH_ALL;
+			pair_init(&p, 5 + i);
+			if (bad)
+				p.s[0].password = "other";
+			pair_open_both(&p, &a, &b);
+			pair_run(&p, 2 * US_S);
+			assert_true(p.s[0].asks >= 1);
+			if (bad) {
+				/* the client has no second password and gives up */
+				pair_run(&p, 60 * US_S);
+				assert_int_equal(p.s[0].downs, 1);
+				assert_int_equal(p.s[1].downs, 1);
+				assert_int_equal(p.s[1].cause, ADIT_CAUSE_PEER_AUTH_FAILED);
+				assert_int_equal(p.s[0].auth_ups + p.s[1].auth_ups, 0);
+			} else {
+				assert_int_equal(p.s[0].asks, 1);
+				assert_true(pair_info(&p, 0, &info));
+				assert_int_equal(info.auth, methods[i]);
+				assert_string_equal(info.user, "alice");
+				assert_true(info.ipcp_open && info.ipv6cp_open);
+				pair_run(&p, 130 * US_S);
+				assert_int_equal(p.s[0].asks, methods[i] == PPP_AUTH_PAP ? 1 : 3);
+				assert_int_equal(p.s[0].downs + p.s[1].downs, 0);
+				p.s[0].password = "changed";
+				pair_run(&p, 100 * US_S);
+				assert_int_equal(p.s[0].downs, methods[i] != PPP_AUTH_PAP);
+			}
+			pair_free(&p);
+		}
+	}
+}
+
+/* With packets lost and doubled every method still comes up. */
+static void test_methods_on_a_bad_wire(void **state)
+{
+	static const enum ppp_auth methods[] = { PPP_AUTH_MSCHAPV2, PPP_AUTH_EAP_MD5,
+						 PPP_AUTH_EAP_MSCHAPV2 };
+
+	for (unsigned seed = 0; seed < 60; seed++) {
+		struct ppp_params a = pair_params(0), b = pair_params(1);
+		struct ppp_info info;
+		struct pair p;
+
+		memset(a.auth_order, 0, sizeof(a.auth_order));
+		a.auth_order[0] = (uint8_t)methods[seed % 3];
+		b.peer_auth = PPP_AUTH_ALL;
+		pair_init(&p, 1000 + seed);
+		p.loss = 150;
+		p.dup = 150;
+		pair_open_both(&p, &a, &b);
+		pair_run(&p, 40 * US_S);
+		assert_true(pair_info(&p, 0, &info));
+		assert_true(info.ipcp_open);
+		assert_true(pair_info(&p, 1, &info));
+		assert_true(info.ipcp_open);
+		pair_free(&p);
+	}
+}
+
+/* Both ends want the other to log in, each its own way. */
+static void test_mutual_methods(void **state)
+{
+	struct ppp_params a = pair_params(0), b = pair_params(1);
+	struct ppp_info info;
+	struct pair p;
+
+	memset(a.auth_order, 0, sizeof(a.auth_order));
+	a.auth_order[0] = PPP_AUTH_EAP_MSCHAPV2;
+	a.peer_auth = b.peer_auth = PPP_AUTH_ALL;
+	a.user = "alice";
+	a.password = "secret";
+	a.password_len = 6;
+	b.auth_order[0] = PPP_AUTH_MSCHAPV2;
+	b.auth_order[1] = 0;
+	pair_init(&p, 77);
+	p.s[1].user = "alice";
+	p.s[1].password = "secret";
+	pair_open_both(&p, &a, &b);
+	pair_run(&p, 5 * US_S);
+	assert_int_equal(p.s[0].asks, 1);
+	assert_int_equal(p.s[1].asks, 1);
+	assert_true(pair_info(&p, 0, &info));
+	assert_int_equal(info.auth, PPP_AUTH_EAP_MSCHAPV2);
+	assert_true(pair_info(&p, 1, &info));
+	assert_int_equal(info.auth, PPP_AUTH_MSCHAPV2);
+	pair_free(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_methods),
+		cmocka_unit_test(test_methods_on_a_bad_wire),
+		cmocka_unit_test(test_mutual_methods),
 		cmocka_unit_test(test_usual),
 		cmocka_unit_test(test_auth_combinations),
 		cmocka_unit_test(test_no_login_at_all),

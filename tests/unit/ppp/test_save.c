@@ -190,7 +190,7 @@ static void test_again_after_restart(void **state)
 	struct ppp_params a = pair_params(0), b = pair_params(1);
 	struct pair p;
 
-	a.chap_again_us = 60 * US_S;
+	a.auth_again_us = 60 * US_S;
 	up(&p, &a, &b);
 	assert_int_equal(restart(&p, 0, &a), 0);
 	pair_run(&p, 130 * US_S);
@@ -326,7 +326,7 @@ static void test_no_memory_later(void **state)
 	adit_handle h = 0;
 	int rc = 0;
 
-	a.chap_again_us = 10 * US_S;
+	a.auth_again_us = 10 * US_S;
 	up(&p, &a, &b);
 	/* the check from time to time is put off */
 	failmalloc_arm(1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * CHAP-MD5 and router advertisements against vectors computed elsewhere (tools/vectors), and what
- * the readers of router advertisements must refuse.
+ * CHAP-MD5, MS-CHAP with the keys of MPPE, and router advertisements against vectors computed
+ * elsewhere (tools/vectors), and what the readers of router advertisements must refuse.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,6 +38,73 @@ static void test_chap(void **state)
 		}
 	}
 	assert_false(ppp_chap_md5_check(0, "", 0, (const uint8_t *)"c", 1, (const uint8_t *)"", 0));
+}
+
+static void test_mschap2(void **state)
+{
+	for (size_t i = 0; i < sizeof(ms_vectors) / sizeof(ms_vectors[0]); i++) {
+		const uint8_t *challenge = (const uint8_t *)ms_vectors[i].challenge;
+		const char *user = ms_vectors[i].user, *password = ms_vectors[i].password;
+		size_t un = strlen(user), pn = strlen(password);
+		uint8_t response[49] = { 0 };
+		struct ppp_proof proof = { .has_keys = false };
+
+		memcpy(response, ms_vectors[i].peer, 16);
+		memcpy(response + 24, ms_vectors[i].response, 24);
+		for (size_t n = 0; n < 49; n++)
+			assert_false(ppp_mschap2_check(user, un, password, pn, challenge, 16,
+						       response, n, &proof));
+		for (unsigned bit = 0; bit < 48 * 8; bit += 5) {
+			bool reserved = bit / 8 >= 16 && bit / 8 < 24; /* not part of the hash */
+
+			response[bit / 8] ^= (uint8_t)(1u << bit % 8);
+			assert_int_equal(ppp_mschap2_check(user, un, password, pn, challenge, 16,
+							   response, 49, &proof),
+					 reserved);
+			response[bit / 8] ^= (uint8_t)(1u << bit % 8);
+		}
+		assert_false(ppp_mschap2_check(user, un, password, pn - 1, challenge, 16, response,
+					       49, &proof));
+		assert_false(ppp_mschap2_check("eve", 3, password, pn, challenge, 16, response, 49,
+					       &proof));
+		assert_false(ppp_mschap2_check(user, un, password, pn, challenge, 15, response, 49,
+					       &proof));
+		memset(&proof, 0, sizeof(proof));
+		assert_true(ppp_mschap2_check(user, un, password, pn, challenge, 16, response, 49,
+					      &proof));
+		assert_true(proof.has_keys);
+		assert_memory_equal(proof.authenticator, ms_vectors[i].proof, PPP_PROOF_LEN);
+		assert_memory_equal(proof.send_key, ms_vectors[i].server_send, PPP_KEY_LEN);
+		assert_memory_equal(proof.recv_key, ms_vectors[i].client_send, PPP_KEY_LEN);
+	}
+}
+
+static void test_mschap1(void **state)
+{
+	for (size_t i = 0; i < sizeof(ms1_vectors) / sizeof(ms1_vectors[0]); i++) {
+		const uint8_t *challenge = (const uint8_t *)ms1_vectors[i].challenge;
+		const char *password = ms1_vectors[i].password;
+		size_t n = strlen(password);
+		uint8_t response[49] = { 0 };
+
+		memcpy(response + 24, ms1_vectors[i].response, 24);
+		assert_false(ppp_mschap1_check(password, n, challenge, 8, response, 49));
+		response[48] = 1; /* without it the LAN Manager response would count */
+		assert_true(ppp_mschap1_check(password, n, challenge, 8, response, 49));
+		assert_false(ppp_mschap1_check(password, n, challenge, 7, response, 49));
+		assert_false(ppp_mschap1_check(password, n, challenge, 8, response, 48));
+		assert_false(ppp_mschap1_check(password, n - 1, challenge, 8, response, 49));
+		response[47] ^= 1;
+		assert_false(ppp_mschap1_check(password, n, challenge, 8, response, 49));
+	}
+	/* Octets that are no UTF-8 stand for themselves: 0xe4 alone is as U+00E4. */
+	{
+		uint8_t challenge[8] = { 1 }, response[49] = { [48] = 1 };
+
+		assert_false(ppp_mschap1_check("\xe4", 1, challenge, 8, response, 49));
+		assert_false(ppp_mschap1_check("\xf0\x9f\x94", 3, challenge, 8, response, 49));
+		assert_false(ppp_mschap1_check("\xed\xa0\x80", 3, challenge, 8, response, 49));
+	}
 }
 
 static struct ra example(void)
@@ -205,7 +272,8 @@ static void test_rs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_chap),	    cmocka_unit_test(test_ra_build),
+		cmocka_unit_test(test_chap),	    cmocka_unit_test(test_mschap2),
+		cmocka_unit_test(test_mschap1),	    cmocka_unit_test(test_ra_build),
 		cmocka_unit_test(test_ra_parse),    cmocka_unit_test(test_ra_refuse),
 		cmocka_unit_test(test_ra_prefixes), cmocka_unit_test(test_rs),
 	};
