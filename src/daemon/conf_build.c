@@ -87,6 +87,7 @@ static void auth_bits(const char *text, uint8_t ret[2])
 /* The methods in their order, PPP_AUTH_NONE behind the last. False when they contradict. */
 static bool auth_of(struct conf_build *b, const struct conf_block *block, uint8_t order[8])
 {
+	static const char *const all[] = { "mschapv2", "eap", "chap", "pap" };
 	const struct conf_value *v = conf_get(block, "auth");
 	size_t count = v ? v->n : block->kind == CONF_SESSION ? 4 : 1, n = 0;
 
@@ -103,7 +104,6 @@ static bool auth_of(struct conf_build *b, const struct conf_block *block, uint8_
 		if (bits[0] != PPP_AUTH_NONE && memchr(order, bits[0], n)) {
 			FAIL(b, block, "auth", "%s is named twice; remove one", word);
 			return false;
-	static const char *const all[] = { "mschapv2", "eap", "chap", "pap" };
 		}
 		for (size_t j = 0; j < 2 && bits[j] != PPP_AUTH_NONE; j++)
 			order[n++] = bits[j];
@@ -133,6 +133,19 @@ static bool families_ok(struct conf_build *b, const struct conf_block *block)
 	return false;
 }
 
+/* The WINS servers; two at most, as the schema says. */
+static void profile_wins(const struct conf_block *block, struct ppp_params *ret)
+{
+	const struct conf_value *v = conf_get(block, "wins");
+
+	for (size_t i = 0; v && i < v->n && i < 2; i++) {
+		struct addr a;
+
+		addr_parse(v->v[i], &a);
+		memcpy(ret->wins4[i], a.ip, 4);
+	}
+}
+
 static bool profile_ppp(struct conf_build *b, const struct conf_block *block,
 			struct conf_profile *p)
 {
@@ -152,19 +165,6 @@ static bool profile_ppp(struct conf_build *b, const struct conf_block *block,
 	if (!params.auth_order[0] && conf_get(block, "users")) {
 		FAIL(b, block, "users",
 		     "nobody logs in with auth = none; remove users, or set auth");
-/* The WINS servers; two at most, as the schema says. */
-static void profile_wins(const struct conf_block *block, struct ppp_params *ret)
-{
-	const struct conf_value *v = conf_get(block, "wins");
-
-	for (size_t i = 0; v && i < v->n && i < 2; i++) {
-		struct addr a;
-
-		addr_parse(v->v[i], &a);
-		memcpy(ret->wins4[i], a.ip, 4);
-	}
-}
-
 		return false;
 	}
 	params.auth_name = b->c->host_name;
