@@ -2,6 +2,8 @@
  *
  * The automaton: each cell of the table against the table as printed in RFC 1661 4.1, then each
  * cell as it is carried out on a link.
+ *
+ * Rows: LCP-4.1-01
  */
 #include <setjmp.h>
 #include <stdarg.h>
