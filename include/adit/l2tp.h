@@ -38,7 +38,13 @@ struct wcur;
 #define L2TP_SECRET_MAX	 128
 #define L2TP_HEADROOM	 64   /* octets l2tp_wrap() may need before a frame */
 #define L2TP_CONTROL_MAX 1460 /* largest control message we build */
-#define L2TP_ANSWER_US	 (30 * US_S)
+#define L2TP_PROXY_MAX	 384 /* octets of proxy AVPs that are kept of a session; of more, none are \
+			      */
+#define L2TP_ANSWER_US (30 * US_S)
+
+/* Bearer Capabilities and Bearer Type: digital, analogue. Framing likewise: synchronous,
+ * asynchronous (RFC 2661 4.4.3, 4.4.4). */
+#define L2TP_CALL_MASK 3u
 
 /* Result codes of StopCCN and CDN, error codes of result 2 (RFC 2661 4.4.2; avps.md 5.2, 5.3). */
 enum l2tp_stop_result {
@@ -94,7 +100,8 @@ struct l2tp_params {
 	bool allow_address_change;
 	uint16_t receive_window; /* 1.., default 16 */
 	uint32_t framing;	 /* Framing Capabilities, default 3 (sync and async) */
-	uint32_t bearer;	 /* Bearer Capabilities, default 0 = AVP left out */
+	uint32_t bearer;	 /* Bearer Capabilities, default 0 = AVP left out: then the peer may
+				    not ask us to place calls (OCRQ), otherwise it may */
 	int64_t hello_us;	 /* quiet time before HELLO, default 60 s; <0 = never */
 	int64_t retry_first_us;	 /* first retransmission, default 1 s */
 	int64_t retry_cap_us;	 /* longest wait between two, default 8 s, not below 8 s */
@@ -163,10 +170,18 @@ enum l2tp_cmd_kind {
 	L2TP_CMD_TUNNEL_REFUSE,	 /* answer to TUNNEL_ASK: StopCCN with result, error, text */
 	L2TP_CMD_TUNNEL_CLOSE,	 /* StopCCN with result, error, text; sessions end without CDN */
 	L2TP_CMD_TUNNEL_HEARD,	 /* answer to TUNNEL_QUIET: `at` is when data last came */
-	L2TP_CMD_SESSION_OPEN,	 /* ICRQ in `tunnel` (queued until it is up); ret_handle */
-	L2TP_CMD_SESSION_ACCEPT, /* answer to SESSION_ASK */
-	L2TP_CMD_SESSION_REFUSE, /* answer to SESSION_ASK: CDN */
-	L2TP_CMD_SESSION_CLOSE	 /* CDN with result, error, text */
+	L2TP_CMD_SESSION_OPEN,	 /* ICRQ, or OCRQ for an outgoing call, in `tunnel` (queued until it
+				    is up); ret_handle */
+	L2TP_CMD_SESSION_ACCEPT, /* answer to SESSION_ASK; for an outgoing call: it is being placed
+				    (OCRP) */
+	L2TP_CMD_SESSION_ANSWERED, /* the line of an outgoing call that we were asked for has
+				      answered: OCCN with speeds, framing, sequencing */
+	L2TP_CMD_SESSION_REFUSE,   /* answer to SESSION_ASK: CDN */
+	L2TP_CMD_SESSION_CLOSE, /* CDN with result, error, text; a line that does not answer: 7 to
+				   11 (RFC 2661 4.4.2) */
+	L2TP_CMD_SESSION_ACCM,	/* LNS: SLI with accm_send, accm_recv (6.14) */
+	L2TP_CMD_SESSION_ERRORS /* LAC: WEN with `errors`, once they have changed and no more than
+				   one a minute; what comes sooner waits (6.13) */
 };
 
 struct l2tp_cmd {
@@ -181,16 +196,26 @@ struct l2tp_cmd {
 	const char *text;	      /* REFUSE, CLOSE: error message, or NULL */
 	enum adit_cause cause;	      /* CLOSE: handed back in the DOWN event */
 	const char *calling, *called, *sub_address; /* SESSION_OPEN, or NULL */
-	uint32_t tx_speed, rx_speed; /* SESSION_OPEN: bits/s, 0 = 1,000,000,000 / left out */
-	uint32_t framing;	     /* SESSION_OPEN: Framing Type, 0 = sync (1) */
-	bool sequencing;	     /* SESSION_OPEN: Sequencing Required */
-	adit_handle ret_handle;	     /* set by the engine */
+	uint32_t tx_speed, rx_speed; /* SESSION_OPEN of an incoming call, SESSION_ANSWERED: bits/s,
+					0 = 1,000,000,000 / left out */
+	uint32_t framing; /* SESSION_OPEN: Framing Type, 0 = sync (1), of an outgoing call 0 = what
+			     the peer offers; SESSION_ANSWERED: 0 = as asked */
+	bool sequencing;  /* SESSION_OPEN of an incoming call, SESSION_ANSWERED: Sequencing Required
+			   */
+	bool outgoing;	  /* SESSION_OPEN: OCRQ; the peer is to call the number `called` */
+	uint32_t min_bps, max_bps; /* SESSION_OPEN, outgoing: 0 = 1,000,000,000 for max_bps */
+	uint32_t bearer;	   /* SESSION_OPEN, outgoing: Bearer Type, 0 = what the peer has */
+	uint32_t accm_send, accm_recv; /* SESSION_ACCM */
+	uint32_t errors[6];	/* SESSION_ERRORS: since the call began: CRC, framing, hardware
+				   overruns, buffer overruns, time-outs, alignment */
+	adit_handle ret_handle; /* set by the engine */
 };
 
 /*
  * 0 done; 1 the handle is stale (the object ended in between; nothing done); 2 a limit is reached
- * or the ids are used up; 3 the tunnel is closing; -ENOMEM; -EINVAL for a command that makes no
- * sense in the object's state (a mistake of the owner).
+ * or the ids are used up; 3 the tunnel is closing; 4 the peer places no such calls (RFC 2661 4.4.3;
+ * where the tunnel is not up yet, SESSION_DOWN says it later, NO_DIAL_OUT); -ENOMEM; -EINVAL for a
+ * command that makes no sense in the object's state (a mistake of the owner).
  */
 int l2tp_do(struct l2tp *l, struct mono now, struct l2tp_cmd *cmd);
 
@@ -209,7 +234,8 @@ enum l2tp_event_kind {
 				 restarts */
 	L2TP_EV_TUNNEL_DOWN, /* the handle is dead after this; its sessions' DOWN events came before
 			      */
-	L2TP_EV_SESSION_ASK, /* an ICRQ: answer with SESSION_ACCEPT or SESSION_REFUSE */
+	L2TP_EV_SESSION_ASK, /* an ICRQ, or an OCRQ (`outgoing`): answer with SESSION_ACCEPT, then
+				for an OCRQ SESSION_ANSWERED; or with SESSION_REFUSE */
 	L2TP_EV_SESSION_UP,  /* frames may flow */
 	L2TP_EV_SESSION_ACCM,	/* SLI: send/receive masks in a, b */
 	L2TP_EV_SESSION_ERRORS, /* WEN: sum of all error counters in a */
@@ -230,6 +256,8 @@ struct l2tp_event {
 	const char *vendor_name;
 	const char *calling, *called, *sub_address; /* SESSION_ASK, SESSION_UP */
 	uint32_t serial, tx_speed, rx_speed, framing;
+	bool outgoing;			   /* SESSION_ASK, SESSION_UP: an outgoing call */
+	uint32_t min_bps, max_bps, bearer; /* SESSION_ASK, outgoing */
 	bool sequencing;	 /* SESSION_UP: data we send carries Ns, and Ns is required */
 	bool require_sequencing; /* SESSION_UP: drop data without Ns */
 	enum adit_cause cause;	 /* DOWN */
@@ -302,12 +330,20 @@ struct l2tp_session_info {
 	uint64_t owner;
 	enum l2tp_session_state state;
 	uint16_t local_id, remote_id, local_tunnel_id, remote_tunnel_id;
-	bool initiator; /* we sent the ICRQ */
+	bool initiator; /* we sent the ICRQ or OCRQ */
+	bool outgoing;	/* an OCRQ began it */
 	bool send_seq, require_seq, length_bit;
 	uint32_t serial;
 	uint16_t data_ns, data_nr;
 	struct path path;
 	struct mono since;
+	uint32_t tx_speed, rx_speed, framing; /* as ICCN or OCCN said; 0 = not said */
+	bool accm;			      /* SLI told: */
+	uint32_t accm_send, accm_recv;	      /* all ones until then (4.4.6) */
+	uint32_t errors[6];		      /* of the LAC's line, as WEN told last */
+	const uint8_t *proxy; /* as in struct l2tp_event, or NULL; until the next call that changes
+				 something */
+	uint32_t proxy_len;
 };
 
 /* False when the handle is stale. Strings as in struct l2tp_event. */
@@ -345,7 +381,7 @@ void l2tp_save(const struct l2tp *l, enum l2tp_object kind, adit_handle h, struc
 
 /* Upper bounds of a record. A tunnel's holds its unacknowledged messages. */
 #define L2TP_SAVE_TUNNEL_MAX  16384
-#define L2TP_SAVE_SESSION_MAX 384
+#define L2TP_SAVE_SESSION_MAX (512 + L2TP_PROXY_MAX)
 
 /*
  * Bring objects back, all tunnels first. What was loaded is dirty under its new handle; the caller

@@ -140,7 +140,9 @@ typedef uint64_t adit_handle;
 	X(UNREACHABLE, "the server did not answer")                                         \
 	X(TIE_LOST, "the peer opened the same tunnel at the same time and its request won") \
 	X(PEER_UNPROVEN, "the server could not prove that it knows the password")           \
-	X(NO_ENCRYPTION, "encryption is required and could not be agreed")
+	X(NO_ENCRYPTION, "encryption is required and could not be agreed")                  \
+	X(NO_DIAL_OUT, "the peer does not place such calls")                                \
+	X(CALL_REFUSED, "no session block of the configuration takes this call")
 
 enum adit_cause {
 #define X(name, text) ADIT_CAUSE_##name,

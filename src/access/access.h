@@ -189,7 +189,7 @@ enum access_object {
 
 /* Upper bound of a record of each kind. */
 #define ACCESS_SAVE_TUNNEL_MAX	(L2TP_SAVE_TUNNEL_MAX + 256)
-#define ACCESS_SAVE_SESSION_MAX 2048
+#define ACCESS_SAVE_SESSION_MAX 2560
 #define ACCESS_SAVE_ACCT_MAX	(ACCESS_LINE_MAX + 64)
 #define ACCESS_SAVE_STATE_MAX	256
 

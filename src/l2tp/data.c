@@ -16,11 +16,11 @@ static bool in_sequence(struct session *s, const struct l2tp_header *h)
 	if (!(h->flags & L2TP_HDR_S)) {
 		if (s->require_seq)
 			return false;
-		if (s->initiator)
+		if (call_is_lac(s))
 			s->send_seq = false;
 		return true;
 	}
-	if (s->initiator)
+	if (call_is_lac(s))
 		s->send_seq = true;
 	if ((uint16_t)(h->ns - s->data_nr) < 0x8000) {
 		s->data_nr = (uint16_t)(h->ns + 1);

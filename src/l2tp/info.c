@@ -169,6 +169,7 @@ bool l2tp_session_info(const struct l2tp *l, adit_handle h, struct l2tp_session_
 		.local_tunnel_id = t->local_id,
 		.remote_tunnel_id = t->remote_id,
 		.initiator = s->initiator,
+		.outgoing = s->outgoing,
 		.send_seq = s->send_seq,
 		.require_seq = s->require_seq,
 		.length_bit = t->profile && t->profile->p.length_bit,
@@ -177,7 +178,17 @@ bool l2tp_session_info(const struct l2tp *l, adit_handle h, struct l2tp_session_
 		.data_nr = s->data_nr,
 		.path = t->path,
 		.since = s->since,
+		.tx_speed = s->tx_speed,
+		.rx_speed = s->rx_speed,
+		.framing = s->framing,
+		.accm = s->line && s->line->accm,
+		.accm_send = s->line && s->line->accm ? s->line->send : UINT32_MAX,
+		.accm_recv = s->line && s->line->accm ? s->line->recv : UINT32_MAX,
+		.proxy = s->proxy ? s->proxy->bytes : NULL,
+		.proxy_len = s->proxy ? s->proxy->len : 0,
 	};
+	if (s->line)
+		memcpy(ret->errors, s->line->got, sizeof(ret->errors));
 	return true;
 }
 

@@ -6,7 +6,8 @@
  *     halfopen.c  packets of strangers: SCCRQs and what bounds them
  *     tunnel.c    the control connection: table, timers, keepalive (RFC 2661 5.5, 5.7, 7.2)
  *     control.c   its messages and commands (RFC 2661 5.1, 6.1 to 6.5)
- *     call.c      sessions: tables for both roles, messages (RFC 2661 5.2, 5.6, 7.4)
+ *     call.c      sessions: tables of all roles, making, commands (RFC 2661 5.2, 5.6, 7.4, 7.5)
+ *     callmsg.c   their messages (RFC 2661 6.6 to 6.14)
  *     data.c      data messages: sequencing, the header (RFC 2661 3.1, 5.3, 5.4)
  *     reliable.c  Ns, Nr, window, retransmission (RFC 2661 5.8)
  *     save.c      records that outlive the process
@@ -56,6 +57,7 @@
 #define L2TP_OOS_MAX	  4  /* packets in a row past a gap that make us resynchronise */
 #define L2TP_REFUSE_TOLD  10 /* refusals of strangers told a second */
 #define L2TP_DROPS	  9
+#define L2TP_WEN_US	  (60 * US_S) /* at most one WEN of a call in this time (6.13) */
 
 struct tunnel;
 
@@ -167,11 +169,32 @@ struct tunnel {
 	char *host_name, *vendor_name; /* the peer's, or NULL */
 };
 
-enum session_want { SEND_NOTHING, SEND_ICRQ, SEND_ICRP, SEND_ICCN, SEND_CDN };
+/* The first three are ICRQ, ICRP, ICCN of an incoming call and OCRQ, OCRP, OCCN of an outgoing one.
+ */
+enum session_want {
+	SEND_NOTHING,
+	SEND_REQUEST,
+	SEND_REPLY,
+	SEND_CONNECTED,
+	SEND_CDN,
+	SEND_SLI,
+	SEND_WEN
+};
 
 struct session_numbers {
 	uint16_t size, called, sub_address; /* offsets of the strings; calling is at 0 */
+	uint32_t min_bps, max_bps, bearer;  /* of an outgoing call */
 	char text[];
+};
+
+/* What only few sessions have: a line behind the LAC that tells of itself. */
+struct session_line {
+	struct mono wen_at; /* not before this may a WEN go out */
+	uint32_t errors[6]; /* of our line, to be sent */
+	bool wen;	    /* they have changed since the last WEN */
+	uint32_t got[6];    /* told by the peer's WEN */
+	bool accm;	    /* SLI has come or gone: */
+	uint32_t send, recv;
 };
 
 struct session_proxy {
@@ -189,11 +212,11 @@ struct session {
 	struct heap_node timer;
 	struct htab_node by_remote;
 	struct session_numbers *numbers; /* or NULL */
-	struct session_proxy *proxy;	 /* or NULL; until SESSION_UP was taken */
+	struct session_proxy *proxy;	 /* or NULL */
+	struct session_line *line;	 /* or NULL */
 	char *text;			 /* or NULL */
 	struct mono since;
 	uint32_t serial, tx_speed, rx_speed, framing;
-	uint32_t accm_send, accm_recv, errors;
 	uint16_t local_id, remote_id;
 	uint16_t data_ns, data_nr, data_oos; /* data_oos: the next number of a run past a gap */
 	uint16_t result, error;
@@ -202,6 +225,8 @@ struct session {
 	uint8_t want;  /* enum session_want */
 	uint8_t oos;   /* length of that run */
 	bool initiator : 1;
+	bool outgoing : 1; /* OCRQ began it */
+	bool answered : 1; /* OCCN is to follow the OCRP that still waits */
 	bool by_peer : 1;
 	bool ask_seq : 1; /* we ask for sequencing */
 	bool send_seq : 1, require_seq : 1;
@@ -241,7 +266,6 @@ struct l2tp {
 	uint32_t drop_count[L2TP_DROPS];
 	struct mono refuse_at; /* refusals of strangers told since then */
 	uint32_t refuse_told;
-	struct session_proxy *trash; /* handed out with the last event */
 	char text[L2TP_TEXT_MAX];
 };
 
@@ -382,42 +406,73 @@ const char *cdn_result_text(uint16_t result, uint16_t error);
 /* ---- call.c ---- */
 
 enum call_event {
-	CE_OPEN,   /* local: a call came in (LAC) */
-	CE_TUNNEL, /* the tunnel is open and there is room: ICRQ goes out */
-	CE_ICRQ,
-	CE_ACCEPT, /* the owner wants it */
-	CE_ICRP,
-	CE_ICRP_BAD,
-	CE_ICCN,
-	CE_ICCN_BAD,
+	CE_OPEN,    /* local: a call came in (LAC), or one is wanted (LNS) */
+	CE_TUNNEL,  /* the tunnel is open and there is room: the request goes out */
+	CE_REQUEST, /* ICRQ, OCRQ */
+	CE_ACCEPT,  /* the owner wants it */
+	CE_REPLY,   /* ICRP, OCRP */
+	CE_REPLY_BAD,
+	CE_ANSWERED,  /* local: the line that we called has answered (LAC) */
+	CE_CONNECTED, /* ICCN, OCCN */
+	CE_CONNECTED_BAD,
 	CE_CDN,
 	CE_SLI,
 	CE_WEN,
 	CE_BAD,	    /* a message that clears the session */
 	CE_CLOSE,   /* local close, refusal */
 	CE_EXPIRED, /* not established in time */
-	CE_SENT,    /* the CDN has its number */
+	CE_SENT,    /* the CDN, or our ICCN or OCCN, has its number */
 	CE_COUNT
 };
 
-#define CA_QUEUE  0x01 /* stand in line with ICRQ */
-#define CA_ASK	  0x02
-#define CA_ICRP	  0x04
-#define CA_ICCN	  0x08
-#define CA_CDN	  0x10
-#define CA_UP	  0x20
-#define CA_END	  0x40
-#define CA_FINISH 0x80
-#define CA_ACCM	  0x100
-#define CA_ERRORS 0x200
-#define CA_TIMER  0x400 /* the time limit of the set-up starts */
+#define CA_QUEUE     0x01 /* stand in line with ICRQ or OCRQ */
+#define CA_ASK	     0x02
+#define CA_REPLY     0x04
+#define CA_CONNECTED 0x08
+#define CA_CDN	     0x10
+#define CA_UP	     0x20
+#define CA_END	     0x40
+#define CA_FINISH    0x80
+#define CA_ACCM	     0x100
+#define CA_ERRORS    0x200
+#define CA_TIMER     0x400 /* the time limit of the set-up starts */
 
-/* [role][event][state]; role 0: we received the ICRQ (LNS), 1: we send it (LAC). */
-extern const struct tunnel_row call_table[2][CE_COUNT][L2TP_SS_DEAD];
+enum call_role {
+	CALL_ROLE_LNS_IN,
+	CALL_ROLE_LAC_IN,
+	CALL_ROLE_LAC_OUT,
+	CALL_ROLE_LNS_OUT,
+	CALL_ROLES
+};
+
+/* [role][event][state] */
+extern const struct tunnel_row call_table[CALL_ROLES][CE_COUNT][L2TP_SS_DEAD];
+
+static inline enum call_role call_role(const struct session *s)
+{
+	if (s->outgoing)
+		return s->initiator ? CALL_ROLE_LNS_OUT : CALL_ROLE_LAC_OUT;
+	return s->initiator ? CALL_ROLE_LAC_IN : CALL_ROLE_LNS_IN;
+}
+
+/* The LAC of a call sends the ICRQ, or gets the OCRQ. */
+static inline bool call_is_lac(const struct session *s)
+{
+	return s->initiator != s->outgoing;
+}
 
 void call_step(struct l2tp *l, struct session *s, enum call_event ev, const struct ending *why);
 int call_open(struct l2tp *l, struct tunnel *t, struct l2tp_cmd *cmd);
 int call_accept(struct l2tp *l, struct session *s, struct l2tp_cmd *cmd);
+int call_answered(struct l2tp *l, struct session *s, const struct l2tp_cmd *cmd);
+int call_accm(struct l2tp *l, struct session *s, const struct l2tp_cmd *cmd);
+int call_errors(struct l2tp *l, struct session *s, const struct l2tp_cmd *cmd);
+/* What this peer cannot be asked for in an outgoing call, in words; NULL when it can. */
+const char *call_cannot(const struct tunnel *t, uint32_t bearer, uint32_t framing);
+struct session *call_by_remote(struct l2tp *l, const struct tunnel *t, uint16_t remote_id);
+struct session_line *call_line(struct l2tp *l, struct session *s); /* makes it; NULL: no memory */
+/* The proxy AVPs as (u16 type, u16 length, value) records. */
+int session_set_proxy(struct l2tp *l, struct session *s, const void *bytes, size_t len);
 /* A session message, in order. `v` is its verdict (OK or CLEAR). 0 or -ENOMEM: not taken. */
 int call_message(struct l2tp *l, struct tunnel *t, uint32_t session, const struct l2tp_msg *m,
 		 const struct l2tp_verdict *v);

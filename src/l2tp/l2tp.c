@@ -234,7 +234,6 @@ void l2tp_free(struct l2tp *l)
 		return;
 	if (l->tunnels && l->sessions)
 		free_objects(l);
-	free(l->trash);
 	htab_free(&l->by_peer);
 	htab_free(&l->by_request);
 	htab_free(&l->by_dial);
@@ -270,13 +269,6 @@ static void awake(struct l2tp *l, struct mono now, int64_t gap_us)
 	trace(l->trace, TRACE_L2TP_TUNNEL_SUSPENDED, now, 0, (uint32_t)(gap_us / US_S), asked);
 }
 
-static void trash_free(struct l2tp *l)
-{
-	if (l->trash)
-		engine_release(l, l->trash, sizeof(*l->trash) + l->trash->len);
-	l->trash = NULL;
-}
-
 /* Free what was finished by an act and is known to nobody. Sessions first: they hold tunnels. */
 static void bury(struct l2tp *l)
 {
@@ -292,7 +284,6 @@ void engine_enter(struct l2tp *l, struct mono now)
 {
 	struct mono last = l->now;
 
-	trash_free(l);
 	bury(l);
 	l->now = now;
 	if (last.us == INT64_MIN || now.us - last.us < L2TP_GAP_US)
@@ -424,6 +415,12 @@ static int do_session(struct l2tp *l, struct l2tp_cmd *cmd)
 		call_step(l, s, CE_CLOSE, &why);
 		return 0;
 	}
+	if (cmd->kind == L2TP_CMD_SESSION_ANSWERED)
+		return call_answered(l, s, cmd);
+	if (cmd->kind == L2TP_CMD_SESSION_ACCM)
+		return call_accm(l, s, cmd);
+	if (cmd->kind == L2TP_CMD_SESSION_ERRORS)
+		return call_errors(l, s, cmd);
 	if (s->state != L2TP_SS_ASKING)
 		return -EINVAL;
 	if (cmd->kind == L2TP_CMD_SESSION_ACCEPT)
@@ -448,6 +445,9 @@ int l2tp_do(struct l2tp *l, struct mono now, struct l2tp_cmd *cmd)
 	case L2TP_CMD_SESSION_ACCEPT:
 	case L2TP_CMD_SESSION_REFUSE:
 	case L2TP_CMD_SESSION_CLOSE:
+	case L2TP_CMD_SESSION_ANSWERED:
+	case L2TP_CMD_SESSION_ACCM:
+	case L2TP_CMD_SESSION_ERRORS:
 		return do_session(l, cmd);
 	}
 	return -EINVAL;
@@ -497,7 +497,11 @@ static void event_session(struct l2tp_event *ev, enum l2tp_event_kind kind, cons
 	ev->tx_speed = s->tx_speed;
 	ev->rx_speed = s->rx_speed;
 	ev->framing = s->framing;
+	ev->outgoing = s->outgoing;
 	if (s->numbers) {
+		ev->min_bps = s->numbers->min_bps;
+		ev->max_bps = s->numbers->max_bps;
+		ev->bearer = s->numbers->bearer;
 		ev->calling = s->numbers->text;
 		ev->called = s->numbers->text + s->numbers->called;
 		ev->sub_address = s->numbers->text + s->numbers->sub_address;
@@ -520,6 +524,15 @@ static void session_down(struct l2tp *l, struct session *s, struct l2tp_event *r
 	session_reap(l, s);
 }
 
+static uint32_t errors_sum(const struct session *s)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < 6; i++)
+		sum += s->line->got[i];
+	return sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
+}
+
 static bool session_event(struct l2tp *l, struct session *s, uint8_t bit, struct l2tp_event *ret)
 {
 	switch (bit) {
@@ -534,18 +547,16 @@ static bool session_event(struct l2tp *l, struct session *s, uint8_t bit, struct
 		if (s->proxy) {
 			ret->proxy = s->proxy->bytes;
 			ret->proxy_len = s->proxy->len;
-			l->trash = s->proxy;
-			s->proxy = NULL;
 		}
 		return true;
 	case NEWS_ACCM:
 		event_session(ret, L2TP_EV_SESSION_ACCM, s);
-		ret->a = s->accm_send;
-		ret->b = s->accm_recv;
+		ret->a = s->line->send;
+		ret->b = s->line->recv;
 		return true;
 	case NEWS_ERRORS:
 		event_session(ret, L2TP_EV_SESSION_ERRORS, s);
-		ret->a = s->errors;
+		ret->a = errors_sum(s);
 		return true;
 	case NEWS_DOWN:
 		session_down(l, s, ret);
@@ -629,12 +640,18 @@ static bool void_news(struct thing *th)
 
 bool l2tp_event(struct l2tp *l, struct l2tp_event *ret)
 {
-	trash_free(l);
-	while (!list_empty(&l->news)) {
-		struct thing *th = container_of(l->news.next, struct thing, news);
+	for (;;) {
+		struct thing *th;
+		uint8_t bit;
+
+		/* Building may be news: who sends an ICCN is established when it has found room. */
+		if (list_empty(&l->news))
+			engine_pump(l);
+		if (list_empty(&l->news))
+			return false;
+		th = container_of(l->news.next, struct thing, news);
 		/* DOWN says all: what was not told before is not told any more. */
-		uint8_t bit =
-			th->mask & NEWS_DOWN ? NEWS_DOWN : (uint8_t)(th->mask & (0u - th->mask));
+		bit = th->mask & NEWS_DOWN ? NEWS_DOWN : (uint8_t)(th->mask & (0u - th->mask));
 
 		if (void_news(th))
 			bit = th->mask = 0;
@@ -645,7 +662,6 @@ bool l2tp_event(struct l2tp *l, struct l2tp_event *ret)
 						: session_event(l, session_of_thing(th), bit, ret))
 			return true;
 	}
-	return false;
 }
 
 /* ---- records ---- */
@@ -750,7 +766,6 @@ size_t l2tp_output(struct l2tp *l, struct mono now, uint8_t *buf, size_t cap, st
 	struct list *node;
 	size_t len;
 
-	trash_free(l);
 	engine_pump(l);
 	while (l->reply_count) {
 		len = output_reply(l, buf, cap, ret_path);

@@ -32,7 +32,10 @@ enum tag {
 	TAG_DATA = 13,	 /* ns, nr */
 	TAG_CALLING = 14,
 	TAG_CALLED = 15,
-	TAG_SUB_ADDRESS = 16
+	TAG_SUB_ADDRESS = 16,
+	TAG_OUTGOING = 17, /* of an OCRQ: slowest, fastest, bearer */
+	TAG_PROXY = 18,	   /* the records of struct l2tp_event */
+	TAG_LINE = 19	   /* SLI or not, its masks, errors told by WEN, errors of ours */
 };
 
 /* Bits above the state. */
@@ -42,6 +45,7 @@ enum tag {
 #define FLAG_STOP      0x0800 /* StopCCN has no number yet */
 #define FLAG_SEND_SEQ  0x1000
 #define FLAG_NEED_SEQ  0x2000
+#define FLAG_OUTGOING  0x4000
 
 /* ---- writing ---- */
 
@@ -113,6 +117,38 @@ static void save_tunnel(const struct tunnel *t, struct wcur *c)
 	save_numbers(c, &t->rel);
 }
 
+/* What a call has beside its numbers and its state. */
+static void save_call(const struct session *s, struct wcur *c)
+{
+	size_t at;
+
+	if (s->numbers) {
+		save_text(c, TAG_CALLING, s->numbers->text);
+		save_text(c, TAG_CALLED, s->numbers->text + s->numbers->called);
+		save_text(c, TAG_SUB_ADDRESS, s->numbers->text + s->numbers->sub_address);
+	}
+	if (s->outgoing && s->numbers) {
+		at = wcur_tlv_begin(c, TAG_OUTGOING);
+		wcur_u32(c, s->numbers->min_bps);
+		wcur_u32(c, s->numbers->max_bps);
+		wcur_u32(c, s->numbers->bearer);
+		wcur_tlv_end(c, at);
+	}
+	if (s->proxy)
+		wcur_tlv_bytes(c, TAG_PROXY, s->proxy->bytes, s->proxy->len);
+	if (!s->line)
+		return;
+	at = wcur_tlv_begin(c, TAG_LINE);
+	wcur_u8(c, s->line->accm);
+	wcur_u32(c, s->line->send);
+	wcur_u32(c, s->line->recv);
+	for (int i = 0; i < 6; i++)
+		wcur_u32(c, s->line->got[i]);
+	for (int i = 0; i < 6; i++)
+		wcur_u32(c, s->line->errors[i]);
+	wcur_tlv_end(c, at);
+}
+
 static void save_session(const struct session *s, struct wcur *c)
 {
 	struct ending why = { .cause = (enum adit_cause)s->cause,
@@ -123,6 +159,7 @@ static void save_session(const struct session *s, struct wcur *c)
 	size_t at;
 
 	state |= s->initiator ? FLAG_INITIATOR : 0;
+	state |= s->outgoing ? FLAG_OUTGOING : 0;
 	state |= s->send_seq ? FLAG_SEND_SEQ : 0;
 	state |= s->require_seq ? FLAG_NEED_SEQ : 0;
 	wcur_tlv_u32(c, TAG_VERSION, SAVE_VERSION);
@@ -147,11 +184,7 @@ static void save_session(const struct session *s, struct wcur *c)
 	wcur_u16(c, s->data_nr);
 	wcur_tlv_end(c, at);
 	wcur_tlv_u64(c, TAG_SINCE, (uint64_t)s->since.us);
-	if (!s->numbers)
-		return;
-	save_text(c, TAG_CALLING, s->numbers->text);
-	save_text(c, TAG_CALLED, s->numbers->text + s->numbers->called);
-	save_text(c, TAG_SUB_ADDRESS, s->numbers->text + s->numbers->sub_address);
+	save_call(s, c);
 }
 
 void l2tp_save(const struct l2tp *l, enum l2tp_object kind, adit_handle h, struct wcur *c)
@@ -196,6 +229,10 @@ struct record {
 	uint32_t serial, tx, rx, framing;
 	uint16_t data_ns, data_nr;
 	char calling[L2TP_NUMBER_MAX], called[L2TP_NUMBER_MAX], sub[L2TP_NUMBER_MAX];
+	uint32_t min_bps, max_bps, bearer;
+	struct l2tp_bytes proxy;
+	struct session_line line;
+	bool has_line;
 	uint32_t messages;
 	bool bad;
 };
@@ -237,6 +274,18 @@ static void read_call(struct record *r, struct rcur *v)
 	r->tx = rcur_u32(v);
 	r->rx = rcur_u32(v);
 	r->framing = rcur_u32(v);
+}
+
+static void read_line(struct record *r, struct rcur *v)
+{
+	r->line.accm = rcur_u8(v);
+	r->line.send = rcur_u32(v);
+	r->line.recv = rcur_u32(v);
+	for (int i = 0; i < 6; i++)
+		r->line.got[i] = rcur_u32(v);
+	for (int i = 0; i < 6; i++)
+		r->line.errors[i] = rcur_u32(v);
+	r->has_line = true;
 }
 
 static void read_one(struct record *r, uint16_t tag, struct rcur *v)
@@ -291,6 +340,17 @@ static void read_one(struct record *r, uint16_t tag, struct rcur *v)
 		break;
 	case TAG_SUB_ADDRESS:
 		engine_name(r->sub, sizeof(r->sub), rest(v));
+		break;
+	case TAG_OUTGOING:
+		r->min_bps = rcur_u32(v);
+		r->max_bps = rcur_u32(v);
+		r->bearer = rcur_u32(v);
+		break;
+	case TAG_PROXY:
+		r->proxy = rest(v);
+		break;
+	case TAG_LINE:
+		read_line(r, v);
 		break;
 	}
 	r->bad |= v->bad;
@@ -457,7 +517,31 @@ static bool session_good(const struct record *r)
 
 	if (r->bad || state >= L2TP_SS_IDLE || state == L2TP_SS_WAIT_TUNNEL)
 		return false;
-	return r->remote || state != L2TP_SS_UP;
+	return (r->remote || state != L2TP_SS_UP) && r->proxy.n <= L2TP_PROXY_MAX;
+}
+
+/* What is kept outside of the object. 0 or -ENOMEM. */
+static int session_parts(struct l2tp *l, struct session *s, const struct record *r)
+{
+	struct session_line *line;
+
+	s->outgoing = r->state & FLAG_OUTGOING;
+	if (session_set_numbers(l, s, r->calling, r->called, r->sub) < 0 ||
+	    session_set_proxy(l, s, r->proxy.p, r->proxy.n) < 0)
+		return -ENOMEM;
+	if (s->outgoing) {
+		s->numbers->min_bps = r->min_bps;
+		s->numbers->max_bps = r->max_bps;
+		s->numbers->bearer = r->bearer;
+	}
+	if (!r->has_line)
+		return 0;
+	line = call_line(l, s);
+	if (!line)
+		return -ENOMEM;
+	*line = r->line;
+	line->wen_at = mono_add(l->now, L2TP_WEN_US); /* when the last one went is not known */
+	return 0;
 }
 
 static void session_fill(struct l2tp *l, struct session *s, const struct record *r, uint64_t owner)
@@ -488,7 +572,7 @@ static void session_resume(struct l2tp *l, struct session *s, const struct recor
 		return;
 	if (s->state == L2TP_SS_CLOSING) {
 		restart = r->why;
-		s->state = s->initiator ? L2TP_SS_WAIT_REPLY : L2TP_SS_WAIT_CONNECT;
+		s->state = s->initiator ? L2TP_SS_WAIT_REPLY : L2TP_SS_ASKING;
 	}
 	call_step(l, s, CE_CLOSE, &restart);
 }
@@ -524,7 +608,7 @@ int l2tp_load_session(struct l2tp *l, struct mono now, struct rcur *c, uint64_t 
 	rc = session_new(l, t, r.local, &s);
 	if (rc)
 		return rc == -ENOMEM ? rc : 1;
-	rc = session_set_numbers(l, s, r.calling, r.called, r.sub);
+	rc = session_parts(l, s, &r);
 	if (rc) {
 		session_undo(l, s);
 		return rc;

@@ -242,6 +242,10 @@ static void event_tell(struct harness *h, const struct l2tp_event *e)
 		add_number(&t, "tx", e->tx_speed);
 		add_number(&t, "rx", e->rx_speed);
 		add_number(&t, "framing", e->framing);
+		add(&t, "%s", e->outgoing ? " outgoing" : "");
+		add_number(&t, "min", e->min_bps);
+		add_number(&t, "max", e->max_bps);
+		add_number(&t, "bearer", e->bearer);
 		add(&t, "%s%s", e->sequencing ? " sequencing" : "",
 		    e->require_sequencing ? " require" : "");
 		if (e->proxy_len) {
@@ -604,6 +608,12 @@ static bool command_kind(const char *verb, const char *object, enum l2tp_cmd_kin
 		*ret = L2TP_CMD_TUNNEL_HEARD;
 	else if (!strcmp(verb, "call"))
 		*ret = L2TP_CMD_SESSION_OPEN;
+	else if (!strcmp(verb, "answered"))
+		*ret = L2TP_CMD_SESSION_ANSWERED;
+	else if (!strcmp(verb, "accm"))
+		*ret = L2TP_CMD_SESSION_ACCM;
+	else if (!strcmp(verb, "errors"))
+		*ret = L2TP_CMD_SESSION_ERRORS;
 	else
 		return false;
 	return true;
@@ -627,6 +637,10 @@ static bool command_word(struct harness *h, struct l2tp_cmd *cmd, char *word)
 
 	if (!strcmp(word, "sequencing")) {
 		cmd->sequencing = true;
+		return true;
+	}
+	if (!strcmp(word, "outgoing")) {
+		cmd->outgoing = true;
 		return true;
 	}
 	if (!eq)
@@ -656,6 +670,21 @@ static bool command_word(struct harness *h, struct l2tp_cmd *cmd, char *word)
 		cmd->rx_speed = (uint32_t)strtoul(v, NULL, 10);
 	} else if (!strcmp(word, "framing")) {
 		cmd->framing = (uint32_t)strtoul(v, NULL, 10);
+	} else if (!strcmp(word, "bearer")) {
+		cmd->bearer = (uint32_t)strtoul(v, NULL, 10);
+	} else if (!strcmp(word, "min")) {
+		cmd->min_bps = (uint32_t)strtoul(v, NULL, 10);
+	} else if (!strcmp(word, "max")) {
+		cmd->max_bps = (uint32_t)strtoul(v, NULL, 10);
+	} else if (!strcmp(word, "send")) {
+		cmd->accm_send = (uint32_t)strtoul(v, NULL, 16);
+	} else if (!strcmp(word, "receive")) {
+		cmd->accm_recv = (uint32_t)strtoul(v, NULL, 16);
+	} else if (!strcmp(word, "counts")) { /* 1,2,3,4,5,6 */
+		for (size_t i = 0; i < 6 && *v; i++) {
+			cmd->errors[i] = (uint32_t)strtoul(v, &end, 10);
+			v = *end == ',' ? end + 1 : end;
+		}
 	} else {
 		return false;
 	}
@@ -835,7 +864,15 @@ static bool ask_session(struct harness *h, char **words, unsigned count, struct 
 			add(t, " data-ns=%u", info.data_ns);
 		else if (!strcmp(words[i], "send-seq"))
 			add(t, " send-seq=%u", info.send_seq);
-		else
+		else if (!strcmp(words[i], "accm"))
+			add(t, " accm=%08x/%08x", info.accm_send, info.accm_recv);
+		else if (!strcmp(words[i], "errors"))
+			add(t, " errors=%u,%u,%u,%u,%u,%u", info.errors[0], info.errors[1],
+			    info.errors[2], info.errors[3], info.errors[4], info.errors[5]);
+		else if (!strcmp(words[i], "proxy")) {
+			add(t, " proxy=");
+			add_octets(t, info.proxy, info.proxy_len);
+		} else
 			return false;
 	}
 	return true;

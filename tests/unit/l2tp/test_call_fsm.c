@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sessions: every cell of both tables against RFC 2661 7.4.1 and 7.4.2, then messages on the wire.
+ * Sessions: every cell of the four tables against RFC 2661 7.4.1, 7.4.2, 7.5.1 and 7.5.2, then
+ * messages on the wire.
  */
 #include "peer.h"
 
@@ -35,25 +36,27 @@ static int teardown(void **state)
 /*
  * One line an event, one word a state: A asking, T wait-tunnel, R wait-reply, C wait-connect, U
  * established, X closing (CDN queued), I idle, D gone, - nothing happens. After the state: q ICRQ
- * is queued, p ICRP, c ICCN, ! CDN, ? the owner is asked, ^ UP, v DOWN, a ACCM, e errors.
+ * or OCRQ is queued, p ICRP or OCRP, c ICCN or OCCN, ! CDN, ? the owner is asked, ^ UP, v DOWN, a
+ * ACCM, e errors.
  */
 struct line {
 	enum call_event ev;
 	const char *rows; /* in states A T R C U X I */
 };
 
-static const struct line lns[] = {
+static const struct line lns_in[] = {
 	{ CE_OPEN, "-   -   -   -   -   -   -" },
 	{ CE_TUNNEL, "-   -   -   -   -   -   -" },
 	/* idle + ICRQ acceptable: ICRP, wait-connect; later: CDN, clean up */
-	{ CE_ICRQ, "X!v -   -   X!v X!v -   A?" },
+	{ CE_REQUEST, "X!v -   -   X!v X!v -   A?" },
 	{ CE_ACCEPT, "Cp  -   -   -   -   -   -" },
 	/* idle + ICRP: send CDN, clean up; wait-connect, established: CDN */
-	{ CE_ICRP, "X!v -   -   X!v X!v -   X!" },
-	{ CE_ICRP_BAD, "X!v -   -   X!v X!v -   X!" },
+	{ CE_REPLY, "X!v -   -   X!v X!v -   X!" },
+	{ CE_REPLY_BAD, "X!v -   -   X!v X!v -   X!" },
+	{ CE_ANSWERED, "-   -   -   -   -   -   -" },
 	/* idle + ICCN: clean up; wait-connect: established; established: CDN */
-	{ CE_ICCN, "X!v -   -   U^  X!v -   -" },
-	{ CE_ICCN_BAD, "X!v -   -   X!v X!v -   -" },
+	{ CE_CONNECTED, "X!v -   -   U^  X!v -   -" },
+	{ CE_CONNECTED_BAD, "X!v -   -   X!v X!v -   -" },
 	/* any + CDN: clean up */
 	{ CE_CDN, "Dv  -   -   Dv  Dv  D   -" },
 	{ CE_SLI, "-   -   -   -   -   -   -" },
@@ -65,27 +68,77 @@ static const struct line lns[] = {
 	{ CE_SENT, "-   -   -   -   -   D   -" },
 };
 
-static const struct line lac[] = {
+static const struct line lac_in[] = {
 	/* idle + incoming call: wait-tunnel */
 	{ CE_OPEN, "-   -   -   -   -   -   Tq" },
 	/* wait-tunnel + tunnel-open: send ICRQ, wait-reply */
 	{ CE_TUNNEL, "-   R   -   -   -   -   -" },
 	/* wait-reply + ICRQ: CDN, clean up */
-	{ CE_ICRQ, "-   -   X!v -   X!v -   -" },
+	{ CE_REQUEST, "-   -   X!v X!v X!v -   -" },
 	{ CE_ACCEPT, "-   -   -   -   -   -   -" },
-	/* idle + ICRP: clean up; wait-reply: ICCN, established; established: CDN */
-	{ CE_ICRP, "-   -   Uc^ -   X!v -   -" },
-	{ CE_ICRP_BAD, "-   -   X!v -   X!v -   -" },
+	/* idle + ICRP: clean up; wait-reply: ICCN, established (once it is sent); established: CDN
+	 */
+	{ CE_REPLY, "-   -   Cc  X!v X!v -   -" },
+	{ CE_REPLY_BAD, "-   -   X!v X!v X!v -   -" },
+	{ CE_ANSWERED, "-   -   -   -   -   -   -" },
 	/* wait-reply + ICCN: clean up */
-	{ CE_ICCN, "-   -   Dv  -   X!v -   -" },
-	{ CE_ICCN_BAD, "-   -   Dv  -   X!v -   -" },
-	{ CE_CDN, "-   -   Dv  -   Dv  D   -" },
+	{ CE_CONNECTED, "-   -   Dv  X!v X!v -   -" },
+	{ CE_CONNECTED_BAD, "-   -   Dv  X!v X!v -   -" },
+	{ CE_CDN, "-   -   Dv  Dv  Dv  D   -" },
 	{ CE_SLI, "-   -   -   -   Ua  -   -" },
 	{ CE_WEN, "-   -   -   -   -   -   -" },
-	{ CE_BAD, "-   -   X!v -   X!v -   -" },
+	{ CE_BAD, "-   -   X!v X!v X!v -   -" },
 	/* wait-tunnel + local close: clean up, nothing sent; later CDN */
-	{ CE_CLOSE, "-   Dv  X!v -   X!v -   -" },
-	{ CE_EXPIRED, "-   Dv  X!v -   -   -   -" },
+	{ CE_CLOSE, "-   Dv  X!v X!v X!v -   -" },
+	{ CE_EXPIRED, "-   Dv  X!v X!v -   -   -" },
+	{ CE_SENT, "-   -   -   U^  -   D   -" },
+};
+
+static const struct line lac_out[] = {
+	{ CE_OPEN, "-   -   -   -   -   -   -" },
+	{ CE_TUNNEL, "-   -   -   -   -   -   -" },
+	/* idle + OCRQ acceptable: OCRP, wait-cs-answer; later: CDN, clean up */
+	{ CE_REQUEST, "X!v -   -   X!v X!v -   A?" },
+	{ CE_ACCEPT, "Cp  -   -   -   -   -   -" },
+	/* idle + OCRP: send CDN; wait-cs-answer, established: CDN */
+	{ CE_REPLY, "X!v -   -   X!v X!v -   X!" },
+	{ CE_REPLY_BAD, "X!v -   -   X!v X!v -   X!" },
+	/* wait-cs-answer + bearer answer: OCCN, established (once it is sent) */
+	{ CE_ANSWERED, "-   -   -   Cc  -   -   -" },
+	/* idle + OCCN: clean up; wait-cs-answer, established: CDN */
+	{ CE_CONNECTED, "X!v -   -   X!v X!v -   -" },
+	{ CE_CONNECTED_BAD, "X!v -   -   X!v X!v -   -" },
+	{ CE_CDN, "Dv  -   -   Dv  Dv  D   -" },
+	{ CE_SLI, "-   -   -   -   Ua  -   -" },
+	{ CE_WEN, "-   -   -   -   -   -   -" },
+	{ CE_BAD, "X!v -   -   X!v X!v -   X!" },
+	/* wait-cs-answer + bearer failure, established + bearer drop or local close: CDN */
+	{ CE_CLOSE, "X!v -   -   X!v X!v -   -" },
+	{ CE_EXPIRED, "X!v -   -   X!v -   -   -" },
+	{ CE_SENT, "-   -   -   U^  -   D   -" },
+};
+
+static const struct line lns_out[] = {
+	/* idle + open request: wait-tunnel */
+	{ CE_OPEN, "-   -   -   -   -   -   Tq" },
+	/* wait-tunnel + tunnel-open: send OCRQ, wait-reply */
+	{ CE_TUNNEL, "-   R   -   -   -   -   -" },
+	{ CE_REQUEST, "-   -   X!v X!v X!v -   -" },
+	{ CE_ACCEPT, "-   -   -   -   -   -   -" },
+	/* wait-reply + OCRP: wait-connect; + bad OCRP: CDN; later CDN */
+	{ CE_REPLY, "-   -   C   X!v X!v -   -" },
+	{ CE_REPLY_BAD, "-   -   X!v X!v X!v -   -" },
+	{ CE_ANSWERED, "-   -   -   -   -   -   -" },
+	/* wait-reply + OCCN: CDN; wait-connect: established; established: CDN */
+	{ CE_CONNECTED, "-   -   X!v U^  X!v -   -" },
+	{ CE_CONNECTED_BAD, "-   -   X!v X!v X!v -   -" },
+	{ CE_CDN, "-   -   Dv  Dv  Dv  D   -" },
+	{ CE_SLI, "-   -   -   -   -   -   -" },
+	{ CE_WEN, "-   -   -   -   Ue  -   -" },
+	{ CE_BAD, "-   -   X!v X!v X!v -   -" },
+	/* wait-tunnel + local close: clean up, nothing sent; later CDN */
+	{ CE_CLOSE, "-   Dv  X!v X!v X!v -   -" },
+	{ CE_EXPIRED, "-   Dv  X!v X!v -   -   -" },
 	{ CE_SENT, "-   -   -   -   -   D   -" },
 };
 
@@ -102,8 +155,8 @@ static unsigned acts_of(const char *s)
 
 	for (; *s && *s != ' '; s++) {
 		act |= *s == 'q' ? CA_QUEUE : 0;
-		act |= *s == 'p' ? CA_ICRP : 0;
-		act |= *s == 'c' ? CA_ICCN : 0;
+		act |= *s == 'p' ? CA_REPLY : 0;
+		act |= *s == 'c' ? CA_CONNECTED : 0;
 		act |= *s == '!' ? CA_CDN : 0;
 		act |= *s == '?' ? CA_ASK : 0;
 		act |= *s == '^' ? CA_UP : 0;
@@ -139,10 +192,14 @@ static void walk(int role, const struct line *lines)
 
 static void test_tables(void **state)
 {
-	assert_int_equal(sizeof(lns) / sizeof(lns[0]), CE_COUNT);
-	assert_int_equal(sizeof(lac) / sizeof(lac[0]), CE_COUNT);
-	walk(0, lns);
-	walk(1, lac);
+	assert_int_equal(sizeof(lns_in) / sizeof(lns_in[0]), CE_COUNT);
+	assert_int_equal(sizeof(lac_in) / sizeof(lac_in[0]), CE_COUNT);
+	assert_int_equal(sizeof(lac_out) / sizeof(lac_out[0]), CE_COUNT);
+	assert_int_equal(sizeof(lns_out) / sizeof(lns_out[0]), CE_COUNT);
+	walk(CALL_ROLE_LNS_IN, lns_in);
+	walk(CALL_ROLE_LAC_IN, lac_in);
+	walk(CALL_ROLE_LAC_OUT, lac_out);
+	walk(CALL_ROLE_LNS_OUT, lns_out);
 }
 
 /* ---- messages ---- */
