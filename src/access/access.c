@@ -402,6 +402,21 @@ static int do_written(struct access *a, const struct access_cmd *cmd)
 	return 0;
 }
 
+/* Somebody has removed it from under us. The peer is told: its side would send into the void. */
+static int do_lost(struct access *a, struct mono now, const struct access_cmd *cmd)
+{
+	struct acc_session *s = cmd->key ? acc_session_find(a, cmd->key) : NULL;
+	struct acc_tunnel *t = cmd->key ? NULL : acc_tunnel_by_id(a, cmd->tunnel);
+
+	if (s && !s->ending)
+		acc_session_end(a, now, s, ADIT_CAUSE_DATA_PLANE, cmd->text, false);
+	else if (t && !t->closing)
+		acc_tunnel_close(a, now, t, L2TP_STOP_CLEAR, ADIT_CAUSE_DATA_PLANE, cmd->text);
+	else
+		return s || t ? 2 : 1;
+	return 0;
+}
+
 static int act(struct access *a, struct mono now, const struct access_cmd *cmd)
 {
 	struct acc_dial *d =
@@ -420,6 +435,8 @@ static int act(struct access *a, struct mono now, const struct access_cmd *cmd)
 		return do_terminate(a, now, cmd->key);
 	case ACCESS_CMD_TERMINATE_TUNNEL:
 		return do_terminate_tunnel(a, now, cmd->tunnel);
+	case ACCESS_CMD_DP_LOST:
+		return do_lost(a, now, cmd);
 	case ACCESS_CMD_AUTH:
 		return do_auth(a, now, cmd);
 	case ACCESS_CMD_RESOLVED:

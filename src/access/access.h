@@ -58,6 +58,8 @@ enum access_cmd_kind {
 	ACCESS_CMD_DISCONNECT, /* end it and stop redialling */
 	ACCESS_CMD_TERMINATE,  /* end session `key` */
 	ACCESS_CMD_TERMINATE_TUNNEL, /* end the tunnel with our id `tunnel` */
+	ACCESS_CMD_DP_LOST, /* the data plane has lost session `key`, or, when that is 0, the
+			       tunnel with our id `tunnel`; `text` says why */
 	ACCESS_CMD_AUTH,	     /* answer to EV_AUTH */
 	ACCESS_CMD_RESOLVED,	     /* answer to EV_RESOLVE */
 	ACCESS_CMD_DP_DONE,	     /* a completion of the data plane */
@@ -81,16 +83,16 @@ struct access_cmd {
 	enum access_cmd_kind kind;
 	struct access_conf *conf;
 	const char *name;	   /* CONNECT, DISCONNECT, RESOLVED: the dial */
-	uint64_t key;		   /* TERMINATE, AUTH, STATS, ACCT_WRITTEN */
-	uint16_t tunnel;	   /* TERMINATE_TUNNEL, HEARD */
+	uint64_t key;		   /* TERMINATE, DP_LOST, AUTH, STATS, ACCT_WRITTEN */
+	uint16_t tunnel;	   /* TERMINATE_TUNNEL, DP_LOST, HEARD */
 	bool ok;		   /* AUTH */
 	enum adit_cause cause;	   /* AUTH refused */
-	const char *text;	   /* AUTH refused, RESOLVED failed: in words */
+	const char *text;	   /* AUTH refused, RESOLVED failed, DP_LOST: in words */
 	struct access_grant grant; /* AUTH */
-	const struct path *paths;  /* RESOLVED: to try in this order; complete */
-	size_t path_count;
 	struct ppp_proof proof;	   /* AUTH granted, of MS-CHAPv2 */
 	uint32_t ask;		   /* AUTH: number of the question; 0 = the one that is open */
+	const struct path *paths;  /* RESOLVED: to try in this order; complete */
+	size_t path_count;
 	const struct dp_done *done;  /* DP_DONE */
 	bool known;		     /* STATS: the plane has the row */
 	struct dp_counters counters; /* STATS */
@@ -143,10 +145,10 @@ struct access_event {
 	const char *user;		    /* AUTH, UP, DOWN */
 	size_t user_len;
 	enum ppp_auth auth; /* AUTH */
-	uint8_t chap_id;
-	const uint8_t *challenge, *response;
 	uint32_t ask;	    /* AUTH: the question's number, to be repeated in the answer: a session
 			       can be asked about again before a slow answer comes */
+	uint8_t chap_id;
+	const uint8_t *challenge, *response;
 	size_t challenge_len, response_len;
 	const char *calling, *called;
 	const struct path *path;

@@ -54,6 +54,7 @@ struct conf_peer {
 	struct l2tp_profile *l2tp;
 	struct conf_profile *profile;
 	uint32_t max_tunnels, max_sessions; /* of this peer block in all, 0 = no limit */
+	uint8_t plane;			    /* enum dp_want, for the daemon */
 };
 
 /* A session we dial. */
@@ -77,6 +78,7 @@ struct conf_dial {
 	bool ip4, ip6, want_dns;
 	struct prefix *routes;
 	size_t route_count;
+	uint8_t plane;	    /* enum dp_want, for the daemon */
 	bool default_route; /* 0.0.0.0/0 and ::/0 for the families that come up */
 	uint32_t table, metric;
 	uint16_t mtu;
@@ -106,5 +108,11 @@ struct access_conf *access_conf_ref(struct access_conf *c);
 void access_conf_unref(struct access_conf *c); /* frees everything in it with the last reference */
 struct conf_profile *conf_profile_ref(struct conf_profile *p);
 void conf_profile_unref(struct conf_profile *p);
+
+/* A network so small that a stranger's forged address hardly lies in it. */
+static inline bool conf_net_small(const struct prefix *p)
+{
+	return p->len >= (p->addr.family == AF_INET ? 24 : 48);
+}
 
 #endif

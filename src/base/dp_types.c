@@ -28,7 +28,7 @@ enum row_tag {
 
 static const uint16_t all_flags = DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ | DP_F_LENGTH | DP_F_ACFC |
 				  DP_F_PFC | DP_F_IP4 | DP_F_IP6 | DP_F_ANTISPOOF | DP_F_MSS_CLAMP |
-				  DP_F_CLIENT | DP_F_MPPE;
+				  DP_F_CLIENT | DP_F_MPPE | DP_F_MPPE_KEYS;
 
 /* Octets of an address of this family, 0 for none. */
 static unsigned int ip_octets(uint16_t family)
@@ -343,7 +343,7 @@ void dp_row_save(struct wcur *c, const struct dp_row *r)
 	wcur_u32(c, r->table);
 	wcur_u32(c, r->metric);
 	wcur_u8(c, r->pin_peer);
-	if (r->flags & DP_F_MPPE) {
+	if (r->flags & (DP_F_MPPE | DP_F_MPPE_KEYS)) {
 		wcur_bytes(c, r->mppe_options, sizeof(r->mppe_options));
 		wcur_bytes(c, r->mppe_send_key, sizeof(r->mppe_send_key));
 		wcur_bytes(c, r->mppe_recv_key, sizeof(r->mppe_recv_key));
@@ -389,7 +389,7 @@ bool dp_row_load(struct rcur *c, struct dp_row *ret)
 	r.table = rcur_u32(c);
 	r.metric = rcur_u32(c);
 	r.pin_peer = rcur_u8(c);
-	if (r.flags & DP_F_MPPE) {
+	if (r.flags & (DP_F_MPPE | DP_F_MPPE_KEYS)) {
 		rcur_copy(c, r.mppe_options, sizeof(r.mppe_options));
 		rcur_copy(c, r.mppe_send_key, sizeof(r.mppe_send_key));
 		rcur_copy(c, r.mppe_recv_key, sizeof(r.mppe_recv_key));

@@ -17,12 +17,15 @@
 #define DP_PREFIXES   8	 /* prefixes of one session */
 #define DP_IFNAME     16 /* with NUL */
 #define DP_HOST_ADDRS 4
-#define DP_TEXT	      128
+#define DP_TEXT	      256
 
 enum dp_state {
 	DP_PREPARED = 1, /* everything set up, nothing forwarded */
 	DP_ACTIVE = 2
 };
+
+/* Which plane the configuration asks for. */
+enum dp_want { DP_WANT_AUTO, DP_WANT_KERNEL, DP_WANT_USER };
 
 enum dp_ends {
 	DP_L2TP_PPP = 1,  /* L2TP on one side, PPP terminated here on the other */
@@ -49,6 +52,7 @@ enum {
 	DP_F_CLIENT = 1 << 9, /* we dialled: the session has an interface of its own here, and
 				packets from the peer may have any source */
 	DP_F_MPPE = 1 << 10,  /* data is encrypted both ways (RFC 3078), nothing passes in clear */
+	DP_F_MPPE_KEYS = 1 << 11, /* CCP is still to open: the keys are here, the options not yet */
 };
 
 struct dp_row {
@@ -149,7 +153,7 @@ enum dp_punt_class {
 /* Largest flat encodings. */
 #define DP_ROW_SAVE_MAX	 640
 #define DP_NET_SAVE_MAX	 1280
-#define DP_DONE_SAVE_MAX 256
+#define DP_DONE_SAVE_MAX 384
 
 /* Whether a plane can be told this: everything in range, ids not 0, host bits of prefixes clear. */
 bool dp_row_ok(const struct dp_row *r);

@@ -55,6 +55,8 @@ struct conf {
 	char state_dir[CONF_PATH_MAX];
 	char accounting[CONF_PATH_MAX]; /* file for accounting lines, "" = none */
 	char ifname[DP_IFNAME];		/* TUN device of the sessions others dial */
+	char session_ifname[DP_IFNAME]; /* before the number, of interfaces in the kernel's plane */
+	enum dp_want plane;		/* of blocks that do not say */
 	enum trace_level log_level;
 	enum conf_log log_to;
 	uint32_t max_tunnels, max_sessions;

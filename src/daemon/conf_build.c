@@ -16,6 +16,16 @@
 
 /* ---- global ---- */
 
+static enum dp_want plane_of(const struct conf_block *block, enum dp_want other)
+{
+	const char *text = conf_text_of(block, "data-plane");
+
+	return !text			      ? other
+	       : strcmp(text, "kernel") == 0 ? DP_WANT_KERNEL
+	       : strcmp(text, "user") == 0   ? DP_WANT_USER
+					      : DP_WANT_AUTO;
+}
+
 static bool build_global(struct conf_build *b)
 {
 	const struct conf_block *g = b->c->blocks;
@@ -53,6 +63,15 @@ static bool build_global(struct conf_build *b)
 	c->max_tunnels = conf_number_of(g, "max-tunnels");
 	c->max_sessions = conf_number_of(g, "max-sessions");
 	c->sandbox = conf_bool_of(g, "sandbox");
+	snprintf(c->session_ifname, sizeof(c->session_ifname), "%s",
+		 conf_text_of(g, "session-interface"));
+	if (strlen(c->session_ifname) > DP_IFNAME - 7) {
+		FAIL(b, g, "session-interface",
+		     "a number of up to six digits follows the name; write at most %d characters",
+		     DP_IFNAME - 7);
+		return false;
+	}
+	c->plane = plane_of(g, DP_WANT_AUTO);
 
 	c->access = access_conf_new();
 	if (!c->access)
@@ -321,6 +340,7 @@ static bool build_peer(struct conf_build *b, const struct conf_block *block)
 		return false;
 	}
 	snprintf(p->host_name, sizeof(p->host_name), "%s", host ? host : "");
+	p->plane = (uint8_t)plane_of(block, b->c->plane);
 	p->max_tunnels = conf_number_of(block, "max-tunnels");
 	p->max_sessions = conf_number_of(block, "max-sessions");
 	return conf_prefixes_of(b, block, "from", &p->from, &p->from_count) &&
@@ -506,6 +526,7 @@ static bool build_session(struct conf_build *b, const struct conf_block *block, 
 		return false;
 	}
 	d->redial_max = conf_number_of(block, "redial-attempts");
+	d->plane = (uint8_t)plane_of(block, b->c->plane);
 	d->ip4 = conf_bool_of(block, "ipv4");
 	d->ip6 = conf_bool_of(block, "ipv6");
 	d->want_dns = conf_bool_of(block, "dns");

@@ -7,7 +7,8 @@
  *   run.c      the drain loop between the engine and everything else
  *   journal.c  records of the engine to and from the journal
  *   peer.c     UDP sockets, names and routes to servers
- *   plane.c    the data plane and the keeper's part of it
+ *   plane.c    the user-space data plane and the keeper's part of it
+ *   kplane.c   the kernel's data plane, which the keeper has
  *   reload.c   a new configuration
  *   hook.c     programs run when a session is up or down
  *   control.c  the control socket; show.c what it shows
@@ -58,7 +59,10 @@ struct daemon {
 	uint32_t conf_serial;
 
 	struct access *access;
-	struct dp *dp;
+	struct dp *dp;	   /* auto.h: the user-space plane and the kernel's */
+	struct dp *user;   /* the former */
+	struct dp *remote; /* the latter, which is the keeper's */
+	bool told_missing; /* that there is no kernel plane */
 	struct keeper *keeper;
 	struct trace *trace;
 	uint64_t trace_pos; /* up to where the log has it */
@@ -80,6 +84,9 @@ struct daemon {
 
 	struct answer answers[DAEMON_ANSWERS];
 	size_t answer_count;
+
+	unsigned int gathered; /* punts of the last turn, and when it was; see run_punts() */
+	struct mono gathered_at;
 
 	uint32_t starts, incarnation;
 	struct mono since, keeper_since;
@@ -186,6 +193,19 @@ void plane_sweep(struct daemon *d);
 void plane_trust(struct daemon *d, const struct addr *remote);
 void plane_trust_conf(struct daemon *d);
 void plane_trust_tunnels(struct daemon *d);
+
+/* ---- kplane.c ---- */
+
+/* The plane over `user` and the keeper's. NULL: out of memory. Waits for the keeper. */
+struct dp *kplane_open(struct daemon *d, struct dp *user, const uint8_t hash_key[16]);
+/* Which planes a configuration needs; says so when it wants the kernel and there is none. */
+void kplane_conf(struct daemon *d, const struct conf *c);
+bool kplane_input(struct daemon *d); /* records of the keeper: true when there were any */
+void kplane_flush(struct daemon *d); /* records for the keeper */
+bool kplane_events(struct daemon *d);
+void kplane_tunnel_up(struct daemon *d, uint16_t id);
+void kplane_tunnel_down(struct daemon *d, uint16_t id);
+void kplane_tunnels(struct daemon *d); /* all that are up, after a restart */
 
 /* ---- hook.c ---- */
 

@@ -213,6 +213,7 @@ static bool start(struct daemon *d)
 	plane_sweep(d);
 	plane_trust_conf(d);
 	plane_trust_tunnels(d);
+	kplane_tunnels(d);
 	d->control = control_new(d, control);
 	d->io = d->control ? io_new(d) : NULL;
 	if (!d->io) {

@@ -1,46 +1,50 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sending what the engine has: control messages and frames of sessions that the data plane does not
- * carry yet go out through the listener's socket, many with one system call; frames of sessions it
- * carries go through the data plane. A datagram leaves from the address its peer knows us by
+ * Sending what the engine has: control messages and PPP frames, many with one system call and,
+ * where several of one length go to one peer, many as one datagram that the kernel cuts into pieces
+ * (UDP_SEGMENT, see train.h). A datagram leaves from the address its peer knows us by
  * (RFC 2661 8.1), told to the kernel by IP_PKTINFO.
+ *
+ * Not every way can cut: devices without checksums of their own and IPsec refuse it (EIO), a small
+ * path MTU does (EINVAL, EMSGSIZE). Then what was refused is sent one by one, and for a while all.
  */
 #include "daemon.h"
+#include "train.h"
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define BATCH	64
-#define WAIT_MS 5 /* for room in a socket's buffer, once a batch */
+#define WAIT_MS	 5 /* for room in a socket's buffer, once a batch */
+#define PLAIN_US (10 * US_S)
 
-/* Room for the one ancillary record a datagram has. */
-union source {
+#ifndef UDP_SEGMENT /* linux 4.18 */
+#define UDP_SEGMENT 103
+#endif
+
+/* Room for the ancillary records a datagram has: its source, and where to cut it. */
+union ancillary {
 	struct cmsghdr head; /* for its alignment */
-	char v4[CMSG_SPACE(sizeof(struct in_pktinfo))];
-	char v6[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
 };
 
 struct output {
-	struct mmsghdr msgs[BATCH];
-	struct iovec iov[BATCH];
-	struct sockaddr_storage to[BATCH];
-	union source from[BATCH];
-	uint8_t buf[BATCH][ACCESS_PACKET_MAX];
-	unsigned int n;
-	int fd; /* of all in the batch */
+	struct trains trains;
+	struct mmsghdr msgs[TRAIN_PACKETS];
+	struct iovec iov[TRAIN_PACKETS];
+	struct sockaddr_storage to[TRAIN_PACKETS];
+	union ancillary ancillary[TRAIN_PACKETS];
+	bool probed, cuts;	 /* the kernel knows UDP_SEGMENT */
+	struct mono plain_until; /* no way was found to cut */
 };
 
 struct output *output_new(void)
 {
-	struct output *o = calloc(1, sizeof(*o));
-
-	if (o)
-		o->fd = -1;
-	return o;
+	return calloc(1, sizeof(struct output));
 }
 
 void output_free(struct output *o)
@@ -48,50 +52,19 @@ void output_free(struct output *o)
 	free(o);
 }
 
-/* Hand the batch to the kernel. What cannot be sent is lost: L2TP and PPP repeat. */
-static void flush(struct daemon *d, struct output *o)
+static void failed(struct daemon *d, const struct train *t, int error, unsigned int datagrams)
 {
-	unsigned int done = 0;
-	bool waited = false;
+	char text[ADDR_TEXT_MAX];
 
-	while (done < o->n) {
-		int rc = sendmmsg(o->fd, o->msgs + done, o->n - done, MSG_NOSIGNAL);
-
-		if (rc > 0) {
-			done += (unsigned int)rc;
-			d->sent += (unsigned int)rc;
-			continue;
-		}
-		if (rc < 0 && errno == EINTR)
-			continue;
-		if (rc < 0 && (errno == EAGAIN || errno == ENOBUFS) && !waited) {
-			struct pollfd p = { .fd = o->fd, .events = POLLOUT };
-
-			waited = true;
-			poll(&p, 1, WAIT_MS);
-			continue;
-		}
-		d->send_failed++;
-		if (d->send_failed == 1 || d->send_failed % 10000 == 0) {
-			struct addr to;
-			char text[ADDR_TEXT_MAX];
-
-			addr_from_sockaddr((struct sockaddr *)&o->to[done],
-					   o->msgs[done].msg_hdr.msg_namelen, &to);
-			daemon_say(d, TRACE_INFO, "a packet to %s could not be sent: %s",
-				   addr_text(&to, text), strerror(errno));
-		}
-		done++; /* this one; the next may go elsewhere */
-	}
-	o->n = 0;
+	if (d->send_failed == 0 || d->send_failed / 10000 < (d->send_failed + datagrams) / 10000)
+		daemon_say(d, TRACE_INFO, "a packet to %s could not be sent: %s",
+			   addr_text(&t->path.remote, text), strerror(error));
+	d->send_failed += datagrams;
 }
 
-/* The source address of a datagram, for the kernel. */
-static size_t put_source(union source *s, const struct addr *local)
+/* The source address of a datagram, for the kernel. Returns the octets used. */
+static size_t put_source(struct cmsghdr *c, const struct addr *local)
 {
-	struct cmsghdr *c = &s->head;
-
-	memset(s, 0, sizeof(*s));
 	if (!local->family || addr_is_any(local))
 		return 0;
 	if (local->family == AF_INET) {
@@ -102,7 +75,7 @@ static size_t put_source(union source *s, const struct addr *local)
 		c->cmsg_type = IP_PKTINFO;
 		c->cmsg_len = CMSG_LEN(sizeof(info));
 		memcpy(CMSG_DATA(c), &info, sizeof(info));
-		return sizeof(s->v4);
+		return CMSG_SPACE(sizeof(info));
 	}
 	struct in6_pktinfo info6 = { .ipi6_ifindex = local->scope };
 
@@ -111,54 +84,166 @@ static size_t put_source(union source *s, const struct addr *local)
 	c->cmsg_type = IPV6_PKTINFO;
 	c->cmsg_len = CMSG_LEN(sizeof(info6));
 	memcpy(CMSG_DATA(c), &info6, sizeof(info6));
-	return sizeof(s->v6);
+	return CMSG_SPACE(sizeof(info6));
 }
 
-static void put_datagram(struct output *o, const struct path *path, uint8_t *bytes, size_t len)
+static size_t put_segment(struct cmsghdr *c, uint16_t len)
 {
-	unsigned int i = o->n++;
-	struct msghdr *m = &o->msgs[i].msg_hdr;
+	c->cmsg_level = IPPROTO_UDP;
+	c->cmsg_type = UDP_SEGMENT;
+	c->cmsg_len = CMSG_LEN(sizeof(len));
+	memcpy(CMSG_DATA(c), &len, sizeof(len));
+	return CMSG_SPACE(sizeof(len));
+}
 
-	o->iov[i] = (struct iovec){ bytes, len };
-	*m = (struct msghdr){ .msg_iov = &o->iov[i], .msg_iovlen = 1 };
-	m->msg_namelen = addr_to_sockaddr(&path->remote, &o->to[i]);
-	m->msg_name = &o->to[i];
-	m->msg_controllen = put_source(&o->from[i], &path->local);
-	m->msg_control = m->msg_controllen ? &o->from[i] : NULL;
+/* The message of train `i`; its datagrams from `iov` on. */
+static void put_message(struct output *o, unsigned int i, struct iovec *iov)
+{
+	const struct train *t = &o->trains.train[i];
+	struct msghdr *m = &o->msgs[i].msg_hdr;
+	union ancillary *a = &o->ancillary[i];
+	uint16_t at = t->first;
+
+	memset(a, 0, sizeof(*a));
+	*m = (struct msghdr){ .msg_iov = iov, .msg_iovlen = t->count, .msg_name = &o->to[i] };
+	m->msg_namelen = addr_to_sockaddr(&t->path.remote, &o->to[i]);
+	m->msg_controllen = put_source(&a->head, &t->path.local);
+	if (t->count > 1)
+		m->msg_controllen += put_segment(
+			(struct cmsghdr *)(void *)(a->bytes + m->msg_controllen), t->len);
+	m->msg_control = m->msg_controllen ? a : NULL;
+	for (unsigned int k = 0; k < t->count; k++) {
+		const struct train_packet *p = &o->trains.packet[at];
+
+		iov[k] = (struct iovec){ o->trains.arena + p->at, p->len };
+		at = p->next;
+	}
+}
+
+/* The kernel does not cut train `i`: send it one by one. */
+static void send_plain(struct daemon *d, struct output *o, int fd, unsigned int i)
+{
+	const struct train *t = &o->trains.train[i];
+	struct msghdr m = o->msgs[i].msg_hdr;
+
+	o->plain_until = mono_add(d->now, PLAIN_US);
+	m.msg_controllen = put_source(&o->ancillary[i].head, &t->path.local);
+	if (!m.msg_controllen)
+		m.msg_control = NULL;
+	m.msg_iovlen = 1;
+	for (unsigned int k = 0; k < t->count; k++, m.msg_iov++) {
+		if (sendmsg(fd, &m, MSG_NOSIGNAL) < 0)
+			failed(d, t, errno, 1);
+		else
+			d->sent++;
+	}
+}
+
+/* Could it be the cutting that failed? */
+static bool cut_refused(int error)
+{
+	return error == EIO || error == EINVAL || error == EMSGSIZE || error == EOPNOTSUPP;
+}
+
+/* Trains `from` to `to` (not included) leave by one socket. What cannot be sent is lost: L2TP and
+ * PPP repeat. */
+static void send_some(struct daemon *d, struct output *o, int fd, unsigned int from,
+		      unsigned int to)
+{
+	bool waited = false;
+
+	while (from < to) {
+		int rc = sendmmsg(fd, o->msgs + from, to - from, MSG_NOSIGNAL);
+
+		for (; rc > 0; rc--)
+			d->sent += o->trains.train[from++].count;
+		if (rc == 0 || errno == EINTR)
+			continue;
+		if ((errno == EAGAIN || errno == ENOBUFS) && !waited) {
+			struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+			waited = true;
+			poll(&p, 1, WAIT_MS);
+			continue;
+		}
+		/* this one; the next may go elsewhere */
+		if (o->trains.train[from].count > 1 && cut_refused(errno))
+			send_plain(d, o, fd, from);
+		else
+			failed(d, &o->trains.train[from], errno, o->trains.train[from].count);
+		from++;
+	}
+}
+
+/* Hand the batch to the kernel. */
+static void flush(struct daemon *d, struct output *o)
+{
+	const struct train *t = o->trains.train;
+	struct iovec *iov = o->iov;
+	unsigned int from = 0, i;
+
+	for (i = 0; i < o->trains.count; i++) {
+		put_message(o, i, iov);
+		iov += t[i].count;
+	}
+	for (i = 1; i <= o->trains.count; i++) {
+		const struct daemon_socket *s;
+
+		if (i < o->trains.count && t[i].path.via == t[from].path.via)
+			continue;
+		s = peer_socket(d, t[from].path.via);
+		if (s)
+			send_some(d, o, s->fd, from, i);
+		from = i;
+	}
+	trains_clear(&o->trains);
+}
+
+/* How many datagrams may be one train. */
+static unsigned int most(const struct daemon *d, struct output *o, int fd)
+{
+	if (!o->probed) {
+		int none = 0;
+
+		o->probed = true;
+		o->cuts = setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof(none)) == 0;
+	}
+	return o->cuts && mono_due(o->plain_until, d->now) ? TRAIN_SEGMENTS : 1;
 }
 
 void output_drain(struct daemon *d)
 {
 	struct output *o = d->output;
 	struct access_packet p;
+	const struct daemon_socket *s;
+	uint8_t *room, *wrapped;
 	size_t len, off;
+	uint8_t *(*wrap)(struct dp *, uint64_t, uint8_t *, size_t *, bool, struct path *) =
+		d->dp->ops->wrap;
 
-	while ((len = access_output(d->access, d->now, o->buf[o->n], sizeof(o->buf[0]), &off,
-				    &p))) {
-		const struct daemon_socket *s;
-		uint8_t *bytes = o->buf[o->n] + off;
-
-		if (p.key) {
-			d->dp->ops->send(d->dp, p.key, bytes, len, p.priority);
+	for (;;) {
+		room = trains_room(&o->trains, ACCESS_PACKET_MAX);
+		if (!room) {
+			flush(d, o);
 			continue;
 		}
+		len = access_output(d->access, d->now, room, ACCESS_PACKET_MAX, &off, &p);
+		if (!len)
+			break;
+		room += off;
+		wrapped =
+			p.key && wrap ? wrap(d->dp, p.key, room, &len, p.priority, &p.path) : NULL;
+		if (p.key && !wrapped) {
+			/* the plane has a way of its own for it */
+			d->dp->ops->send(d->dp, p.key, room, len, p.priority);
+			continue;
+		}
+		room = wrapped ? wrapped : room;
 		s = peer_socket(d, p.path.via);
-		if (!s) {
+		if (s)
+			trains_add(&o->trains, &p.path, room, len, most(d, o, s->fd));
+		else
 			d->send_failed++;
-			continue;
-		}
-		if (o->n && s->fd != o->fd) {
-			/* the packet stays where it is; the batch before it goes out */
-			unsigned int at = o->n;
-
-			flush(d, o);
-			memmove(o->buf[0], o->buf[at], sizeof(o->buf[0]));
-			bytes = o->buf[0] + off;
-		}
-		o->fd = s->fd;
-		put_datagram(o, &p.path, bytes, len);
-		if (o->n == BATCH)
-			flush(d, o);
 	}
 	flush(d, o);
 }

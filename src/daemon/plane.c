@@ -69,21 +69,26 @@ bool plane_open(struct daemon *d, void *table, uint64_t size)
 		.table = table,
 		.table_size = (size_t)size,
 	};
+	struct dp *user;
 
 	if (getrandom(config.hash_key, sizeof(config.hash_key), 0) < 0) {
 		daemon_say(d, TRACE_WARNING, "no random numbers: %s", strerror(errno));
 		return false;
 	}
-	d->dp = dp_user_new(&config);
-	if (!d->dp)
+	user = dp_user_new(&config);
+	if (!user) {
 		daemon_say(d, TRACE_WARNING, "the data plane cannot start: %s", strerror(errno));
-	return d->dp != NULL;
-}
-
-/* A network so small that a stranger's forged address hardly lies in it. */
-static bool small_net(const struct prefix *p)
-{
-	return p->len >= (p->addr.family == AF_INET ? 24 : 48);
+		return false;
+	}
+	d->user = user;
+	d->dp = kplane_open(d, user, config.hash_key);
+	if (!d->dp) {
+		daemon_say(d, TRACE_WARNING, "out of memory");
+		user->ops->free(user);
+		return false;
+	}
+	kplane_conf(d, d->conf);
+	return true;
 }
 
 void plane_trust(struct daemon *d, const struct addr *remote)
@@ -109,7 +114,7 @@ void plane_trust_conf(struct daemon *d)
 	}
 	for (size_t i = 0; i < c->peer_count; i++)
 		for (size_t j = 0; j < c->peers[i].from_count; j++)
-			if (small_net(&c->peers[i].from[j]))
+			if (conf_net_small(&c->peers[i].from[j]))
 				nets[n++] = c->peers[i].from[j];
 	d->dp->ops->trust_nets(d->dp, nets, n);
 	free(nets);
@@ -131,7 +136,7 @@ void plane_done(struct daemon *d, const struct keeper_done *done)
 	if (done->error)
 		daemon_say(d, TRACE_DEBUG, "keeper: %s: %s", done->name,
 			   done->text[0] ? done->text : strerror(-done->error));
-	dp_user_host_done(d->dp, (uint32_t)COOKIE_VALUE(done->cookie), done->error,
+	dp_user_host_done(d->user, (uint32_t)COOKIE_VALUE(done->cookie), done->error,
 			  done->text[0] ? done->text : NULL, fd);
 }
 

@@ -58,6 +58,7 @@ static void put_late(struct reload *r, const struct conf *from, const struct con
 		{ "user", from->user, to->user },
 		{ "state-directory", from->state_dir, to->state_dir },
 		{ "interface", from->ifname, to->ifname },
+		{ "session-interface", from->session_ifname, to->session_ifname },
 	};
 
 	for (size_t i = 0; i < sizeof(late) / sizeof(late[0]); i++)
@@ -75,6 +76,7 @@ static void apply(struct daemon *d, struct reload *r)
 
 	r->next->access->serial = ++d->conf_serial;
 	cmd.conf = r->next->access;
+	kplane_conf(d, r->next);
 	if (access_do(d->access, d->now, &cmd) < 0) {
 		r->len = 0;
 		put(r, "out of memory; the former configuration stays in force\n");

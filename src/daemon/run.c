@@ -20,9 +20,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define PUNT_BATCH   64 /* packets between two drains; PPP keeps two answers for each */
 #define PUNT_BATCHES 16 /* batches before the loop looks at other descriptors */
+
+/* In a storm, wait a moment for more: what comes together is answered together. */
+#define GATHER_US   300	   /* so long */
+#define GATHER_FROM 8	   /* when the last turn brought so many */
+#define GATHER_LAST 2000   /* and was not longer ago than this */
 
 void daemon_say(struct daemon *d, enum trace_level level, const char *fmt, ...)
 {
@@ -192,8 +198,10 @@ static void on_tunnel(struct daemon *d, const struct access_event *ev)
 		plane_trust(d, &ev->path->remote);
 		daemon_say(d, TRACE_NOTICE, "tunnel %u with %s (%s) is up", ev->tunnel, remote,
 			   ev->name);
+		kplane_tunnel_up(d, ev->tunnel);
 		return;
 	}
+	kplane_tunnel_down(d, ev->tunnel);
 	more = ev->text[0] && strcmp(ev->text, because) != 0;
 	daemon_say(d, TRACE_NOTICE, "tunnel %u with %s (%s) ended because %s%s%s", ev->tunnel,
 		   remote, ev->name, because, more ? ": " : "", more ? ev->text : "");
@@ -331,6 +339,7 @@ void run_drain(struct daemon *d)
 	do
 		drain(d);
 	while (d->control && control_push(d->control));
+	kplane_flush(d);
 	if (d->stopping && all_ended(d))
 		d->quit = true;
 }
@@ -351,13 +360,30 @@ static bool take_done(struct daemon *d)
 	return any;
 }
 
+/*
+ * A peer that brings up thousands of sessions sends faster than one turn of the loop takes, and
+ * every turn costs wake-ups, a commit and a system call. When turns follow one another closely, a
+ * short sleep before the next makes batches of it, as network cards do with their interrupts.
+ */
+static void gather(struct daemon *d)
+{
+	struct timespec ts = { .tv_nsec = GATHER_US * 1000 };
+
+	if (d->gathered < GATHER_FROM || mono_due(mono_add(d->gathered_at, GATHER_LAST), d->now))
+		return;
+	nanosleep(&ts, NULL);
+	io_tick(d);
+}
+
 void run_punts(struct daemon *d)
 {
 	struct dp_punt p;
+	unsigned int all = 0;
 
+	gather(d);
 	for (int batch = 0; batch < PUNT_BATCHES; batch++) {
 		int n = 0, rc = 0;
-		bool any = take_done(d);
+		bool any = kplane_events(d) | take_done(d);
 
 		for (; n < PUNT_BATCH && d->dp->ops->punt(d->dp, &p); n++) {
 			if (p.class == DP_PUNT_DATAGRAM)
@@ -372,16 +398,20 @@ void run_punts(struct daemon *d)
 			daemon_say(d, TRACE_WARNING, "out of memory");
 		if (n == 0 && !any)
 			break;
+		all += (unsigned int)n;
 		run_drain(d);
 		if (n < PUNT_BATCH)
 			break;
 	}
+	d->gathered = all;
+	d->gathered_at = d->now;
 }
 
 void run_keeper(struct daemon *d)
 {
 	struct keeper_done done;
 	int rc = keeper_work(d->keeper);
+	bool records = kplane_input(d);
 
 	while (keeper_next(d->keeper, &done)) {
 		if (done.id == 0) {
@@ -415,6 +445,8 @@ void run_keeper(struct daemon *d)
 		d->status = 1;
 		d->quit = true;
 	}
+	if (records)
+		run_punts(d);
 	run_drain(d);
 }
 

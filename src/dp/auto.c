@@ -53,6 +53,7 @@ struct own {
 struct dual {
 	struct dp dp;
 	struct dp_auto_config config;
+	struct dp *unused; /* a kernel plane that is of no use */
 	char missing[DP_TEXT];
 	struct htab rows, tunnels;
 	struct list done, events;
@@ -618,6 +619,8 @@ static void dual_free(struct dp *dp)
 	d->config.user->ops->free(d->config.user);
 	if (d->config.kernel)
 		d->config.kernel->ops->free(d->config.kernel);
+	if (d->unused)
+		d->unused->ops->free(d->unused);
 	htab_free(&d->rows);
 	htab_free(&d->tunnels);
 	free(d);
@@ -688,6 +691,9 @@ struct dp *dp_auto_new(const struct dp_auto_config *config)
 	d->dp.ops = &dual_ops;
 	d->config = *config;
 	d->use_user = d->use_kernel = true;
+	d->unused = config->why ? config->kernel : NULL;
+	if (config->why)
+		d->config.kernel = NULL;
 	snprintf(d->missing, sizeof(d->missing), "%.*s", DP_TEXT - 1,
 		 config->why ? config->why : "");
 	list_init(&d->done);

@@ -17,8 +17,8 @@
 
 struct dp_auto_config {
 	struct dp *user;   /* user.h, or one that can `attach` */
-	struct dp *kernel; /* remote.h; NULL = there is none */
-	const char *why;   /* why there is none, copied; NULL = it is there */
+	struct dp *kernel; /* remote.h, or NULL */
+	const char *why;   /* why it is of no use, copied; NULL = it is */
 	/* Let `user` read the connected socket of a tunnel as well, which came by listener `via`;
 	 * a duplicate is made of `fd`. `detach` ends it. */
 	int (*attach)(struct dp *user, uint32_t tunnel, uint32_t via, int fd);

@@ -22,15 +22,25 @@
 
 struct request {
 	struct list node;
-	struct keeper_done done;
+	struct keeper_done done; /* id 0: records of the data plane, which are not answered */
 	size_t len;
 	uint8_t bytes[]; /* the datagram */
+};
+
+/* Records of the data plane that came. */
+struct records {
+	struct list node;
+	int fd;
+	size_t len;
+	uint8_t bytes[];
 };
 
 struct keeper {
 	int fd;
 	uint32_t last_id;
 	struct list to_send, waiting, done;
+	struct list records;
+	struct records *shown; /* given out by keeper_plane_next() */
 	size_t open;
 	bool told_reload;
 	int dead;	       /* negative errno once the pair is unusable */
@@ -79,6 +89,7 @@ struct keeper *keeper_open(int fd, int *ret_err)
 	list_init(&k->to_send);
 	list_init(&k->waiting);
 	list_init(&k->done);
+	list_init(&k->records);
 	return k;
 }
 
@@ -88,6 +99,13 @@ static void fds_close(const int *fds, size_t n)
 
 	for (i = 0; i < n; i++)
 		close(fds[i]);
+}
+
+static void records_free(struct records *r)
+{
+	if (r && r->fd >= 0)
+		close(r->fd);
+	free(r);
 }
 
 static void list_free(struct list *l)
@@ -109,6 +127,9 @@ void keeper_close(struct keeper *k)
 	list_free(&k->to_send);
 	list_free(&k->waiting);
 	list_free(&k->done);
+	for (struct list *node; (node = list_pop(&k->records));)
+		records_free(container_of(node, struct records, node));
+	records_free(k->shown);
 	close(k->fd);
 	free(k);
 }
@@ -139,6 +160,10 @@ static int keeper_fail(struct keeper *k, int err)
 		while ((node = list_pop(from[i]))) {
 			struct request *r = container_of(node, struct request, node);
 
+			if (!r->done.id) {
+				free(r);
+				continue;
+			}
 			r->done.error = err;
 			snprintf(r->done.text, sizeof(r->done.text), "%s",
 				 err == -ECONNRESET ? "the keeper is gone"
@@ -180,10 +205,34 @@ static void answer_fill(struct keeper_done *d, const struct keeper_msg *m, const
 	d->fd_count = (uint32_t)fd_count;
 }
 
+/* Keep records of the data plane until they are taken. */
+static int records_in(struct keeper *k, const uint8_t *bytes, size_t len, const int *fds,
+		      size_t fd_count)
+{
+	struct records *r = malloc(sizeof(*r) + len);
+
+	if (!r) {
+		fds_close(fds, fd_count);
+		return keeper_fail(k, -ENOMEM);
+	}
+	list_init(&r->node);
+	r->fd = fd_count ? fds[0] : -1;
+	if (fd_count > 1)
+		fds_close(fds + 1, fd_count - 1);
+	r->len = len;
+	memcpy(r->bytes, bytes, len);
+	list_push(&k->records, &r->node);
+	return 0;
+}
+
 static int datagram_in(struct keeper *k, size_t len, const int *fds, size_t fd_count)
 {
 	struct keeper_msg *m = &k->msg;
+	size_t n;
+	const uint8_t *records = keeper_plane_body(k->buf, len, &n);
 
+	if (records)
+		return records_in(k, records, n, fds, fd_count);
 	if (keeper_msg_load(k->buf, len, m) < 0 ||
 	    (m->id == 0 ? m->type != KEEPER_RELOAD : m->type != KEEPER_REPLY)) {
 		fds_close(fds, fd_count);
@@ -278,9 +327,48 @@ static int send_queued(struct keeper *k)
 			return keeper_fail(k, -ECONNRESET);
 		}
 		list_drop(&r->node);
-		list_push(&k->waiting, &r->node);
+		if (r->done.id)
+			list_push(&k->waiting, &r->node);
+		else
+			free(r);
 	}
 	return 0;
+}
+
+int keeper_plane(struct keeper *k, const uint8_t *records, size_t len)
+{
+	struct request *r;
+	struct wcur c;
+
+	if (k->dead)
+		return k->dead;
+	if (len > KEEPER_MAX - KEEPER_HEADER)
+		return -EINVAL;
+	r = calloc(1, sizeof(*r) + KEEPER_HEADER + len);
+	if (!r)
+		return -ENOMEM;
+	c = wcur_of(r->bytes, KEEPER_HEADER + len);
+	keeper_plane_head(&c);
+	wcur_bytes(&c, records, len);
+	r->len = c.len;
+	list_push(&k->to_send, &r->node);
+	return send_queued(k);
+}
+
+bool keeper_plane_next(struct keeper *k, const uint8_t **ret_records, size_t *ret_len, int *ret_fd)
+{
+	struct list *node = list_pop(&k->records);
+
+	records_free(k->shown);
+	k->shown = NULL;
+	if (!node)
+		return false;
+	k->shown = container_of(node, struct records, node);
+	*ret_records = k->shown->bytes;
+	*ret_len = k->shown->len;
+	*ret_fd = k->shown->fd;
+	k->shown->fd = -1;
+	return true;
 }
 
 int keeper_work(struct keeper *k)

@@ -118,6 +118,15 @@ int keeper_resolve(struct keeper *k, uint64_t cookie, const char *host, uint16_t
 int keeper_hook(struct keeper *k, uint64_t cookie, const char *name, const char *program,
 		const char *const *env, size_t count, uint32_t *ret_id);
 
+/*
+ * Records of the data plane (src/dp/batch.h), both ways. keeper_plane() sends at once what it can;
+ * `len` is at most KEEPER_MAX - KEEPER_HEADER. 0, -ENOMEM, -EINVAL or -ECONNRESET.
+ * keeper_plane_next() gives the next datagram of the keeper, valid until the next call of this
+ * client; *ret_fd came with it (-1 = none) and is the taker's.
+ */
+int keeper_plane(struct keeper *k, const uint8_t *records, size_t len);
+bool keeper_plane_next(struct keeper *k, const uint8_t **ret_records, size_t *ret_len, int *ret_fd);
+
 /* Requests that have not been answered. */
 size_t keeper_open_count(const struct keeper *k);
 

@@ -240,6 +240,24 @@ int keeper_msg_load(const uint8_t *bytes, size_t len, struct keeper_msg *ret)
 	return c.bad ? -EBADMSG : 0;
 }
 
+void keeper_plane_head(struct wcur *c)
+{
+	wcur_u32(c, KEEPER_MAGIC);
+	wcur_u32(c, 0);
+	wcur_u16(c, KEEPER_PLANE);
+	wcur_u16(c, 0);
+}
+
+const uint8_t *keeper_plane_body(const uint8_t *bytes, size_t len, size_t *ret_len)
+{
+	struct rcur c = rcur_of(bytes, len);
+	bool ours = rcur_u32(&c) == KEEPER_MAGIC && rcur_u32(&c) == 0 &&
+		    rcur_u16(&c) == KEEPER_PLANE && rcur_u16(&c) == 0 && !c.bad;
+
+	*ret_len = rcur_left(&c);
+	return ours ? c.p : NULL;
+}
+
 const char *keeper_type_name(uint16_t type)
 {
 	static const char *const names[] = {
@@ -249,7 +267,7 @@ const char *keeper_type_name(uint16_t type)
 		[KEEPER_ROUTE] = "route",     [KEEPER_PIN] = "pin",
 		[KEEPER_RESOLVE] = "resolve", [KEEPER_HOOK] = "hook",
 		[KEEPER_READY] = "ready",     [KEEPER_RELOAD] = "reload",
-		[KEEPER_STATUS] = "status",
+		[KEEPER_STATUS] = "status",   [KEEPER_PLANE] = "plane",
 	};
 
 	if (type == KEEPER_REPLY)

@@ -43,6 +43,8 @@ enum keeper_type {
 	KEEPER_READY = 11,   /* aditd serves */
 	KEEPER_RELOAD = 12,  /* read the configuration again; with id 0: it was read again */
 	KEEPER_STATUS = 13,  /* -> facts */
+	KEEPER_PLANE = 14,   /* both ways, always with id 0, never answered as such: the TLVs are
+				records of the data plane (src/dp/batch.h), not those below */
 	KEEPER_FORBIDDEN = 50, /* STATUS, NAME: aditd is being ended by its sandbox because it made
 				  the system call of this number and name; not answered */
 	KEEPER_REPLY = 100 /* to any of these: ERROR (0 or errno), TEXT, and what is named above */
@@ -112,6 +114,12 @@ void keeper_msg_save(struct wcur *c, const struct keeper_msg *m);
  * is undefined, but ret->id is the id if there was one, else 0.
  */
 int keeper_msg_load(const uint8_t *bytes, size_t len, struct keeper_msg *ret);
+
+/* The header in front of records of the data plane, and the way back: the records of a datagram of
+ * this kind, NULL when it is of another. */
+#define KEEPER_HEADER 12
+void keeper_plane_head(struct wcur *c);
+const uint8_t *keeper_plane_body(const uint8_t *bytes, size_t len, size_t *ret_len);
 
 /* "hello", "socket", ...; "unknown" for other numbers. */
 const char *keeper_type_name(uint16_t type);

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "base/text.h"
+#include "dp/dp.h"
 
 #define USERS_LINE 1024
 
@@ -331,4 +332,85 @@ bool rights_pin(const struct conf *c, const struct addr *to, bool known, char *t
 		return true;
 	return refuse(text, "%s is the address of no server in the configuration",
 		      addr_text(to, shown));
+}
+
+/* ---- the kernel's data plane ---- */
+
+static bool may_open_tunnels(const struct conf *c, const struct addr *from)
+{
+	for (size_t i = 0; i < c->access->peer_count; i++) {
+		const struct conf_peer *p = &c->access->peers[i];
+
+		if (!p->from_count)
+			return true;
+		for (size_t j = 0; j < p->from_count; j++)
+			if (prefix_has(&p->from[j], from))
+				return true;
+	}
+	return false;
+}
+
+bool rights_tunnel(const struct conf *c, const struct dp_tunnel *t, bool known, char *text)
+{
+	const struct conf_socket *s = conf_socket_find(c, t->path.via);
+	const struct addr *local = &t->path.local, *remote = &t->path.remote;
+	char shown[ADDR_TEXT_MAX];
+
+	if (!s)
+		return refuse(text, "the tunnel's socket is not in the configuration");
+	if (t->encap != DP_ENCAP_UDP || t->version != 2)
+		return refuse(text, "only tunnels of L2TPv2 over UDP are opened on request");
+	if (s->addr.family != local->family ||
+	    (!addr_is_any(&s->addr) && !addr_same_ip(&s->addr, local)) ||
+	    (s->addr.port ? s->addr.port != local->port : local->port < 1024))
+		return refuse(text, "%s is not an address of socket \"%s\"",
+			      addr_text(local, shown), s->name);
+	if (!unicast(remote))
+		return refuse(text, "%s is no address of a peer", addr_text(remote, shown));
+	if (s->listener && may_open_tunnels(c, remote))
+		return true;
+	return rights_pin(c, remote, known, text);
+}
+
+static bool client_row(const struct conf *c, const struct dp_row *r, char *text)
+{
+	if (!conf_dial_by_ifname(c, r->ifname))
+		return refuse(text, "interface %.15s is not in the configuration", r->ifname);
+	if (r->prefix_count)
+		return refuse(text, "a dialled session has no prefixes of users");
+	for (unsigned int i = 0; i < r->host_addr_count; i++)
+		if (!rights_addr(c, r->ifname, &r->host_addrs[i], text))
+			return false;
+	for (unsigned int i = 0; i < r->route_count; i++)
+		if (!rights_route(c, r->ifname, &r->routes[i], r->table, r->metric, text))
+			return false;
+	return true;
+}
+
+static bool server_row(const struct conf *c, const struct dp_row *r, char *text)
+{
+	char shown[ADDR_TEXT_MAX];
+
+	if (r->ifname[0])
+		return refuse(text, "interface %.15s is not in the configuration", r->ifname);
+	if (r->host_addr_count || r->route_count || r->peer4.family || r->table || r->pin_peer)
+		return refuse(text,
+			      "a user's session has no addresses and routes of a dialled one");
+	if (r->source4.family && !local_of_profile(c, &r->source4))
+		return refuse(text, "%s is no local-address of a profile",
+			      addr_text(&r->source4, shown));
+	for (unsigned int i = 0; i < r->prefix_count; i++)
+		if (!rights_route(c, c->ifname, &r->prefixes[i], 0, 0, text))
+			return false;
+	return true;
+}
+
+bool rights_row(const struct conf *c, const struct dp_row *r, char *text)
+{
+	if (r->ends != DP_L2TP_PPP || r->version == 3 || r->encap != DP_ENCAP_UDP)
+		return refuse(text, "only PPP sessions of L2TPv2 over UDP are made on request");
+	if (r->netns || r->master[0])
+		return refuse(text,
+			      "the configuration puts sessions into no bridge, VRF or namespace");
+	return r->flags & DP_F_CLIENT ? client_row(c, r, text) : server_row(c, r, text);
 }

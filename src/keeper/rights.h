@@ -44,4 +44,13 @@ bool rights_host(const struct conf *c, const char *host, char *text);
  * it stands in the configuration. */
 bool rights_pin(const struct conf *c, const struct addr *to, bool known, char *text);
 
+/* A tunnel in the kernel: by a socket of the configuration, with a peer that may open tunnels to us
+ * or a server we dial; `known` as above. */
+struct dp_tunnel;
+bool rights_tunnel(const struct conf *c, const struct dp_tunnel *t, bool known, char *text);
+
+/* A session in the kernel: PPP over L2TPv2, with the addresses and routes rights_addr() and
+ * rights_route() allow. */
+bool rights_row(const struct conf *c, const struct dp_row *r, char *text);
+
 #endif

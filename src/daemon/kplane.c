@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The kernel's data plane, as far as aditd has to do with it: its records to and from the keeper,
+ * tunnels that come up and go, what others have done to them, and what people are told about where
+ * a session is carried and why.
+ */
+#include "daemon.h"
+
+#include "dp/auto.h"
+#include "dp/remote.h"
+#include "dp/user.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#define LIST_MS 10000 /* the keeper may be loading kernel modules */
+
+static int to_keeper(void *arg, const uint8_t *bytes, size_t len)
+{
+	struct daemon *d = arg;
+
+	return keeper_plane(d->keeper, bytes, len);
+}
+
+bool kplane_input(struct daemon *d)
+{
+	const uint8_t *records;
+	bool any = false;
+	size_t len;
+	int fd;
+
+	while (keeper_plane_next(d->keeper, &records, &len, &fd)) {
+		dp_remote_input(d->remote, records, len, fd);
+		any = true;
+	}
+	return any;
+}
+
+void kplane_flush(struct daemon *d)
+{
+	dp_remote_flush(d->remote);
+}
+
+/* Before there is a loop: wait for the keeper's list of rows. */
+static int wait_list(struct daemon *d, int *ret_error, const char **ret_text)
+{
+	struct pollfd p = { .fd = keeper_fd(d->keeper) };
+	struct mono end = mono_add(io_now(), LIST_MS * US_MS);
+	int rc = dp_remote_ask(d->remote);
+
+	dp_remote_flush(d->remote);
+	while (rc == 0 && !dp_remote_listed(d->remote, ret_error, ret_text)) {
+		if (mono_due(end, io_now()))
+			return -ETIMEDOUT;
+		p.events = keeper_events(d->keeper);
+		if (poll(&p, 1, 100) < 0 && errno != EINTR)
+			return -errno;
+		rc = keeper_work(d->keeper);
+		kplane_input(d);
+	}
+	return rc;
+}
+
+static bool any_wants(const struct conf *c, bool (*what)(enum dp_want))
+{
+	const struct access_conf *a = c->access;
+
+	for (size_t i = 0; i < a->peer_count; i++)
+		if (what((enum dp_want)a->peers[i].plane))
+			return true;
+	for (size_t i = 0; i < a->dial_count; i++)
+		if (what((enum dp_want)a->dials[i].plane))
+			return true;
+	return false;
+}
+
+static bool may_user(enum dp_want w)
+{
+	return w != DP_WANT_KERNEL;
+}
+
+static bool may_kernel(enum dp_want w)
+{
+	return w != DP_WANT_USER;
+}
+
+static bool needs_kernel(enum dp_want w)
+{
+	return w == DP_WANT_KERNEL;
+}
+
+void kplane_conf(struct daemon *d, const struct conf *c)
+{
+	const char *why = dp_auto_missing(d->dp);
+
+	dp_auto_use(d->dp, any_wants(c, may_user), any_wants(c, may_kernel));
+	if (!why[0] || !any_wants(c, may_kernel))
+		return;
+	if (any_wants(c, needs_kernel))
+		daemon_say(d, TRACE_WARNING,
+			   "data-plane = kernel cannot be carried out, such sessions will fail: %s",
+			   why);
+	else if (!d->told_missing)
+		daemon_say(d, TRACE_NOTICE,
+			   "the kernel cannot carry sessions, aditd does it itself: %s", why);
+	d->told_missing = true;
+}
+
+struct dp *kplane_open(struct daemon *d, struct dp *user, const uint8_t hash_key[16])
+{
+	struct dp_remote_config remote = { .send = to_keeper, .arg = d };
+	struct dp_auto_config config = { .user = user,
+					 .attach = dp_user_attach,
+					 .detach = dp_user_detach };
+	const char *text = "";
+	int error = 0, rc;
+	struct dp *dp;
+
+	memcpy(remote.hash_key, hash_key, 16);
+	memcpy(config.hash_key, hash_key, 16);
+	d->remote = dp_remote_new(&remote);
+	if (!d->remote)
+		return NULL;
+	rc = wait_list(d, &error, &text);
+	if (rc < 0)
+		text = "the keeper does not answer";
+	config.kernel = d->remote;
+	config.why = rc < 0 || error ? text : NULL;
+	dp = dp_auto_new(&config);
+	if (!dp) {
+		d->remote->ops->free(d->remote);
+		d->remote = NULL;
+	}
+	return dp;
+}
+
+/* ---- tunnels ---- */
+
+static enum dp_want want_of(const struct daemon *d, const struct access_tunnel_info *i)
+{
+	const struct access_conf *a = d->conf->access;
+
+	if (i->l2tp.initiator) {
+		const struct conf_dial *dial = conf_dial_find(d->conf, i->peer);
+
+		return dial ? (enum dp_want)dial->plane : d->conf->plane;
+	}
+	for (size_t j = 0; j < a->peer_count; j++)
+		if (strcmp(a->peers[j].name, i->peer) == 0)
+			return (enum dp_want)a->peers[j].plane;
+	return d->conf->plane;
+}
+
+void kplane_tunnel_up(struct daemon *d, uint16_t id)
+{
+	struct access_tunnel_info i;
+	struct dp_tunnel t = { .version = 2 };
+
+	if (!access_tunnel(d->access, id, &i))
+		return;
+	t.want = (uint8_t)want_of(d, &i);
+	t.local = i.l2tp.local_id;
+	t.remote = i.l2tp.remote_id;
+	t.path = i.l2tp.path;
+	if (d->dp->ops->tunnel(d->dp, &t) < 0)
+		daemon_say(d, TRACE_WARNING, "tunnel %u: out of memory", id);
+}
+
+void kplane_tunnel_down(struct daemon *d, uint16_t id)
+{
+	if (d->dp->ops->tunnel_del(d->dp, id) < 0)
+		daemon_say(d, TRACE_WARNING, "tunnel %u: out of memory", id);
+}
+
+void kplane_tunnels(struct daemon *d)
+{
+	struct access_tunnel_info i;
+
+	for (uint16_t id = 0; (id = access_tunnel_next(d->access, id));)
+		if (access_tunnel(d->access, id, &i) && i.l2tp.state == L2TP_TS_UP)
+			kplane_tunnel_up(d, id);
+}
+
+/* ---- events ---- */
+
+static void on_tunnel(struct daemon *d, const struct dp_event *e)
+{
+	struct access_tunnel_info i;
+
+	if (!e->error) {
+		daemon_say(d, TRACE_INFO, "tunnel %u is carried by the kernel", e->tunnel);
+		return;
+	}
+	if (!access_tunnel(d->access, (uint16_t)e->tunnel, &i))
+		return;
+	/* That there is no kernel plane at all was told once and for all. */
+	daemon_say(d,
+		   want_of(d, &i) == DP_WANT_AUTO && !dp_auto_missing(d->dp)[0] ? TRACE_NOTICE
+										: TRACE_DEBUG,
+		   "tunnel %u is carried in user space: %s", e->tunnel, e->text);
+}
+
+static void on_lost(struct daemon *d, const struct dp_event *e)
+{
+	struct access_cmd cmd = { .kind = ACCESS_CMD_DP_LOST, .key = e->key, .text = e->text };
+
+	cmd.tunnel = (uint16_t)e->tunnel;
+	access_do(d->access, d->now, &cmd);
+}
+
+bool kplane_events(struct daemon *d)
+{
+	struct dp_event e;
+	bool any = false;
+
+	while (d->dp->ops->event(d->dp, &e)) {
+		any = true;
+		switch (e.kind) {
+		case DP_EV_TUNNEL:
+			on_tunnel(d, &e);
+			break;
+		case DP_EV_TUNNEL_LOST:
+			e.key = 0;
+			on_lost(d, &e);
+			break;
+		case DP_EV_ROW_LOST:
+			on_lost(d, &e);
+			break;
+		}
+	}
+	return any;
+}
