@@ -135,6 +135,8 @@ static const struct fmt_column session_columns[] = {
 	{ "seconds", "FOR", FMT_DURATION, true, true },
 	{ "rx_bytes", "IN", FMT_OCTETS, true, true },
 	{ "tx_bytes", "OUT", FMT_OCTETS, true, true },
+	{ "plane", "PLANE", FMT_TEXT, false, true },
+	{ "plane_why", "WHY", FMT_TEXT, false, false },
 	{ "role", "ROLE", FMT_TEXT, false, false },
 	{ "host", "HOST", FMT_TEXT, false, false },
 	{ "our_ip4", "OUR-IPV4", FMT_TEXT, false, false },
@@ -175,6 +177,8 @@ static const struct fmt_column tunnel_columns[] = {
 	{ "seconds", "FOR", FMT_DURATION, true, true },
 	{ "rtt_ms", "RTT-MS", FMT_TEXT, true, true },
 	{ "retransmits", "REPEATED", FMT_COUNT, true, true },
+	{ "plane", "PLANE", FMT_TEXT, false, true },
+	{ "plane_why", "WHY", FMT_TEXT, false, false },
 	{ "local", "LOCAL", FMT_TEXT, false, false },
 	{ "vendor", "VENDOR", FMT_TEXT, false, false },
 	{ "since", "SINCE", FMT_TEXT, false, false },
@@ -407,6 +411,15 @@ static void print_status(json_t *s)
 	       number_of(s, "failures"));
 	printf("data plane  %s: packets in %s, out %s, dropped %lld, for no session %lld\n",
 	       text_of(plane, "name"), in, out, dropped, number_of(plane, "drop_unknown"));
+	if (json_is_true(json_object_get(plane, "kernel")))
+		puts("kernel      carries sessions");
+	else
+		printf("kernel      does not carry sessions: %s\n",
+		       text_of(plane, "kernel_missing"));
+	printf("offloads    ");
+	json_array_foreach(json_object_get(plane, "offloads"), i, l)
+		printf("%s%s", i ? ", " : "", json_string_value(l));
+	puts(i ? "" : "none");
 	json_array_foreach(json_object_get(s, "listening"), i, l)
 		printf("socket      %s (%s)%s\n", text_of(l, "address"), text_of(l, "name"),
 		       json_is_true(json_object_get(l, "open")) ? "" : ": not open, see the log");
@@ -639,6 +652,46 @@ static int verb_monitor(struct cmd *c)
 	}
 }
 
+/* A finding as a line: what is there, or what is missing and what mends it. */
+static void print_finding(json_t *f)
+{
+	bool ok = json_is_true(json_object_get(f, "ok"));
+
+	printf("%-8s %s%s%s\n", ok ? "ok" : "missing", text_of(f, "name"), ok ? "" : ": ",
+	       ok ? "" : text_of(f, "text"));
+}
+
+static int verb_doctor(struct cmd *c)
+{
+	struct varlink_answer a;
+	bool more = true, any = false;
+	json_t *f;
+
+	if (too_many(c, 0))
+		return 2;
+	if (call(c, "org.adit.Doctor", NULL, true))
+		return 1;
+	if (c->json)
+		printf("{\n  \"findings\": [");
+	while (more) {
+		if (next(c, 3 * QUICK_MS, &a))
+			return 1;
+		more = a.continues;
+		f = json_object_get(a.parameters, "finding");
+		if (f && c->json) {
+			fputs(any ? ",\n" : "\n", stdout);
+			json_dumpf(f, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+		} else if (f) {
+			print_finding(f);
+		}
+		any = any || f;
+		json_decref(a.root);
+	}
+	if (c->json)
+		fputs("\n  ]\n}\n", stdout);
+	return 0;
+}
+
 static int verb_reload(struct cmd *c)
 {
 	struct varlink_answer a;
@@ -666,7 +719,7 @@ static const struct verb {
 	{ "status", verb_status },	 { "show", verb_show },
 	{ "connect", verb_connect },	 { "disconnect", verb_disconnect },
 	{ "terminate", verb_terminate }, { "monitor", verb_monitor },
-	{ "reload", verb_reload },
+	{ "reload", verb_reload },	 { "doctor", verb_doctor },
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -683,6 +736,8 @@ static void usage(FILE *f)
 	      "  disconnect NAME             hang up, and dial no more\n"
 	      "  terminate session KEY | user NAME | tunnel ID\n"
 	      "  monitor                     what happens, as it happens\n"
+	      "  doctor                      can the kernel carry sessions? what is missing, and "
+	      "what mends it\n"
 	      "  reload                      read the configuration again, say what changed\n"
 	      "\n"
 	      "  --json, -j        answers as JSON\n"

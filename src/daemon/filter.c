@@ -21,6 +21,7 @@
 #include "keeper/proto.h"
 
 #include <asm/ioctls.h>
+#include <linux/if_tun.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -128,6 +129,7 @@ static const struct rule rules[] = {
 
 	/* descriptors */
 	IS(ioctl, 1, FIONBIO), IS(ioctl, 1, FIOCLEX), /* libuv */
+	IS(ioctl, 1, TUNGETIFF), IS(ioctl, 1, TUNSETOFFLOAD), /* the forwarding thread's devices */
 	IS(ioctl, 1, TCGETS),		/* C library: is standard error a terminal? */
 	IS(fcntl, 1, F_GETFD), IS(fcntl, 1, F_SETFD), IS(fcntl, 1, F_GETFL), IS(fcntl, 1, F_SETFL),
 	IS(fcntl, 1, F_DUPFD_CLOEXEC), IS(fcntl64, 1, F_GETFD), IS(fcntl64, 1, F_SETFD),

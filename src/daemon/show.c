@@ -6,6 +6,8 @@
 #include "control.h"
 
 #include "base/text.h"
+#include "dp/auto.h"
+#include "dp/remote.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -123,6 +125,24 @@ bool show_key_parse(const char *text, uint64_t *ret)
 
 /* ---- status ---- */
 
+/* What the kernel does for many packets at once; see doc/performance.md. */
+static json_t *plane_offloads(uint32_t bits)
+{
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} names[] = { { DP_OFFLOAD_RECEIVE, "udp-gro" },
+		      { DP_OFFLOAD_SEND, "udp-segment" },
+		      { DP_OFFLOAD_TCP, "tun-tso" } };
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < sizeof(names) / sizeof(names[0]); i++) {
+		if (bits & names[i].bit)
+			json_array_append_new(list, json_string(names[i].name));
+	}
+	return list;
+}
+
 static json_t *plane_status(struct daemon *d)
 {
 	struct dp_plane_stats s = { 0 };
@@ -130,6 +150,8 @@ static json_t *plane_status(struct daemon *d)
 
 	d->dp->ops->plane_stats(d->dp, &s);
 	set_text(o, "name", d->dp->ops->name);
+	set(o, "kernel", json_boolean(!dp_auto_missing(d->dp)[0]));
+	set_text(o, "kernel_missing", dp_auto_missing(d->dp));
 	set_u64(o, "rows", s.rows);
 	set_u64(o, "rx_packets", s.rx_packets);
 	set_u64(o, "tx_packets", s.tx_packets);
@@ -140,6 +162,7 @@ static json_t *plane_status(struct daemon *d)
 	set_u64(o, "drop_seq", s.drop_seq);
 	set_u64(o, "drop_mtu", s.drop_mtu);
 	set_u64(o, "drop_other", s.drop_other);
+	json_object_set_new(o, "offloads", plane_offloads(s.offloads));
 	set_u64(o, "punts", s.punts);
 	set_u64(o, "punts_dropped", s.punts_dropped);
 	set_u64(o, "memory", s.memory);
@@ -244,6 +267,7 @@ static void set_counters(struct daemon *d, json_t *o, uint64_t key)
 json_t *show_session(struct daemon *d, uint64_t key)
 {
 	struct access_session_info i;
+	const char *why = "";
 	json_t *o;
 
 	if (!access_session(d->access, key, &i))
@@ -277,6 +301,8 @@ json_t *show_session(struct daemon *d, uint64_t key)
 	set(o, "ends_in",
 	    i.ends_at.us == INT64_MAX ? json_null()
 				      : json_integer((i.ends_at.us - d->now.us) / US_S));
+	set_text(o, "plane", d->dp->ops->where(d->dp, key, &why));
+	set_text(o, "plane_why", why);
 	set_counters(d, o, key);
 	return o;
 }
@@ -303,6 +329,7 @@ static const char *tunnel_state(enum l2tp_tunnel_state state)
 json_t *show_tunnel(struct daemon *d, uint16_t id)
 {
 	struct access_tunnel_info i;
+	const char *why = "";
 	json_t *o;
 
 	if (!access_tunnel(d->access, id, &i))
@@ -331,6 +358,22 @@ json_t *show_tunnel(struct daemon *d, uint16_t id)
 	set_u64(o, "received", i.l2tp.received);
 	set_u64(o, "retransmits", i.l2tp.retransmits);
 	set_u64(o, "duplicates", i.l2tp.duplicates);
+	set_text(o, "plane", d->dp->ops->where_tunnel(d->dp, id, &why));
+	set_text(o, "plane_why", why);
+	return o;
+}
+
+json_t *show_finding(struct daemon *d, size_t index)
+{
+	struct dp_finding f;
+	json_t *o;
+
+	if (!dp_remote_found(d->remote, index, &f))
+		return NULL;
+	o = json_object();
+	set_text(o, "name", f.name);
+	set(o, "ok", json_boolean(f.ok));
+	set_text(o, "text", f.text);
 	return o;
 }
 

@@ -15,9 +15,10 @@
 #include "base/dp_types.h"
 
 struct dp_host_ops {
-	/* Make the TUN device `name` if it is not there (IFF_TUN | IFF_NO_PI, without
-	 * IFF_VNET_HDR) and give its descriptor, non-blocking; the plane closes it. A device of
-	 * this name that is not ours: EBUSY. */
+	/* Make the TUN device `name` if it is not there (IFF_TUN | IFF_NO_PI, and IFF_VNET_HDR
+	 * unless the host will not: the plane looks, and sets the offloads) and give its
+	 * descriptor, non-blocking; the plane closes it. A device of this name that is not ours:
+	 * EBUSY. */
 	int (*tun_open)(void *host, uint32_t id, const char *name);
 
 	/* Remove the device; its addresses and routes go with it. */

@@ -429,7 +429,7 @@ bool hold_has_tun(const struct hold *h, const char *name)
 
 static int tun_make(const char *name, int *ret_fd, char *text)
 {
-	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	struct ifreq ifr = { 0 };
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), err;
 
 	if (fd < 0) {
@@ -440,8 +440,9 @@ static int tun_make(const char *name, int *ret_fd, char *text)
 			 strerror(-err));
 		return err;
 	}
-	/* Never somebody else's device: the flag does not fit into ifr_flags as signed. */
-	ifr.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL);
+	/* Never somebody else's device: the flag does not fit into ifr_flags as signed. The data
+	 * plane sees by itself whether packets have a vnet header, and asks for offloads then. */
+	ifr.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL);
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
 	if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
 		err = -errno;
