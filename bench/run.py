@@ -273,7 +273,7 @@ class Tunnel:
     def ask(self, kind, body, want, sid=0):
         """Send until the answer: a message type, 0 an acknowledgement, -1 a data packet."""
         ns = self.ns; self.ns = ns + 1 & 0xffff
-        while True:
+        for _ in range(6):
             self.send(kind, body, sid, ns)
             try:
                 while True:
@@ -295,7 +295,8 @@ class Tunnel:
                     if struct.unpack("!H", found[0])[0] == want: return found
                     self.send(0)
             except TimeoutError:
-                pass
+                print("again", flush=True)
+        sys.exit(f"no answer to message {kind}")
     def open(self):
         found = self.ask(1, avp(2, b"\1\0") + avp(3, b"\0\0\0\3") + avp(7, b"known") + avp(9, u16(self.id))
                          + avp(10, u16(16)), 2)
@@ -346,7 +347,8 @@ def asker(ns, seconds):
 def delays(process, seconds):
     assert process.child.wait(seconds + 60) == 0, process.text()
     rows = [line.split() for line in process.text().splitlines()[1:]]
-    return {kind: [float(ms) for k, ms in rows if k == kind] for kind in ("session", "tunnel")}
+    return {kind: [float(row[1]) for row in rows if row[0] == kind]
+            for kind in ("session", "tunnel")}
 
 
 def bench_flood(figures, seconds=FLOOD_SECONDS):

@@ -190,11 +190,13 @@ struct l2tp_cmd {
 	adit_handle session;	      /* SESSION_ACCEPT, _REFUSE, _CLOSE */
 	uint64_t owner;		      /* TUNNEL_OPEN, TUNNEL_ACCEPT, SESSION_OPEN, SESSION_ACCEPT */
 	struct l2tp_profile *profile; /* TUNNEL_OPEN, TUNNEL_ACCEPT; the engine takes a reference */
-	struct path path;	      /* TUNNEL_OPEN: complete, local address known */
-	struct mono at;		      /* TUNNEL_HEARD */
-	uint16_t result, error;	      /* REFUSE, CLOSE */
-	const char *text;	      /* REFUSE, CLOSE: error message, or NULL */
-	enum adit_cause cause;	      /* CLOSE: handed back in the DOWN event */
+	bool trusted; /* TUNNEL_ACCEPT: strangers can hardly forge this address: their requests do
+			 not push this one out, and its answer may be larger than it was */
+	struct path path;			    /* TUNNEL_OPEN: complete, local address known */
+	struct mono at;				    /* TUNNEL_HEARD */
+	uint16_t result, error;			    /* REFUSE, CLOSE */
+	const char *text;			    /* REFUSE, CLOSE: error message, or NULL */
+	enum adit_cause cause;			    /* CLOSE: handed back in the DOWN event */
 	const char *calling, *called, *sub_address; /* SESSION_OPEN, or NULL */
 	uint32_t tx_speed, rx_speed; /* SESSION_OPEN of an incoming call, SESSION_ANSWERED: bits/s,
 					0 = 1,000,000,000 / left out */

@@ -352,6 +352,8 @@ struct access {
 	uint64_t stopped[ACC_STOPPED]; /* hashes of disconnected dials, from the record */
 	size_t stopped_count;
 	bool state_dirty, net_news, shutdown;
+	struct mono strangers_at; /* tunnels that never came up were told of since a second ago */
+	uint32_t strangers_told;
 	bool former;	   /* there are peers or dials that the configuration no longer has */
 	struct dp_row row; /* what the last event points to */
 	struct dp_net net;

@@ -60,6 +60,15 @@ static struct acc_peer *peer_match(const struct access *a, const struct addr *fr
 	return NULL;
 }
 
+/* Does it come from a network of the block that is too small to be forged by chance? */
+static bool trusted(const struct conf_peer *p, const struct addr *from)
+{
+	for (size_t i = 0; i < p->from_count; i++)
+		if (conf_net_small(&p->from[i]) && prefix_has(&p->from[i], from))
+			return true;
+	return false;
+}
+
 struct refusal {
 	uint16_t result, error;
 	enum adit_cause cause;
@@ -135,6 +144,7 @@ void acc_server_tunnel_ask(struct access *a, struct mono now, const struct l2tp_
 	t->host = who[0] ? strdup(who) : NULL;
 	cmd.owner = t->self;
 	cmd.profile = p->c->l2tp;
+	cmd.trusted = trusted(p->c, &remote);
 	if (l2tp_do(a->l2tp, now, &cmd) != 0) {
 		/* Out of memory: unanswered, the engine refuses it by itself in time. */
 		trace_bytes(a->trace, TRACE_ACCESS_NO_MEMORY, now, t->key, 0, 0, "tunnel", 6);

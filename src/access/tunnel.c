@@ -179,6 +179,19 @@ void acc_tunnel_up(struct access *a, struct mono now, struct acc_tunnel *t,
 	acc_tunnel_dirty(a, t);
 }
 
+/* So many tunnels that never came up are told of in a second: strangers must not fill the log, nor
+ * wash everything else out of the list of failures (badinput X09). */
+#define TOLD_PER_S 20
+
+static bool worth_telling(struct access *a, struct mono now)
+{
+	if (mono_due(a->strangers_at, now)) {
+		a->strangers_at = mono_add(now, US_S);
+		a->strangers_told = 0;
+	}
+	return a->strangers_told++ < TOLD_PER_S;
+}
+
 /* A tunnel that somebody else opened never came up: no event says so, and no session. */
 static void trace_failed(struct access *a, struct mono now, const struct acc_tunnel *t)
 {
@@ -203,13 +216,15 @@ void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
 	t->by_peer = ev->by_peer;
 	if (ev->text && ev->text[0])
 		t->text = strdup(ev->text);
-	trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_DOWN, now, t->key, t->local_id, t->cause, t->name,
-		    strlen(t->name));
-	if (!t->up && !t->client)
-		trace_failed(a, now, t);
-	if (!t->up && !t->client)
-		acc_failure(a, now, t->key, t->name, strlen(t->name), &t->path.remote, ev->cause,
-			    t->text);
+	if (t->up || t->client || worth_telling(a, now)) {
+		trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_DOWN, now, t->key, t->local_id, t->cause,
+			    t->name, strlen(t->name));
+		if (!t->up && !t->client) {
+			trace_failed(a, now, t);
+			acc_failure(a, now, t->key, t->name, strlen(t->name), &t->path.remote,
+				    ev->cause, t->text);
+		}
+	}
 	t->l2tp = 0;
 	tunnel_unlist(a, t);
 	if (t->up)

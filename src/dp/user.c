@@ -557,7 +557,7 @@ struct dp *dp_user_new(const struct dp_user_config *c)
 		u->fwd.control = bucket(c->control, 200000, 65536);
 		u->fwd.unproven = bucket(c->unproven, 20000, 2000);
 		u->fwd.asker = bucket(c->asker, 20000, 4000);
-		u->fwd.stranger = bucket(c->stranger, 5000, 1000);
+		u->fwd.stranger = bucket(c->stranger, 2000, 500);
 		u->fwd.negotiation = bucket(c->negotiation, 100000, 65536);
 		u->fwd.unknown = bucket(c->unknown, 100, 100);
 		u->fwd.frames = bucket(c->frames, 20000, 20000);

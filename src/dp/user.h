@@ -40,7 +40,7 @@ struct dp_user_config {
 	struct dp_rate unproven;    /* the same of others: 20,000/s, 2,000 */
 	struct dp_rate asker;	    /* requests for a tunnel, without a tunnel id, of known
 				       sources: 20,000/s, 4,000 */
-	struct dp_rate stranger;    /* the same of others, so anybody's: 5,000/s, 1,000 */
+	struct dp_rate stranger;    /* the same of others, so anybody's: 2,000/s, 500 */
 	struct dp_rate negotiation; /* PPP control frames of sessions the plane does not forward
 				       yet: 100,000/s, 65,536 */
 	struct dp_rate unknown;	    /* any other data of unknown sessions: 100/s, 100 */

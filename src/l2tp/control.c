@@ -119,6 +119,8 @@ int tunnel_accept(struct l2tp *l, struct tunnel *t, struct l2tp_cmd *cmd)
 		return -ENOMEM;
 	t->owner = cmd->owner;
 	tunnel_adopt(t, cmd->profile);
+	if (cmd->trusted)
+		halfopen_trust(l, t);
 	if (m.tunnel_id)
 		tunnel_key_peer(l, t, m.tunnel_id);
 	good = v.scope == L2TP_MSG_OK && peer_says(t, &m, L2TP_SCCRP);
@@ -490,8 +492,8 @@ int tunnel_push(struct l2tp *l, struct tunnel *t, struct l2tp_build *b, uint32_t
 	return rel_push(&t->rel, l->now, (uint8_t)b->type, session, b->c.buf, len);
 }
 
-/* SCCRQ and SCCRP (6.1, 6.2): who we are and what we can. */
-static void build_hello_words(struct l2tp_build *b, const struct tunnel *t)
+/* SCCRQ and SCCRP (6.1, 6.2): who we are, and what cannot be left out. */
+static void build_names(struct l2tp_build *b, const struct tunnel *t)
 {
 	const struct l2tp_params *p = &t->profile->p;
 
@@ -499,13 +501,50 @@ static void build_hello_words(struct l2tp_build *b, const struct tunnel *t)
 	l2tp_build_bytes(b, 7, p->host_name, strlen(p->host_name));
 	l2tp_build_u32(b, 3, p->framing);
 	l2tp_build_u16(b, 9, t->local_id);
-	if (p->bearer)
+	if (p->bearer) /* without it nobody may ask us to place a call (4.4.3) */
 		l2tp_build_u32(b, 4, p->bearer);
-	l2tp_build_u16(b, 6, p->firmware);
-	l2tp_build_bytes(b, 8, p->vendor_name, strlen(p->vendor_name));
-	l2tp_build_u16(b, 10, p->receive_window);
 	if (t->challenged)
 		l2tp_build_bytes(b, 11, t->challenge, sizeof(t->challenge));
+}
+
+static void build_extra(struct l2tp_build *b, const struct tunnel *t, unsigned int avp)
+{
+	const struct l2tp_params *p = &t->profile->p;
+
+	if (avp == 10)
+		l2tp_build_u16(b, 10, p->receive_window);
+	else if (avp == 6)
+		l2tp_build_u16(b, 6, p->firmware);
+	else if (avp == 8)
+		l2tp_build_bytes(b, 8, p->vendor_name, strlen(p->vendor_name));
+}
+
+/* What we can; as much of it as a stranger may be sent, the most useful first. */
+static void build_abilities(struct l2tp_build *b, const struct tunnel *t)
+{
+	static const uint8_t extras[] = { 10, 6, 8 };
+
+	for (size_t i = 0; i < sizeof(extras); i++) {
+		struct l2tp_build before = *b;
+
+		build_extra(b, t, extras[i]);
+		if (t->asked && b->c.len > t->asked)
+			*b = before;
+	}
+}
+
+/* The reason in words, cut so that a stranger gets no more than it has sent. */
+static void build_stop(struct l2tp_build *b, const struct tunnel *t)
+{
+	char text[L2TP_TEXT_MAX] = "";
+	size_t bare = 12 + 8 + 8 + 10, room = sizeof(text);
+
+	if (t->asked && !t->verified)
+		room = t->asked > bare ? t->asked - bare + 1u : 1;
+	if (t->text)
+		snprintf(text, room < sizeof(text) ? room : sizeof(text), "%s", t->text);
+	l2tp_build_u16(b, 9, t->local_id);
+	l2tp_build_result(b, t->why.result ? t->why.result : L2TP_STOP_CLEAR, t->why.error, text);
 }
 
 static void build_control(struct l2tp *l, struct tunnel *t, struct l2tp_build *b, uint8_t *buf,
@@ -514,15 +553,17 @@ static void build_control(struct l2tp *l, struct tunnel *t, struct l2tp_build *b
 	switch (want) {
 	case WANT_SCCRQ:
 		tunnel_build(l, t, b, buf, L2TP_SCCRQ);
-		build_hello_words(b, t);
+		build_names(b, t);
+		build_abilities(b, t);
 		if (t->has_tie)
 			l2tp_build_u64(b, 5, t->tie);
 		break;
 	case WANT_SCCRP:
 		tunnel_build(l, t, b, buf, L2TP_SCCRP);
-		build_hello_words(b, t);
+		build_names(b, t);
 		if (t->respond)
 			l2tp_build_bytes(b, 13, t->response, sizeof(t->response));
+		build_abilities(b, t);
 		break;
 	case WANT_SCCCN:
 		tunnel_build(l, t, b, buf, L2TP_SCCCN);
@@ -531,9 +572,7 @@ static void build_control(struct l2tp *l, struct tunnel *t, struct l2tp_build *b
 		break;
 	case WANT_STOP:
 		tunnel_build(l, t, b, buf, L2TP_STOPCCN);
-		l2tp_build_u16(b, 9, t->local_id);
-		l2tp_build_result(b, t->why.result ? t->why.result : L2TP_STOP_CLEAR, t->why.error,
-				  t->text);
+		build_stop(b, t);
 		break;
 	case WANT_HELLO:
 		tunnel_build(l, t, b, buf, L2TP_HELLO);

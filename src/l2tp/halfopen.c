@@ -3,11 +3,18 @@
  * Packets of strangers: control messages without a tunnel id (RFC 2661 5.1, 7.2, 4.4.3).
  *
  * Anybody can send an SCCRQ, with any source address. So a tunnel that was asked for and is not up
- * yet is bounded, over all and for each source; the oldest gives way. Until its peer has shown that
+ * yet is bounded, over all and for each source; the oldest gives way. Those whose address the owner
+ * trusts are counted by themselves: strangers do not push them out. Until its peer has shown that
  * it receives what we send to its address, nothing is sent to it but one packet for each of its
  * own: SCCRP is not repeated by time but whenever the SCCRQ comes again, which the initiator has to
- * repeat anyway as long as it has no answer. A refusal of a broken SCCRQ needs no object at all,
- * and is never larger than what it answers.
+ * repeat anyway as long as it has no answer.
+ *
+ * RFC 2661 has no cookie, so an SCCRP goes to whoever the SCCRQ claims to be from. What may be left
+ * out of it is left out where it would be larger than the SCCRQ (control.c): Vendor Name, Firmware
+ * Revision, Receive Window Size. What may not is larger only by our host name, our bearer
+ * capabilities, our challenge, and the response where the peer's challenge was shorter than 16
+ * octets. A refusal needs no object when the SCCRQ is broken, and is never larger than what it
+ * answers.
  *
  * Which SCCRQ is which:
  *   same path, same content           a repetition: its answer goes out again
@@ -51,7 +58,7 @@ static void evict(struct l2tp *l, struct tunnel *t)
 	struct ending why = { .cause = ADIT_CAUSE_LIMIT_TUNNELS,
 			      .text = "too many tunnels are being opened, the oldest gives way" };
 
-	engine_drop(l, DROP_LIMIT, l->halfopen_count, &t->path);
+	engine_drop(l, DROP_LIMIT, l->halfopen_count + l->halfopen_trusted_count, &t->path);
 	tunnel_step(l, t, TE_LOST, &why);
 	halfopen_leave(l, t);
 }
@@ -94,11 +101,28 @@ void halfopen_leave(struct l2tp *l, struct tunnel *t)
 	t->source = NULL;
 	list_drop(&t->by_source);
 	list_drop(&t->halfopen);
-	l->halfopen_count--;
+	if (t->trusted)
+		l->halfopen_trusted_count--;
+	else
+		l->halfopen_count--;
 	if (--src->count == 0) {
 		htab_drop(&l->sources, &src->node);
 		engine_release(l, src, sizeof(*src));
 	}
+}
+
+void halfopen_trust(struct l2tp *l, struct tunnel *t)
+{
+	if (!t->source || t->trusted)
+		return;
+	if (l->halfopen_trusted_count >= l->share_halfopen)
+		evict(l, container_of(l->halfopen_trusted.next, struct tunnel, halfopen));
+	t->trusted = true;
+	t->asked = 0;
+	list_drop(&t->halfopen);
+	l->halfopen_count--;
+	list_push(&l->halfopen_trusted, &t->halfopen);
+	l->halfopen_trusted_count++;
 }
 
 /* ---- refusals without an object ---- */
@@ -359,6 +383,7 @@ static int sccrq_input(struct l2tp *l, const struct path *path, const struct l2t
 		tunnel_undo(l, t);
 		return rc;
 	}
+	t->asked = (uint16_t)octets;
 	if (loser)
 		tie_yield(l, loser, t);
 	trace_put(l->trace, TRACE_L2TP_IN, l->now, t->handle, L2TP_SCCRQ, h->ns, h->nr, h->session,

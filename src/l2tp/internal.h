@@ -131,6 +131,7 @@ struct tunnel {
 	bool verified;	  /* the peer has shown that it receives what we send to its address */
 	bool quiet_asked; /* TUNNEL_QUIET is open */
 	bool in_peer, in_request, in_dial;
+	bool trusted;	 /* the owner knows the address, see halfopen.c */
 	bool challenged; /* our challenge has to be answered */
 	bool respond;	 /* `response` goes into SCCRP or SCCCN */
 	bool has_tie;
@@ -162,6 +163,7 @@ struct tunnel {
 	uint8_t response[16];
 	uint8_t *request; /* the SCCRQ's payload, while the owner thinks */
 	uint16_t request_len;
+	uint16_t asked; /* octets of the SCCRQ; 0: what we send is not measured against it */
 	uint32_t peer_framing, peer_bearer;
 
 	struct ending why; /* text is in `text` */
@@ -253,12 +255,13 @@ struct l2tp {
 	struct idmap *tunnel_ids, *session_ids;
 	struct htab by_peer, by_request, by_dial, by_remote, sources;
 	struct heap tunnel_timers, session_timers;
-	struct list news, journal_tunnels, journal_sessions, work, out, halfopen;
+	struct list news, journal_tunnels, journal_sessions, work, out, halfopen, halfopen_trusted;
 	struct list dead_tunnels, dead_sessions; /* finished: may be freed between acts */
 	struct reply replies[L2TP_REPLIES];
 	uint32_t reply_first, reply_count;
-	uint32_t session_count;			 /* without finished ones */
-	uint32_t halfopen_count, share_halfopen; /* the latter: how many there may be */
+	uint32_t session_count; /* without finished ones */
+	uint32_t halfopen_count, halfopen_trusted_count;
+	uint32_t share_halfopen; /* how many there may be of each */
 	uint32_t serial;
 	size_t account;
 	struct l2tp_counters count;
@@ -313,6 +316,8 @@ int stranger_input(struct l2tp *l, const struct path *path, const struct l2tp_he
 /* Bound the half-open tunnels of a source and of all; the oldest goes. 0 or -ENOMEM. */
 int halfopen_enter(struct l2tp *l, struct tunnel *t);
 void halfopen_leave(struct l2tp *l, struct tunnel *t);
+/* The owner trusts its address: strangers do not push it out any more. */
+void halfopen_trust(struct l2tp *l, struct tunnel *t);
 
 /* ---- tunnel.c, control.c ---- */
 

@@ -187,6 +187,7 @@ struct l2tp *l2tp_new(const struct l2tp_config *config)
 	list_init(&l->work);
 	list_init(&l->out);
 	list_init(&l->halfopen);
+	list_init(&l->halfopen_trusted);
 	list_init(&l->dead_tunnels);
 	list_init(&l->dead_sessions);
 	l->now = (struct mono){ INT64_MIN };

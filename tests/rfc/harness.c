@@ -635,14 +635,12 @@ static bool command_word(struct harness *h, struct l2tp_cmd *cmd, char *word)
 	char *eq = strchr(word, '='), *end;
 	const char *v;
 
-	if (!strcmp(word, "sequencing")) {
-		cmd->sequencing = true;
-		return true;
-	}
-	if (!strcmp(word, "outgoing")) {
-		cmd->outgoing = true;
-		return true;
-	}
+	if (!strcmp(word, "sequencing"))
+		return cmd->sequencing = true;
+	if (!strcmp(word, "trusted"))
+		return cmd->trusted = true;
+	if (!strcmp(word, "outgoing"))
+		return cmd->outgoing = true;
 	if (!eq)
 		return false;
 	v = unquote(eq + 1);
