@@ -12,6 +12,7 @@
 #include "control.h"
 
 #include "base/text.h"
+#include "dp/remote.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -37,7 +38,8 @@ enum op {
 	OP_MONITOR,
 	OP_CONNECT,
 	OP_DISCONNECT,
-	OP_RELOAD
+	OP_RELOAD,
+	OP_DOCTOR
 };
 
 struct client {
@@ -327,6 +329,11 @@ static bool step(struct client *c)
 	case OP_CONNECT:
 	case OP_DISCONNECT:
 		return step_dial(c);
+	case OP_DOCTOR:
+		if (!dp_remote_probed(c->control->d->remote))
+			return false;
+		step_index(c, "finding", show_finding);
+		return true;
 	}
 	return false;
 }
@@ -580,6 +587,13 @@ static void m_reload(struct client *c, const struct control_request *r)
 	reload_start(c->control->d, false, reload_ended, c);
 }
 
+static void m_doctor(struct client *c, const struct control_request *r)
+{
+	begin_list(c, r, OP_DOCTOR);
+	if (c->op == OP_DOCTOR && dp_remote_probe(c->control->d->remote) < 0)
+		reply_error(c, FAILED, "text", "the keeper cannot be asked");
+}
+
 static void m_compare(struct client *c, const struct control_request *r)
 {
 	struct daemon *d = c->control->d;
@@ -646,6 +660,7 @@ static const struct {
 	{ "org.adit.Terminate", m_terminate },
 	{ "org.adit.Monitor", m_monitor },
 	{ "org.adit.Reload", m_reload },
+	{ "org.adit.Doctor", m_doctor },
 	{ "org.adit.CompareConfig", m_compare },
 	{ "org.varlink.service.GetInfo", m_info },
 	{ "org.varlink.service.GetInterfaceDescription", m_description },

@@ -24,6 +24,8 @@ const char control_interface[] =
 	"# One of the three.\n"
 	"method Terminate(session: ?string, user: ?string, tunnel: ?int) -> (count: int)\n"
 	"method Monitor(level: ?string) -> (record: ?object, lost: ?int)\n"
+	"# Can the kernel of this machine carry sessions? One call looks anew.\n"
+	"method Doctor() -> (finding: ?object, count: ?int)\n"
 	"method Reload() -> (changes: string)\n"
 	"method CompareConfig(config: string, name: ?string) -> (changes: string)\n"
 	"error NotFound (text: string)\n"
