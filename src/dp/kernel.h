@@ -286,8 +286,9 @@ struct kernel_stats_all {
 };
 void kernel_stats_all(const struct kernel *k, struct kernel_stats_all *ret);
 
-/* Remove interfaces, routes and addresses that carry our mark and belong to nothing the plane has:
- * left over from a former run. Only for the only keeper of the namespace. Returns how many. */
+/* Remove interfaces that carry our mark and belong to nothing the plane has (with them their routes
+ * and addresses, and the static tunnels that carried them): left over from a former run. Only for
+ * the only keeper of the namespace. Waits for the kernel. Returns how many. */
 uint32_t kernel_sweep(struct kernel *k);
 
 /* ---- encoding of a tunnel, as rows have one ---- */
@@ -319,6 +320,7 @@ enum kernel_step {
 	KERNEL_STEP_LINK,    /* MTU, master, up */
 	KERNEL_STEP_ADDRESS,
 	KERNEL_STEP_ROUTE,
+	KERNEL_STEP_MASTER, /* finding the bridge or VRF */
 	KERNEL_STEP_MEMORY
 };
 void kernel_error_text(enum kernel_step step, int error, const char *name, char text[KERNEL_TEXT]);

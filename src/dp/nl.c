@@ -323,16 +323,20 @@ static int stats_cb(const struct nlmsghdr *h, void *arg)
 	return 0;
 }
 
-int nlm_stats(struct nlm *m, void (*each)(void *arg, const struct nlm_stats *s), void *arg)
+int nlm_stats(struct nlm *m, int ifindex, void (*each)(void *arg, const struct nlm_stats *s),
+	      void *arg)
 {
 	struct if_stats_msg ifsm = { .family = AF_UNSPEC,
+				     .ifindex = (uint32_t)ifindex,
 				     .filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64) };
 	struct stats_walk w = { each, arg };
 	int err;
 
 	m->strict = true;
-	err = nlm_talk(m, nlm_begin(m, RTM_GETSTATS, NLM_F_DUMP, &ifsm, sizeof(ifsm)), stats_cb,
-		       &w);
+	err = nlm_talk(
+		m,
+		nlm_begin(m, RTM_GETSTATS, ifindex ? NLM_F_ACK : NLM_F_DUMP, &ifsm, sizeof(ifsm)),
+		stats_cb, &w);
 	m->strict = false;
 	return err;
 }

@@ -102,13 +102,15 @@ int nlm_link_del_group(struct nlm *m, uint32_t group);
 /* Index of an interface in the namespace of the socket; 0 = there is none. */
 int nlm_link_index(struct nlm *m, const char *ifname);
 
-/* Counters of all interfaces in the namespace. -EINTR: some may be missing, the list changed. */
+/* Counters of one interface, or (ifindex 0) of all in the namespace. -EINTR: some may be missing,
+ * the list changed. */
 struct nlm_stats {
 	int ifindex;
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped,
 		tx_dropped;
 };
-int nlm_stats(struct nlm *m, void (*each)(void *arg, const struct nlm_stats *s), void *arg);
+int nlm_stats(struct nlm *m, int ifindex, void (*each)(void *arg, const struct nlm_stats *s),
+	      void *arg);
 
 /* 0 or the kernel's negative errno. */
 int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group, uint32_t queue);

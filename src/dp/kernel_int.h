@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside the kernel plane (kernel.h).
+ *
+ *   kernel.c        the interface: requests come in, news go out
+ *   kernel_look.c   what is known of tunnels and sessions, and what is done next, in order per key
+ *   kernel_work.c   the threads; jobs of tunnels, of groups, counters
+ *   kernel_ppp.c    jobs of PPP sessions: pipe, channel, unit, joined pipes
+ *   kernel_eth.c    jobs of Ethernet sessions, and addresses and routes of both kinds
+ *   kernel_frame.c  PPP control frames up and down, what vanished
+ *   kernel_stat.c   counters
+ *   kernel_text.c   errors in words, the encoding of tunnels
+ *   kernel_probe.c  what this kernel can do
+ *
+ * Two kinds of threads. The owner's has all the objects below. A worker has a job, which is a copy
+ * of what it needs, and touches nothing else; it may close only what it opened in the same job.
+ * Descriptors of a session are known to the owner's thread from the end of the job that opened
+ * them, are taken out of its epoll before the job that closes them, and so never mean something
+ * else while the owner uses them.
+ */
+#ifndef ADIT_DP_KERNEL_INT_H
+#define ADIT_DP_KERNEL_INT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/htab.h"
+#include "base/list.h"
+#include "base/wire.h"
+#include "kernel.h"
+#include "kernel_sys.h"
+#include "nl_l2tp.h"
+
+#define K_TXQLEN   100
+#define K_INFLIGHT 4  /* jobs per worker that may be prepared */
+#define K_RETRIES  40 /* of EEXIST after a deletion, of EBUSY while another interface is made */
+#define K_EVENTS   64
+#define K_ROW_MAX  DP_ROW_SAVE_MAX
+
+/* How far a session is inside the kernel. */
+enum kstage {
+	K_NONE,
+	K_PIPE,	  /* PPPoX socket, connected */
+	K_UNIT,	  /* channel and unit */
+	K_JOINED, /* its channel is bridged with its partner's */
+	K_ETH
+};
+
+/* What a session has there. Descriptors -1, index 0 = none. */
+struct khave {
+	uint8_t stage; /* enum kstage */
+	bool session;  /* made by netlink: to be deleted by netlink */
+	int pppox, chan, unit;
+	int ifindex;
+	char ifname[DP_IFNAME];
+};
+
+struct kframe {
+	struct list node;
+	uint64_t key;
+	uint16_t len;
+	uint8_t bytes[];
+};
+
+/* A request of the owner, and then its completion. */
+struct kreq {
+	struct list node;
+	enum kernel_op op;
+	enum kernel_result result;
+	uint64_t key, tunnel;
+	uint32_t generation;
+	int error, fd, ifindex;
+	char ifname[DP_IFNAME];
+	char *text; /* NULL = none */
+	struct dp_counters counters;
+	struct kernel_tunnel want;
+	uint16_t len;
+	uint8_t row[]; /* flat */
+};
+
+struct ktunnel {
+	struct htab_node node;
+	struct list all;
+	struct list ready;    /* in k->ready_tunnels: it is to be looked at */
+	struct list sessions; /* struct ksession.in_tunnel */
+	struct list reqs;
+	struct list gone; /* in k->gone_tunnels: the owner is to be told */
+	uint64_t key;
+	uint32_t generation;
+	struct kernel_tunnel is; /* valid when `up` */
+	int fd;
+	uint32_t group;	   /* of its sessions' interfaces, 0 = none yet */
+	uint32_t n, leave; /* sessions; those that are to be deleted */
+	bool up, busy;	   /* in the kernel; a job is on its way */
+	bool ending;	   /* no session may begin; it is deleted when the last one is gone */
+	bool lost;	   /* ... without having been asked to */
+	bool check;	   /* somebody may have deleted it: look */
+	bool group_busy;   /* its interfaces are being deleted as a group */
+	const char *why;   /* of `lost`, static */
+	struct mono heard;
+	struct kjob *job; /* on its way */
+};
+
+struct ksession {
+	struct htab_node node, by_index;
+	struct list all, in_tunnel, ready, reqs, muted, gone;
+	uint64_t key;
+	struct ktunnel *tunnel;
+	struct khave have;
+	uint8_t *row; /* flat; NULL before the first put is done */
+	uint16_t row_len;
+	uint32_t generation;
+	uint32_t local_session;
+	uint64_t partner;
+	struct kjob *job;
+	struct kreq *failing; /* a change failed: it completes when what was there is undone */
+	const char *why;      /* of `end`, static */
+	bool busy;	      /* a job is on its way, or it is lent to that of its partner */
+	bool end;	      /* to be taken out of the kernel without having been asked to */
+	bool leaving;	      /* counted in tunnel->leave */
+	bool told;	      /* ended by kernel_drop_all(): no news of it */
+	bool indexed;	      /* in k->by_index */
+	bool watched;	      /* its descriptors are in the epoll */
+	bool check, is_muted;
+	bool joinable; /* DP_L2TP_L2TP, active, a pipe */
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_errors, tx_errors;
+	struct mono last_rx, last_tx, tokens_at;
+	uint32_t tokens;
+	uint32_t born, seen; /* readings of counters: the one before it, the last that saw it */
+};
+
+enum kjob_kind {
+	KJ_TUNNEL_MAKE,
+	KJ_TUNNEL_MOVE,
+	KJ_TUNNEL_END,
+	KJ_TUNNEL_CHECK,
+	KJ_GROUP_END,
+	KJ_PUT,
+	KJ_END,
+	KJ_CHECK,
+	KJ_STATS
+};
+
+struct kstat {
+	int ifindex; /* 0: `key` tells whose it is */
+	uint64_t key;
+	uint32_t tunnel, session;
+	bool read; /* `key`: the kernel answered */
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_errors, tx_errors;
+};
+
+struct kjob {
+	struct list node;
+	enum kjob_kind kind;
+	struct ktunnel *t; /* for the owner's thread alone */
+	struct ksession *s, *partner;
+	struct kreq *req; /* whose job this is, NULL = nobody's */
+	uint64_t key;	  /* of the session */
+	atomic_bool cancel;
+
+	struct kernel_tunnel tunnel;
+	int tunnel_fd;
+	uint32_t group;
+	uint16_t txqlen;
+	uint32_t netns;
+	char prefix[DP_IFNAME]; /* names of interfaces */
+	bool first;		/* the session has nothing in the kernel */
+	bool joining;		/* the partner is there: join them */
+	struct dp_row row, old;
+	struct khave have, partner_have;
+	struct kstat *stats;
+	size_t stat_n, stat_max;
+	bool stats_cut; /* the list changed while it was read */
+
+	enum kernel_result result;
+	int error;
+	char text[KERNEL_TEXT];
+	struct list frames;
+};
+
+/* A worker: its sockets. Those of namespaces are shared out by kernel_netns(). */
+struct kwork {
+	struct kernel *k;
+	const struct kernel_sys *sys;
+	unsigned int number;
+	pthread_t thread;
+	struct nlm_l2tp l2tp;
+	struct nlm *rt[KERNEL_NETNS_MAX]; /* one for each namespace, [0] the plane's own */
+	bool running;
+	uint32_t seed; /* for delays */
+};
+
+struct knetns {
+	uint32_t id;
+	int fd;
+};
+
+struct kernel {
+	const struct kernel_sys *sys;
+	struct kernel_config config;
+	int epoll, wake, timer;
+	struct htab tunnels, sessions, by_index;
+	struct list all_tunnels, all_sessions;
+	struct list ready_tunnels, ready_sessions;
+	struct list done, gone_sessions, gone_tunnels, frames, muted;
+	struct kreq *drop;  /* kernel_drop_all() in progress */
+	struct kreq *stats; /* kernel_stats_read() in progress */
+	struct kernel_stats_all count;
+	uint32_t session_n, tunnel_n;
+	uint32_t next_group, inflight, reading;
+	uint8_t groups[(KERNEL_GROUP_LAST - KERNEL_GROUP_FIRST + 1) / 8]; /* in use */
+	uint32_t tokens;
+	struct mono now, tokens_at;
+	struct nlm_l2tp hints; /* the multicast group */
+	int packet;	       /* AF_PACKET: IPv6 of the link, -1 = none */
+	struct knetns netns[KERNEL_NETNS_MAX];
+	uint32_t netns_n;
+	bool woken;   /* the owner's thread was woken since it looked last */
+	bool starved; /* out of memory: look again later */
+
+	/* Events of the last epoll_wait() that were not looked at yet: what epoll kept for us (a
+	 * session and which of its descriptors, or a small number), 0 = forget it. */
+	struct {
+		uint64_t what;
+		uint32_t events;
+	} events[K_EVENTS];
+	int event_n, event_at, event_reads;
+	struct kframe *frame; /* handed to the owner last */
+	uint8_t buf[KERNEL_FRAME_MAX];
+
+	/* Between the owner's thread and the workers. */
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct list jobs, finished;
+	bool stop;
+	struct kwork *workers;
+	unsigned int worker_n;
+	_Atomic uint64_t retries;
+	_Atomic uint32_t names; /* numbers given to interfaces */
+};
+
+/* ---- kernel_look.c ---- */
+struct kreq *kreq_new(enum kernel_op op, uint64_t key, uint32_t generation, size_t len);
+void kreq_free(struct kreq *r);
+void kreq_done(struct kernel *k, struct kreq *r, enum kernel_result result, int error,
+	       const char *text);
+struct kreq *kreq_first(const struct list *reqs);
+struct ktunnel *ktunnel_new(struct kernel *k, uint64_t key);
+struct ksession *ksession_new(struct kernel *k, uint64_t key);
+void ktunnel_free(struct kernel *k, struct ktunnel *t);
+void ksession_free(struct kernel *k, struct ksession *s);
+void ksession_leaves(struct ksession *s);
+void kframes_free(struct list *frames);
+/* A job came back. */
+void klook_finished(struct kernel *k, struct kjob *j);
+/* Look at all that wants it. */
+void klook(struct kernel *k);
+struct ksession *ksession_find(const struct kernel *k, uint64_t key);
+struct ktunnel *ktunnel_find(const struct kernel *k, uint64_t key);
+/* Take it out of the kernel and tell the owner; `why` is a static sentence. */
+void ksession_lost(struct kernel *k, struct ksession *s, const char *why);
+void ktunnel_lost(struct kernel *k, struct ktunnel *t, const char *why);
+/* Look at it again when there is time. */
+void ksession_ready(struct kernel *k, struct ksession *s);
+void ktunnel_ready(struct kernel *k, struct ktunnel *t);
+/* Somebody may have deleted it: ask the kernel. */
+void ksession_check(struct kernel *k, struct ksession *s);
+void ktunnel_check(struct kernel *k, struct ktunnel *t);
+void kernel_wake(struct kernel *k);
+
+/* ---- kernel_stat.c ---- */
+void kstat_one(struct kernel *k, struct ksession *s, const struct kstat *st);
+void kstat_merge(struct kernel *k, struct kjob *j);
+void kstat_counters(const struct ksession *s, struct dp_counters *ret);
+int kstat_job(struct kernel *k);
+
+/* ---- kernel_work.c ---- */
+int kwork_start(struct kernel *k);
+void kwork_stop(struct kernel *k);
+void kwork_push(struct kernel *k, struct kjob *j);
+struct kjob *kwork_finished(struct kernel *k); /* NULL = none */
+
+bool kjob_cancelled(struct kjob *j);
+/* The job ends like this. Returns `err`. */
+int kjob_fail(struct kjob *j, enum kernel_step step, int err, const char *name);
+void kjob_note(struct kjob *j, const struct nlm *m); /* add the kernel's own words */
+/* Wait before another try; false when there were enough. */
+bool kwork_again(struct kwork *w, unsigned int *tries);
+struct nlm *kwork_rt(struct kwork *w, uint32_t netns); /* NULL = unknown namespace */
+int kwork_netns_fd(struct kwork *w, uint32_t netns);   /* -1 = the plane's own */
+int kstat_add(struct kjob *j, const struct kstat *st);
+
+/* ---- kernel_ppp.c ---- */
+int kppp_put(struct kwork *w, struct kjob *j);
+void kppp_end(struct kwork *w, struct kjob *j, struct khave *h, const struct dp_row *r);
+
+/* CCP frames on their way down arm the kernel's MPPE, see there. 0 or negative errno. */
+int kmppe_peek(struct kernel *k, struct ksession *s, const uint8_t *frame, size_t len);
+
+/* ---- kernel_eth.c ---- */
+int keth_put(struct kwork *w, struct kjob *j);
+/* Addresses and routes of the row that `old` has not are added, the others of `old` removed. Either
+ * may be NULL. */
+int kroutes_put(struct kwork *w, struct kjob *j, const struct dp_row *old, const struct dp_row *r);
+int kmaster(struct kwork *w, struct kjob *j, int *ret_index);
+
+/* ---- kernel_frame.c ---- */
+int kframe_open(struct kernel *k);
+void kframe_close(struct kernel *k);
+void kframe_watch(struct kernel *k, struct ksession *s);
+void kframe_unwatch(struct kernel *k, struct ksession *s);
+/* The next frame that came; false when none is there. Bounded work. */
+bool kframe_next(struct kernel *k, struct kernel_news *ret);
+/* The session that has this interface, NULL = none. */
+struct ksession *kframe_session(const struct kernel *k, int ifindex);
+
+#endif
