@@ -171,6 +171,11 @@ static enum ppp_input input_mschapv2(struct ppp *e, struct link *l, struct rcur 
 		auth_peer_in(e, l);
 		return PPP_IN_TAKEN;
 	}
+	if (l->eap_we == EAP_WE_SUCCESS && op == OP_FAILURE && !c->bad) {
+		refuse(e, l, ADIT_CAUSE_AUTH_FAILED,
+		       "the peer does not believe that we know the password");
+		return PPP_IN_TAKEN;
+	}
 	if (l->eap_we == EAP_WE_FAILURE && op == OP_FAILURE && !c->bad) {
 		refuse(e, l, (enum adit_cause)l->fail_cause, NULL);
 		return PPP_IN_TAKEN;
@@ -231,7 +236,9 @@ static void put_verdict(const struct link *l, struct wcur *c)
 	static const uint8_t none[MS_CHAL_LEN];
 	size_t at;
 
-	put_ms(c, l->eap_we == EAP_WE_SUCCESS ? OP_SUCCESS : OP_FAILURE, l->chap_id, 0);
+	/* The inner identifier stays that of the challenge, one Request before: pppd looks for it. */
+	put_ms(c, l->eap_we == EAP_WE_SUCCESS ? OP_SUCCESS : OP_FAILURE,
+	       (uint8_t)(l->chap_id - 1), 0);
 	at = c->len;
 	if (l->eap_we == EAP_WE_SUCCESS)
 		mschap2_put_success(&l->ms->we, text, c);
