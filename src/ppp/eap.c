@@ -236,9 +236,10 @@ static void put_verdict(const struct link *l, struct wcur *c)
 	static const uint8_t none[MS_CHAL_LEN];
 	size_t at;
 
-	/* The inner identifier stays that of the challenge, one Request before: pppd looks for it. */
-	put_ms(c, l->eap_we == EAP_WE_SUCCESS ? OP_SUCCESS : OP_FAILURE,
-	       (uint8_t)(l->chap_id - 1), 0);
+	/* The inner identifier stays that of the challenge, one Request before: pppd looks for it.
+	 */
+	put_ms(c, l->eap_we == EAP_WE_SUCCESS ? OP_SUCCESS : OP_FAILURE, (uint8_t)(l->chap_id - 1),
+	       0);
 	at = c->len;
 	if (l->eap_we == EAP_WE_SUCCESS)
 		mschap2_put_success(&l->ms->we, text, c);
