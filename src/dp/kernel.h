@@ -43,8 +43,8 @@
 #include "base/dp_types.h"
 
 #define KERNEL_MARK_PROTO  0xad	       /* as NET_MARK_PROTO of the keeper */
-#define KERNEL_GROUP_FIRST 0xad180000u /* interface groups, one for each tunnel slot */
-#define KERNEL_GROUP_LAST  0xad18ffffu
+#define KERNEL_GROUP_FIRST 0x0ad10000u /* interface groups, one for each tunnel slot */
+#define KERNEL_GROUP_LAST  0x0ad1ffffu
 #define KERNEL_GROUP_IS(g) ((g) >= KERNEL_GROUP_FIRST && (g) <= KERNEL_GROUP_LAST)
 
 #define KERNEL_TEXT	 256  /* a sentence with its remedy */

@@ -23,7 +23,7 @@ struct nlm {
 	uint32_t batch_first, batch_last; /* sequence of the first, offset of the last of them */
 	bool strict;			  /* tell when a dump was interrupted by changes */
 	char text[160]; /* what the kernel said about the last failure, "" = nothing */
-	char buf[NLM_BUF];
+	_Alignas(8) char buf[NLM_BUF];
 };
 
 /* Where packets go: a device, and a gateway unless the destination is on the link. */
