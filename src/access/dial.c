@@ -259,11 +259,12 @@ static bool elsewhere(enum adit_cause cause)
 
 void acc_dial_dns4(struct acc_dial *d, const struct ppp_addresses *p)
 {
-	static const uint8_t none[4];
-
 	memset(d->dns4, 0, sizeof(d->dns4));
 	for (int i = 0; i < 2; i++) {
-		if (memcmp(p->dns4[i], none, 4) == 0)
+		const uint8_t *ip = p->dns4[i];
+
+		/* None, or one that no server can have: this network, loopback, multicast. */
+		if (ip[0] == 0 || ip[0] == 127 || ip[0] >= 224)
 			continue;
 		d->dns4[i].family = AF_INET;
 		memcpy(d->dns4[i].ip, p->dns4[i], 4);

@@ -172,6 +172,15 @@ static bool next_option(struct rcur *c, uint8_t *ret_type, struct rcur *ret_valu
 	return !c->bad;
 }
 
+/* Neither multicast nor one of ::/64, where the unspecified, loopback and mapped addresses are: a
+ * router that names those is wrong, or wants our packets to stay here. */
+static bool usable(const uint8_t ip[16])
+{
+	static const uint8_t zero[8];
+
+	return ip[0] != 0xff && memcmp(ip, zero, sizeof(zero)) != 0;
+}
+
 static void take_prefix(struct rcur v, struct ra *ra)
 {
 	struct ra_prefix p = { .len = rcur_u8(&v) };
@@ -184,16 +193,19 @@ static void take_prefix(struct rcur v, struct ra *ra)
 	p.on_link = flags & FLAG_L;
 	p.autonomous = flags & FLAG_A;
 	if (v.bad || rcur_left(&v) != 0 || p.len > 128 || p.preferred_s > p.valid_s ||
-	    is_link_local(p.ip) || ra->prefixes >= RA_PREFIXES)
+	    ra->prefixes >= RA_PREFIXES)
 		return;
 	/* Bits behind the prefix mean nothing (RFC 4861 4.6.2). */
 	for (unsigned bit = p.len; bit < 128; bit++)
 		p.ip[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	if (is_link_local(p.ip) || !usable(p.ip))
+		return;
 	ra->prefix[ra->prefixes++] = p;
 }
 
 static void take_rdnss(struct rcur v, struct ra *ra)
 {
+	uint8_t ip[16];
 	uint32_t life;
 
 	rcur_u16(&v);
@@ -201,9 +213,12 @@ static void take_rdnss(struct rcur v, struct ra *ra)
 	if (v.bad || life == 0) /* zero: these are to be forgotten */
 		return;
 	while (rcur_left(&v) >= 16 && ra->rdnss < RA_RDNSS) {
+		rcur_copy(&v, ip, 16);
+		if (!usable(ip))
+			continue;
 		if (ra->rdnss == 0 || life < ra->rdnss_s)
 			ra->rdnss_s = life;
-		rcur_copy(&v, ra->dns[ra->rdnss++], 16);
+		memcpy(ra->dns[ra->rdnss++], ip, 16);
 	}
 }
 

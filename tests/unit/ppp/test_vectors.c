@@ -233,6 +233,25 @@ static void test_ra_prefixes(void **state)
 	assert_int_equal(got.prefix[0].len, 61);
 	assert_int_equal(got.prefix[0].ip[7], 0xf8);
 	assert_int_equal(got.prefix[0].ip[15], 0);
+	/* prefixes and name servers that no host can use: default, loopback, mapped, multicast */
+	ra = example();
+	ra.prefixes = 4;
+	ra.prefix[1] = ra.prefix[2] = ra.prefix[3] = ra.prefix[0];
+	memset(ra.prefix[0].ip, 0, 16);
+	ra.prefix[0].len = 0;
+	memset(ra.prefix[1].ip, 0, 16);
+	ra.prefix[2].ip[0] = 0xff;
+	ra.rdnss = 3;
+	memset(ra.dns[0], 0, 15);
+	ra.dns[0][15] = 1;
+	ra.dns[1][0] = 0xff;
+	ra.dns[2][0] = 0x20;
+	ra.dns[2][15] = 0x99;
+	assert_true(ra_parse(buf, ra_build(&ra, buf, sizeof(buf)), &got));
+	assert_int_equal(got.prefixes, 1);
+	assert_memory_equal(got.prefix[0].ip, ra.prefix[3].ip, 16);
+	assert_int_equal(got.rdnss, 1);
+	assert_int_equal(got.dns[0][15], 0x99);
 	ra.rdnss_s = 0; /* "forget these servers" */
 	assert_true(ra_parse(buf, ra_build(&ra, buf, sizeof(buf)), &got));
 	assert_int_equal(got.rdnss, 0);
