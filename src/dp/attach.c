@@ -64,8 +64,8 @@ int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd)
 	if (own < 0)
 		return -errno;
 	t = &u->fwd.tunnels[tunnel];
-	memcpy(t->local, local.ip, sizeof(t->local));
-	t->local_scope = local.scope;
+	memcpy(t->sock.local, local.ip, sizeof(t->sock.local));
+	t->sock.local_scope = local.scope;
 	atomic_store(&t->sock.via, via);
 	atomic_store(&t->sock.port, local.port);
 	atomic_store(&t->sock.v6, name.ss_family == AF_INET6);

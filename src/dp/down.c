@@ -260,9 +260,7 @@ void down_from(struct fwd *f, uint32_t dev)
 		struct virtio_net_hdr v = { 0 };
 		ssize_t n;
 
-		do
-			n = read(fd, p - front, TX_READ - FWD_HEADROOM + front);
-		while (n < 0 && errno == EINTR);
+		n = tun_read(fd, p - front, TX_READ - FWD_HEADROOM + front);
 		if (n < (ssize_t)front || n == 0) {
 			if (n >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM))
 				device_lost(f, dev, fd);

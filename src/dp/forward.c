@@ -306,22 +306,18 @@ static void drain_errors(int fd)
 	}
 }
 
-/* A connected socket has one local address: the kernel need not tell it with each packet. */
-static bool outer_of(const struct msghdr *m, const struct fwd_to *from, const struct fwd_tunnel *t,
+/* A socket may have one local address: then the kernel need not tell it with each packet. */
+static bool outer_of(const struct msghdr *m, const struct fwd_to *from, const struct fwd_sock *s,
 		     struct fwd_outer *ret)
 {
 	if (fwd_outer(m, from, ret))
 		return true;
-	if (!t)
-		return false;
-	memcpy(ret->local, t->local, sizeof(ret->local));
-	ret->local_scope = t->local_scope;
-	return true;
+	memcpy(ret->local, s->local, sizeof(ret->local));
+	ret->local_scope = s->local_scope;
+	return !fwd_unspecified(s->local);
 }
 
-/* `t` is the tunnel whose socket it is, NULL = a listener. */
-static void from_sock(struct fwd *f, const struct fwd_sock *s, const struct fwd_tunnel *t,
-		      uint32_t events)
+static void from_sock(struct fwd *f, const struct fwd_sock *s, uint32_t events)
 {
 	struct fwd_batch *b = f->batch;
 	int fd = atomic_load_explicit(&s->fd, memory_order_acquire) - 1;
@@ -338,7 +334,7 @@ static void from_sock(struct fwd *f, const struct fwd_sock *s, const struct fwd_
 			struct fwd_outer o;
 
 			if ((b->rx_msg[i].msg_hdr.msg_flags & MSG_TRUNC) ||
-			    !outer_of(&b->rx_msg[i].msg_hdr, &b->rx_from[i], t, &o))
+			    !outer_of(&b->rx_msg[i].msg_hdr, &b->rx_from[i], s, &o))
 				count(&f->counts.drop_header);
 			else
 				up_all(f, s, &o, b->rx[i], b->rx_msg[i].msg_len);
@@ -400,10 +396,9 @@ static void *run(void *arg)
 			if (events[i].data.u64 & EVENT_DEV)
 				down_from(f, number);
 			else if (events[i].data.u64 & EVENT_TUNNEL)
-				from_sock(f, &f->tunnels[number].sock, &f->tunnels[number],
-					  events[i].events);
+				from_sock(f, &f->tunnels[number].sock, events[i].events);
 			else if (!(events[i].data.u64 & EVENT_STOP))
-				from_sock(f, &f->socks[number], NULL, events[i].events);
+				from_sock(f, &f->socks[number], events[i].events);
 		}
 	}
 	qsbr_idle(f->qsbr);

@@ -40,14 +40,15 @@ struct fwd_sock {
 	_Atomic uint16_t port; /* ours */
 	_Atomic bool v6;       /* an AF_INET6 socket */
 	_Atomic bool segment;  /* sends trains */
-};
-
-/* A tunnel's own socket, connected: read as the listener `via`, see attach.c. `local` is set before
- * the descriptor. */
-struct fwd_tunnel {
-	struct fwd_sock sock;
+	/* The address it is bound to, all zero = any: then the kernel tells with each packet. Set
+	 * before the descriptor. */
 	uint8_t local[16];
 	uint32_t local_scope;
+};
+
+/* A tunnel's own socket, connected: read as the listener `via`, see attach.c. */
+struct fwd_tunnel {
+	struct fwd_sock sock;
 };
 
 struct fwd_bucket {

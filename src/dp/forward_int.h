@@ -94,6 +94,9 @@ void fwd_clock(struct fwd *f);
 /* The descriptor of a device, -1 = none; whether each packet has a vnet header before it. */
 int tun_fd(const struct fwd *f, uint32_t dev, bool *ret_vnet);
 
+/* Read the next packet, with its vnet header if it has one. As read(2), without EINTR. */
+ssize_t tun_read(int fd, void *p, size_t len);
+
 /* Write a packet to a device. `room` octets before it may be overwritten. */
 bool tun_write(struct fwd *f, uint32_t dev, uint8_t *p, size_t len, size_t room);
 

@@ -6,7 +6,40 @@
 #include "forward_int.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+/* The C library's own are places where a thread can be cancelled: in a process with threads that
+ * costs two locked operations a call. */
+static ssize_t put(int fd, const void *p, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = syscall(SYS_write, fd, p, len);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+static ssize_t put_all(int fd, const struct iovec *iov, int count)
+{
+	ssize_t n;
+
+	do
+		n = syscall(SYS_writev, fd, iov, count);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+ssize_t tun_read(int fd, void *p, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = syscall(SYS_read, fd, p, len);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
 
 int tun_fd(const struct fwd *f, uint32_t dev, bool *ret_vnet)
 {
@@ -21,28 +54,20 @@ bool tun_write(struct fwd *f, uint32_t dev, uint8_t *p, size_t len, size_t room)
 	static uint8_t none[JOIN_VNET];
 	bool vnet;
 	int fd = tun_fd(f, dev, &vnet);
-	ssize_t n;
 
 	if (fd < 0)
 		return false;
 	if (vnet && room < JOIN_VNET) {
 		struct iovec iov[2] = { { none, sizeof(none) }, { p, len } };
 
-		len += sizeof(none);
-		do
-			n = writev(fd, iov, 2);
-		while (n < 0 && errno == EINTR);
-		return n == (ssize_t)len;
+		return put_all(fd, iov, 2) == (ssize_t)(len + sizeof(none));
 	}
 	if (vnet) {
 		p -= JOIN_VNET;
 		len += JOIN_VNET;
 		memset(p, 0, JOIN_VNET);
 	}
-	do
-		n = write(fd, p, len);
-	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)len; /* EIO: down; ENOBUFS, EAGAIN: full; EBADFD: gone */
+	return put(fd, p, len) == (ssize_t)len; /* EIO: down; ENOBUFS, EAGAIN: full; EBADFD: gone */
 }
 
 /* What became of packets of a session. */
@@ -64,7 +89,6 @@ static void written(struct fwd *f, uint32_t slot, bool ok, uint32_t packets, uin
 static void join_write(struct fwd *f, struct join *j)
 {
 	size_t len = JOIN_VNET + j->len;
-	ssize_t n;
 	int iovs, fd;
 	bool vnet;
 
@@ -74,10 +98,7 @@ static void join_write(struct fwd *f, struct join *j)
 		return;
 	}
 	join_finish(j, &iovs);
-	do
-		n = writev(fd, j->iov, iovs);
-	while (n < 0 && errno == EINTR);
-	written(f, j->slot, n == (ssize_t)len, j->count,
+	written(f, j->slot, put_all(fd, j->iov, iovs) == (ssize_t)len, j->count,
 		j->len + (uint64_t)(j->count - 1) * j->first.head);
 }
 

@@ -254,14 +254,17 @@ static int user_send(struct dp *dp, uint64_t key, uint8_t *frame, size_t len, bo
 
 /* ---- sockets ---- */
 
-/* The kernel has to say where a datagram went to. */
-static int prepare(int fd, struct sockaddr_storage *ret_name)
+/* The kernel has to say where a datagram went to, unless that is clear. */
+static int prepare(int fd, struct sockaddr_storage *ret_name, struct addr *ret)
 {
 	socklen_t n = sizeof(*ret_name);
 	int one = 1, rc;
 
 	if (getsockname(fd, (struct sockaddr *)ret_name, &n) < 0)
 		return -errno;
+	rc = addr_from_sockaddr((struct sockaddr *)ret_name, n, ret);
+	if (rc < 0 || !fwd_unspecified(ret->ip))
+		return rc;
 	/* Of a socket that takes IPv4 as well, see fwd_outer(); one that does not may refuse. */
 	if (ret_name->ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
@@ -290,9 +293,7 @@ static int user_listen(struct dp *dp, uint32_t via, int fd)
 		i++;
 	if (i == FWD_SOCKS)
 		return -ENOSPC;
-	rc = prepare(fd, &name);
-	if (rc == 0)
-		rc = addr_from_sockaddr((struct sockaddr *)&name, sizeof(name), &a);
+	rc = prepare(fd, &name, &a);
 	if (rc < 0)
 		return rc;
 	/* A duplicate: the caller may close its own at any time. */
@@ -302,6 +303,8 @@ static int user_listen(struct dp *dp, uint32_t via, int fd)
 	s = &u->fwd.socks[i];
 	atomic_store(&s->via, via);
 	atomic_store(&s->port, a.port);
+	memcpy(s->local, a.ip, sizeof(s->local));
+	s->local_scope = a.scope;
 	atomic_store(&s->v6, name.ss_family == AF_INET6);
 	atomic_store(&s->fd, own + 1);
 	if (atomic_load(&u->fwd.sock_high) <= i)

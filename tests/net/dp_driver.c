@@ -261,11 +261,13 @@ static void do_listen(struct dp *dp, uint32_t via, const char *text)
 	struct sockaddr_storage ss;
 	struct addr a = address(text);
 	socklen_t n = addr_to_sockaddr(&a, &ss);
-	int one = 1, zero = 0, fd = socket(a.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1, zero = 0, big = 8 << 20,
+	    fd = socket(a.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int rc;
 
-	/* "[::]:1701" takes both families, as the keeper's listeners do. */
+	/* "[::]:1701" takes both families. Room for many, as the keeper's listeners have. */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
 	if (a.family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	if (fd < 0 || bind(fd, (struct sockaddr *)&ss, n) < 0)
