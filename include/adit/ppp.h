@@ -31,6 +31,7 @@ struct wcur;
 
 #define PPP_PROTO_IP	 0x0021
 #define PPP_PROTO_IPV6	 0x0057
+#define PPP_PROTO_COMP	 0x00fd
 #define PPP_PROTO_IPCP	 0x8021
 #define PPP_PROTO_IPV6CP 0x8057
 #define PPP_PROTO_CCP	 0x80fd
@@ -64,6 +65,13 @@ enum ppp_auth {
 #define PPP_AUTH_EAP  (PPP_AUTH_EAP_MD5 | PPP_AUTH_EAP_MSCHAPV2)
 #define PPP_AUTH_ALL  63
 #define PPP_AUTH_KEYS (PPP_AUTH_MSCHAPV2 | PPP_AUTH_EAP_MSCHAPV2) /* those with keys for MPPE */
+
+/* Encryption of data (RFC 3078), and strengths of its keys, a set. */
+enum ppp_mppe { PPP_MPPE_OFF, PPP_MPPE_PREFER, PPP_MPPE_REQUIRE };
+#define PPP_MPPE_128 1
+#define PPP_MPPE_56  2
+#define PPP_MPPE_40  4
+#define PPP_MPPE_ALL 7
 
 /* What follows from a good MS-CHAPv2 response, to be given with the answer about the user. */
 struct ppp_proof {
@@ -107,7 +115,9 @@ struct ppp_params {
 	bool ipcp, ipv6cp;		   /* which network protocols; at least one */
 	bool require_ipcp, require_ipv6cp; /* the link ends when this one does not come up */
 	bool ask_dns;			   /* client: ask for DNS servers (RFC 1877) */
-	uint8_t wins4[2][4]; /* NBNS servers told to the peer (RFC 1877 1.2, 1.4); zero = none */
+	enum ppp_mppe mppe;	/* needs a login by one of PPP_AUTH_KEYS in some direction */
+	uint8_t mppe_strengths; /* those that may be used, default PPP_MPPE_128 */
+	uint8_t wins4[2][4];	/* NBNS servers told to the peer (RFC 1877 1.2, 1.4); zero = none */
 };
 
 /* NULL with *ret_err = -ENOMEM or -EINVAL. One reference is the caller's. */
@@ -152,6 +162,7 @@ struct ppp_cmd {
 	uint16_t mru;	     /* OPEN: what to ask the peer to send at most on this link,
 				128..16384; 0 = the profile's */
 	bool ok;	     /* AUTH_ANSWER */
+	bool no_mppe;	     /* NCP_GO of CCP: the data plane cannot encrypt */
 	bool no_ip4, no_ip6; /* OPEN, AUTH_ANSWER: this user does not get this protocol */
 	const char *text;    /* AUTH_ANSWER: message for the peer, or NULL */
 	const struct ppp_proof *proof; /* AUTH_ANSWER with ok = true of MS-CHAPv2, else NULL */
@@ -205,7 +216,10 @@ enum ppp_event_kind {
 	PPP_EV_LCP_UP,	  /* LCP opened: mru in both directions, compression */
 	PPP_EV_AUTH_ASK,  /* a user wants in: answer with AUTH_ANSWER */
 	PPP_EV_AUTH_UP,	  /* authentication is complete in all directions asked for */
-	PPP_EV_NCP_READY, /* addresses of `proto` are agreed, our Ack is held: answer with NCP_GO */
+	PPP_EV_NCP_READY, /* addresses of `proto` are agreed, our Ack is held: answer with NCP_GO.
+			     Of CCP: the keys are there (ppp_info) and CCP may begin; CCP's packets
+			     then pass through the data path, the network protocols come after it */
+	PPP_EV_CCP,	  /* encryption was agreed or has ended, see ppp_info */
 	PPP_EV_NCP_UP,	  /* `proto` opened: addresses are final */
 	PPP_EV_NCP_DOWN,  /* `proto` closed, the link goes on; or LCP renegotiates: a new LCP_UP or
 			     DOWN  follows */
@@ -217,7 +231,7 @@ struct ppp_event {
 	enum ppp_event_kind kind;
 	adit_handle link;
 	uint64_t owner;
-	uint16_t proto;			/* NCP_*: PPP_PROTO_IPCP or PPP_PROTO_IPV6CP */
+	uint16_t proto; /* NCP_*: PPP_PROTO_IPCP or PPP_PROTO_IPV6CP; READY: CCP too */
 	struct ppp_addresses addresses; /* NCP_READY, NCP_UP */
 	uint16_t mru_in, mru_out;	/* LCP_UP: largest payload we take, we may send */
 	bool acfc_out, pfc_out;		/* LCP_UP: we may compress what we send */
@@ -253,6 +267,11 @@ struct ppp_info {
 	struct ppp_addresses addresses;
 	enum adit_cause cause; /* why the link is being closed, NONE while it is not */
 	const char *text;      /* the same in words; valid until the next call */
+	/* Encryption: `mppe_keys` while it is wanted or there, so that nothing may pass in clear;
+	 * `mppe` when CCP is open, with the Supported Bits as in its option (RFC 3078 2) */
+	bool mppe_keys, mppe;
+	uint8_t mppe_options[4];
+	uint8_t mppe_send_key[PPP_KEY_LEN], mppe_recv_key[PPP_KEY_LEN];
 };
 
 bool ppp_info(const struct ppp *p, adit_handle link, struct ppp_info *ret);

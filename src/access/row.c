@@ -14,6 +14,7 @@
 
 #define PATH_MTU  1500
 #define LEAST_MTU 68 /* RFC 791 */
+#define MPPE_LEN  4  /* 00fd and the coherency count; the protocol inside (RFC 3078 3.1) */
 
 uint16_t acc_overhead(const struct path *path, const struct l2tp_session_info *l2tp,
 		      const struct ppp_info *ppp)
@@ -28,6 +29,8 @@ uint16_t acc_overhead(const struct path *path, const struct l2tp_session_info *l
 		n -= 2;
 	if (ppp->pfc_out)
 		n -= 1;
+	if (ppp->mppe_keys)
+		n += MPPE_LEN;
 	return (uint16_t)n;
 }
 
@@ -38,8 +41,9 @@ uint16_t acc_mtu(const struct path *path, const struct l2tp_session_info *l2tp,
 
 	if (limit && mtu > limit)
 		mtu = limit;
-	if (ppp->mru_out && mtu > ppp->mru_out)
-		mtu = ppp->mru_out;
+	/* RFC 3078 3: an encrypted datagram may fill the information field, no more. */
+	if (ppp->mru_out && mtu > ppp->mru_out - (ppp->mppe_keys ? MPPE_LEN : 0u))
+		mtu = ppp->mru_out - (ppp->mppe_keys ? MPPE_LEN : 0u);
 	return (uint16_t)(mtu < LEAST_MTU ? LEAST_MTU : mtu);
 }
 
@@ -174,6 +178,14 @@ bool acc_row(struct access *a, struct acc_session *s, struct dp_row *ret)
 				(l.length_bit ? DP_F_LENGTH : 0) | (p.acfc_out ? DP_F_ACFC : 0) |
 				(p.pfc_out ? DP_F_PFC : 0) | (s->ip4 ? DP_F_IP4 : 0) |
 				(s->ip6 ? DP_F_IP6 : 0));
+	if (p.mppe_keys) {
+		ret->flags |= p.mppe ? DP_F_MPPE : DP_F_MPPE_KEYS;
+		memcpy(ret->mppe_options, p.mppe_options, sizeof(ret->mppe_options));
+		memcpy(ret->mppe_send_key, p.mppe_send_key, sizeof(ret->mppe_send_key));
+		memcpy(ret->mppe_recv_key, p.mppe_recv_key, sizeof(ret->mppe_recv_key));
+		if (!p.mppe) /* nothing may pass in clear meanwhile */
+			ret->flags &= (uint16_t) ~(DP_F_IP4 | DP_F_IP6);
+	}
 	ret->mtu = acc_mtu(&l.path, &l, &p, s->dial ? s->dial->c->mtu : s->profile->mtu);
 	if (clamp) {
 		/* IPv4 20 and TCP 20; IPv6 40 and TCP 20 (RFC 6691, RFC 8200 8.3) */

@@ -318,6 +318,19 @@ static void on_ncp(struct access *a, struct mono now, struct acc_session *s,
 	acc_session_dirty(a, s);
 }
 
+/* CCP may begin once the data plane has the keys; no protocol is agreed yet. */
+static void on_ccp(struct access *a, struct mono now, struct acc_session *s,
+		   const struct ppp_event *ev)
+{
+	if (s->ending)
+		return;
+	if (ev->kind == PPP_EV_NCP_READY)
+		s->go = true;
+	if (s->go || s->row)
+		acc_session_want_row(a, now, s);
+	acc_session_dirty(a, s);
+}
+
 /* Ask for the row as it has to be now. One put at a time: what changes meanwhile is put after it.
  */
 void acc_session_want_row(struct access *a, struct mono now, struct acc_session *s)
@@ -372,9 +385,9 @@ static void session_up(struct access *a, struct mono now, struct acc_session *s)
 		acc_session_tell(a, s, ACC_N_UP);
 }
 
-static void ncp_go(struct access *a, struct mono now, struct acc_session *s)
+static void ncp_go(struct access *a, struct mono now, struct acc_session *s, bool no_mppe)
 {
-	struct ppp_cmd cmd = { .kind = PPP_CMD_NCP_GO, .link = s->ppp };
+	struct ppp_cmd cmd = { .kind = PPP_CMD_NCP_GO, .link = s->ppp, .no_mppe = no_mppe };
 
 	s->go = false;
 	(void)ppp_do(a->ppp, now, &cmd);
@@ -388,6 +401,13 @@ static void row_put_done(struct access *a, struct mono now, struct acc_session *
 	s->row_busy = false;
 	if (s->ending && s->state != ACC_HANGUP)
 		return;
+	if (done->error == -EOPNOTSUPP && s->go && !s->ip4 && !s->ip6) {
+		/* It was asked for encryption, and cannot: PPP knows whether that is the end. */
+		s->state = s->state == ACC_ROW ? ACC_NET : s->state;
+		s->row = s->row_active = s->row_again = false;
+		ncp_go(a, now, s, true);
+		return;
+	}
 	if (done->error) {
 		size_t n = strnlen(done->text, sizeof(done->text));
 
@@ -402,12 +422,14 @@ static void row_put_done(struct access *a, struct mono now, struct acc_session *
 		s->ifname = strndup(done->ifname, sizeof(done->ifname) - 1);
 		acc_session_dirty(a, s);
 	}
-	if (s->state == ACC_ROW)
+	if (s->state == ACC_ROW && (s->ip4 || s->ip6))
 		session_up(a, now, s);
+	else if (s->state == ACC_ROW)
+		s->state = ACC_NET; /* the row is there for the keys: CCP comes first */
 	if (s->ending)
 		return;
 	if (s->go)
-		ncp_go(a, now, s);
+		ncp_go(a, now, s, false);
 	if (s->ip6)
 		acc_local_start(a, now, s);
 	if (s->row_again)
@@ -747,7 +769,13 @@ void acc_session_ppp(struct access *a, struct mono now, struct acc_session *s,
 	case PPP_EV_NCP_READY:
 	case PPP_EV_NCP_UP:
 	case PPP_EV_NCP_DOWN:
-		on_ncp(a, now, s, ev);
+		if (ev->proto == PPP_PROTO_CCP)
+			on_ccp(a, now, s, ev);
+		else
+			on_ncp(a, now, s, ev);
+		break;
+	case PPP_EV_CCP:
+		on_ccp(a, now, s, ev);
 		break;
 	case PPP_EV_NOTE:
 		trace_bytes(a->trace, TRACE_ACCESS_NOTE, now, s->key, 0, 0, ev->text,

@@ -65,11 +65,13 @@
 	TRACE_PPP_NCP(X, PPP_IN_IPV6CP, "received IPv6CP")                                         \
 	TRACE_PPP_PAP(X, PPP_IN_PAP, "received PAP")                                               \
 	TRACE_PPP_CHAP(X, PPP_IN_CHAP, "received CHAP")                                            \
+	TRACE_PPP_NCP(X, PPP_IN_CCP, "received CCP")                                               \
 	TRACE_PPP_EAP(X, PPP_IN_EAP, "received EAP")                                               \
 	TRACE_PPP_CP(X, PPP_OUT_LCP, "sent LCP")                                                   \
 	TRACE_PPP_NCP(X, PPP_OUT_IPCP, "sent IPCP")                                                \
 	TRACE_PPP_NCP(X, PPP_OUT_IPV6CP, "sent IPv6CP")                                            \
 	TRACE_PPP_PAP(X, PPP_OUT_PAP, "sent PAP")                                                  \
+	TRACE_PPP_NCP(X, PPP_OUT_CCP, "sent CCP")                                                  \
 	TRACE_PPP_EAP(X, PPP_OUT_EAP, "sent EAP")                                                  \
 	TRACE_PPP_CHAP(X, PPP_OUT_CHAP, "sent CHAP")                                               \
 	X(PPP_DROP, TRACE_DEBUG, "dropped a frame of protocol {a:x}, {b} octets: {raw}")           \
@@ -90,6 +92,8 @@
 	X(PPP_NCP_DOWN, TRACE_INFO, "{raw} is closed")                                             \
 	X(PPP_IP_END, TRACE_INFO, "there will be no IPv4: {raw}")                                  \
 	X(PPP_IPV6_END, TRACE_INFO, "there will be no IPv6: {raw}")                                \
+	X(PPP_CCP_UP, TRACE_INFO, "CCP is open: data is encrypted with {a} bit keys")              \
+	X(PPP_CCP_END, TRACE_INFO, "there will be no encryption: {raw}")                           \
 	X(PPP_NOTE, TRACE_INFO, "the peer says: {raw}")                                            \
 	X(PPP_WAKE, TRACE_NOTICE, "time has jumped by {a} s: asking the peers before giving up")   \
 	X(PPP_CLOSE, TRACE_INFO, "closing because {a:cause}: {raw}")                               \

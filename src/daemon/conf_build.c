@@ -20,10 +20,10 @@ static enum dp_want plane_of(const struct conf_block *block, enum dp_want other)
 {
 	const char *text = conf_text_of(block, "data-plane");
 
-	return !text			      ? other
+	return !text			     ? other
 	       : strcmp(text, "kernel") == 0 ? DP_WANT_KERNEL
 	       : strcmp(text, "user") == 0   ? DP_WANT_USER
-					      : DP_WANT_AUTO;
+					     : DP_WANT_AUTO;
 }
 
 static bool build_global(struct conf_build *b)
@@ -130,6 +130,42 @@ static bool auth_of(struct conf_build *b, const struct conf_block *block, uint8_
 	return true;
 }
 
+/* Encryption, and the methods that give keys for it. False when `auth` leaves none. */
+static bool mppe_of(struct conf_build *b, const struct conf_block *block, struct ppp_params *ret,
+		    uint8_t order[8])
+{
+	const struct conf_value *v = conf_get(block, "mppe-strength");
+	const char *want = conf_text_of(block, "mppe");
+	size_t n = 0;
+
+	ret->mppe = strcmp(want, "require") == 0  ? PPP_MPPE_REQUIRE
+		    : strcmp(want, "prefer") == 0 ? PPP_MPPE_PREFER
+						  : PPP_MPPE_OFF;
+	for (size_t i = 0; v && i < v->n; i++)
+		ret->mppe_strengths |= strcmp(v->v[i], "128") == 0  ? PPP_MPPE_128
+				       : strcmp(v->v[i], "56") == 0 ? PPP_MPPE_56
+								    : PPP_MPPE_40;
+	if (ret->mppe != PPP_MPPE_REQUIRE)
+		return true;
+	for (size_t i = 0; i < 8; i++) {
+		if (order[i] & PPP_AUTH_KEYS)
+			order[n++] = order[i];
+		else if (conf_get(block, "auth") && order[i] && order[i] != PPP_AUTH_EAP_MD5)
+			n = 8; /* a word that cannot be meant */
+		if (n == 8)
+			break;
+	}
+	if (n == 0 || n == 8) {
+		FAIL(b, block, "mppe",
+		     "mppe = require needs a login that gives keys; set auth = mschapv2, or "
+		     "mschapv2, "
+		     "eap, and nothing else");
+		return false;
+	}
+	memset(order + n, 0, 8 - n);
+	return true;
+}
+
 static void link_params(const struct conf_block *block, struct ppp_params *ret)
 {
 	uint32_t mru = conf_number_of(block, "mru");
@@ -171,7 +207,8 @@ static bool profile_ppp(struct conf_build *b, const struct conf_block *block,
 	struct ppp_params params = { 0 };
 	int err = 0;
 
-	if (!auth_of(b, block, params.auth_order) || !families_ok(b, block))
+	if (!auth_of(b, block, params.auth_order) || !families_ok(b, block) ||
+	    !mppe_of(b, block, &params, params.auth_order))
 		return false;
 	if (params.auth_order[0] && !conf_get(block, "users")) {
 		FAIL(b, block, "auth",
@@ -357,6 +394,7 @@ static bool dial_ppp(struct conf_build *b, const struct conf_block *block, struc
 	int err = 0;
 
 	if (!families_ok(b, block) || !auth_of(b, block, order) ||
+	    !mppe_of(b, block, &params, order) ||
 	    !conf_secret_of(b, block, "password", "password-file", password, sizeof(password),
 			    &set))
 		return false;

@@ -315,6 +315,12 @@ static void begin_put(struct user *u, struct job *j)
 		j->phase = JOB_END;
 		return;
 	}
+	if (j->row.flags & (DP_F_MPPE | DP_F_MPPE_KEYS)) {
+		say(j, -EOPNOTSUPP, "the user-space plane cannot carry it",
+		    "it does not encrypt (MPPE)");
+		j->phase = JOB_END;
+		return;
+	}
 	if (!item_client(&j->row))
 		memset(j->row.ifname, 0, sizeof(j->row.ifname));
 	j->routed = item_routed(&u->net, &j->row);

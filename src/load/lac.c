@@ -162,6 +162,8 @@ static void lac_ppp_event(struct lac *c, struct mono now, const struct ppp_event
 				  .cause = ev->cause };
 
 	switch (ev->kind) {
+	case PPP_EV_CCP:
+		break;
 	case PPP_EV_NCP_READY:
 		ppp_do(c->ppp, now, &go);
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The option negotiation automaton (RFC 1661 section 4) and the packets it is driven by (section 5,
- * codes 1 to 7), for LCP, IPCP and IPv6CP alike.
+ * codes 1 to 7), for LCP, IPCP, IPv6CP and CCP alike.
  *
  * cp_table holds RFC 1661 4.1 cell by cell. cp_input() turns a packet into an event, after the
  * checks of sections 5.1 to 5.7: identifiers, exact options in an Ack, a subset in a Reject.
@@ -104,13 +104,15 @@ static const char *const event_names[CP_EVENTS] = { "Up",   "Down", "Open", "Clo
 						    "RCR+", "RCR-", "RCA",  "RCN",   "RTR", "RTA",
 						    "RUC",  "RXJ+", "RXJ-", "RXR" };
 
-static const struct cp_ops *const all_ops[CP_KINDS] = { &lcp_ops, &ipcp_ops, &ipv6cp_ops };
+static const struct cp_ops *const all_ops[CP_KINDS] = { &lcp_ops, &ipcp_ops, &ipv6cp_ops,
+							&ccp_ops };
 
 static const struct {
 	uint32_t req, term;
 } out_bits[CP_KINDS] = { { OUT_LCP_REQ, OUT_LCP_TERM },
 			 { OUT_IPCP_REQ, OUT_IPCP_TERM },
-			 { OUT_IPV6CP_REQ, OUT_IPV6CP_TERM } };
+			 { OUT_IPV6CP_REQ, OUT_IPV6CP_TERM },
+			 { OUT_CCP_REQ, OUT_CCP_TERM } };
 
 const struct cp_ops *cp_ops(const struct cp *cp)
 {
@@ -415,7 +417,7 @@ static bool hold_ack(struct ppp *e, struct link *l, struct cp *cp)
 {
 	unsigned i = cp->kind;
 
-	if (i == CP_LCP || cp->state != CP_ACK_RCVD || (l->flags & F_PATH_READY) ||
+	if (i == CP_LCP || i == CP_CCP || cp->state != CP_ACK_RCVD || (l->flags & F_PATH_READY) ||
 	    e->in.body_len > sizeof(l->held[0]))
 		return false;
 	cp_ops(cp)->accept(e, l, &e->peer);

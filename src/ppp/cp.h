@@ -94,7 +94,7 @@ extern const struct cp_cell cp_table[CP_EVENTS][CP_STATES];
 #define LCP_IDENT     12 /* RFC 1570 1.1 */
 #define LCP_TIME      13 /* RFC 1570 1.2 */
 
-enum cp_kind { CP_LCP, CP_IPCP, CP_IPV6CP, CP_KINDS };
+enum cp_kind { CP_LCP, CP_IPCP, CP_IPV6CP, CP_CCP, CP_KINDS };
 
 #define CP_NEVER INT64_MAX
 
@@ -137,6 +137,10 @@ union cp_peer {
 		uint8_t iid[8];
 		bool has_iid;
 	} ip6;
+	struct {
+		uint32_t strength;
+		bool has_mppe;
+	} ccp;
 };
 
 struct cp_ops {

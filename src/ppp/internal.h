@@ -72,11 +72,13 @@ enum link_news {
 	NEWS_LCP_UP = 1 << 3,
 	NEWS_ASK = 1 << 4,
 	NEWS_AUTH_UP = 1 << 5,
-	NEWS_IPCP_READY = 1 << 6,
-	NEWS_IPV6CP_READY = 1 << 7,
-	NEWS_IPCP_UP = 1 << 8,
-	NEWS_IPV6CP_UP = 1 << 9,
-	NEWS_DOWN = 1 << 10
+	NEWS_CCP_READY = 1 << 6,
+	NEWS_CCP = 1 << 7,
+	NEWS_IPCP_READY = 1 << 8,
+	NEWS_IPV6CP_READY = 1 << 9,
+	NEWS_IPCP_UP = 1 << 10,
+	NEWS_IPV6CP_UP = 1 << 11,
+	NEWS_DOWN = 1 << 12
 };
 
 enum link_flag {
@@ -101,7 +103,10 @@ enum link_flag {
 	F_TOLD_IP6 = 1 << 18,
 	F_BY_PEER = 1 << 19,
 	F_IP4_NEVER = 1 << 20, /* the owner said so at OPEN; renegotiation does not change it */
-	F_IP6_NEVER = 1 << 21
+	F_IP6_NEVER = 1 << 21,
+	F_CCP_OVER = 1 << 22, /* there is no encryption, and the profile can do without */
+	F_CCP_HELD = 1 << 23, /* CCP waits for the data path */
+	F_NCPS = 1 << 24      /* the network protocols have been begun in this network phase */
 };
 
 /* EAP as authenticator: the Request that is out (RFC 3748 4.1). */
@@ -125,8 +130,15 @@ enum eap_peer {
 	EAP_PEER_FAILED	   /* the server's Failure */
 };
 
+/* A Configure-Request that came before its protocol was begun. */
+struct early {
+	uint8_t id, len; /* of the options; 0 = none */
+	uint8_t options[48];
+};
+
 /* Of logins by MS-CHAPv2, in EAP or not: for repeats of the result, and for MPPE. */
 struct ms {
+	struct early early[3]; /* IPCP, IPv6CP, CCP */
 	struct ppp_proof we, peer;
 	uint8_t response[MS_RESP_LEN];	/* ours, for repeats */
 	uint8_t challenge[MS_CHAL_LEN]; /* what it answers; zero = none */
@@ -162,7 +174,8 @@ struct link {
 	int64_t echo_at;  /* next look at the echo clock */
 	struct ppp_addresses want, got;
 	uint32_t magic, peer_magic, nak_magic;
-	uint32_t ask; /* number of the question to the owner */
+	uint32_t ask;		    /* number of the question to the owner */
+	uint32_t mppe_in, mppe_out; /* strength agreed, one of the Supported Bits; 0 = none */
 	uint32_t reneg_s, reject_s;
 	uint32_t flags, out, news;
 	uint16_t mru_wish; /* what we ask the peer to send at most */
@@ -265,6 +278,11 @@ void link_down(struct ppp *e, struct link *l, enum adit_cause cause, const char 
 void link_says(struct ppp *e, struct link *l, const uint8_t *text, size_t len, bool note);
 void link_network(struct ppp *e, struct link *l);
 void link_ncp_start(struct ppp *e, struct link *l, enum cp_kind kind);
+/* CCP is settled: the network protocols begin, if they have not. */
+void link_ncps_start(struct ppp *e, struct link *l);
+/* A packet of a protocol that has not been begun: true when it is kept, or is none to be kept. */
+bool link_early(struct ppp *e, struct link *l, enum cp_kind kind, const uint8_t *p, size_t len);
+void link_early_replay(struct ppp *e, struct link *l, enum cp_kind kind);
 void link_ncp_up(struct ppp *e, struct link *l, enum cp_kind kind);
 void link_ncp_down(struct ppp *e, struct link *l, enum cp_kind kind);
 void link_ncp_end(struct ppp *e, struct link *l, enum cp_kind kind, enum adit_cause cause,
@@ -333,11 +351,21 @@ void chap_build_response(const struct link *l, struct wcur *c);
 void chap_build_result(const struct link *l, struct wcur *c);
 
 /* lcp.c, ipcp.c, ipv6cp.c */
-extern const struct cp_ops lcp_ops, ipcp_ops, ipv6cp_ops;
+extern const struct cp_ops lcp_ops, ipcp_ops, ipv6cp_ops, ccp_ops;
 void lcp_peer_left(struct ppp *e, struct link *l);
 void lcp_build_echo(const struct link *l, struct wcur *c);
 void lcp_protocol_reject(struct ppp *e, struct link *l, uint16_t proto, const uint8_t *p,
 			 size_t len);
+
+/* ccp.c */
+bool ccp_wanted(const struct link *l);	/* encryption is wanted and not given up */
+bool ccp_settled(const struct link *l); /* it is there, or there will be none */
+const struct ppp_proof *ccp_keys(const struct link *l);
+bool ccp_begin_phase(struct ppp *e, struct link *l);
+void ccp_go(struct ppp *e, struct link *l, bool can);
+void ccp_peer_rejected(struct ppp *e, struct link *l);
+void ccp_options(const struct link *l, uint8_t ret[4]);
+bool ccp_load(struct link *l, uint32_t in);
 
 /* output.c */
 void frame_begin(const struct link *l, uint16_t proto, struct wcur *c);
@@ -365,7 +393,10 @@ static inline bool iid_none(const uint8_t iid[8])
 
 static inline uint16_t proto_of(enum cp_kind kind)
 {
-	return kind == CP_LCP ? PPP_PROTO_LCP : kind == CP_IPCP ? PPP_PROTO_IPCP : PPP_PROTO_IPV6CP;
+	return kind == CP_LCP	 ? PPP_PROTO_LCP
+	       : kind == CP_IPCP ? PPP_PROTO_IPCP
+	       : kind == CP_CCP	 ? PPP_PROTO_CCP
+				 : PPP_PROTO_IPV6CP;
 }
 
 #endif

@@ -385,13 +385,18 @@ static void lcp_down(struct ppp *e, struct link *l)
 	}
 	ncp_drop(e, l, CP_IPCP);
 	ncp_drop(e, l, CP_IPV6CP);
+	ncp_drop(e, l, CP_CCP);
+	l->mppe_in = l->mppe_out = 0;
+	if (l->ms)
+		memset(l->ms->early, 0, sizeof(l->ms->early));
 	auth_stop(e, l);
 	l->out &= OUT_RESULTS | OUT_LCP_REQ | OUT_LCP_TERM;
-	l->news &= ~(uint32_t)(NEWS_LCP_UP | NEWS_ASK | NEWS_AUTH_UP | NEWS_IPCP_READY |
-			       NEWS_IPV6CP_READY);
+	l->news &= ~(uint32_t)(NEWS_LCP_UP | NEWS_ASK | NEWS_AUTH_UP | NEWS_CCP_READY | NEWS_CCP |
+			       NEWS_IPCP_READY | NEWS_IPV6CP_READY);
 	l->echo_at = l->hold_at = CP_NEVER;
 	l->flags &= ~(uint32_t)(F_WE_DONE | F_PEER_DONE | F_PATH_READY | F_ANY_UP | F_IP4_OFF |
-				F_IP6_OFF | F_PFC_IN | F_ACFC_IN | F_PFC_OUT | F_ACFC_OUT);
+				F_IP6_OFF | F_PFC_IN | F_ACFC_IN | F_PFC_OUT | F_ACFC_OUT |
+				F_CCP_OVER | F_CCP_HELD | F_NCPS);
 	l->mru_out =
 		PPP_MRU_DEFAULT < l->profile->p.mru_max ? PPP_MRU_DEFAULT : l->profile->p.mru_max;
 	link_dirty(e, l);
@@ -453,6 +458,15 @@ static const char *protocol_rejected(struct ppp *e, struct link *l)
 		if (l->phase == PH_AUTHENTICATE)
 			link_close(e, l, ADIT_CAUSE_AUTH_NO_METHOD,
 				   "the peer rejected the authentication protocol it agreed to");
+		return NULL;
+	}
+	if (proto == PPP_PROTO_CCP && (l->flags & F_CCP_HELD)) {
+		return NULL; /* of an old request; ours is still to come */
+	} else if (proto == PPP_PROTO_CCP && l->cp[CP_CCP].state > CP_STARTING) {
+		cp_event(e, l, &l->cp[CP_CCP], CP_EV_DOWN);
+		cp_init(&l->cp[CP_CCP], CP_CCP);
+		l->out &= ~(uint32_t)(OUT_CCP_REQ | OUT_CCP_TERM);
+		ccp_peer_rejected(e, l);
 		return NULL;
 	}
 	if ((proto == PPP_PROTO_IPCP || proto == PPP_PROTO_IPV6CP) &&

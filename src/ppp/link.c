@@ -185,7 +185,8 @@ void link_ending(struct ppp *e, struct link *l, enum adit_cause cause, const cha
 	auth_stop(e, l);
 	link_phase(e, l, PH_TERMINATE);
 	l->phase_at = l->hold_at = l->echo_at = CP_NEVER;
-	l->news &= ~(uint32_t)(NEWS_ASK | NEWS_AUTH_UP | NEWS_IPCP_READY | NEWS_IPV6CP_READY);
+	l->news &= ~(uint32_t)(NEWS_ASK | NEWS_AUTH_UP | NEWS_CCP_READY | NEWS_CCP |
+			       NEWS_IPCP_READY | NEWS_IPV6CP_READY);
 }
 
 void link_close(struct ppp *e, struct link *l, enum adit_cause cause, const char *why)
@@ -217,6 +218,8 @@ bool link_renegotiates(struct ppp *e, struct link *l)
 
 bool link_ncp_wanted(const struct link *l, enum cp_kind kind)
 {
+	if (kind == CP_CCP)
+		return ccp_wanted(l);
 	if (kind == CP_IPCP)
 		return l->profile->p.ipcp && !(l->flags & (F_IP4_OFF | F_IP4_NEVER));
 	/* RFC 5072 2: the link must carry packets of 1280 octets. */
@@ -249,10 +252,63 @@ void link_network(struct ppp *e, struct link *l)
 	l->phase_at = mono_add(e->now, l->profile->p.ncp_us).us;
 	if (l->profile->p.auth_again_us > 0 && l->auth_we & ~PPP_AUTH_PAP)
 		l->we_at = mono_add(e->now, l->profile->p.auth_again_us).us;
+	if (!ccp_begin_phase(e, l))
+		link_ncps_start(e, l);
+}
+
+void link_ncps_start(struct ppp *e, struct link *l)
+{
+	if (l->phase != PH_NETWORK || (l->flags & F_NCPS))
+		return;
+	l->flags |= F_NCPS;
 	/* Both are asked for before one can fail, so that a failure sees the other alive. */
 	link_ncp_start(e, l, CP_IPCP);
 	if (l->phase == PH_NETWORK)
 		link_ncp_start(e, l, CP_IPV6CP);
+	link_early_replay(e, l, CP_IPCP);
+	link_early_replay(e, l, CP_IPV6CP);
+}
+
+/*
+ * While CCP is being settled the peer may have begun its network protocols, and before the data
+ * path is ready CCP itself. Its requests are kept: dropped ones would come again only after its
+ * restart timer.
+ */
+bool link_early(struct ppp *e, struct link *l, enum cp_kind kind, const uint8_t *p, size_t len)
+{
+	struct rcur c = rcur_of(p, len);
+	uint8_t code = rcur_u8(&c), id = rcur_u8(&c);
+	uint16_t n = rcur_u16(&c);
+	struct early *early;
+
+	if (!l->ms || (kind == CP_CCP ? !(l->flags & F_CCP_HELD) : (l->flags & F_NCPS) != 0))
+		return false;
+	early = &l->ms->early[kind - 1];
+	if (c.bad || code != CP_CONF_REQ || n <= 4 || n > len || n - 4u > sizeof(early->options))
+		return false;
+	trace_packet(e, l, false, proto_of(kind), p, n);
+	early->id = id;
+	early->len = (uint8_t)(n - 4);
+	memcpy(early->options, p + 4, early->len);
+	return true;
+}
+
+void link_early_replay(struct ppp *e, struct link *l, enum cp_kind kind)
+{
+	struct early *early = l->ms ? &l->ms->early[kind - 1] : NULL;
+	uint8_t bytes[4 + sizeof(early->options)];
+	struct wcur c = wcur_of(bytes, sizeof(bytes));
+	struct packet in = e->in;
+
+	if (!early || early->len == 0 || l->phase != PH_NETWORK || !link_ncp_wanted(l, kind))
+		return;
+	wcur_u8(&c, CP_CONF_REQ);
+	wcur_u8(&c, early->id);
+	wcur_u16(&c, (uint16_t)(4 + early->len));
+	wcur_bytes(&c, early->options, early->len);
+	early->len = 0;
+	cp_input(e, l, &l->cp[kind], bytes, c.len);
+	e->in = in;
 }
 
 void link_ncp_up(struct ppp *e, struct link *l, enum cp_kind kind)
@@ -404,7 +460,8 @@ static void after_jump(struct ppp *e, struct link *l)
 			     &l->hold_at,
 			     &l->cp[CP_LCP].restart_at,
 			     &l->cp[CP_IPCP].restart_at,
-			     &l->cp[CP_IPV6CP].restart_at };
+			     &l->cp[CP_IPV6CP].restart_at,
+			     &l->cp[CP_CCP].restart_at };
 
 	l->wake = e->wake;
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
@@ -417,7 +474,7 @@ static void after_jump(struct ppp *e, struct link *l)
 static void hold_expired(struct ppp *e, struct link *l)
 {
 	l->hold_at = CP_NEVER;
-	if (l->cp[CP_IPCP].held || l->cp[CP_IPV6CP].held)
+	if (l->cp[CP_IPCP].held || l->cp[CP_IPV6CP].held || (l->flags & F_CCP_HELD))
 		link_close(e, l, ADIT_CAUSE_DATA_PLANE, "the data path was not ready in time");
 }
 

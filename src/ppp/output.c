@@ -117,7 +117,10 @@ static void build(struct ppp *e, struct link *l, uint32_t bit, struct wcur *c)
 		eap_build_response(l, c);
 		break;
 	case OUT_CCP_REQ:
+		cp_build_request(e, l, &l->cp[CP_CCP], c);
+		break;
 	case OUT_CCP_TERM:
+		cp_build_terminate(l, &l->cp[CP_CCP], c);
 		break;
 	case OUT_IPCP_REQ:
 		cp_build_request(e, l, &l->cp[CP_IPCP], c);
@@ -144,6 +147,8 @@ static uint16_t out_proto(uint32_t bit)
 		return PPP_PROTO_IPCP;
 	if (bit & (OUT_IPV6CP_REQ | OUT_IPV6CP_TERM))
 		return PPP_PROTO_IPV6CP;
+	if (bit & (OUT_CCP_REQ | OUT_CCP_TERM))
+		return PPP_PROTO_CCP;
 	if (bit & (OUT_EAP_RESULT | OUT_EAP_REQ | OUT_EAP_RESP))
 		return PPP_PROTO_EAP;
 	return PPP_PROTO_CHAP;
@@ -262,6 +267,13 @@ bool ppp_event(struct ppp *e, struct ppp_event *ret)
 		break;
 	case NEWS_AUTH_UP:
 		ret->kind = PPP_EV_AUTH_UP;
+		break;
+	case NEWS_CCP_READY:
+		ret->kind = PPP_EV_NCP_READY;
+		ret->proto = PPP_PROTO_CCP;
+		break;
+	case NEWS_CCP:
+		ret->kind = PPP_EV_CCP;
 		break;
 	case NEWS_IPCP_READY:
 	case NEWS_IPV6CP_READY:

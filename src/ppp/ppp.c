@@ -34,6 +34,8 @@ static void fill_defaults(struct ppp_params *p)
 		p->password_len = 0;
 	}
 	default_us(&p->auth_us, 30 * US_S);
+	if (p->mppe_strengths == 0)
+		p->mppe_strengths = PPP_MPPE_128;
 	if (p->mru == 0)
 		p->mru = PPP_MRU_DEFAULT;
 	if (p->mru_max == 0)
@@ -66,6 +68,8 @@ static bool params_valid(const struct ppp_params *p)
 		return false;
 	if (p->mru < 128 || p->mru > PPP_MRU_LIMIT || p->mru_max < 128 || p->mru_min < 64 ||
 	    p->mru_min > PPP_MRU_DEFAULT)
+		return false;
+	if (p->mppe > PPP_MPPE_REQUIRE || (p->mppe_strengths & ~PPP_MPPE_ALL))
 		return false;
 	if (p->auth_us < 0 || p->auth_again_us < 0 || p->restart_us < US_MS || p->lcp_us < 0 ||
 	    p->ncp_us < 0)
@@ -208,10 +212,14 @@ static int do_open(struct ppp *e, struct ppp_cmd *cmd)
 	return 0;
 }
 
-static void do_go(struct ppp *e, struct link *l)
+static void do_go(struct ppp *e, struct link *l, const struct ppp_cmd *cmd)
 {
 	if (l->phase != PH_NETWORK)
 		return;
+	if (l->flags & F_CCP_HELD) {
+		ccp_go(e, l, !cmd->no_mppe);
+		return;
+	}
 	l->flags |= F_PATH_READY;
 	l->hold_at = CP_NEVER;
 	l->news &= ~(uint32_t)(NEWS_IPCP_READY | NEWS_IPV6CP_READY);
@@ -245,7 +253,7 @@ int ppp_do(struct ppp *e, struct mono now, struct ppp_cmd *cmd)
 		rc = auth_answer(e, l, cmd);
 		break;
 	case PPP_CMD_NCP_GO:
-		do_go(e, l);
+		do_go(e, l, cmd);
 		break;
 	case PPP_CMD_OPEN:
 	case PPP_CMD_DROP:
@@ -280,6 +288,7 @@ void trace_packet(struct ppp *e, const struct link *l, bool out, uint16_t proto,
 			TRACE_PPP_OUT_IPCP_CODE },
 		      { PPP_PROTO_IPV6CP, CP_CODE_REJ, TRACE_PPP_IN_IPV6CP_CODE,
 			TRACE_PPP_OUT_IPV6CP_CODE },
+		      { PPP_PROTO_CCP, CP_CODE_REJ, TRACE_PPP_IN_CCP_CODE, TRACE_PPP_OUT_CCP_CODE },
 		      { PPP_PROTO_PAP, 3, TRACE_PPP_IN_PAP_CODE, TRACE_PPP_OUT_PAP_CODE },
 		      { PPP_PROTO_CHAP, 7, TRACE_PPP_IN_CHAP_CODE, TRACE_PPP_OUT_CHAP_CODE },
 		      { PPP_PROTO_EAP, 4, TRACE_PPP_IN_EAP_CODE, TRACE_PPP_OUT_EAP_CODE } };
@@ -323,6 +332,8 @@ static enum ppp_input input_data(struct ppp *e, struct link *l, uint16_t proto, 
 
 	if (l->cp[ip4 ? CP_IPCP : CP_IPV6CP].state != CP_OPENED)
 		return input_drop(e, l, proto, len, "its network protocol is not open");
+	if (ccp_wanted(l))
+		return input_drop(e, l, proto, len, "it is not encrypted");
 	*ret_off = off;
 	return ip4 ? PPP_IN_IP : PPP_IN_IPV6;
 }
@@ -332,10 +343,12 @@ static enum ppp_input input_ncp(struct ppp *e, struct link *l, enum cp_kind kind
 {
 	if (l->phase != PH_NETWORK && !eap_indicated(e, l))
 		return input_drop(e, l, proto_of(kind), len, "not in this phase");
-	if (!link_ncp_wanted(l, kind)) {
+	if (!link_ncp_wanted(l, kind) && l->cp[kind].state <= CP_STARTING) {
 		lcp_protocol_reject(e, l, proto_of(kind), p, len);
 		return input_drop(e, l, proto_of(kind), len, "not wanted on this link");
 	}
+	if (link_early(e, l, kind, p, len))
+		return PPP_IN_TAKEN;
 	return cp_input(e, l, &l->cp[kind], p, len);
 }
 
@@ -362,6 +375,13 @@ static enum ppp_input input_protocol(struct ppp *e, struct link *l, uint16_t pro
 		return input_ncp(e, l, CP_IPCP, p, len);
 	case PPP_PROTO_IPV6CP:
 		return input_ncp(e, l, CP_IPV6CP, p, len);
+	case PPP_PROTO_CCP:
+		return input_ncp(e, l, CP_CCP, p, len);
+	case PPP_PROTO_COMP: /* encrypted; the data plane has not taken it */
+		if (l->cp[CP_CCP].state == CP_OPENED)
+			return input_drop(e, l, proto, len, "the data plane did not decrypt it");
+		lcp_protocol_reject(e, l, proto, p, len);
+		return input_drop(e, l, proto, len, "CCP is not open");
 	default:
 		lcp_protocol_reject(e, l, proto, p, len);
 		return input_drop(e, l, proto, len, "unknown protocol");
@@ -446,7 +466,15 @@ bool ppp_info(const struct ppp *e, adit_handle link, struct ppp_info *ret)
 		.addresses = l->got,
 		.cause = (enum adit_cause)l->cause,
 		.text = l->cause != ADIT_CAUSE_NONE ? link_words(l) : "",
+		.mppe_keys = ccp_wanted(l),
+		.mppe = ccp_wanted(l) && l->cp[CP_CCP].state == CP_OPENED,
 	};
+	if (ret->mppe_keys && l->phase == PH_NETWORK) {
+		memcpy(ret->mppe_send_key, ccp_keys(l)->send_key, PPP_KEY_LEN);
+		memcpy(ret->mppe_recv_key, ccp_keys(l)->recv_key, PPP_KEY_LEN);
+	}
+	if (ret->mppe)
+		ccp_options(l, ret->mppe_options);
 	return true;
 }
 

@@ -21,13 +21,14 @@ enum tag {
 	TAG_IPV6CP = 7,
 	TAG_CLOCK = 8,
 	TAG_PROOF_WE = 9, /* of MS-CHAPv2: proof and keys */
-	TAG_PROOF_PEER = 10
+	TAG_PROOF_PEER = 10,
+	TAG_CCP = 11
 };
 
 /* The flags that are state of the protocol; the others belong to the process. */
 #define SAVED_FLAGS                                                                          \
 	(F_PFC_IN | F_ACFC_IN | F_ACFC_OUT | F_PFC_OUT | F_NO_ECHO | F_IP4_OFF | F_IP6_OFF | \
-	 F_IP4_NEVER | F_IP6_NEVER)
+	 F_IP4_NEVER | F_IP6_NEVER | F_CCP_OVER)
 
 bool ppp_can_save(const struct ppp *e, adit_handle link)
 {
@@ -73,15 +74,20 @@ static void load_addresses(struct rcur *c, struct ppp_addresses *a)
 	rcur_copy(c, a->peer_iid, 8);
 }
 
-static void save_cp(struct wcur *c, uint16_t tag, const struct cp *cp)
+static void put_cp(struct wcur *c, const struct cp *cp)
 {
-	size_t at = wcur_tlv_begin(c, tag);
-
 	wcur_u8(c, cp->state == CP_OPENED);
 	wcur_u8(c, cp->next_id);
 	wcur_u8(c, cp->req_id);
 	wcur_u8(c, cp->refused);
 	wcur_u8(c, cp->state >= CP_REQ_SENT); /* was wanted by both, or might be */
+}
+
+static void save_cp(struct wcur *c, uint16_t tag, const struct cp *cp)
+{
+	size_t at = wcur_tlv_begin(c, tag);
+
+	put_cp(c, cp);
 	wcur_tlv_end(c, at);
 }
 
@@ -149,6 +155,13 @@ void ppp_save(const struct ppp *e, adit_handle link, struct wcur *c)
 	save_addresses(c, TAG_GOT, &l->got);
 	save_cp(c, TAG_IPCP, &l->cp[CP_IPCP]);
 	save_cp(c, TAG_IPV6CP, &l->cp[CP_IPV6CP]);
+
+	if (l->profile->p.mppe != PPP_MPPE_OFF) {
+		at = wcur_tlv_begin(c, TAG_CCP);
+		put_cp(c, &l->cp[CP_CCP]);
+		wcur_u32(c, l->mppe_in);
+		wcur_tlv_end(c, at);
+	}
 
 	at = wcur_tlv_begin(c, TAG_CLOCK);
 	wcur_u64(c, (uint64_t)l->echo_at);
@@ -273,6 +286,11 @@ static int load_field(struct ppp *e, struct link *l, uint16_t tag, struct rcur v
 	case TAG_CLOCK:
 		load_clock(e, &v, l);
 		break;
+	case TAG_CCP:
+		load_cp(&v, &l->cp[CP_CCP]);
+		if (!ccp_load(l, rcur_u32(&v)))
+			v.bad = true;
+		break;
 	case TAG_PROOF_WE:
 	case TAG_PROOF_PEER:
 		rc = auth_reserve_ms(e, l);
@@ -283,6 +301,22 @@ static int load_field(struct ppp *e, struct link *l, uint16_t tag, struct rcur v
 		break;
 	}
 	return rc < 0 ? rc : v.bad;
+}
+
+/* CCP goes on when it was open; in the middle of something it starts anew. Who used to need no
+ * encryption needs none now: what the configuration says today holds from the next login on. */
+static void load_ccp(struct ppp *e, struct link *l)
+{
+	struct cp *cp = &l->cp[CP_CCP];
+	bool again = cp->state == CP_REQ_SENT;
+
+	if (cp->state == CP_OPENED && ccp_wanted(l) && l->mppe_in)
+		return;
+	cp->state = CP_INITIAL;
+	if (!again)
+		l->flags |= F_CCP_OVER;
+	else if (ccp_wanted(l))
+		link_ncp_start(e, l, CP_CCP);
 }
 
 int ppp_load(struct ppp *e, struct mono now, struct rcur *c, struct ppp_profile *profile,
@@ -314,7 +348,9 @@ int ppp_load(struct ppp *e, struct mono now, struct rcur *c, struct ppp_profile 
 		link_free(e, l);
 		return rc;
 	}
-	l->flags |= F_WE_DONE | F_PEER_DONE | F_AUTH_BEFORE | F_PATH_READY | F_ANY_UP | F_HEARD_LCP;
+	l->flags |= F_WE_DONE | F_PEER_DONE | F_AUTH_BEFORE | F_PATH_READY | F_ANY_UP |
+		    F_HEARD_LCP | F_NCPS;
+	load_ccp(e, l);
 	for (unsigned i = CP_IPCP; i <= CP_IPV6CP; i++) {
 		bool again = l->cp[i].state == CP_REQ_SENT;
 

@@ -113,6 +113,8 @@ static void drain(struct peer *p)
 		case PPP_EV_AUTH_UP:
 			p->auth_up = true;
 			break;
+		case PPP_EV_CCP:
+			break;
 		case PPP_EV_NCP_READY:
 		case PPP_EV_NCP_UP:
 			check(p->auth_up, "open before the login");

@@ -7,7 +7,9 @@
  *     # comment                    the first comment says what is tested
  *     use FILE                     run another file first (NAME.inc)
  *     set NAME VALUE               a parameter of the profile or an address, before "open"
- *     open | close [CAUSE] | drop | go | heard
+ *     open | close [CAUSE] | drop | heard
+ *     go [no-mppe]                 the data path is ready, but cannot encrypt
+ *     keys                         what ppp_info() says of encryption, as "! keys ..."
  *     answer ok|no [CAUSE] [TEXT]  of the question that is open
  *     auto                         answer questions and NCP_READY by itself from now on
  *     wait 2.9s                    let time pass
@@ -51,7 +53,7 @@ struct run {
 	char strings[8][PPP_USER_MAX];
 	unsigned n_strings;
 	uint32_t ask;
-	bool automatic;
+	bool automatic, no_mppe;
 	int last; /* enum ppp_input */
 
 	char *pending[PENDING];
@@ -139,8 +141,15 @@ static void event_text(const struct ppp_event *ev, char *buf, size_t cap)
 	case PPP_EV_AUTH_UP:
 		snprintf(buf, cap, "! auth-up");
 		break;
+	case PPP_EV_CCP:
+		snprintf(buf, cap, "! ccp");
+		break;
 	case PPP_EV_NCP_READY:
 	case PPP_EV_NCP_UP:
+		if (ev->proto == PPP_PROTO_CCP) {
+			snprintf(buf, cap, "! ready ccp");
+			break;
+		}
 		addresses_text(ev, a, sizeof(a));
 		snprintf(buf, cap, "! %s %s", ev->kind == PPP_EV_NCP_UP ? "up" : "ready", a);
 		break;
@@ -167,11 +176,14 @@ static int command(struct run *r, enum ppp_cmd_kind kind, enum adit_cause cause,
 			     .cause = cause,
 			     .ok = ok,
 			     .text = text,
+			     .no_mppe = r->no_mppe,
 			     .ask = r->ask,
 			     .addresses = r->addresses };
 
 	for (unsigned i = 0; i < sizeof(proof.authenticator); i++)
 		proof.authenticator[i] = (uint8_t)i;
+	memset(proof.send_key, 0xaa, sizeof(proof.send_key));
+	memset(proof.recv_key, 0xbb, sizeof(proof.recv_key));
 	return ppp_do(r->e, r->now, &c);
 }
 
@@ -563,6 +575,18 @@ static bool set(struct run *r, const char *name, const char *value)
 		return set_ip(r, r->addresses.dns4[0], value);
 	if (strcmp(name, "dns2") == 0)
 		return set_ip(r, r->addresses.dns4[1], value);
+	if (strcmp(name, "mppe") == 0) {
+		p->mppe = strcmp(value, "require") == 0	 ? PPP_MPPE_REQUIRE
+			  : strcmp(value, "prefer") == 0 ? PPP_MPPE_PREFER
+							 : PPP_MPPE_OFF;
+		return true;
+	}
+	if (strcmp(name, "mppe-strengths") == 0) {
+		p->mppe_strengths = (uint8_t)((strstr(value, "128") ? PPP_MPPE_128 : 0) |
+					      (strstr(value, "56") ? PPP_MPPE_56 : 0) |
+					      (strstr(value, "40") ? PPP_MPPE_40 : 0));
+		return true;
+	}
 	if (strcmp(name, "wins1") == 0)
 		return set_ip(r, p->wins4[0], value);
 	if (strcmp(name, "wins2") == 0)
@@ -635,6 +659,23 @@ static bool repeat(struct run *r, char *rest)
 	return true;
 }
 
+/* The keys the data plane would be given now, so that a scenario can look at them. */
+static void keep_keys(struct run *r)
+{
+	struct ppp_info i;
+	char line[200], x[3][40];
+
+	if (!ppp_info(r->e, r->link, &i))
+		return;
+	snprintf(line, sizeof(line), "! keys %s options=%s send=%s recv=%s",
+		 i.mppe	       ? "open"
+		 : i.mppe_keys ? "wanted"
+			       : "none",
+		 hex_text(i.mppe_options, 4, x[0], 40), hex_text(i.mppe_send_key, 16, x[1], 40),
+		 hex_text(i.mppe_recv_key, 16, x[2], 40));
+	keep(r, line);
+}
+
 static bool run_command(struct run *r, char *line)
 {
 	char *save = NULL, *word = strtok_r(line, " ", &save);
@@ -659,9 +700,13 @@ static bool run_command(struct run *r, char *line)
 		command(r, PPP_CMD_CLOSE, a ? find_cause(a) : ADIT_CAUSE_ADMIN, false, NULL);
 	else if (strcmp(word, "drop") == 0)
 		command(r, PPP_CMD_DROP, ADIT_CAUSE_NONE, false, NULL);
-	else if (strcmp(word, "go") == 0)
+	else if (strcmp(word, "keys") == 0)
+		keep_keys(r);
+	else if (strcmp(word, "go") == 0) {
+		r->no_mppe = a && strcmp(a, "no-mppe") == 0;
 		command(r, PPP_CMD_NCP_GO, ADIT_CAUSE_NONE, false, NULL);
-	else if (strcmp(word, "heard") == 0)
+		r->no_mppe = false;
+	} else if (strcmp(word, "heard") == 0)
 		ppp_heard(r->e, r->now, r->link);
 	else if (strcmp(word, "answer") == 0 && a)
 		command(r, PPP_CMD_AUTH_ANSWER, b ? find_cause(b) : ADIT_CAUSE_NONE,

@@ -173,7 +173,16 @@ static void on_event(struct pair *p, unsigned side, const struct ppp_event *ev)
 	case PPP_EV_AUTH_UP:
 		s->auth_ups++;
 		break;
+	case PPP_EV_CCP:
+		s->ccps++;
+		break;
 	case PPP_EV_NCP_READY:
+		if (ev->proto == PPP_PROTO_CCP) {
+			go.no_mppe = s->no_mppe;
+			s->ccp_readies++;
+			ppp_do(s->e, p->now, &go);
+			break;
+		}
 		s->readies++;
 		if (!s->no_go)
 			ppp_do(s->e, p->now, &go);

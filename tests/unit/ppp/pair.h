@@ -24,6 +24,7 @@ struct side {
 	bool never_ip4;		   /* OPEN */
 	bool no_ip4, no_ip6, mute; /* mute: questions are counted, not answered */
 	bool no_go;		   /* NCP_READY is not answered */
+	bool no_mppe;		   /* the data plane cannot encrypt */
 	int64_t answer_us;
 	enum adit_cause refuse; /* answer every question with this cause */
 	const char *say;	/* text of the answer */
@@ -31,6 +32,7 @@ struct side {
 	/* what happened */
 	unsigned lcp_ups, asks, auth_ups, readies, ip_ups, ip6_ups, ip_downs, ip6_downs, notes,
 		downs;
+	unsigned ccp_readies, ccps;
 	unsigned sent, got_ip, dropped, failures;
 	struct ppp_addresses ip_addresses, ip6_addresses;
 	enum adit_cause cause;

@@ -723,12 +723,92 @@ static void test_mutual_methods(void **state)
 	pair_free(&p);
 }
 
+/* Encryption between two engines: keys that fit, and each side without it. */
+static void test_mppe(void **state)
+{
+	static const enum ppp_auth methods[] = { PPP_AUTH_MSCHAPV2, PPP_AUTH_EAP_MSCHAPV2 };
+
+	for (unsigned i = 0; i < 16; i++) {
+		struct ppp_params a = pair_params(0), b = pair_params(1);
+		bool other_off = i & 2, plane_off = i & 4, required = i & 8;
+		struct ppp_info s, c;
+		struct pair p;
+
+		memset(a.auth_order, 0, sizeof(a.auth_order));
+		a.auth_order[0] = (uint8_t)methods[i & 1];
+		b.peer_auth = PPP_AUTH_ALL;
+		a.mppe = required ? PPP_MPPE_REQUIRE : PPP_MPPE_PREFER;
+		b.mppe = other_off ? PPP_MPPE_OFF : PPP_MPPE_PREFER;
+		pair_init(&p, 3000 + i);
+		p.s[0].no_mppe = plane_off;
+		pair_open_both(&p, &a, &b);
+		pair_run(&p, 2 * US_S);
+		if (required && (other_off || plane_off)) {
+			pair_run(&p, 10 * US_S);
+			assert_int_equal(p.s[0].downs, 1);
+			assert_int_equal(p.s[0].cause, ADIT_CAUSE_NO_ENCRYPTION);
+			assert_int_equal(p.s[0].ip_ups + p.s[1].ip_ups, 0);
+			pair_free(&p);
+			continue;
+		}
+		assert_true(pair_info(&p, 0, &s) && pair_info(&p, 1, &c));
+		assert_true(s.ipcp_open && s.ipv6cp_open && c.ipcp_open && c.ipv6cp_open);
+		assert_int_equal(s.mppe, !other_off && !plane_off);
+		assert_int_equal(c.mppe, s.mppe);
+		if (s.mppe) {
+			assert_memory_equal(s.mppe_send_key, c.mppe_recv_key, PPP_KEY_LEN);
+			assert_memory_equal(s.mppe_recv_key, c.mppe_send_key, PPP_KEY_LEN);
+			assert_memory_not_equal(s.mppe_recv_key, s.mppe_send_key, PPP_KEY_LEN);
+			assert_memory_equal(s.mppe_options, "\x01\0\0\x40", 4);
+			assert_int_equal(pair_inject(&p, 0, "\xff\x03\x00\x21\x45", 5),
+					 PPP_IN_DROP);
+		} else {
+			assert_int_equal(pair_inject(&p, 0, "\xff\x03\x00\x21\x45", 5), PPP_IN_IP);
+		}
+		pair_free(&p);
+	}
+}
+
+/* The same over wires that lose and double: up in time, and always alike on both sides. */
+static void test_mppe_on_a_bad_wire(void **state)
+{
+	unsigned up = 0;
+
+	for (unsigned seed = 0; seed < 60; seed++) {
+		struct ppp_params a = pair_params(0), b = pair_params(1);
+		struct ppp_info s, c;
+		struct pair p;
+
+		memset(a.auth_order, 0, sizeof(a.auth_order));
+		a.auth_order[0] = PPP_AUTH_MSCHAPV2;
+		b.peer_auth = PPP_AUTH_ALL;
+		a.mppe = PPP_MPPE_REQUIRE;
+		b.mppe = PPP_MPPE_PREFER;
+		pair_init(&p, 5000 + seed);
+		p.loss = 150;
+		p.dup = 150;
+		pair_open_both(&p, &a, &b);
+		pair_run(&p, 50 * US_S);
+		/* A client that gave up asking is left by a server that insists. */
+		if (pair_info(&p, 0, &s) && s.ipcp_open) {
+			assert_true(pair_info(&p, 1, &c));
+			assert_true(s.mppe && c.mppe);
+			assert_memory_equal(s.mppe_send_key, c.mppe_recv_key, PPP_KEY_LEN);
+			up++;
+		}
+		pair_free(&p);
+	}
+	assert_in_range(up, 57, 60);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_methods),
 		cmocka_unit_test(test_methods_on_a_bad_wire),
 		cmocka_unit_test(test_mutual_methods),
+		cmocka_unit_test(test_mppe),
+		cmocka_unit_test(test_mppe_on_a_bad_wire),
 		cmocka_unit_test(test_usual),
 		cmocka_unit_test(test_auth_combinations),
 		cmocka_unit_test(test_no_login_at_all),

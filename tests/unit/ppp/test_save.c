@@ -157,6 +157,46 @@ static void test_only_ip4(void **state)
 	pair_free(&p);
 }
 
+/* MS-CHAPv2 with encryption: keys, proof and the clock of the next question go on. */
+static void test_restart_mppe(void **state)
+{
+	static const enum ppp_auth methods[] = { PPP_AUTH_MSCHAPV2, PPP_AUTH_EAP_MSCHAPV2 };
+	struct ppp_params a = pair_params(0), b = pair_params(1);
+	struct ppp_info before, after;
+	struct pair p;
+
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned side = i / 2;
+
+		memset(a.auth_order, 0, sizeof(a.auth_order));
+		a.auth_order[0] = (uint8_t)methods[i % 2];
+		a.auth_again_us = 60 * US_S;
+		a.mppe = b.mppe = PPP_MPPE_REQUIRE;
+		b.peer_auth = PPP_AUTH_KEYS;
+		up(&p, &a, &b);
+		assert_true(pair_info(&p, side, &before));
+		assert_true(before.mppe);
+		pair_run(&p, 30 * US_S);
+		assert_int_equal(restart(&p, side, side ? &b : &a), 0);
+		assert_open(&p, side);
+		assert_true(pair_info(&p, side, &after));
+		assert_true(after.mppe && after.mppe_keys);
+		assert_memory_equal(after.mppe_options, before.mppe_options, 4);
+		assert_memory_equal(after.mppe_send_key, before.mppe_send_key, PPP_KEY_LEN);
+		assert_memory_equal(after.mppe_recv_key, before.mppe_recv_key, PPP_KEY_LEN);
+		pair_run(&p, 27 * US_S);
+		assert_int_equal(p.s[0].asks, 1);
+		pair_run(&p, 3 * US_S); /* asked again on time, answered with the new engine */
+		assert_int_equal(p.s[0].asks, 2);
+		pair_run(&p, 100 * US_S);
+		assert_int_equal(p.s[0].downs + p.s[1].downs, 0);
+		/* the next login did not change the keys of the session */
+		assert_true(pair_info(&p, side, &after));
+		assert_memory_equal(after.mppe_send_key, before.mppe_send_key, PPP_KEY_LEN);
+		pair_free(&p);
+	}
+}
+
 /* Lose all IPv6CP. */
 static bool no_ipv6cp(struct pair *p, unsigned from, const uint8_t *f, size_t n)
 {
@@ -375,6 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dirty),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_restart_mppe),
 		cmocka_unit_test(test_restart_renegotiate),
 		cmocka_unit_test(test_only_ip4),
 		cmocka_unit_test(test_half_open),
