@@ -323,19 +323,22 @@ static void pair_broken(struct keeper_main *k)
 static void loop(struct keeper_main *k)
 {
 	struct server *s = &k->s;
-	struct pollfd fds[3 + CHILD_RUNNING_MAX];
+	struct pollfd fds[4 + CHILD_RUNNING_MAX];
 	size_t n;
 
 	while (!k->done) {
 		fds[0] = (struct pollfd){ .fd = k->signals, .events = POLLIN };
 		fds[1] = (struct pollfd){ .fd = s->pair, .events = server_events(s) };
 		fds[2] = (struct pollfd){ .fd = k->output[0], .events = POLLIN };
-		n = 3 + children_poll(s->children, fds + 3, CHILD_RUNNING_MAX);
+		fds[3] = (struct pollfd){ .fd = kplane_fd(s->plane), .events = POLLIN };
+		n = 4 + children_poll(s->children, fds + 4, CHILD_RUNNING_MAX);
 		if (poll(fds, n, timeout_ms(k)) < 0 && errno != EINTR)
 			break;
 		s->now = now_get();
 		if (fds[2].revents)
 			output_read(k);
+		if (fds[3].revents)
+			server_news(s);
 		if (s->pair >= 0 && fds[1].revents && !server_work(s))
 			pair_broken(k);
 		if (fds[0].revents)
@@ -421,7 +424,7 @@ static bool user_begin(struct keeper_main *k, gid_t *ret_group)
 	return true;
 }
 
-static bool parts_begin(struct keeper_main *k)
+static bool parts_begin(struct keeper_main *k, bool *ret_alone)
 {
 	struct server *s = &k->s;
 	struct children_config children = { .resolve_us = RESOLVE_US, .hook_us = HOOK_US };
@@ -442,6 +445,7 @@ static bool parts_begin(struct keeper_main *k)
 	s->children = children_new(&children);
 	if (!s->children)
 		return fail("out of memory");
+	*ret_alone = alone;
 	if (!alone)
 		server_say(s, TRACE_INFO, "another adit-keeper runs in this network namespace");
 	swept = net_sweep_all(s->net);
@@ -479,6 +483,7 @@ static bool begin(struct keeper_main *k)
 {
 	struct server *s = &k->s;
 	char err[CONF_ERR_MAX];
+	bool alone = false;
 
 	if (geteuid() != 0)
 		return fail("must be started as root; it gives up what it does not need");
@@ -505,13 +510,16 @@ static bool begin(struct keeper_main *k)
 		return fail("out of memory");
 	log_begin(k);
 	s->since = s->now = now_get();
-	if (!signals_begin(k) || !parts_begin(k))
+	if (!signals_begin(k) || !parts_begin(k, &alone))
 		return false;
 	k->spawn.program = k->opt.program;
 	k->spawn.conf_path = k->opt.conf;
 	k->spawn.log_fd = k->output[1];
 	if (priv_drop(low_port(s->conf)) < 0)
 		return fail("could not give up rights");
+	/* Rights belong to threads: those of the plane are made with what is left. */
+	if (!server_plane(s, alone))
+		return fail("out of memory");
 	k->watchdog_us = start_watchdog();
 	if (k->watchdog_us)
 		k->watchdog_at = s->now;
@@ -523,6 +531,7 @@ static void end(struct keeper_main *k)
 	struct server *s = &k->s;
 	struct timespec ts;
 
+	kplane_free(s->plane); /* says what it has to say through the log and net */
 	if (s->net && s->hold) {
 		hold_tun_sweep(s->hold, s->net, UINT32_MAX);
 		net_sweep_all(s->net);

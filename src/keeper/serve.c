@@ -25,8 +25,10 @@
 #include "base/wire.h"
 
 #define ROUND_MAX 64 /* requests before the rest of the keeper gets its turn */
+#define DIAL_HOSTS 8  /* addresses, and routes to single hosts, of a dialled session */
 #define MTU_MIN	  68
 #define MTU_MAX	  65535
+#define BEHIND	  4096 /* datagrams aditd has not read: then counters and the like are dropped */
 
 struct out {
 	struct list node;
@@ -50,10 +52,11 @@ void server_say(struct server *s, enum trace_level level, const char *format, ..
 
 /* ---- the pair ---- */
 
-static void out_free(struct out *o)
+static void out_free(struct server *s, struct out *o)
 {
 	size_t i;
 
+	s->out_count--;
 	list_drop(&o->node);
 	for (i = 0; i < o->fd_count; i++)
 		close(o->fds[i]);
@@ -68,12 +71,13 @@ void server_begin(struct server *s, int pair)
 	s->forbidden[0] = 0;
 	s->sweep_at = MONO_NEVER;
 	net_epoch(s->net, s->starts);
+	kplane_begin(s->plane, s->starts);
 }
 
 void server_end(struct server *s)
 {
 	list_for_each_safe (it, &s->out) {
-		out_free(container_of(it, struct out, node));
+		out_free(s, container_of(it, struct out, node));
 	}
 	if (s->pair >= 0)
 		close(s->pair);
@@ -139,6 +143,15 @@ static void out_queue(struct server *s, const uint8_t *bytes, size_t len, const 
 			break;
 	}
 	list_push(&s->out, &o->node);
+	s->out_count++;
+}
+
+static void send_bytes(struct server *s, const uint8_t *bytes, size_t len, const int *fds, size_t n)
+{
+	if (list_empty(&s->out) && send_with_fds(s->pair, bytes, len, fds, n) >= 0)
+		return;
+	/* Also after an error: aditd's end is told by reading. */
+	out_queue(s, bytes, len, fds, n);
 }
 
 static void send_msg(struct server *s, const struct keeper_msg *m, const int *fds, size_t n)
@@ -149,10 +162,7 @@ static void send_msg(struct server *s, const struct keeper_msg *m, const int *fd
 	if (s->pair < 0)
 		return;
 	keeper_msg_save(&c, m);
-	if (list_empty(&s->out) && send_with_fds(s->pair, buf, c.len, fds, n) >= 0)
-		return;
-	/* Also after an error: aditd's end is told by reading. */
-	out_queue(s, buf, c.len, fds, n);
+	send_bytes(s, buf, c.len, fds, n);
 }
 
 /* False: the other end is gone. */
@@ -164,7 +174,7 @@ static bool send_waiting(struct server *s)
 		if (send_with_fds(s->pair, o->bytes, o->len, o->fds, o->fd_count) < 0)
 			return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ||
 			       errno == ETOOMANYREFS;
-		out_free(o);
+		out_free(s, o);
 	}
 	return true;
 }
@@ -273,13 +283,29 @@ static void do_link(struct server *s, const struct keeper_msg *m, struct answer 
 		answer_error(a, err, text);
 }
 
+/*
+ * The address and the peer of a dialled session are the server's to choose, so any may be asked
+ * for; but not any number: each draws somebody's packets here.
+ */
+static bool too_many(const struct server *s, const char *name, uint32_t held, const char *what,
+		     char *text)
+{
+	if (!conf_dial_by_ifname(s->conf, name) || held < DIAL_HOSTS)
+		return false;
+	snprintf(text, RIGHTS_TEXT, "interface %.15s has %u %s already, a session needs no more",
+		 name, held, what);
+	return true;
+}
+
 static void do_addr(struct server *s, const struct keeper_msg *m, struct answer *a)
 {
 	char no[RIGHTS_TEXT];
 	const char *text = NULL;
 	int err;
 
-	if (m->add && !rights_addr(s->conf, m->name, &m->prefix, no)) {
+	if (m->add && (!rights_addr(s->conf, m->name, &m->prefix, no) ||
+		       too_many(s, m->name, net_addr_count(s->net, m->name, &m->prefix),
+				"addresses", no))) {
 		refuse(s, a, m, no);
 		return;
 	}
@@ -298,7 +324,10 @@ static void do_route(struct server *s, const struct keeper_msg *m, struct answer
 	const char *text = NULL;
 	int err;
 
-	if (m->add && !rights_route(s->conf, m->name, &m->prefix, m->table, m->metric, no)) {
+	if (m->add && (!rights_route(s->conf, m->name, &m->prefix, m->table, m->metric, no) ||
+		       (m->prefix.len == (m->prefix.addr.family == AF_INET ? 32 : 128) &&
+			too_many(s, m->name, net_host_count(s->net, m->name, &m->prefix),
+				 "routes to single hosts", no)))) {
 		refuse(s, a, m, no);
 		return;
 	}
@@ -336,6 +365,52 @@ static void do_pin(struct server *s, const struct keeper_msg *m, struct answer *
 	err = net_pin(s->net, to, m->add, &text);
 	if (err)
 		answer_error(a, err, text);
+}
+
+/* ---- the kernel's data plane ---- */
+
+static void plane_send(void *arg, const uint8_t *records, size_t len, int fd, bool dispensable)
+{
+	struct server *s = arg;
+	uint8_t buf[KEEPER_MAX];
+	struct wcur c = wcur_of(buf, sizeof(buf));
+
+	if (s->pair < 0 || (dispensable && s->out_count > BEHIND))
+		return;
+	keeper_plane_head(&c);
+	wcur_bytes(&c, records, len);
+	if (!c.bad)
+		send_bytes(s, buf, c.len, &fd, fd >= 0);
+}
+
+static void plane_say(void *arg, enum trace_level level, const char *text)
+{
+	char shown[1024];
+
+	server_say(arg, level, "%s", text_escape(shown, sizeof(shown), text, strlen(text)));
+}
+
+static bool plane_known(void *arg, const struct addr *a)
+{
+	return is_known(arg, a);
+}
+
+bool server_plane(struct server *s, bool alone)
+{
+	struct kplane_config config = { .net = s->net,
+					.alone = alone,
+					.send = plane_send,
+					.say = plane_say,
+					.known = plane_known,
+					.arg = s };
+
+	s->plane = kplane_new(&config, s->conf);
+	return s->plane != NULL;
+}
+
+void server_news(struct server *s)
+{
+	kplane_work(s->plane, s->now);
 }
 
 static uint64_t tag_of(const struct server *s, const struct keeper_msg *m)
@@ -402,14 +477,16 @@ static void do_reload(struct server *s, const struct keeper_msg *m, struct answe
 
 static void do_status(struct server *s, const struct keeper_msg *m, struct answer *a)
 {
-	uint32_t sockets, tuns;
+	uint32_t sockets, tuns, tunnels, sessions;
 
 	answer_facts(s, a);
 	hold_counts(s->hold, &sockets, &tuns);
+	kplane_counts(s->plane, &tunnels, &sessions);
 	a->msg.have |= 1u << KEEPER_T_TEXT;
 	snprintf(a->msg.text, sizeof(a->msg.text),
-		 "%u sockets, %u interfaces, %u addresses and routes, %zu programs", sockets, tuns,
-		 net_count(s->net), children_hooks(s->children));
+		 "%u sockets, %u interfaces, %u addresses and routes, %zu programs, %u tunnels and "
+		 "%u sessions in the kernel",
+		 sockets, tuns, net_count(s->net), children_hooks(s->children), tunnels, sessions);
 }
 
 /* Said when aditd has ended; until then it is only what aditd says. */
@@ -459,8 +536,15 @@ static void serve(struct server *s, const uint8_t *bytes, size_t len)
 	const struct request_row *row = NULL;
 	struct keeper_msg m;
 	struct answer a;
-	int err = keeper_msg_load(bytes, len, &m);
+	size_t n;
+	const uint8_t *records = keeper_plane_body(bytes, len, &n);
+	int err;
 
+	if (records) {
+		kplane_input(s->plane, s->now, records, n);
+		return;
+	}
+	err = keeper_msg_load(bytes, len, &m);
 	memset(&a, 0, sizeof(a));
 	a.msg.id = m.id;
 	a.msg.type = KEEPER_REPLY;
@@ -542,7 +626,8 @@ void server_children(struct server *s)
 
 struct mono server_deadline(const struct server *s)
 {
-	return mono_min(s->sweep_at, children_deadline(s->children));
+	return mono_min(mono_min(s->sweep_at, kplane_deadline(s->plane)),
+			children_deadline(s->children));
 }
 
 void server_expire(struct server *s)
@@ -550,14 +635,17 @@ void server_expire(struct server *s)
 	uint32_t n;
 
 	children_work(s->children, s->now);
+	kplane_expire(s->plane, s->now);
 	if (!mono_due(s->sweep_at, s->now))
 		return;
 	s->sweep_at = MONO_NEVER;
 	n = net_sweep_before(s->net, s->starts);
 	n += hold_tun_sweep(s->hold, s->net, s->starts);
+	n += kplane_sweep(s->plane, s->starts);
 	if (n)
 		server_say(s, TRACE_NOTICE,
-			   "removed %u addresses, routes and interfaces that aditd no longer uses",
+			   "removed %u addresses, routes, interfaces and tunnels that aditd no "
+			   "longer uses",
 			   n);
 }
 
@@ -578,6 +666,7 @@ bool server_reload(struct server *s, char *err)
 	s->former = s->conf;
 	s->conf = c;
 	hold_reload(s->hold, c);
+	kplane_conf(s->plane, c, s->now);
 	return true;
 }
 

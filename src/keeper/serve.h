@@ -11,6 +11,7 @@
 #include "daemon/log.h"
 #include "hold.h"
 #include "net.h"
+#include "plane.h"
 #include "rights.h"
 
 #define SERVE_SWEEP_US (10 * US_S) /* after READY, see client.h */
@@ -23,9 +24,11 @@ struct server {
 	struct net *net;
 	struct hold *hold;
 	struct children *children;
+	struct kplane *plane;
 
 	int pair;	 /* our end, -1 = there is no aditd */
 	struct list out; /* datagrams that did not fit into the pair */
+	uint32_t out_count;
 	uint32_t starts; /* of aditd; the epoch of what it asks for */
 	uint32_t incarnation;
 	struct mono since, now;
@@ -49,6 +52,11 @@ short server_events(const struct server *s);
 
 /* Send and carry out what is there. False: the pair is broken, aditd cannot go on with it. */
 bool server_work(struct server *s);
+
+/* The kernel's data plane, for this server; `alone` as in net.h. False: out of memory. */
+bool server_plane(struct server *s, bool alone);
+/* It has news. */
+void server_news(struct server *s);
 
 /* Pass answers of children on. */
 void server_children(struct server *s);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The kernel's data plane in the keeper (src/dp/kernel.h), for aditd: its records (src/dp/batch.h)
+ * are checked against the configuration, carried out, and answered. Tunnels, sessions and their
+ * descriptors stay here when aditd dies; the next one asks for the list.
+ */
+#ifndef ADIT_KEEPER_PLANE_H
+#define ADIT_KEEPER_PLANE_H
+
+#include "base/trace.h"
+#include "daemon/conf.h"
+#include "net.h"
+
+struct kplane;
+
+struct kplane_config {
+	struct net *net;
+	bool alone; /* the only keeper of this network namespace */
+	/* Give a datagram of records to aditd; `fd` goes with it, -1 = none. `dispensable`: it may
+	 * be dropped when aditd does not keep up. */
+	void (*send)(void *arg, const uint8_t *records, size_t len, int fd, bool dispensable);
+	void (*say)(void *arg, enum trace_level level, const char *text);
+	/* Is this an address of a server that was resolved for aditd? */
+	bool (*known)(void *arg, const struct addr *a);
+	void *arg;
+};
+
+/* Looks at what this kernel can do when the configuration has any use for it, which takes some
+ * 100 ms and may load modules. NULL: out of memory. */
+struct kplane *kplane_new(const struct kplane_config *config, const struct conf *conf);
+
+/* End everything the plane has, within a few seconds, and free it. NULL is fine. */
+void kplane_free(struct kplane *p);
+
+/* What to poll for POLLIN, -1 = nothing. */
+int kplane_fd(const struct kplane *p);
+
+/* A new configuration is in force. */
+void kplane_conf(struct kplane *p, const struct conf *conf, struct mono now);
+
+/* A new aditd, number `epoch`, talks; it serves: after a while kplane_sweep() removes the tunnels
+ * it has not asked for. Returns how many. */
+void kplane_begin(struct kplane *p, uint32_t epoch);
+uint32_t kplane_sweep(struct kplane *p, uint32_t epoch);
+
+/* A datagram of aditd. */
+void kplane_input(struct kplane *p, struct mono now, const uint8_t *records, size_t len);
+
+/* The plane has news. */
+void kplane_work(struct kplane *p, struct mono now);
+
+/* Counters are read now and then, and told to aditd if they have changed. */
+struct mono kplane_deadline(const struct kplane *p);
+void kplane_expire(struct kplane *p, struct mono now);
+
+/* Sessions and tunnels now. */
+void kplane_counts(const struct kplane *p, uint32_t *ret_tunnels, uint32_t *ret_sessions);
+
+#endif
