@@ -636,6 +636,31 @@ uint32_t net_sweep_all(struct net *n)
 	return count;
 }
 
+static uint32_t count_on(const struct net *n, uint32_t kind, const char *ifname,
+			 const struct prefix *p)
+{
+	uint32_t found = 0;
+
+	list_for_each (it, &n->all) {
+		const struct item_key *k = &container_of(it, struct item, all)->key;
+
+		found += k->kind == kind && strcmp(k->ifname, ifname) == 0 &&
+			 (kind != ITEM_ROUTE || k->len == (k->addr.family == AF_INET ? 32 : 128)) &&
+			 !(k->len == p->len && addr_same_ip(&k->addr, &p->addr));
+	}
+	return found;
+}
+
+uint32_t net_addr_count(const struct net *n, const char *ifname, const struct prefix *p)
+{
+	return count_on(n, ITEM_ADDR, ifname, p);
+}
+
+uint32_t net_host_count(const struct net *n, const char *ifname, const struct prefix *p)
+{
+	return count_on(n, ITEM_ROUTE, ifname, p);
+}
+
 uint32_t net_count(const struct net *n)
 {
 	return n->items.n;

@@ -60,6 +60,11 @@ uint32_t net_sweep_before(struct net *n, uint32_t epoch);
  * only keeper of the namespace; else only what this one has put there. */
 uint32_t net_sweep_all(struct net *n);
 
+/* How many addresses, or routes to single hosts, hang on a device because of us; one that equals
+ * `p` is left out, as it would not be a further one. */
+uint32_t net_addr_count(const struct net *n, const char *ifname, const struct prefix *p);
+uint32_t net_host_count(const struct net *n, const char *ifname, const struct prefix *p);
+
 /* Addresses, routes and pins held now. */
 uint32_t net_count(const struct net *n);
 
