@@ -553,6 +553,12 @@ static bool read_included(struct conf *c, const struct included *in, const char 
 	char why[256], *text;
 	bool ok;
 
+	if (depth < 0) {
+		conf_fail(e, name, in->line,
+			  "include is not possible here; put the text of %s in its place",
+			  in->path);
+		return false;
+	}
 	if (depth == DEPTH_MAX) {
 		conf_fail(
 			e, name, in->line,
@@ -614,7 +620,8 @@ struct conf *conf_parse(const char *text, const char *name, unsigned int flags, 
 		return NULL;
 	}
 	snprintf(c->path, sizeof(c->path), "%s", name);
-	if (read_tree(c, text, name, dirname(dir), 0, &e) && conf_make(c, flags, &e))
+	if (read_tree(c, text, name, dirname(dir), flags & CONF_NO_INCLUDE ? -1 : 0, &e) &&
+	    conf_make(c, flags, &e))
 		return c;
 	conf_free(c);
 	return NULL;

@@ -80,8 +80,11 @@ struct conf {
 
 /* Flags of conf_load() and conf_parse(). */
 enum {
-	CONF_NO_FILES = 1 << 0 /* open no users file and no secret file: for the keeper, which needs
-				  neither, and for comparing. A secret from a file is then "?" */
+	CONF_NO_FILES =
+		1 << 0, /* open no users file and no secret file: for the keeper, which needs
+			  neither, and for comparing. A secret from a file is then "?" */
+	CONF_NO_INCLUDE = 1 << 1 /* include() is refused: the text comes from somebody who may not
+				    read what we may */
 };
 
 /*

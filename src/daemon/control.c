@@ -607,7 +607,7 @@ static void m_compare(struct client *c, const struct control_request *r)
 		return;
 	}
 	next = conf_parse(text, name && strlen(name) < CONF_PATH_MAX ? name : "the configuration",
-			  0, err, sizeof(err));
+			  CONF_NO_INCLUDE, err, sizeof(err));
 	if (!next) {
 		reply_error(c, FAILED, "text", "%s", err);
 		return;

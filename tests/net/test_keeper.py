@@ -59,6 +59,12 @@ exit 3
 """
 
 
+def rss(pid):
+    """KiB of memory."""
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
+
+
 def tlv(tag, value):
     return struct.pack("!HH", tag, len(value)) + value
 
@@ -414,6 +420,77 @@ def test_refusals(world):
                      'connect = manual interface = vpn2 }\n')
     fake.good(RELOAD)
     assert "not ours" in fake.refused(TUN, text(T_NAME, "vpn2"), error=EBUSY)
+
+
+def test_a_dial_gets_no_number_of_hosts(world):
+    """Each address and host route draws somebody's packets here: a session needs few."""
+    fake = world.fake
+    fake.tun("vpn0")
+    for n in range(8):
+        fake.good(*fake.route("vpn0", f"198.18.0.{n}/32"))
+        fake.good(*fake.addr("vpn0", f"198.19.0.{n}/32"))
+    assert "already" in fake.refused(*fake.route("vpn0", "198.18.0.8/32"))
+    fake.refused(*fake.route("vpn0", "2001:db8:99::1/128"))
+    assert "already" in fake.refused(*fake.addr("vpn0", "198.19.0.8/32"))
+    # one that is there may be asked for again, and one may take another's place
+    fake.good(*fake.route("vpn0", "198.18.0.3/32"))
+    fake.good(*fake.route("vpn0", "198.18.0.3/32", add=0))
+    fake.good(*fake.route("vpn0", "198.18.0.8/32"))
+    # what the configuration names is no single host
+    fake.good(*fake.route("vpn0", "10.9.0.0/16"))
+    # users have as many as there are
+    fake.tun("adit0")
+    fake.good(*fake.route("adit0", "10.1.0.0/24"))
+    for n in range(20):
+        fake.good(*fake.route("adit0", f"10.1.0.{n + 10}/32"))
+
+
+def test_more_than_may_be_asked_for(world):
+    """Names, tables, prefixes and programs next to those that are allowed."""
+    fake, ns = world.fake, world.ns
+    fake.tun("adit0")
+    fake.tun("vpn0")
+    for name in ("lo", "../adit0", "adit0 ", "ADIT0", "adit0\n", "all", "vpn0x", "", "%s%n"):
+        fake.refused(TUN, text(T_NAME, name))
+    for where in ("10.1.0.0/0", "10.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32",
+                  "0.0.0.0/32", "::1/128", "ff00::/8", "fe80::/10", "::/1", "128.0.0.0/1"):
+        fake.refused(*fake.route("adit0", where))
+    for where in ("0.0.0.0/1", "128.0.0.0/1", "10.9.0.0/17", "10.8.0.0/15", "::/0", "224.0.0.1/32",
+                  "127.0.0.1/32", "ff02::1/128", "::1/128"):
+        if where != "::/0":  # that one is configured: default-route
+            fake.refused(*fake.route("vpn0", where))
+    for table, metric in ((254, 0), (255, 0), (77, 0), (0, 1), (2**32 - 1, 0)):
+        fake.refused(*fake.route("vpn0", "10.9.0.0/16", table=table, metric=metric))
+    for what in ("0.0.0.0/0", "10.7.0.1/24", "127.0.0.1/32", "ff02::1/128", "::/128", "::1/128",
+                 "255.255.255.255/32", "2001:db8::1/48"):
+        fake.refused(*fake.addr("vpn0", what))
+    for program in ("", "/bin/sh", f"{world.hook} ", f"{world.hook}/../hook", "hook"):
+        fake.refused(HOOK, text(T_NAME, "vpn"), text(T_PROGRAM, program))
+    for env in ("ADIT_=1", "ADIT_x=1", "PATH=/tmp", "LD_LIBRARY_PATH=/tmp", "ADIT_X\n=1", "IFS=x"):
+        fake.refused(HOOK, text(T_NAME, "vpn"), text(T_PROGRAM, str(world.hook)), text(T_ENV, env))
+    for host in ("server.test.", "server.test ", "SERVER.TEST@x", "$(id)", "-h"):
+        fake.refused(RESOLVE, text(T_HOST, host), u32(T_PORT, 1701))
+    for to in ("0.0.0.0", "127.0.0.1", "255.255.255.255", "224.0.0.1", "::1", "ff02::1", "8.8.4.4"):
+        fake.refused(PIN, tlv(T_ADDR, address(to)), u32(T_ADD, 1))
+    for via in (0, 3, 0xffffffff):
+        fake.refused(SOCKET, u32(T_VIA, via))
+    assert "proto 173" not in world.routes() and world.process.alive()
+    assert "inet 10." not in ns.run("ip", "addr", "show", "vpn0").stdout
+
+
+def test_hundreds_of_requests_in_flight(world):
+    """Requests without a pause, good and bad, are all answered, and nothing grows."""
+    fake = world.fake
+    before = rss(world.process.pid)
+    for _ in range(30):
+        numbers = []
+        for n in range(50):
+            numbers.append(fake.send(STATUS))
+            numbers.append(fake.send(*fake.route("vpn0", f"8.8.{n}.0/24")))
+        answers = [fake.reply(number) for number in numbers]
+        assert all(a.error == 0 for a in answers[::2])
+        assert all(a.error == EPERM for a in answers[1::2])
+    assert rss(world.process.pid) - before < 20_000
 
 
 def test_hostile_datagrams(world):

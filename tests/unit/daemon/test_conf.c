@@ -624,6 +624,10 @@ static void test_files(void **state)
 	expect_error("main.conf", "peers.conf:1: unknown option");
 	write_file("peers.conf", "include(\"peers.conf\")\n");
 	expect_error("main.conf", "does a file include itself?");
+	/* text of somebody who may not read what we may (adit.CompareConfig) */
+	assert_null(conf_parse(PROFILE "include(\"peers.conf\")\n", "main.conf", CONF_NO_INCLUDE,
+			       err, sizeof(err)));
+	assert_non_null(strstr(err, "main.conf:3: include is not possible here"));
 
 	snprintf(text, sizeof(text), POOL "profile \"q\" { pool = p users = %s/users }\n", dir);
 	write_file("main.conf", text);
