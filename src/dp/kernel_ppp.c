@@ -251,6 +251,26 @@ static int unit_make(struct kwork *w, struct kjob *j)
 	return 0;
 }
 
+/*
+ * The row says which addresses a dialled session has: the kernel shall not take others of its own
+ * out of the server's router advertisements, nor a default route (RFC 4862 5.5.3). Namespaces
+ * other than ours have a /proc/sys of their own, where nobody forwards unless told.
+ */
+static void deaf_to_routers(struct kwork *w, const struct kjob *j)
+{
+	char path[80];
+	int fd;
+
+	if (j->row.netns)
+		return;
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra", j->have.ifname);
+	fd = w->sys->open(w->sys, path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return; /* no IPv6 here */
+	(void)w->sys->write(w->sys, fd, "0", 1);
+	w->sys->close(w->sys, fd);
+}
+
 /* What the interface is called, if the kernel named it, and its index. */
 static int unit_name(struct kwork *w, struct kjob *j)
 {
@@ -263,7 +283,11 @@ static int unit_name(struct kwork *w, struct kjob *j)
 		snprintf(j->have.ifname, sizeof(j->have.ifname), "ppp%d", number);
 	}
 	j->have.ifindex = nlm_link_index(kwork_rt(w, j->row.netns), j->have.ifname);
-	return j->have.ifindex ? 0 : kjob_fail(j, KERNEL_STEP_UNIT, -ENODEV, j->have.ifname);
+	if (!j->have.ifindex)
+		return kjob_fail(j, KERNEL_STEP_UNIT, -ENODEV, j->have.ifname);
+	if (j->row.flags & DP_F_CLIENT)
+		deaf_to_routers(w, j);
+	return 0;
 }
 
 /*
