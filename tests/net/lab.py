@@ -218,7 +218,8 @@ class Lab:
         return Adit(ns, config, **kw)
 
     def logs(self):
-        return "\n".join(f"==== {p.log}\n{p.text()}" for p in self.processes)
+        return "\n".join(f"==== {path}\n{path.read_text(errors='replace')}"
+                         for path in sorted(self.dir.rglob("*.log")))
 
     def close(self):
         for child in self.children:
