@@ -34,7 +34,7 @@ test:
 bench:
 	tools/setup.sh bench
 	$(MAKE) --no-print-directory all
-	ninja -C $(BUILD) bench/bench-engine
+	ninja -C $(BUILD) bench/bench-engine bench/bench-blast bench/bench-plane
 	ADIT_BUILD=$(CURDIR)/$(BUILD) bench/run.py $(GROUP)
 
 fuzz:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Measure and print the figures of adit; write them to build/bench.json.
 
-usage: bench/run.py [GROUP...]     groups: engine setup restart client flood; none = all
+usage: bench/run.py [GROUP...]     groups: engine setup restart client flood tcp pps; none = all
 
 The file is flat, name -> number; what was not measured in this run is null. Figures that depend on
 the machine are given as a ratio to a reference that is measured in the same run, rounds interleaved.
@@ -23,12 +23,13 @@ sys.path.insert(0, str(ROOT / "tests" / "net"))
 
 from lab import BUILD, Lab, wait_for  # noqa: E402
 from peers import L2TPNS_CONFIG, L2tpns  # noqa: E402
+import traffic  # noqa: E402
 
 NAMES = ("engine_us_per_session", "engine_growth_100k", "engine_bytes_per_session",
          "user_setup_cpu_vs_l2tpns", "user_setup_cpu_us", "l2tpns_setup_cpu_us",
          "restart_gap_ms", "client_pss_kib",
          "flood_known_peer_delay_ms", "flood_per_second", "flood_memory_kib",
-         "flood_memory_growth_kib")
+         "flood_memory_growth_kib", *traffic.NAMES)
 SECRET, USER, PASSWORD = "secret", "user", "password"
 
 
@@ -407,7 +408,8 @@ peer "anybody" {{ profile = "home" secret = "{SECRET}" }}
 
 
 GROUPS = {"engine": bench_engine, "setup": bench_setup, "restart": bench_restart,
-          "client": bench_client, "flood": bench_flood}
+          "client": bench_client, "flood": bench_flood, "tcp": traffic.bench_tcp,
+          "pps": traffic.bench_pps}
 
 
 def main():
