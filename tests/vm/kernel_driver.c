@@ -83,9 +83,9 @@ static void news_out(const struct kernel_news *n)
 	if (n->kind == KERNEL_NEWS_DONE) {
 		done_ok += n->result == KERNEL_OK;
 		done_other += n->result != KERNEL_OK;
-		if (quiet && n->result == KERNEL_OK)
-			return;
 	}
+	if (quiet && (n->kind == KERNEL_NEWS_GONE || n->result == KERNEL_OK))
+		return;
 	printf("{\"kind\":\"%s\",\"key\":%llu", kinds[n->kind], (unsigned long long)n->key);
 	if (n->kind == KERNEL_NEWS_DONE)
 		printf(",\"op\":\"%s\",\"result\":\"%s\",\"generation\":%u,\"error\":%d,\"fd\":%d,"

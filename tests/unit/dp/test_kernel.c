@@ -1,0 +1,898 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The kernel plane on a kernel of the test's own (fake_kernel.h): the order of the steps, what is
+ * undone when one of them fails, jobs that are cancelled, order per key, frames, what others
+ * delete, and the words for errors.
+ */
+#include "fake_kernel.h"
+#include "base/wire.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "failmalloc.h"
+
+struct world {
+	struct fake_kernel f;
+	struct kernel *k;
+	struct kernel_news n;
+	uint32_t generation;
+	int64_t now;
+};
+
+static void begin(struct world *w, uint32_t gaps)
+{
+	struct kernel_config config = { .sys = &w->f.sys, .frames_per_s = 10 };
+
+	config.probe.gaps = gaps;
+	memset(w, 0, sizeof(*w));
+	w->now = US_S;
+	fake_kernel_init(&w->f);
+	w->k = kernel_new(&config);
+	assert_non_null(w->k);
+}
+
+static void end(struct world *w)
+{
+	kernel_free(w->k);
+	fake_kernel_end(&w->f);
+}
+
+/* The next piece of news; fails when none comes within two seconds. */
+static const struct kernel_news *next(struct world *w)
+{
+	struct pollfd p = { kernel_fd(w->k), POLLIN, 0 };
+
+	for (int i = 0; i < 200; i++) {
+		if (kernel_next(w->k, (struct mono){ w->now }, &w->n))
+			return &w->n;
+		poll(&p, 1, 10);
+	}
+	fail_msg("no news");
+	return NULL;
+}
+
+static bool none(struct world *w)
+{
+	for (int i = 0; i < 5; i++) {
+		if (kernel_next(w->k, (struct mono){ w->now }, &w->n))
+			return false;
+		usleep(2000);
+	}
+	return true;
+}
+
+static const struct kernel_news *done(struct world *w, enum kernel_op op, uint64_t key,
+				      enum kernel_result result)
+{
+	const struct kernel_news *n = next(w);
+
+	assert_int_equal(n->kind, KERNEL_NEWS_DONE);
+	assert_int_equal(n->op, op);
+	assert_int_equal(n->key, key);
+	if (n->result != result)
+		fail_msg("result %d, not %d: %s", n->result, result, n->text);
+	return n;
+}
+
+static struct kernel_tunnel some_tunnel(uint32_t id)
+{
+	struct kernel_tunnel t = { .version = 2, .managed = true, .local_id = id, .remote_id = 2 };
+
+	t.path.local = (struct addr){ .family = AF_INET, .port = 1701, .ip = { 192, 0, 2, 1 } };
+	t.path.remote = (struct addr){ .family = AF_INET, .port = 1701, .ip = { 192, 0, 2, 2 } };
+	t.path.remote.ip[3] = (uint8_t)id;
+	return t;
+}
+
+static struct dp_row some_row(uint32_t tunnel, uint16_t session)
+{
+	struct dp_row r;
+
+	memset(&r, 0, sizeof(r));
+	r.state = DP_ACTIVE;
+	r.ends = DP_L2TP_PPP;
+	r.flags = DP_F_IP4;
+	r.path.remote.family = AF_INET;
+	r.local_tunnel = tunnel;
+	r.remote_tunnel = 2;
+	r.local_session = r.remote_session = session;
+	r.mtu = 1400;
+	r.prefix_count = 1;
+	r.prefixes[0] = (struct prefix){ { .family = AF_INET, .ip = { 10, 0, 0, 1 } }, 32 };
+	r.prefixes[0].addr.ip[2] = (uint8_t)(session >> 8);
+	r.prefixes[0].addr.ip[3] = (uint8_t)session;
+	return r;
+}
+
+static void tunnel_up(struct world *w, uint32_t id)
+{
+	struct kernel_tunnel t = some_tunnel(id);
+
+	assert_int_equal(kernel_tunnel_put(w->k, id, ++w->generation, &t), 0);
+	assert_true(done(w, KERNEL_OP_TUNNEL_PUT, id, KERNEL_OK)->fd >= 0);
+}
+
+static void put(struct world *w, uint64_t key, uint32_t tunnel, const struct dp_row *r)
+{
+	assert_int_equal(kernel_put(w->k, key, ++w->generation, tunnel, r), 0);
+}
+
+static void session_up(struct world *w, uint64_t key, uint32_t tunnel)
+{
+	struct dp_row r = some_row(tunnel, (uint16_t)key);
+
+	put(w, key, tunnel, &r);
+	done(w, KERNEL_OP_PUT, key, KERNEL_OK);
+}
+
+static void steps_are(struct world *w, const char *const *want, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (i >= w->f.step_n || strcmp(w->f.steps[i], want[i]) != 0)
+			fail_msg("step %zu is %s, not %s", i,
+				 i < w->f.step_n ? w->f.steps[i] : "missing", want[i]);
+	}
+	assert_int_equal(w->f.step_n, n);
+}
+
+#define STEPS_ARE(w, ...)                                              \
+	do {                                                           \
+		static const char *const want_[] = { __VA_ARGS__ };    \
+		steps_are(w, want_, sizeof(want_) / sizeof(want_[0])); \
+	} while (0)
+
+/* ---- order of the steps ---- */
+
+static void a_tunnel_takes_no_packet_of_others(void **state)
+{
+	struct world w;
+
+	begin(&w, 0);
+	fake_kernel_forget(&w.f);
+	tunnel_up(&w, 1);
+	STEPS_ARE(&w, "socket-udp", "filter", "bind", "connect-udp", "no-filter", "tunnel-create");
+	end(&w);
+}
+
+static void attaching_goes_step_by_step(void **state)
+{
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	fake_kernel_forget(&w.f);
+	session_up(&w, 7, 1);
+	STEPS_ARE(&w, "socket-pppox", "connect-pppox", "gchan", "open-ppp", "attchan", "open-ppp",
+		  "newlink", "gunit", "ifindex", "npmode", "gunit", "connect-unit", "newroute");
+	assert_int_equal(fake_kernel_open_count(&w.f, "pppox"), 1);
+	assert_int_equal(fake_kernel_open_count(&w.f, "chan"), 1);
+	assert_int_equal(fake_kernel_open_count(&w.f, "unit"), 1);
+
+	/* The same again changes nothing. */
+	fake_kernel_forget(&w.f);
+	session_up(&w, 7, 1);
+	assert_int_equal(w.f.step_n, 0);
+
+	kernel_del(w.k, 7, ++w.generation);
+	done(&w, KERNEL_OP_DEL, 7, KERNEL_OK);
+	STEPS_ARE(&w, "getstats", "close-unit", "close-chan", "close-pppox");
+	end(&w);
+}
+
+static void a_pipe_becomes_a_unit_later(void **state)
+{
+	struct world w;
+	struct dp_row r = some_row(1, 7);
+	const struct kernel_news *n;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	fake_kernel_forget(&w.f);
+	r.state = DP_PREPARED;
+	r.flags = DP_F_SEND_SEQ;
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	STEPS_ARE(&w, "socket-pppox", "connect-pppox");
+	assert_int_equal(write(fake_kernel_far(&w.f, "pppox", 0), "\xc0\x21\x01", 3), 3);
+	n = next(&w);
+	assert_int_equal(n->kind, KERNEL_NEWS_FRAME);
+	assert_int_equal(n->key, 7);
+	assert_memory_equal(n->bytes, "\xc0\x21\x01", 3);
+	assert_int_equal(kernel_send(w.k, 7, (const uint8_t *)"\xc0\x21\x02", 3), 0);
+
+	/* Attached, and nothing forwarded: both families are shut, the link is down. */
+	fake_kernel_forget(&w.f);
+	r.state = DP_ACTIVE;
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	STEPS_ARE(&w, "gchan", "open-ppp", "attchan", "open-ppp", "newlink", "gunit", "ifindex",
+		  "npmode", "npmode", "gunit", "connect-unit");
+
+	fake_kernel_forget(&w.f);
+	r.flags |= DP_F_IP4;
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	STEPS_ARE(&w, "npmode", "setlink", "newroute");
+
+	/* Another prefix in place of the first. */
+	fake_kernel_forget(&w.f);
+	r.prefixes[0].addr.ip[3] = 99;
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	STEPS_ARE(&w, "delroute", "newroute");
+	end(&w);
+}
+
+/* ---- failures ---- */
+
+static void what_failed_leaves_nothing(void **state)
+{
+	static const struct {
+		const char *step;
+		int nth, error;
+		enum kernel_result result;
+	} cases[] = {
+		{ "socket-pppox", 1, -EAFNOSUPPORT, KERNEL_CANNOT },
+		{ "socket-pppox", 1, -EMFILE, KERNEL_FAILED },
+		{ "connect-pppox", 1, -ENOENT, KERNEL_FAILED },
+		{ "gchan", 1, -ENOTCONN, KERNEL_FAILED },
+		{ "open-ppp", 1, -ENOENT, KERNEL_CANNOT },
+		{ "open-ppp", 2, -EMFILE, KERNEL_FAILED },
+		{ "attchan", 1, -ENXIO, KERNEL_FAILED },
+		{ "newlink", 1, -EOPNOTSUPP, KERNEL_FAILED },
+		{ "gunit", 1, -ENOTTY, KERNEL_FAILED },
+		{ "ifindex", 1, -ENODEV, KERNEL_FAILED },
+		{ "npmode", 1, -EINVAL, KERNEL_FAILED },
+		{ "gunit", 2, -ENOTTY, KERNEL_FAILED },
+		{ "connect-unit", 1, -ENXIO, KERNEL_FAILED },
+		{ "newroute", 1, -ENETDOWN, KERNEL_FAILED },
+	};
+	struct world w;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct dp_row r = some_row(1, 7);
+		const struct kernel_news *n;
+		struct kernel_stats_all all;
+
+		begin(&w, 0);
+		tunnel_up(&w, 1);
+		fake_kernel_fail(&w.f, cases[i].step, (uint32_t)cases[i].nth, 0, cases[i].error);
+		put(&w, 7, 1, &r);
+		n = done(&w, KERNEL_OP_PUT, 7, cases[i].result);
+		assert_int_equal(n->error, cases[i].error);
+		assert_true(strstr(n->text, "could not") == n->text);
+		assert_int_equal(fake_kernel_open_count(&w.f, "pppox"), 0);
+		assert_int_equal(fake_kernel_open_count(&w.f, "ppp"), 0);
+		assert_int_equal(fake_kernel_open_count(&w.f, "chan"), 0);
+		assert_int_equal(fake_kernel_open_count(&w.f, "unit"), 0);
+		assert_true(none(&w));
+		kernel_stats_all(w.k, &all);
+		assert_int_equal(all.sessions, 0);
+		assert_int_equal(all.busy, 0);
+
+		/* Undone in reverse. */
+		for (uint32_t s = 0, last = 0; s < w.f.step_n; s++) {
+			uint32_t rank = !strcmp(w.f.steps[s], "close-unit")    ? 1
+					: !strcmp(w.f.steps[s], "close-chan")  ? 2
+					: !strcmp(w.f.steps[s], "close-pppox") ? 3
+									       : 0;
+
+			if (rank) {
+				assert_true(rank >= last);
+				last = rank;
+			}
+		}
+		/* And it works when tried again. */
+		session_up(&w, 7, 1);
+		end(&w);
+	}
+}
+
+static void a_failed_tunnel_leaves_nothing(void **state)
+{
+	static const struct {
+		const char *step;
+		int error;
+		enum kernel_result result;
+	} cases[] = {
+		{ "socket-udp", -EMFILE, KERNEL_FAILED },
+		{ "socket-udp", -EAFNOSUPPORT, KERNEL_CANNOT },
+		{ "bind", -EADDRINUSE, KERNEL_FAILED },
+		{ "connect-udp", -ENETUNREACH, KERNEL_FAILED },
+		{ "tunnel-create", -EPERM, KERNEL_FAILED },
+		{ "tunnel-create", -EBUSY, KERNEL_FAILED },
+	};
+	struct world w;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct kernel_tunnel t = some_tunnel(1);
+		struct dp_row r = some_row(1, 7);
+
+		begin(&w, 0);
+		fake_kernel_fail(&w.f, cases[i].step, 1, 0, cases[i].error);
+		kernel_tunnel_put(w.k, 1, ++w.generation, &t);
+		put(&w, 7, 1, &r); /* waits for the tunnel, and ends with it */
+		done(&w, KERNEL_OP_TUNNEL_PUT, 1, cases[i].result);
+		done(&w, KERNEL_OP_PUT, 7, KERNEL_FAILED);
+		assert_int_equal(fake_kernel_open_count(&w.f, "udp"), 0);
+		end(&w);
+	}
+}
+
+/* CVE-2026-80996: the failure of a notification comes back as that of the request. */
+static void a_false_failure_is_no_failure(void **state)
+{
+	struct world w;
+
+	begin(&w, 0);
+	fake_kernel_fail(&w.f, "tunnel-create", 1, 0, -ENOBUFS);
+	tunnel_up(&w, 1);
+	assert_int_equal(fake_kernel_count(&w.f, "tunnel-get"), 1);
+	end(&w);
+}
+
+static void what_passes_is_tried_again(void **state)
+{
+	struct kernel_tunnel t = some_tunnel(3);
+	struct kernel_stats_all all;
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	fake_kernel_fail(&w.f, "newlink", 1, 2, -EBUSY);
+	session_up(&w, 7, 1);
+	assert_int_equal(fake_kernel_count(&w.f, "newlink"), 4);
+	fake_kernel_fail(&w.f, "connect-pppox", 1, 1, -EEXIST);
+	session_up(&w, 8, 1);
+	kernel_stats_all(w.k, &all);
+	assert_int_equal(all.retries, 5);
+
+	/* Not for ever. */
+	fake_kernel_fail(&w.f, "tunnel-create", 1, 1000, -EEXIST);
+	kernel_tunnel_put(w.k, 3, ++w.generation, &t);
+	done(&w, KERNEL_OP_TUNNEL_PUT, 3, KERNEL_ID_TAKEN);
+	end(&w);
+}
+
+static void a_failed_change_takes_the_session_down(void **state)
+{
+	struct dp_row r = some_row(1, 7);
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	session_up(&w, 7, 1);
+	fake_kernel_fail(&w.f, "setlink", 1, 0, -EINVAL);
+	r.mtu = 1300;
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_FAILED);
+	assert_int_equal(fake_kernel_open_count(&w.f, "unit"), 0);
+	assert_true(none(&w));
+
+	/* Ids do not change under a session. */
+	session_up(&w, 7, 1);
+	r = some_row(1, 9);
+	put(&w, 7, 1, &r);
+	assert_int_equal(done(&w, KERNEL_OP_PUT, 7, KERNEL_FAILED)->error, -EBUSY);
+	end(&w);
+}
+
+/* ---- order and cancelling ---- */
+
+static void a_deletion_cancels_what_is_on_its_way(void **state)
+{
+	static const char *const at[] = { "connect-pppox", "gchan", "newlink", "connect-unit" };
+	struct dp_row r = some_row(1, 7);
+	struct world w;
+
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		begin(&w, 0);
+		tunnel_up(&w, 1);
+		fake_kernel_gate(&w.f, at[i]);
+		put(&w, 7, 1, &r);
+		assert_true(none(&w));
+		fake_kernel_wait_gate(&w.f);
+		kernel_del(w.k, 7, ++w.generation);
+		fake_kernel_let_go(&w.f);
+		done(&w, KERNEL_OP_PUT, 7, KERNEL_CANCELLED);
+		done(&w, KERNEL_OP_DEL, 7, KERNEL_OK);
+		assert_int_equal(fake_kernel_open_count(&w.f, "pppox"), 0);
+		assert_int_equal(fake_kernel_open_count(&w.f, "unit"), 0);
+		end(&w);
+	}
+}
+
+static void a_put_that_was_overtaken_never_begins(void **state)
+{
+	struct dp_row r = some_row(1, 7);
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	put(&w, 7, 1, &r);
+	kernel_del(w.k, 7, ++w.generation);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_CANCELLED);
+	done(&w, KERNEL_OP_DEL, 7, KERNEL_OK);
+	assert_int_equal(fake_kernel_count(&w.f, "socket-pppox"), 0);
+	end(&w);
+}
+
+#define KEYS 40
+
+/* Many keys side by side, each in its own order: one completion for each request. */
+static void each_key_has_its_order(void **state)
+{
+	uint32_t asked[KEYS] = { 0 }, told[KEYS] = { 0 }, total = 0;
+	uint32_t generations[KEYS][64];
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	srand(7);
+	for (int i = 0; i < 1500; i++) {
+		uint32_t key = (uint32_t)(rand() % KEYS);
+
+		if (asked[key] < 64) {
+			struct dp_row r = some_row(1, (uint16_t)(key + 1));
+
+			r.mtu = (uint16_t)(1300 + rand() % 3);
+			generations[key][asked[key]++] = ++w.generation;
+			total++;
+			if (rand() % 3)
+				kernel_put(w.k, key + 1, w.generation, 1, &r);
+			else
+				kernel_del(w.k, key + 1, w.generation);
+		}
+		if (rand() % 4)
+			continue;
+		while (kernel_next(w.k, (struct mono){ w.now }, &w.n)) {
+			key = (uint32_t)w.n.key - 1;
+			assert_int_equal(w.n.kind, KERNEL_NEWS_DONE);
+			assert_int_equal(w.n.generation, generations[key][told[key]++]);
+			total--;
+		}
+	}
+	while (total--) {
+		uint32_t key = (uint32_t)next(&w)->key - 1;
+
+		assert_int_equal(w.n.kind, KERNEL_NEWS_DONE);
+		assert_int_equal(w.n.generation, generations[key][told[key]++]);
+		assert_true(w.n.result == KERNEL_OK || w.n.result == KERNEL_CANCELLED);
+	}
+	assert_true(none(&w));
+	end(&w);
+}
+
+/* ---- tunnels and their sessions ---- */
+
+static void one_tunnel_for_a_pair_of_addresses(void **state)
+{
+	struct kernel_tunnel t = some_tunnel(1);
+	struct world w;
+
+	begin(&w, 1u << KERNEL_GAP_TUPLE);
+	tunnel_up(&w, 1);
+	t.local_id = 9;
+	kernel_tunnel_put(w.k, 9, ++w.generation, &t);
+	assert_non_null(
+		strstr(done(&w, KERNEL_OP_TUNNEL_PUT, 9, KERNEL_TUPLE_TAKEN)->text, "user-space"));
+	kernel_tunnel_del(w.k, 1, ++w.generation);
+	done(&w, KERNEL_OP_TUNNEL_DEL, 1, KERNEL_OK);
+	kernel_tunnel_put(w.k, 9, ++w.generation, &t);
+	done(&w, KERNEL_OP_TUNNEL_PUT, 9, KERNEL_OK);
+	end(&w);
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	kernel_tunnel_put(w.k, 9, ++w.generation, &t);
+	done(&w, KERNEL_OP_TUNNEL_PUT, 9, KERNEL_OK);
+	end(&w);
+}
+
+static void a_tunnel_takes_its_sessions_with_it(void **state)
+{
+	uint32_t gone = 0;
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	tunnel_up(&w, 2);
+	for (uint64_t key = 10; key < 30; key++)
+		session_up(&w, key, 1);
+	session_up(&w, 50, 2);
+	kernel_tunnel_del(w.k, 1, ++w.generation);
+	while (next(&w)->kind == KERNEL_NEWS_GONE) {
+		assert_true(w.n.key >= 10 && w.n.key < 30);
+		gone++;
+	}
+	assert_int_equal(w.n.op, KERNEL_OP_TUNNEL_DEL);
+	assert_int_equal(gone, 20);
+	/* One message for all their interfaces. */
+	assert_int_equal(fake_kernel_count(&w.f, "dellink-group"), 1);
+	assert_int_equal(fake_kernel_count(&w.f, "tunnel-delete"), 1);
+	assert_int_equal(fake_kernel_open_count(&w.f, "unit"), 1);
+	end(&w);
+}
+
+static void deleting_all_sessions_deletes_their_group(void **state)
+{
+	uint64_t keys[20];
+	uint32_t generations[20];
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	for (uint32_t i = 0; i < 20; i++) {
+		keys[i] = 10 + i;
+		generations[i] = 1000 + i;
+		session_up(&w, keys[i], 1);
+	}
+	/* All but one: then one by one. */
+	assert_int_equal(kernel_del_many(w.k, keys, generations, 10), 0);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(next(&w)->result, KERNEL_OK);
+	assert_int_equal(fake_kernel_count(&w.f, "dellink-group"), 0);
+	assert_int_equal(kernel_del_many(w.k, keys + 10, generations + 10, 10), 0);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(next(&w)->result, KERNEL_OK);
+	assert_int_equal(fake_kernel_count(&w.f, "dellink-group"), 1);
+	assert_int_equal(fake_kernel_open_count(&w.f, "pppox"), 0);
+	session_up(&w, 99, 1); /* the tunnel is as good as before */
+	end(&w);
+}
+
+static void everything_is_dropped(void **state)
+{
+	struct kernel_stats_all all;
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	tunnel_up(&w, 2);
+	for (uint64_t key = 10; key < 20; key++)
+		session_up(&w, key, 1 + key % 2);
+	assert_int_equal(kernel_drop_all(w.k, 77), 0);
+	done(&w, KERNEL_OP_DROP_ALL, 0, KERNEL_OK);
+	kernel_stats_all(w.k, &all);
+	assert_int_equal(all.sessions + all.tunnels + all.descriptors, 0);
+	assert_int_equal(fake_kernel_count(&w.f, "tunnel-delete"), 2);
+	tunnel_up(&w, 1);
+	end(&w);
+}
+
+static void two_pipes_are_joined(void **state)
+{
+	struct dp_row a = some_row(1, 7), b = some_row(1, 8);
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	a.ends = b.ends = DP_L2TP_L2TP;
+	a.partner = 8;
+	b.partner = 7;
+	a.prefix_count = b.prefix_count = 0;
+	put(&w, 7, 1, &a);
+	put(&w, 8, 1, &b);
+	done(&w, KERNEL_OP_PUT, next(&w)->key == 7 ? 8 : 7, KERNEL_OK);
+	assert_true(none(&w));
+	assert_int_equal(fake_kernel_count(&w.f, "bridge"), 1);
+	assert_int_equal(fake_kernel_count(&w.f, "gchan"), 2);
+	assert_int_equal(fake_kernel_open_count(&w.f, "pppox"), 2);
+	assert_int_equal(fake_kernel_open_count(&w.f, "chan"), 0);
+	assert_int_equal(kernel_send(w.k, 7, (const uint8_t *)"\xc0\x21\x02", 3), 1);
+	/* One ends: the other has nobody to talk to. */
+	kernel_del(w.k, 7, ++w.generation);
+	done(&w, KERNEL_OP_DEL, 7, KERNEL_OK);
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_GONE);
+	assert_int_equal(w.n.key, 8);
+	end(&w);
+}
+
+static void an_ethernet_session_is_named_by_us(void **state)
+{
+	struct kernel_tunnel t = some_tunnel(1);
+	struct dp_row r = some_row(1, 7);
+	struct world w;
+
+	begin(&w, 0);
+	t.version = 3;
+	t.managed = false;
+	kernel_tunnel_put(w.k, 1, ++w.generation, &t);
+	assert_int_equal(done(&w, KERNEL_OP_TUNNEL_PUT, 1, KERNEL_OK)->fd, -1);
+	fake_kernel_forget(&w.f);
+	r.ends = DP_L2TP_ETH;
+	r.version = 3;
+	r.prefix_count = 0;
+	r.state = DP_PREPARED;
+	put(&w, 7, 1, &r);
+	assert_string_equal(done(&w, KERNEL_OP_PUT, 7, KERNEL_OK)->ifname, "l2tpeth0");
+	STEPS_ARE(&w, "session-create", "ifindex", "setlink");
+	fake_kernel_forget(&w.f);
+	kernel_del(w.k, 7, ++w.generation);
+	done(&w, KERNEL_OP_DEL, 7, KERNEL_OK);
+	STEPS_ARE(&w, "getstats", "session-delete");
+	/* The interface could not be set up: the session goes again. */
+	fake_kernel_fail(&w.f, "setlink", 1, 0, -EINVAL);
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_FAILED);
+	assert_int_equal(fake_kernel_count(&w.f, "session-delete"), 2);
+	end(&w);
+}
+
+/* ---- frames, and what others delete ---- */
+
+static void frames_go_the_right_way(void **state)
+{
+	uint8_t buf[16];
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	session_up(&w, 7, 1);
+	assert_int_equal(kernel_send(w.k, 7, (const uint8_t *)"\xc0\x21\x09\1", 4), 0);
+	assert_int_equal(read(fake_kernel_far(&w.f, "chan", 0), buf, sizeof(buf)), 4);
+	assert_int_equal(kernel_send(w.k, 7, (const uint8_t *)"\x80\x57\x01\1", 4), 0);
+	assert_int_equal(read(fake_kernel_far(&w.f, "unit", 0), buf, sizeof(buf)), 4);
+	assert_int_equal(kernel_send(w.k, 8, (const uint8_t *)"\xc0\x21\x09\1", 4), 1);
+	assert_int_equal(write(fake_kernel_far(&w.f, "unit", 0), "\x80\x57\x02", 3), 3);
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_FRAME);
+	assert_int_equal(w.n.key, 7);
+	assert_int_equal(w.n.len, 3);
+	end(&w);
+}
+
+static void frames_that_wait_come_before_the_completion(void **state)
+{
+	struct dp_row r = some_row(1, 7);
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	fake_kernel_gate(&w.f, "connect-pppox");
+	put(&w, 7, 1, &r);
+	assert_true(none(&w));
+	fake_kernel_wait_gate(&w.f);
+	assert_int_equal(write(fake_kernel_far(&w.f, "pppox", 0), "\x80\x21\x01", 3), 3);
+	assert_int_equal(write(fake_kernel_far(&w.f, "pppox", 0), "\x80\x21\x02", 3), 3);
+	fake_kernel_let_go(&w.f);
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_FRAME);
+	assert_int_equal(w.n.bytes[2], 1);
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_FRAME);
+	assert_int_equal(w.n.bytes[2], 2);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	end(&w);
+}
+
+static void a_flood_is_cut(void **state)
+{
+	struct kernel_stats_all all;
+	uint32_t frames = 0;
+	struct world w;
+	int far;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	session_up(&w, 7, 1);
+	far = fake_kernel_far(&w.f, "chan", 0);
+	for (int i = 0; i < 60; i++)
+		assert_int_equal(write(far, "\xc0\x21\x09", 3), 3);
+	while (kernel_next(w.k, (struct mono){ w.now }, &w.n))
+		frames++;
+	assert_int_equal(frames, 10); /* a second's worth at once */
+	kernel_stats_all(w.k, &all);
+	assert_int_equal(all.frames_dropped, 1); /* the rest was not even read */
+	w.now += US_S;
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_FRAME); /* listened to again */
+	end(&w);
+}
+
+static void a_vanished_interface_is_told_once(void **state)
+{
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	session_up(&w, 7, 1);
+	shutdown(fake_kernel_far(&w.f, "unit", 0), SHUT_RDWR); /* EPOLLHUP */
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_GONE);
+	assert_non_null(strstr(w.n.text, "another program"));
+	assert_int_equal(fake_kernel_open_count(&w.f, "pppox"), 0);
+	assert_true(none(&w));
+	end(&w);
+}
+
+static void hints_are_verified(void **state)
+{
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	session_up(&w, 7, 1);
+	fake_kernel_notify(&w.f, 1, 7); /* not true */
+	fake_kernel_notify(&w.f, 1, 0);
+	assert_true(none(&w));
+	assert_int_equal(fake_kernel_count(&w.f, "session-get"), 1);
+	assert_int_equal(fake_kernel_count(&w.f, "tunnel-get"), 1);
+
+	fake_kernel_fail(&w.f, "session-get", 1, 0, -ENODEV);
+	fake_kernel_notify(&w.f, 1, 7);
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_GONE);
+	assert_int_equal(w.n.key, 7);
+
+	session_up(&w, 8, 1);
+	fake_kernel_fail(&w.f, "tunnel-get", 1, 0, -ENODEV);
+	fake_kernel_notify(&w.f, 1, 0);
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_GONE);
+	assert_int_equal(w.n.key, 8);
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_TUNNEL_GONE);
+	assert_int_equal(w.n.key, 1);
+	assert_true(none(&w));
+	end(&w);
+}
+
+static void rows_the_kernel_cannot_carry_are_refused(void **state)
+{
+	struct dp_row r = some_row(1, 7);
+	struct world w;
+
+	begin(&w, 1u << KERNEL_GAP_MPPE | 1u << KERNEL_GAP_BRIDGE);
+	tunnel_up(&w, 1);
+	r.flags |= DP_F_MPPE;
+	put(&w, 7, 1, &r);
+	assert_non_null(strstr(done(&w, KERNEL_OP_PUT, 7, KERNEL_CANNOT)->text, "ppp_mppe"));
+	r = some_row(1, 7);
+	r.ends = DP_L2TP_L2TP;
+	r.partner = 8;
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_CANNOT);
+	r = some_row(5, 7); /* not this tunnel's id */
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_FAILED);
+	put(&w, 7, 44, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_FAILED);
+	end(&w);
+}
+
+static void requests_survive_a_lack_of_memory(void **state)
+{
+	struct kernel_tunnel t = some_tunnel(2);
+	struct dp_row r = some_row(1, 7);
+	struct world w;
+	long n;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	for (n = 1;; n++) {
+		int err;
+
+		failmalloc_arm(n);
+		err = kernel_put(w.k, 7, ++w.generation, 1, &r);
+		if (!failmalloc_disarm())
+			break;
+		assert_int_equal(err, -ENOMEM);
+	}
+	assert_true(n > 1);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	for (n = 1;; n++) {
+		int err;
+
+		failmalloc_arm(n);
+		err = kernel_tunnel_put(w.k, 2, ++w.generation, &t);
+		if (!failmalloc_disarm())
+			break;
+		assert_int_equal(err, -ENOMEM);
+	}
+	done(&w, KERNEL_OP_TUNNEL_PUT, 2, KERNEL_OK);
+	end(&w);
+}
+
+/* ---- words and encodings ---- */
+
+static void every_error_has_a_sentence(void **state)
+{
+	char text[KERNEL_TEXT];
+
+	for (int step = 0; step <= KERNEL_STEP_MEMORY; step++) {
+		for (int err = 1; err < 134; err++) {
+			memset(text, 0x7f, sizeof(text));
+			kernel_error_text((enum kernel_step)step, -err, "bridge0", text);
+			assert_non_null(memchr(text, 0, sizeof(text)));
+			assert_true(strncmp(text, "could not ", 10) == 0);
+			assert_null(strchr(text, '%'));
+			assert_true(strlen(text) < sizeof(text) - 1); /* not cut */
+		}
+	}
+	kernel_error_text(KERNEL_STEP_MASTER, -ENODEV, "bridge0", text);
+	assert_string_equal(text, "could not put the interface into its bridge or VRF: there is no "
+				  "bridge or VRF bridge0; create it or correct the configuration");
+	for (int gap = 0; gap < KERNEL_GAP_COUNT; gap++) {
+		assert_true(kernel_gap_text((enum kernel_gap)gap)[0]);
+		assert_true(kernel_gap_remedy((enum kernel_gap)gap)[0]);
+		assert_true(kernel_gap_name((enum kernel_gap)gap)[0]);
+	}
+}
+
+static void tunnels_come_back(void **state)
+{
+	uint8_t buf[KERNEL_TUNNEL_SAVE_MAX];
+
+	srand(3);
+	for (int i = 0; i < 2000; i++) {
+		struct kernel_tunnel t = some_tunnel((uint32_t)(1 + rand() % 60000)), back;
+		struct wcur w = wcur_of(buf, sizeof(buf));
+		struct rcur c;
+
+		if (rand() % 2) {
+			t.version = 3;
+			t.managed = rand() % 2;
+			t.local_id = 1u + (uint32_t)rand();
+			if (rand() % 2) {
+				t.encap = DP_ENCAP_IP;
+				t.path.local.port = t.path.remote.port = 0;
+			}
+		}
+		t.no_checksum = rand() % 2;
+		t.mark = (uint32_t)rand();
+		t.tos = (uint8_t)rand();
+		snprintf(t.device, sizeof(t.device), "%s", rand() % 2 ? "" : "abcdefghijklmno");
+		assert_true(kernel_tunnel_ok(&t));
+		kernel_tunnel_save(&w, &t);
+		assert_false(w.bad);
+		for (size_t n = 0; n < w.len; n++) {
+			c = rcur_of(buf, n);
+			assert_false(kernel_tunnel_load(&c, &back));
+		}
+		c = rcur_of(buf, w.len);
+		assert_true(kernel_tunnel_load(&c, &back));
+		assert_int_equal(back.local_id, t.local_id);
+		assert_int_equal(back.managed, t.managed);
+		assert_int_equal(back.mark, t.mark);
+		assert_true(path_equal(&back.path, &t.path));
+		assert_string_equal(back.device, t.device);
+		for (int n = 0; n < 8; n++) {
+			buf[(size_t)rand() % w.len] = (uint8_t)rand();
+			c = rcur_of(buf, w.len);
+			if (kernel_tunnel_load(&c, &back))
+				assert_true(kernel_tunnel_ok(&back));
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_tunnel_takes_no_packet_of_others),
+		cmocka_unit_test(attaching_goes_step_by_step),
+		cmocka_unit_test(a_pipe_becomes_a_unit_later),
+		cmocka_unit_test(what_failed_leaves_nothing),
+		cmocka_unit_test(a_failed_tunnel_leaves_nothing),
+		cmocka_unit_test(a_false_failure_is_no_failure),
+		cmocka_unit_test(what_passes_is_tried_again),
+		cmocka_unit_test(a_failed_change_takes_the_session_down),
+		cmocka_unit_test(a_deletion_cancels_what_is_on_its_way),
+		cmocka_unit_test(a_put_that_was_overtaken_never_begins),
+		cmocka_unit_test(each_key_has_its_order),
+		cmocka_unit_test(one_tunnel_for_a_pair_of_addresses),
+		cmocka_unit_test(a_tunnel_takes_its_sessions_with_it),
+		cmocka_unit_test(deleting_all_sessions_deletes_their_group),
+		cmocka_unit_test(everything_is_dropped),
+		cmocka_unit_test(two_pipes_are_joined),
+		cmocka_unit_test(an_ethernet_session_is_named_by_us),
+		cmocka_unit_test(frames_go_the_right_way),
+		cmocka_unit_test(frames_that_wait_come_before_the_completion),
+		cmocka_unit_test(a_flood_is_cut),
+		cmocka_unit_test(a_vanished_interface_is_told_once),
+		cmocka_unit_test(hints_are_verified),
+		cmocka_unit_test(rows_the_kernel_cannot_carry_are_refused),
+		cmocka_unit_test(requests_survive_a_lack_of_memory),
+		cmocka_unit_test(every_error_has_a_sentence),
+		cmocka_unit_test(tunnels_come_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
