@@ -42,7 +42,16 @@ struct user {
 	char text[]; /* name, server, secret; each with NUL */
 };
 
+#define ODD_MAX 16 /* lines that are told about */
+
+struct odd {
+	unsigned int line;
+	const char *text;
+};
+
 struct users {
+	struct odd odd[ODD_MAX];
+	size_t odd_count;
 	struct htab names;
 	struct user *first, **last, *any_first, **any_last;
 	size_t count;
@@ -90,6 +99,7 @@ struct text {
 struct word {
 	size_t len;
 	bool quoted; /* then * and - are no wildcards */
+	bool bent;   /* a backslash outside quotes made something else of a letter or digit */
 	char text[WORD_MAX];
 };
 
@@ -138,6 +148,11 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
 }
 
+static bool is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /* White space, joined lines and a comment before the next word. True when there is one on this
  * line. */
 static bool skip(struct text *t)
@@ -163,7 +178,7 @@ static int next_word(struct text *t, struct word *w)
 	char quote = 0;
 
 	w->len = 0;
-	w->quoted = false;
+	w->quoted = w->bent = false;
 	if (!skip(t))
 		return 0;
 	while (t->p < t->end) {
@@ -182,6 +197,7 @@ static int next_word(struct text *t, struct word *w)
 			continue;
 		}
 		if (c == '\\') {
+			w->bent |= !quote && t->p < t->end && is_alnum(*t->p);
 			c = escaped(t);
 			if (c == -1)
 				continue;
@@ -311,6 +327,33 @@ static int add_user(struct users *us, struct user *u, const struct word words[3]
 	return 0;
 }
 
+/* What is right, but perhaps not what was meant: the secret is not what stands in the file. */
+static void look_at_secret(const struct text *t, const struct word *secret, struct users *us)
+{
+	const char *p = t->p, *why = NULL;
+
+	while (p < t->end && is_space(*p))
+		p++;
+	if (secret->bent)
+		why = "a backslash in the secret changes the character behind it; write \\\\ for a "
+		      "backslash";
+	else if (t->end - p > 1 && p[0] == '#' && p[1] > ' ' && p[1] != '#')
+		why = "from # on the line is a comment; if it is part of the secret, put the "
+		      "secret in "
+		      "quotes";
+	if (why && us->odd_count < ODD_MAX)
+		us->odd[us->odd_count++] = (struct odd){ t->line, why };
+}
+
+bool users_odd(const struct users *us, size_t index, unsigned int *ret_line, const char **ret_text)
+{
+	if (index >= us->odd_count)
+		return false;
+	*ret_line = us->odd[index].line;
+	*ret_text = us->odd[index].text;
+	return true;
+}
+
 /* One line. 0; -EINVAL with t->why; -ENOMEM. */
 static int parse_line(struct text *t, struct users *us)
 {
@@ -335,8 +378,10 @@ static int parse_line(struct text *t, struct users *us)
 		t->why = words[0].len ? "the secret is empty" : "the client's name is empty";
 		rc = -1;
 	}
-	if (rc > 0)
+	if (rc > 0) {
+		look_at_secret(t, &words[2], us);
 		rc = parse_addresses(t, &u, routes);
+	}
 	if (rc < 0)
 		rc = -EINVAL;
 	else if (n == 3)

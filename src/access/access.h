@@ -305,6 +305,10 @@ struct users *users_parse(const char *text, size_t len, int *ret_err, char *err_
 void users_free(struct users *u);
 size_t users_count(const struct users *u);
 
+/* The `index`-th line that is no error, but whose secret is perhaps not what was meant: false when
+ * there are not so many. The text is a constant. */
+bool users_odd(const struct users *u, size_t index, unsigned int *ret_line, const char **ret_text);
+
 /* Answer an EV_AUTH from the file: fills ok, cause, text and grant of `ret`. */
 void users_check(const struct users *u, const struct access_event *question, const char *server,
 		 struct access_cmd *ret);

@@ -131,6 +131,18 @@ static void advise_hook(const struct advice *a, const struct conf_dial *d, const
 	a->say(a->arg, text);
 }
 
+static void advise_users(const struct advice *a, const struct conf_users *users)
+{
+	char text[CONF_PATH_MAX + 256];
+	unsigned int line;
+	const char *why;
+
+	for (size_t i = 0; users->users && users_odd(users->users, i, &line, &why); i++) {
+		snprintf(text, sizeof(text), "%s:%u: %s", users->path, line, why);
+		a->say(a->arg, text);
+	}
+}
+
 void check_advise(const struct conf *c, bool other, void (*say)(void *arg, const char *text),
 		  void *arg)
 {
@@ -142,8 +154,10 @@ void check_advise(const struct conf *c, bool other, void (*say)(void *arg, const
 
 	if (has_secrets(c))
 		advise_file(&a, c->path);
-	for (size_t i = 0; i < c->users_count; i++)
+	for (size_t i = 0; i < c->users_count; i++) {
 		advise_file(&a, c->users[i].path);
+		advise_users(&a, c->users + i);
+	}
 	for (size_t i = 0; (file = conf_secret_file(c, i)); i++)
 		advise_file(&a, file);
 	for (size_t i = 0; i < x->dial_count; i++) {

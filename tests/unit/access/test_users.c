@@ -283,12 +283,38 @@ static void no_memory(void **state)
 	}
 }
 
+/* Secrets that are not what stands in the file are told about, and nothing else. */
+static void test_odd(void **state)
+{
+	static const char text[] = "a * pa\\ss *\n"   /* 1: \\s is a space */
+				   "b * 'pa\\ss' *\n" /* in quotes: meant */
+				   "c * pass #word\n" /* 3 */
+				   "d * pass # a comment\n"
+				   "e * pa#ss *\n"
+				   "f * pa\\\\ss *\n" /* twice: meant */
+				   "g * pa\\ word *\n"
+				   "h * \\x41bc *\n" /* 8 */
+				   "i * pass ## heading\n";
+	static const unsigned lines[] = { 1, 3, 8 };
+	struct users *u = parse(text);
+	unsigned int line;
+	const char *why;
+
+	for (size_t i = 0; i < 3; i++) {
+		assert_true(users_odd(u, i, &line, &why));
+		assert_int_equal(line, lines[i]);
+		assert_non_null(strstr(why, i == 1 ? "comment" : "backslash"));
+	}
+	assert_false(users_odd(u, 3, &line, &why));
+	users_free(u);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(words),     cmocka_unit_test(who_wins), cmocka_unit_test(chap),
-		cmocka_unit_test(addresses), cmocka_unit_test(errors),	 cmocka_unit_test(many),
-		cmocka_unit_test(no_memory),
+		cmocka_unit_test(test_odd), cmocka_unit_test(words),	 cmocka_unit_test(who_wins),
+		cmocka_unit_test(chap),	    cmocka_unit_test(addresses), cmocka_unit_test(errors),
+		cmocka_unit_test(many),	    cmocka_unit_test(no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
