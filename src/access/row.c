@@ -108,6 +108,10 @@ static void row_server(const struct acc_session *s, struct dp_row *r)
 		if (s->routes[i].addr.family == AF_INET ? s->ip4 : s->ip6)
 			row_prefix(r, &s->routes[i]);
 	}
+	if (s->ip4 && !is_zero(s->our_ip4, 4)) {
+		r->source4.family = AF_INET;
+		memcpy(r->source4.ip, s->our_ip4, 4);
+	}
 	if (s->profile->antispoof)
 		r->flags |= DP_F_ANTISPOOF;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "dp/dp.h"
 #include "failmalloc.h"
 #include "keeper/child.h"
 #include "keeper/layout.h"
@@ -390,6 +391,125 @@ static void test_layout(void **state)
 	}
 }
 
+/* ---- the kernel's data plane ---- */
+
+static struct dp_tunnel tunnel_of(const struct conf_socket *s, const char *local,
+				  const char *remote)
+{
+	struct dp_tunnel t = { .local = 1, .remote = 2, .version = 2, .path.via = s->via };
+
+	assert_int_equal(addr_parse(local, &t.path.local), 0);
+	assert_int_equal(addr_parse(remote, &t.path.remote), 0);
+	return t;
+}
+
+static void test_kernel_tunnels(void **state)
+{
+	const struct fixture *f = *state;
+	const struct conf_socket *listener = NULL, *dial = conf_dial_socket(f->c, "all", AF_INET6);
+	char text[RIGHTS_TEXT];
+	struct dp_tunnel t, u;
+
+	for (size_t i = 0; i < f->c->socket_count; i++)
+		if (f->c->sockets[i].listener && f->c->sockets[i].addr.family == AF_INET)
+			listener = &f->c->sockets[i];
+	assert_non_null(listener);
+	assert_non_null(dial);
+	t = tunnel_of(listener, "192.0.2.1:1701", "198.51.100.7:5000");
+	assert_true(rights_tunnel(f->c, &t, false, text));
+	u = t;
+	u.path.via++;
+	assert_false(rights_tunnel(f->c, &u, false, text));
+	u = t;
+	u.path.local.port = 53;
+	assert_false(rights_tunnel(f->c, &u, false, text));
+	u = t;
+	u.version = 3;
+	assert_false(rights_tunnel(f->c, &u, false, text));
+	u = tunnel_of(listener, "192.0.2.1:1701", "127.0.0.1:5000");
+	assert_false(rights_tunnel(f->c, &u, true, text));
+	u = tunnel_of(listener, "[2001:db8::1]:1701", "[2001:db8::2]:1701");
+	assert_false(rights_tunnel(f->c, &u, false, text));
+	/* by the socket of a dialled session to its server alone, or to what its name gave */
+	t = tunnel_of(dial, "[2001:db8::1]:40000", "[2001:db8:9::1]:1701");
+	assert_true(rights_tunnel(f->c, &t, false, text));
+	t = tunnel_of(dial, "[2001:db8::1]:40000", "[2001:db8:9::2]:1701");
+	assert_false(rights_tunnel(f->c, &t, false, text));
+	assert_true(rights_tunnel(f->c, &t, true, text));
+	t.path.local.port = 1000;
+	assert_false(rights_tunnel(f->c, &t, true, text));
+}
+
+static struct prefix prefix_of(const char *text)
+{
+	struct prefix p;
+
+	assert_int_equal(prefix_parse(text, &p), 0);
+	return p;
+}
+
+static void test_kernel_rows(void **state)
+{
+	const struct fixture *f = *state;
+	struct dp_row r, t;
+	char text[RIGHTS_TEXT];
+
+	memset(&r, 0, sizeof(r));
+	r.ends = DP_L2TP_PPP;
+	r.prefixes[0] = prefix_of("10.1.0.7/32");
+	r.prefixes[1] = prefix_of("2001:db8:1:5::/64");
+	r.prefix_count = 2;
+	addr_parse("10.1.0.1", &r.source4);
+	assert_true(rights_row(f->c, &r, text));
+	t = r;
+	t.prefixes[0] = prefix_of("10.2.0.7/32"); /* in no pool */
+	assert_false(rights_row(f->c, &t, text));
+	t = r;
+	addr_parse("10.1.0.2", &t.source4);
+	assert_false(rights_row(f->c, &t, text));
+	t = r;
+	strcpy(t.ifname, "eth0");
+	assert_false(rights_row(f->c, &t, text));
+	t = r;
+	strcpy(t.master, "br0");
+	assert_false(rights_row(f->c, &t, text));
+	t = r;
+	t.ends = DP_L2TP_ETH;
+	assert_false(rights_row(f->c, &t, text));
+	t = r;
+	t.table = 7;
+	assert_false(rights_row(f->c, &t, text));
+	t = r;
+	t.routes[t.route_count++] = prefix_of("0.0.0.0/0");
+	assert_false(rights_row(f->c, &t, text));
+
+	memset(&r, 0, sizeof(r));
+	r.ends = DP_L2TP_PPP;
+	r.flags = DP_F_CLIENT;
+	strcpy(r.ifname, "vpn0");
+	r.host_addrs[r.host_addr_count++] = prefix_of("203.0.113.9/32");
+	r.routes[r.route_count++] = prefix_of("10.9.0.0/16");
+	r.table = 5;
+	r.metric = 6;
+	r.pin_peer = 1;
+	assert_true(rights_row(f->c, &r, text));
+	t = r;
+	t.table = 0;
+	assert_false(rights_row(f->c, &t, text));
+	t = r;
+	t.routes[0] = prefix_of("10.0.0.0/8");
+	assert_false(rights_row(f->c, &t, text));
+	t = r;
+	t.host_addrs[0] = prefix_of("127.0.0.1/32");
+	assert_false(rights_row(f->c, &t, text));
+	t = r;
+	strcpy(t.ifname, "vpn9");
+	assert_false(rights_row(f->c, &t, text));
+	t = r;
+	t.prefixes[t.prefix_count++] = prefix_of("10.1.0.7/32");
+	assert_false(rights_row(f->c, &t, text));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +518,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hooks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_servers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kernel_tunnels, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kernel_rows, setup, teardown),
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test_setup_teardown(test_children, setup, teardown),
 		cmocka_unit_test(test_layout),
