@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Measure and print the figures of adit; write them to build/bench.json.
 
-usage: bench/run.py [GROUP...]     groups: engine setup restart client flood tcp pps; none = all
+usage: bench/run.py [GROUP...]     groups: engine setup restart client flood tcp pps
+                                   kernel; none = all
 
 The file is flat, name -> number; what was not measured in this run is null. Figures that depend on
 the machine are given as a ratio to a reference that is measured in the same run, rounds interleaved.
@@ -29,7 +30,10 @@ NAMES = ("engine_us_per_session", "engine_growth_100k", "engine_bytes_per_sessio
          "user_setup_cpu_vs_l2tpns", "user_setup_cpu_us", "l2tpns_setup_cpu_us",
          "restart_gap_ms", "client_pss_kib",
          "flood_known_peer_delay_ms", "flood_per_second", "flood_memory_kib",
-         "flood_memory_growth_kib", *traffic.NAMES)
+         "flood_memory_growth_kib", *traffic.NAMES,
+         "kernel_setup_cpu_vs_bare_1k", "kernel_setup_cpu_vs_bare_10k",
+         "kernel_setup_rate_vs_bare_1k", "kernel_setup_rate_vs_bare_10k",
+         "kernel_teardown_vs_bare", "kernel_pss_per_session_10k", "kernel_files_per_session")
 SECRET, USER, PASSWORD = "secret", "user", "password"
 
 
@@ -407,9 +411,33 @@ peer "anybody" {{ profile = "home" secret = "{SECRET}" }}
     figures["flood_memory_growth_kib"] = late - early
 
 
+# --- the kernel data plane, in a guest with Debian's stock kernel
+
+def bench_kernel(figures, rounds=3):
+    source = ROOT.parent / "shared" / "bench" / "kfloor.c"
+    if not source.exists():
+        print(f"  not measured: the reference {source} is not here")
+        return
+    kfloor = ROOT / "build" / "bench-kfloor"
+    subprocess.run(["gcc", "-O2", "-Wall", "-o", kfloor, source], check=True)
+    for sessions, name in ((1_000, "1k"), (10_000, "10k")):
+        out = subprocess.run([ROOT / "tests/vm/guest.py", "--auto", "--cpus", "2", "--memory",
+                              "4096", "--timeout", "3600", "--", "/usr/bin/python3",
+                              ROOT / "bench/kernel.py", kfloor, str(sessions), str(rounds)],
+                             check=True, stdout=subprocess.PIPE, text=True).stdout
+        *told, last = out.strip().splitlines()
+        print("\n".join(told))
+        result = json.loads(last)
+        figures[f"kernel_setup_cpu_vs_bare_{name}"] = result["cpu"]
+        figures[f"kernel_setup_rate_vs_bare_{name}"] = result["rate"]
+    figures["kernel_teardown_vs_bare"] = result["down"]
+    figures["kernel_pss_per_session_10k"] = round(result["pss"])
+    figures["kernel_files_per_session"] = result["files"]
+
+
 GROUPS = {"engine": bench_engine, "setup": bench_setup, "restart": bench_restart,
           "client": bench_client, "flood": bench_flood, "tcp": traffic.bench_tcp,
-          "pps": traffic.bench_pps}
+          "pps": traffic.bench_pps, "kernel": bench_kernel}
 
 
 def main():

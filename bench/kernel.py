@@ -1,0 +1,191 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Figures of the kernel data plane, measured on a kernel that has L2TP and PPP (in a guest; see
+bench/run.py, group "kernel"). Prints one line of JSON.
+
+usage: bench/kernel.py KFLOOR SESSIONS ROUNDS
+
+The reference is kfloor: the bare kernel calls of a session, by eight processes side by side. Its
+standard output is a pipe that is full, so each stops between setting up and taking down; in between
+all interfaces are put into one group, and the time of taking down is that of one delete by group
+and of closing everything. aditd and its keeper do the same work with the protocols, as LNS of
+adit-load in another namespace, whose CPU time is not counted. Rounds are interleaved.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests" / "vm"), str(ROOT / "tests" / "net"), str(ROOT / "bench")]
+
+from kernel import IFLA_GROUP, RTM_NEWLINK, Netns, Route, attr  # noqa: E402
+from lab import BUILD, Lab, wait_for  # noqa: E402
+from run import PASSWORD, SECRET, USER, pss_kib, two_hosts  # noqa: E402
+
+WORKERS, GROUP = 8, 4711
+
+
+def cpu_us(pids):
+    """Time on a CPU, all threads, without the rounding to ticks of /proc/PID/stat."""
+    total = 0
+    for pid in pids:
+        for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[0]) // 1000
+    return total
+
+
+def full_pipe():
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    try:
+        while True:
+            os.write(write, b" " * 4096)
+    except BlockingIOError:
+        pass
+    try:
+        while True:
+            os.write(write, b" ")
+    except BlockingIOError:
+        pass
+    os.set_blocking(write, True)
+    return read, write
+
+
+def waits(pid):
+    """Is this process asleep in write()?"""
+    try:
+        return pathlib.Path(f"/proc/{pid}/syscall").read_text().split()[0] == "1"
+    except OSError:
+        return False
+
+
+def into_group(route):
+    """All PPP interfaces of the namespace into GROUP."""
+    for name, (index, _, _) in route.links().items():
+        if name.startswith("ppp"):
+            route.request(RTM_NEWLINK, struct.pack("=BxHiII", 0, 0, index, 0, 0) +
+                          attr(IFLA_GROUP, struct.pack("=I", GROUP)))
+
+
+def bare(kfloor, sessions):
+    """CPU microseconds a session, set-ups a second, tear-downs a second of kfloor."""
+    space = Netns()
+    route = Route()
+    try:
+        subprocess.run(["ip", "addr", "add", "10.64.0.1/32", "dev", "lo"], check=True)
+        children = []
+        for k in range(WORKERS):
+            read, write = full_pipe()
+            child = subprocess.Popen([kfloor, "-n", str(sessions // WORKERS), "-t", "2", "-c", "-r",
+                                      "-s", "-q", "-o", str(2 * k * max(1, sessions // 2000 + 1))],
+                                     stdout=write)
+            os.close(write)
+            children.append((child, read))
+        wait_for("kfloor", lambda: all(waits(c.pid) or c.poll() is not None for c, _ in children),
+                 seconds=600)
+        into_group(route)
+        begun = time.monotonic()
+        route.delete_group(GROUP)
+        text = []
+        for _, read in children:
+            os.set_blocking(read, False)
+            while True:  # the filling, then what kfloor had to say
+                try:
+                    data = os.read(read, 65536)
+                except BlockingIOError:
+                    break
+                if not data:
+                    break
+                text.append(data)
+        for child, read in children:
+            os.set_blocking(read, True)
+            while data := os.read(read, 65536):
+                text.append(data)
+            assert child.wait() == 0
+            os.close(read)
+        down = time.monotonic() - begun
+        # the pieces of one process follow each other, but not those of two
+        rows = b"".join(text).decode()
+        ups = [float(v.split(",")[0]) for v in rows.split('"up_s":')[1:]]
+        cpus = [float(v.split(",")[0]) for v in rows.split('"cpu_us":')[1:]]
+        assert len(ups) == len(cpus) == WORKERS, rows[-2000:]
+        return {"cpu": sum(cpus) / WORKERS, "rate": sessions / max(ups), "down": sessions / down}
+    finally:
+        route.close()
+        space.close()
+
+
+def open_files(pids):
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+
+
+def ours(sessions):
+    lab = Lab()
+    try:
+        client, ns = two_hosts(lab)
+        lns = lab.adit(ns, f'''
+data-plane = kernel
+pool "subscribers" {{ addresses = {{"10.64.0.0/15"}} }}
+profile "home" {{
+    users = "@DIR@/users"
+    pool = "subscribers"
+    local-address = "10.64.0.1"
+    ipv6 = false
+    echo-interval = never
+}}
+peer "anybody" {{ profile = "home" secret = "{SECRET}" }}
+''', users=f"* * {PASSWORD} *\n")
+        lns.conf.write_text(lns.conf.read_text().replace('log-level = "debug"',
+                                                         'log-level = "notice"'))
+        lns.start()
+        pids = [lns.keeper.pid, lns.aditd_pid()]
+        files, before = open_files(pids), cpu_us(pids)
+        load = client.start(BUILD / "src/load/adit-load", "--server", "192.0.2.1", "--sessions",
+                            sessions, "--tunnels", 10, "--user", USER, "--password", PASSWORD,
+                            "--secret", SECRET, "--hold", 3600, "--limit", 1200)
+        wait_for("the generator", lambda: '"up":' in load.text() or not load.alive(),
+                 seconds=1300, step=0.2)
+        result = json.loads(next(line for line in load.text().splitlines()
+                                 if line.startswith("{")))
+        assert result["up"] == sessions, load.text() + lns.text()
+        cpu = (cpu_us(pids) - before) / sessions
+        time.sleep(2)
+        assert lns.json("status")["sessions"] == sessions
+        held = open_files(pids)
+        pss = pss_kib(pids) * 1024 / sessions
+        begun = time.monotonic()
+        lns.ctl("terminate", "user", USER, timeout=600)
+        # done when every descriptor of a session is closed and no interface is left
+        wait_for("the end of all sessions", lambda: open_files(pids) <= files + 40, seconds=600,
+                 step=0.2)
+        down = time.monotonic() - begun
+        return {"cpu": cpu, "rate": result["per_second"], "down": sessions / down,
+                "pss": pss, "files": (held - files) / sessions}
+    finally:
+        lab.close()
+
+
+def main():
+    kfloor, sessions, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    rows = []
+    for _ in range(rounds):
+        b, o = bare(kfloor, sessions), ours(sessions)
+        rows.append((b, o))
+        print(f"  {sessions}: bare {b['cpu']:.0f} us CPU a session, {b['rate']:.0f}/s up, "
+              f"{b['down']:.0f}/s down; adit {o['cpu']:.0f} us, {o['rate']:.0f}/s, "
+              f"{o['down']:.0f}/s, {o['pss']:.0f} octets and {o['files']:.2f} files a session",
+              flush=True)
+    ratio = {k: round(statistics.median(o[k] / b[k] for b, o in rows), 3)
+             for k in ("cpu", "rate", "down")}
+    print(json.dumps({**ratio, **{k: round(statistics.median(o[k] for _, o in rows), 2)
+                                  for k in ("pss", "files")}}))
+
+
+if __name__ == "__main__":
+    main()
