@@ -306,7 +306,7 @@ const char *ppp_auth_name(enum ppp_auth auth);
  * had: options, magic numbers, addresses, echo clock. Returns 0; 1 when the record cannot be used;
  * -ENOMEM.
  */
-#define PPP_SAVE_MAX 512
+#define PPP_SAVE_MAX 640
 bool ppp_dirty(struct ppp *p, adit_handle *ret_link, uint64_t *ret_owner);
 bool ppp_can_save(const struct ppp *p, adit_handle link);
 void ppp_save(const struct ppp *p, adit_handle link, struct wcur *c);

@@ -8,8 +8,9 @@
  * Checked besides the sanitizers: frames are well formed and fit, no network protocol opens before
  * the login, deadlines move on, a closed link ends in time, nothing is left behind.
  *
- * drives: src/ppp/auth.c src/ppp/chap.c src/ppp/cp.c src/ppp/ipcp.c src/ppp/ipv6cp.c
- * drives: src/ppp/lcp.c src/ppp/link.c src/ppp/output.c src/ppp/pap.c src/ppp/save.c
+ * drives: src/ppp/auth.c src/ppp/ccp.c src/ppp/chap.c src/ppp/cp.c src/ppp/eap.c src/ppp/ipcp.c
+ * drives: src/ppp/ipv6cp.c src/ppp/lcp.c src/ppp/link.c src/ppp/mschap.c src/ppp/output.c
+ * drives: src/ppp/pap.c src/ppp/save.c
  */
 #include <adit/ppp.h>
 #include "base/wire.h"
@@ -21,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum step {
 	STEP_RAW,    /* n, octets: a frame */
-	STEP_PACKET, /* protocol 0..4, code, id, n, octets of the body */
+	STEP_PACKET, /* protocol 0..6, code, id, n, octets of the body */
 	STEP_ACK,    /* protocol: acknowledge the engine's last request */
 	STEP_NAK,    /* protocol, n, options: Nak it */
 	STEP_REJ,    /* protocol, k: reject its option k */
@@ -35,8 +36,16 @@ enum step {
 	STEP_AGAIN,   /* profile, flags: drop the link, open another */
 	STEP_LONG,    /* protocol, code, n: a packet of 16 * n octets */
 	STEP_REFLECT, /* the engine's last frame comes back */
-	STEP_SLEEP    /* an hour without anybody looking */
+	STEP_SLEEP,   /* an hour without anybody looking */
+	STEP_METHODS, /* methods, profile, flags: as AGAIN, with other ways to log in */
+	STEP_MS,      /* MS-CHAP: a response to the last challenge */
+	STEP_EAP,     /* type, what: a Response of EAP to the last Request */
+	STEP_ASK,     /* what: a challenge of MS-CHAPv2 for the engine, or the result of its answer;
+			     4: the data plane cannot encrypt */
+	STEPS
 };
+
+#define PROTOS 7
 
 struct peer {
 	struct ppp *e;
@@ -44,16 +53,20 @@ struct peer {
 	struct mono now;
 	struct ppp_profile *profile;
 	bool wants_auth, auth_up, open;
-	uint8_t req[5][256];
-	size_t req_len[5];
+	uint8_t req[PROTOS][256];
+	size_t req_len[PROTOS];
 	uint8_t last[PPP_FRAME_MAX];
 	size_t last_len;
-	uint8_t chap_id;
+	uint8_t chap_id, eap_id;
+	uint8_t methods;      /* of STEP_METHODS */
+	uint8_t response[49]; /* the engine's last, of MS-CHAPv2 */
 	uint32_t ask;
 };
 
-static const uint16_t protos[5] = { PPP_PROTO_LCP, PPP_PROTO_IPCP, PPP_PROTO_IPV6CP, PPP_PROTO_PAP,
-				    PPP_PROTO_CHAP };
+static const uint16_t protos[PROTOS] = { PPP_PROTO_LCP, PPP_PROTO_IPCP, PPP_PROTO_IPV6CP,
+					 PPP_PROTO_PAP, PPP_PROTO_CHAP, PPP_PROTO_EAP,
+					 PPP_PROTO_CCP };
+static const char challenge[] = "0123456789abcdef";
 
 static void check(bool ok, const char *what)
 {
@@ -82,7 +95,13 @@ static void take_frame(struct peer *p, const uint8_t *f, size_t n)
 	p->last_len = n;
 	if (proto == PPP_PROTO_CHAP && code == 1)
 		p->chap_id = id;
-	for (unsigned i = 0; i < 5; i++) {
+	if (proto == PPP_PROTO_EAP && code == 1)
+		p->eap_id = id;
+	if (proto == PPP_PROTO_CHAP && code == 2 && len >= 54 && c.p[0] == 49)
+		memcpy(p->response, c.p + 1, 49);
+	if (proto == PPP_PROTO_EAP && code == 2 && len >= 59 && c.p[0] == 26 && c.p[1] == 2)
+		memcpy(p->response, c.p + 6, 49);
+	for (unsigned i = 0; i < PROTOS; i++) {
 		if (protos[i] != proto || code != 1 || len > sizeof(p->req[0]))
 			continue;
 		memcpy(p->req[i], c.p - 4, len);
@@ -133,7 +152,28 @@ static void drain(struct peer *p)
 	check(!ppp_event(p->e, &ev), "news after draining");
 }
 
-static struct ppp_profile *profile_of(uint8_t a, uint8_t b)
+/* How the peer logs in (3 bits), encryption (2), its strengths (1), we as peer (2). */
+static void methods_of(uint8_t m, struct ppp_params *p)
+{
+	static const uint8_t orders[8][6] = {
+		{ PPP_AUTH_MSCHAPV2 },
+		{ PPP_AUTH_MSCHAP },
+		{ PPP_AUTH_EAP_MSCHAPV2, PPP_AUTH_EAP_MD5 },
+		{ PPP_AUTH_EAP_MD5 },
+		{ PPP_AUTH_MSCHAPV2, PPP_AUTH_EAP_MSCHAPV2, PPP_AUTH_EAP_MD5, PPP_AUTH_CHAP_MD5,
+		  PPP_AUTH_PAP, PPP_AUTH_MSCHAP },
+		{ 0 },
+		{ PPP_AUTH_EAP_MD5, PPP_AUTH_EAP_MSCHAPV2, PPP_AUTH_MSCHAPV2 },
+		{ PPP_AUTH_CHAP_MD5, PPP_AUTH_MSCHAPV2 }
+	};
+
+	memcpy(p->auth_order, orders[m & 7], 6);
+	p->mppe = (enum ppp_mppe)((m >> 3 & 3) % 3);
+	p->mppe_strengths = m & 32 ? PPP_MPPE_ALL : 0;
+	p->peer_auth = m & 128 ? PPP_AUTH_ALL : m & 64 ? PPP_AUTH_EAP_MD5 | PPP_AUTH_MSCHAP : 0;
+}
+
+static struct ppp_profile *profile_of(uint8_t a, uint8_t b, uint8_t methods)
 {
 	struct ppp_params p = { .user = "alice",
 				.password = "secret",
@@ -157,6 +197,8 @@ static struct ppp_profile *profile_of(uint8_t a, uint8_t b)
 	if (b & 8)
 		p.auth_order[b & 4 ? 1 : 0] = PPP_AUTH_PAP;
 	p.require_ipv6cp = (b & 128) && p.ipv6cp;
+	if (methods)
+		methods_of(methods, &p);
 	return ppp_profile_new(&p, &rc);
 }
 
@@ -168,7 +210,7 @@ static void open_link(struct peer *p, uint8_t a, uint8_t b)
 	struct ppp_cmd c = { .kind = PPP_CMD_OPEN, .owner = 7 };
 
 	ppp_profile_unref(p->profile);
-	p->profile = profile_of(a, b);
+	p->profile = profile_of(a, b, p->methods);
 	check(p->profile, "profile");
 	if (b & 16)
 		c.addresses = server;
@@ -177,7 +219,7 @@ static void open_link(struct peer *p, uint8_t a, uint8_t b)
 	p->link = c.ret_link;
 	p->open = true;
 	p->auth_up = false;
-	p->wants_auth = b & 12;
+	p->wants_auth = p->methods ? (p->methods & 7) != 5 : b & 12;
 	memset(p->req_len, 0, sizeof(p->req_len));
 	drain(p);
 }
@@ -185,6 +227,7 @@ static void open_link(struct peer *p, uint8_t a, uint8_t b)
 static void input(struct peer *p, const uint8_t *frame, size_t len)
 {
 	uint8_t *copy = malloc(len ? len : 1);
+	struct ppp_info info;
 	size_t off = 0;
 	int rc;
 
@@ -193,6 +236,8 @@ static void input(struct peer *p, const uint8_t *frame, size_t len)
 	rc = ppp_input(p->e, p->now, p->link, copy, len, &off);
 	check(rc >= 0 && rc <= PPP_IN_DROP && off <= len, "outcome");
 	check(rc != PPP_IN_IP || p->auth_up, "data before the login");
+	check(rc != PPP_IN_IP || !ppp_info(p->e, p->link, &info) || !info.mppe_keys,
+	      "data in clear");
 	free(copy);
 	drain(p);
 }
@@ -204,7 +249,7 @@ static void packet(struct peer *p, unsigned proto, uint8_t code, uint8_t id, con
 	struct wcur c = wcur_of(frame, sizeof(frame));
 
 	wcur_u16(&c, 0xff03);
-	wcur_u16(&c, protos[proto % 5]);
+	wcur_u16(&c, protos[proto % PROTOS]);
 	wcur_u8(&c, code);
 	wcur_u8(&c, id);
 	wcur_u16(&c, (uint16_t)(4 + len));
@@ -230,6 +275,7 @@ static void command(struct peer *p, enum ppp_cmd_kind kind, uint8_t flags)
 	static const struct ppp_addresses give = { .our_ip4 = { 192, 0, 2, 1 },
 						   .peer_ip4 = { 192, 0, 2, 99 },
 						   .dns4 = { { 192, 0, 2, 53 } } };
+	static const struct ppp_proof proof = { .has_keys = true };
 	struct ppp_cmd c = { .kind = kind,
 			     .link = p->link,
 			     .ok = flags & 1,
@@ -238,6 +284,8 @@ static void command(struct peer *p, enum ppp_cmd_kind kind, uint8_t flags)
 			     .text = flags & 8 ? "hello" : NULL,
 			     .cause = (enum adit_cause)(flags >> 4),
 			     .addresses = give,
+			     .proof = &proof,
+			     .no_mppe = kind == PPP_CMD_NCP_GO && flags & 1,
 			     .ask = p->ask };
 
 	check(ppp_do(p->e, p->now, &c) >= 0, "command");
@@ -276,9 +324,91 @@ static void restart(struct peer *p)
 	check(ppp_load(p->e, p->now, &r, p->profile, 7, &p->link) == 0, "own record refused");
 }
 
+/* A Response of EAP that suits type and question, as far as that can be known from outside. */
+static void eap_response(struct peer *p, uint8_t type, uint8_t what)
+{
+	static const uint8_t value[49] = { 1 };
+	uint8_t body[80];
+	struct wcur c = wcur_of(body, sizeof(body));
+
+	wcur_u8(&c, type);
+	if (type == 4) {
+		wcur_u8(&c, 16);
+		wcur_bytes(&c, challenge, 16);
+	} else if (type == 26 && what == 2) {
+		wcur_u8(&c, 2);
+		wcur_u8(&c, p->eap_id);
+		wcur_u16(&c, 5 + 49 + 5);
+		wcur_u8(&c, 49);
+		wcur_bytes(&c, value, sizeof(value));
+		wcur_bytes(&c, "alice", 5);
+	} else if (type == 1) {
+		wcur_bytes(&c, "alice", 5);
+	} else {
+		wcur_u8(&c, what);
+	}
+	packet(p, 5, 2, p->eap_id, body, c.len);
+}
+
+/* MS-CHAPv2 of the engine as peer: 0, 1 challenge and Success in CHAP, 2, 3 the same in EAP. */
+static void ask_engine(struct peer *p, uint8_t what)
+{
+	struct ppp_proof proof = { .has_keys = false };
+	uint8_t body[128];
+	struct wcur c = wcur_of(body, sizeof(body));
+	bool success = what & 1;
+
+	(void)ppp_mschap2_check("alice", 5, "secret", 6, (const uint8_t *)challenge, 16,
+				p->response, 49, &proof);
+	if (what & 2) {
+		wcur_u8(&c, 26);
+		wcur_u8(&c, success ? 3 : 1);
+		wcur_u8(&c, 7);
+		wcur_u16(&c, success ? 4 + 42 : 4 + 17);
+	}
+	if (success) {
+		wcur_bytes(&c, "S=", 2);
+		for (unsigned i = 0; i < PPP_PROOF_LEN; i++) {
+			wcur_u8(&c, (uint8_t) "0123456789ABCDEF"[proof.authenticator[i] >> 4]);
+			wcur_u8(&c, (uint8_t) "0123456789abcdef"[proof.authenticator[i] & 15]);
+		}
+	} else {
+		wcur_u8(&c, 16);
+		wcur_bytes(&c, challenge, 16);
+	}
+	packet(p, what & 2 ? 5 : 4,
+	       what & 2	 ? 1
+	       : success ? 3
+			 : 1,
+	       what & 2 ? what : 60, body, c.len);
+}
+
+static void step_login(struct peer *p, enum step kind, struct rcur *c)
+{
+	uint8_t a = rcur_u8(c), b, ms[60] = { 49 };
+
+	if (kind == STEP_MS) {
+		ms[49] = 1;
+		memcpy(ms + 50, "alice", 5);
+		packet(p, 4, 2, (uint8_t)(p->chap_id + a), ms, 55);
+	} else if (kind == STEP_EAP) {
+		b = rcur_u8(c);
+		eap_response(p, a, b);
+	} else if (kind == STEP_ASK && a == 4) {
+		command(p, PPP_CMD_NCP_GO, 1);
+	} else if (kind == STEP_ASK) {
+		ask_engine(p, a);
+	} else {
+		b = rcur_u8(c);
+		p->methods = a;
+		command(p, PPP_CMD_DROP, 0);
+		open_link(p, b, rcur_u8(c));
+	}
+}
+
 static void step(struct peer *p, struct rcur *c)
 {
-	uint8_t kind = rcur_u8(c) % 16, proto, code, id, n;
+	uint8_t kind = rcur_u8(c) % STEPS, proto, code, id, n;
 	static const uint8_t filler[4096];
 	const uint8_t *body;
 	struct ppp_info info;
@@ -300,20 +430,20 @@ static void step(struct peer *p, struct rcur *c)
 			packet(p, proto, code, id, body, n);
 		break;
 	case STEP_ACK:
-		proto = rcur_u8(c) % 5;
+		proto = rcur_u8(c) % PROTOS;
 		if (p->req_len[proto] > 0)
 			packet(p, proto, 2, p->req[proto][1], p->req[proto] + 4,
 			       p->req_len[proto] - 4);
 		break;
 	case STEP_NAK:
-		proto = rcur_u8(c) % 5;
+		proto = rcur_u8(c) % PROTOS;
 		n = rcur_u8(c);
 		body = rcur_take(c, n);
 		if (body)
 			packet(p, proto, 3, p->req[proto][1], body, n);
 		break;
 	case STEP_REJ:
-		proto = rcur_u8(c) % 5;
+		proto = rcur_u8(c) % PROTOS;
 		reject(p, proto, rcur_u8(c));
 		break;
 	case STEP_TIME:
@@ -355,6 +485,14 @@ static void step(struct peer *p, struct rcur *c)
 		break;
 	case STEP_REFLECT:
 		input(p, p->last, p->last_len);
+		break;
+	case STEP_METHODS:
+	case STEP_MS:
+	case STEP_EAP:
+	case STEP_ASK:
+		step_login(p, (enum step)kind, c);
+		break;
+	case STEPS:
 		break;
 	case STEP_SLEEP:
 		p->now.us += 3600 * US_S;

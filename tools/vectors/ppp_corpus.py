@@ -12,7 +12,7 @@ import os
 import struct
 import sys
 
-LCP, IPCP, IP6CP, PAP, CHAP = range(5)
+LCP, IPCP, IP6CP, PAP, CHAP, EAP, CCP = range(7)
 SERVER, CHAPS, PAPS = 16, 4, 8  # second octet; 1, 2: we can PAP, CHAP as peer
 
 
@@ -60,6 +60,23 @@ def long(proto, code, n):
     return bytes([13, proto, code, n])
 
 
+def methods(m, a=0, b=16):
+    """m: order of methods (3 bits), encryption (2), all strengths (1), we as peer (2)."""
+    return bytes([16, m, a, b])
+
+
+def ms(ahead=0):
+    return bytes([17, ahead])
+
+
+def eap(kind, what=0):
+    return bytes([18, kind, what])
+
+
+def ask(what):
+    return bytes([19, what])
+
+
 MAGIC = opt(5, b'\1\2\3\4')
 lcp = packet(LCP, 1, 1, MAGIC) + ack(LCP)
 client_ip = packet(IPCP, 1, 1, opt(3, bytes(4)) + opt(129, bytes(4)) + opt(131, bytes(4)))
@@ -71,7 +88,83 @@ login = RESPONSE + answer(9)
 life = lcp + login + up4 + ack(IP6CP) + ip6
 data = raw(b'\xff\x03\0\x21E') + raw(b'\xff\x03\0\x57`') + raw(b'\x21E')
 
+eap_ms = eap(1) + eap(26, 2)
+mppe = opt(18, b'\1\0\0\x40')
+ccp = ack(CCP) + packet(CCP, 1, 1, mppe)
+
+
+def want(auth):
+    return packet(LCP, 1, 1, opt(3, auth)) + ack(LCP)
+
+
+ms_up = methods(8) + lcp + ms() + answer(1) + GO
 inputs = {
+    'ms2-life': (2, SERVER, methods(0x80, 2, 48) + lcp + ms() + answer(9) + ms() + up4 + up6 + time(20) +
+                 ms() + answer(1) + RESTART + time(20) + ms() + answer(0) + time(9)),
+    'ms2-retry': (2, SERVER, methods(0x80) + lcp + ms() + answer(8) + ms() + ms(1) + answer(0) + ms(1) +
+                  packet(CHAP, 2, 2, b'\1x') + time(9)),
+    'ms2-change': (2, SERVER, methods(0x80) + lcp + packet(CHAP, 7, 1) + ms() + answer(0) +
+                   packet(CHAP, 7, 2, b'x') + time(9)),
+    'ms2-refused': (2, SERVER, methods(0x80) + lcp + ms() + answer(0xb0) + time(9)),
+    'ms1-life': (2, SERVER, methods(1) + lcp + ms() + answer(0) + ms(1) + answer(1) + up4 + CLOSE),
+    'eap-life': (2, SERVER, methods(2, 2, 48) + lcp + time(3) + eap_ms + answer(1) + eap(26, 3) + eap(26, 3) +
+                 up4 + time(20) + eap_ms + answer(1) + eap(26, 4) + time(9)),
+    'eap-wrong': (2, SERVER, methods(2) + lcp + eap_ms + answer(0) + time(3) + eap(26, 4) + time(9)),
+    'eap-unanswered-failure': (2, SERVER, methods(2) + lcp + eap_ms + answer(0xb8) + time(20)),
+    'eap-nak': (2, SERVER, methods(2) + lcp + eap(1) + eap(3, 4) + eap(4) + answer(1) + eap(4) + up4),
+    'eap-nak-all': (2, SERVER, methods(2) + lcp + eap(1) + eap(3, 0) + time(9)),
+    'eap-md5-wrong': (2, SERVER, methods(3) + lcp + eap(1) + packet(EAP, 2, 2, b'\4\1x') + eap(4) + answer(0) +
+                      time(9)),
+    'eap-broken': (2, SERVER, methods(2) + lcp + packet(EAP, 2, 1) + packet(EAP, 9, 1, b'\1') + eap(4) +
+                   packet(EAP, 1, 1, b'\1') + packet(EAP, 3, 1) + eap(1) + eap(26, 3) + eap(26, 9) +
+                   packet(EAP, 2, 2, b'\x1a\2\2\0\x05\xff') + raw(b'\xff\x03\xc2\x27\1\1\0\3') +
+                   eap(26, 2) + eap(26, 2)),
+    'eap-unanswered': (2, SERVER, methods(2) + lcp + time(40)),
+    'eap-not-agreed': (0, SERVER, lcp + packet(EAP, 1, 1, b'\1') + time(1)),
+    'methods-naks': (2, SERVER, methods(4) + nak(LCP, opt(3, b'\xc2\x27')) + nak(LCP, opt(3, b'\xc2\x23\x81')) +
+                     nak(LCP, opt(3, b'\xc2\x23\x80')) + nak(LCP, opt(3, b'\xc0\x25')) + time(9)),
+    'client-ms2': (0, 0, methods(0x85) + want(b'\xc2\x23\x81') + ask(0) + ask(0) + time(3) + ask(1) + ask(1) +
+                   packet(CHAP, 1, 61, b'\x01x') + ack(IPCP) + packet(IPCP, 1, 1, opt(3, bytes([10, 0, 0, 1])))),
+    'client-ms2-unproven': (0, 0, methods(0x85) + want(b'\xc2\x23\x81') + ask(0) +
+                            packet(CHAP, 3, 60, b'S=00 M=x') + time(9)),
+    'client-ms2-refused': (0, 0, methods(0x85) + want(b'\xc2\x23\x81') + ask(0) + packet(
+        CHAP, 4, 60, b'E=648 R=1 C=00112233445566778899AABBCCDDEEFF V=3 M=') + time(9)),
+    'client-ms1': (0, 0, methods(0x85) + want(b'\xc2\x23\x80') + packet(CHAP, 1, 60, b'\x0801234567') +
+                   packet(CHAP, 4, 60, b'E=691 R=0') + time(9)),
+    'client-eap': (0, 0, methods(0x85) + want(b'\xc2\x27') + packet(EAP, 1, 1, b'\1') +
+                   packet(EAP, 1, 1, b'\1') + packet(EAP, 1, 4, b'\2hello') + packet(EAP, 1, 5, b'\x0d') +
+                   ask(2) + packet(EAP, 3, 2) + packet(EAP, 1, 9, b'\2wait') + packet(EAP, 1, 8, b'\4\1x') +
+                   ask(3) + packet(EAP, 4, 3) + packet(EAP, 3, 3) + ack(IPCP)),
+    'client-eap-md5': (0, 0, methods(0x45) + want(b'\xc2\x27') + packet(EAP, 1, 1, b'\1') + ask(2) +
+                       packet(EAP, 1, 8, b'\4\xff') + packet(EAP, 1, 9, b'\4\3abc') +
+                       packet(IPCP, 1, 1, opt(3, bytes([10, 0, 0, 1]))) + ack(IPCP)),
+    'client-eap-refused': (0, 0, methods(0x85) + want(b'\xc2\x27') + ask(2) + packet(
+        EAP, 1, 3, b'\x1a\4\7\0\x09E=691') + packet(EAP, 4, 3) + time(9)),
+    'client-eap-unproven': (0, 0, methods(0x85) + want(b'\xc2\x27') + ask(2) + packet(
+        EAP, 1, 3, b'\x1a\3\7\0\x09S=691') + time(9)),
+    'client-mppe': (0, 0, methods(0x8d) + want(b'\xc2\x23\x81') + ask(0) + ask(1) + GO + ccp + ack(IPCP) +
+                    RESTART + data),
+    'mutual-eap': (0, SERVER, methods(0x82) + want(b'\xc2\x27') + eap_ms + answer(1) + eap(26, 3) + REFLECT +
+                   ask(2) + ask(3) + packet(EAP, 3, 3) + up4),
+    'mppe': (2, SERVER, ms_up + ccp + up4 + up6 + data + packet(CCP, 14, 3) + packet(CCP, 15, 3) +
+             packet(CCP, 13, 3) + RESTART + data + packet(CCP, 1, 9, mppe) + ack(CCP) + data +
+             packet(CCP, 5, 9) + time(9)),
+    'mppe-early': (2, SERVER, methods(8) + lcp + ms() + answer(1) + packet(CCP, 1, 1, mppe) + client_ip + ip6 +
+                   GO + ack(CCP) + data + up4),
+    'mppe-required': (2, SERVER, methods(16) + lcp + ms() + answer(1) + GO + rej(CCP, 0) + time(9)),
+    'mppe-no-keys': (2, SERVER, methods(17) + lcp + ms() + answer(1) + time(9)),
+    'mppe-cannot': (2, SERVER, methods(8) + lcp + ms() + answer(1) + ask(4) + up4),
+    'mppe-late': (2, SERVER, methods(8) + lcp + ms() + answer(1) + time(20)),
+    'mppe-silence': (2, SERVER, ms_up + time(30) + up4 + RESTART + data),
+    'mppe-strengths': (2, SERVER, methods(0x28) + lcp + ms() + answer(1) + GO + nak(CCP, opt(18, b'\1\0\0\xa0')) +
+                       nak(CCP, opt(18, b'\0\0\0\x40')) + nak(CCP, opt(18, b'x')) + nak(CCP, opt(17)) +
+                       packet(CCP, 1, 1, opt(18, b'\1\0\0\xe1')) + packet(CCP, 1, 2, opt(18, b'\0')) +
+                       packet(CCP, 1, 3, opt(17)) + packet(CCP, 1, 4) + ack(CCP) + up4),
+    'mppe-protocol-reject': (2, SERVER, ms_up + packet(LCP, 8, 1, b'\x80\xfd') + up4 + data),
+    'mppe-nak-no-end': (2, SERVER, ms_up + nak(CCP, opt(18, b'\0\0\0\x40')) * 20 + time(9)),
+    'mppe-renegotiate': (2, SERVER, ms_up + ccp + up4 + raw(b'\xff\x03\0\xfdxx') + RESTART +
+                         packet(CCP, 1, 9, mppe) + RESTART + packet(LCP, 1, 50, MAGIC) + ack(LCP) + ms() +
+                         answer(1) + GO + ccp + up4),
     'silence': (0, SERVER, time(40)),
     'passive': (64, SERVER, time(5) + lcp + ack(IPCP) + client_ip + GO + time(100)),
     'passive-silence': (64, SERVER, time(40)),
