@@ -332,6 +332,7 @@ void ksession_lost(struct kernel *k, struct ksession *s, const char *why)
 	ksession_ready(k, s);
 }
 
+/* All of the job is set before it is pushed: then it is a worker's. */
 static void session_begin(struct kernel *k, struct ksession *s, struct kjob *j, struct kreq *r)
 {
 	struct ktunnel *t = s->tunnel;
@@ -342,10 +343,12 @@ static void session_begin(struct kernel *k, struct ksession *s, struct kjob *j, 
 	j->key = s->key;
 	j->have = s->have;
 	j->first = s->have.stage == K_NONE;
-	j->txqlen = k->config.txqlen;
+	j->txqlen = j->row.txqlen ? j->row.txqlen : k->config.txqlen;
 	snprintf(j->prefix, sizeof(j->prefix), "%s", k->config.ifname);
 	if (t)
 		j->group = t->group;
+	if (j->row.ends == DP_L2TP_ETH)
+		j->group = KERNEL_GROUP_LAST;
 	if (s->row)
 		dp_row_load(&row, &j->old);
 	s->job = j;
@@ -400,10 +403,6 @@ static void put_begin(struct kernel *k, struct ksession *s, struct kreq *r)
 	if (s->have.stage == K_PIPE && j->row.state == DP_ACTIVE && j->row.ends == DP_L2TP_PPP)
 		kframe_unwatch(k, s);
 	session_begin(k, s, j, r);
-	if (j->row.txqlen)
-		j->txqlen = j->row.txqlen;
-	if (j->row.ends == DP_L2TP_ETH)
-		j->group = KERNEL_GROUP_LAST;
 }
 
 /* Two pipes that name each other become one. */
