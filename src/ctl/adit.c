@@ -404,6 +404,7 @@ static void print_status(json_t *s)
 	       text_of(s, "keeper_since"));
 	printf("host name   %s\n", text_of(s, "host_name"));
 	printf("config      %s\n", text_of(s, "config"));
+	printf("sandbox     %s\n", text_of(s, "sandbox"));
 	printf("sessions    %lld, of these %lld up; tunnels %lld, half open %lld\n",
 	       number_of(s, "sessions"), number_of(s, "sessions_up"), number_of(s, "tunnels"),
 	       number_of(s, "half_open"));
