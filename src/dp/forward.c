@@ -317,10 +317,34 @@ static bool outer_of(const struct msghdr *m, const struct fwd_to *from, const st
 	return !fwd_unspecified(s->local);
 }
 
+/*
+ * Ask for the memory that the packets of a batch will need, all at once: what the kernel did since
+ * the last batch has driven it out of the caches. Nothing here decides anything.
+ */
+static void prefetch(struct fwd *f, unsigned int n)
+{
+	const struct fwd_batch *b = f->batch;
+	const struct index *x = dpt_index(f->table);
+	struct pkt_head h;
+
+	for (unsigned int pass = 0; pass < 2; pass++) {
+		for (unsigned int i = 0; i < n; i++) {
+			if (pkt_head_parse(b->rx[i], b->rx_msg[i].msg_len, &h) != PKT_DATA)
+				continue;
+			if (pass == 0)
+				index_ids_prefetch(x, h.tunnel, h.session);
+			else
+				dpt_prefetch(f->table, index_ids_find(x, h.tunnel, h.session));
+		}
+	}
+}
+
 static void from_sock(struct fwd *f, const struct fwd_sock *s, uint32_t events)
 {
 	struct fwd_batch *b = f->batch;
 	int fd = atomic_load_explicit(&s->fd, memory_order_acquire) - 1;
+	bool known = false;
+	struct fwd_outer o;
 
 	if (fd < 0)
 		return;
@@ -330,11 +354,17 @@ static void from_sock(struct fwd *f, const struct fwd_sock *s, uint32_t events)
 		/* A negative count is EAGAIN, or an ICMP error that this call has taken off. */
 		int n = receive(f, fd);
 
+		if (n > 8)
+			prefetch(f, (unsigned int)n);
 		for (int i = 0; i < n; i++) {
-			struct fwd_outer o;
+			const struct msghdr *h = &b->rx_msg[i].msg_hdr;
 
-			if ((b->rx_msg[i].msg_hdr.msg_flags & MSG_TRUNC) ||
-			    !outer_of(&b->rx_msg[i].msg_hdr, &b->rx_from[i], s, &o))
+			/* Most come from where the one before them came from. */
+			if (!i || h->msg_controllen || b->rx_msg[i - 1].msg_hdr.msg_controllen ||
+			    memcmp(&b->rx_from[i].name, &b->rx_from[i - 1].name,
+				   sizeof(b->rx_from[i].name)) != 0)
+				known = outer_of(h, &b->rx_from[i], s, &o);
+			if ((h->msg_flags & MSG_TRUNC) || !known)
 				count(&f->counts.drop_header);
 			else
 				up_all(f, s, &o, b->rx[i], b->rx_msg[i].msg_len);
@@ -501,8 +531,6 @@ int fwd_unwatch_dev(struct fwd *f, uint32_t dev)
 static void batch_init(struct fwd_batch *b)
 {
 	b->rx_used = FWD_BATCH;
-	for (unsigned int i = 0; i < JOINS; i++)
-		b->join[i] = &b->join_room[i];
 	for (unsigned int i = 0; i < FWD_BATCH; i++) {
 		b->rx_iov[i] = (struct iovec){ b->rx[i], FWD_BUF };
 		b->rx_msg[i].msg_hdr = (struct msghdr){

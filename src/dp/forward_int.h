@@ -19,6 +19,8 @@
 #define TRAIN_BYTES 65000 /* ... and octets: below the most of UDP over both families */
 #define TRAINS	    64	  /* in one batch */
 #define JOINS	    8	  /* flows that are joined side by side */
+#define JOINED	    32	  /* ... and those that wait to be written */
+#define PUTS	    128	  /* packets that wait to be written */
 
 /* Packets from devices lie behind each other, so that many small ones share pages and cache lines.
  * A batch ends when TX_FULL octets are in use; what is left takes one of the longest, and what it
@@ -48,6 +50,13 @@ struct train {
 	struct iovec iov[2 * TRAIN_MOST];
 };
 
+/* A packet on its way to a device. */
+struct put {
+	struct join *join; /* or NULL and: */
+	uint8_t *p;
+	uint32_t len, room, dev, slot;
+};
+
 struct fwd_batch {
 	uint8_t spare[TX_READ];
 	uint8_t rx[FWD_BATCH][FWD_BUF];
@@ -64,9 +73,12 @@ struct fwd_batch {
 	uint32_t tx_used;
 	uint32_t tx_floor; /* below is what must outlive a flush */
 
-	struct join join_room[JOINS];
-	struct join *join[JOINS]; /* the first `joins` are in use, the oldest first */
+	struct join join_room[JOINED];
+	uint32_t join_used;
+	struct join *join[JOINS]; /* those that may grow, the oldest first */
 	uint32_t joins;
+	struct put put[PUTS];
+	uint32_t puts;
 
 	uint16_t ports[FWD_SOCKS];
 	uint32_t port_count;
@@ -101,9 +113,9 @@ ssize_t tun_read(int fd, void *p, size_t len);
 bool tun_write(struct fwd *f, uint32_t dev, uint8_t *p, size_t len, size_t room);
 
 /*
- * An IP packet of a session for its device: written now, or together with others, by tun_flush() at
- * the latest; until then it stays where it is. Counts it. `room` octets before it are its own,
- * those before them another's who was there first.
+ * An IP packet of a session for its device: written by tun_flush(), or before when there are many,
+ * and together with others where that can be; until then it stays where it is. It is counted then.
+ * `room` octets before it are its own.
  */
 void tun_put(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *p,
 	     const struct pkt_ip *ip, size_t room);

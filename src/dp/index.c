@@ -157,6 +157,11 @@ uint32_t index_ids_find(const struct index *x, uint16_t tunnel, uint16_t session
 	return v ? v - 1 : INDEX_NONE;
 }
 
+void index_ids_prefetch(const struct index *x, uint16_t tunnel, uint16_t session)
+{
+	__builtin_prefetch(&x->ids_heads[mix(x, (uint32_t)tunnel << 16 | session, 1)]);
+}
+
 /* ---- keys, looked up by the writer alone; a slot's key is written before its ids are linked ----
  */
 

@@ -46,6 +46,7 @@ void index_prefix_drop(struct index *x, const struct prefix *p, uint32_t slot);
 
 /* Reader (the writer may call them too). */
 uint32_t index_ids_find(const struct index *x, uint16_t tunnel, uint16_t session);
+void index_ids_prefetch(const struct index *x, uint16_t tunnel, uint16_t session);
 uint64_t index_key_of(const struct index *x, uint32_t slot); /* of a slot found by its ids */
 uint32_t index_route4(const struct index *x, const uint8_t ip[4]);
 uint32_t index_route6(const struct index *x, const uint8_t ip[16]);

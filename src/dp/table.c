@@ -300,6 +300,14 @@ bool dpt_snapshot(const struct dpt *t, uint32_t slot, struct dpt_config *ret)
 	return false;
 }
 
+void dpt_prefetch(const struct dpt *t, uint32_t slot)
+{
+	if (slot >= t->slot_max)
+		return;
+	__builtin_prefetch(&t->slots[slot]);
+	__builtin_prefetch(&t->runs[slot], 1);
+}
+
 struct dpt_run *dpt_run(const struct dpt *t, uint32_t slot)
 {
 	return &t->runs[slot];

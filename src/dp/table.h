@@ -160,6 +160,7 @@ const struct index *dpt_index(const struct dpt *t);
 
 /* A consistent copy. False when the writer is at it and does not get ready. */
 bool dpt_snapshot(const struct dpt *t, uint32_t slot, struct dpt_config *ret);
+void dpt_prefetch(const struct dpt *t, uint32_t slot); /* any number */
 struct dpt_run *dpt_run(const struct dpt *t, uint32_t slot);
 const struct dpt_tunnel *dpt_tunnel(const struct dpt *t, uint32_t tunnel);
 void dpt_hear(const struct dpt *t, uint32_t tunnel, uint64_t now_us);

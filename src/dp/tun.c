@@ -102,28 +102,46 @@ static void join_write(struct fwd *f, struct join *j)
 		j->len + (uint64_t)(j->count - 1) * j->first.head);
 }
 
-/* Write one, and close the gap it leaves: the others keep their order. */
-static void joins_drop(struct fwd *f, uint32_t at)
+/*
+ * Everything is written at the end of a batch, not one by one as it comes: each system call throws
+ * out of the processor what the checks of the next packet would need.
+ */
+static void puts_write(struct fwd *f)
 {
 	struct fwd_batch *b = f->batch;
-	struct join *j = b->join[at];
 
-	join_write(f, j);
+	for (uint32_t i = 0; i < b->puts; i++) {
+		const struct put *w = &b->put[i];
+
+		if (w->join)
+			join_write(f, w->join);
+		else
+			written(f, w->slot, tun_write(f, w->dev, w->p, w->len, w->room), 1, w->len);
+	}
+	b->puts = 0;
+}
+
+/* Nothing can be joined with it any more; the others keep their order. */
+static void join_close(struct fwd *f, uint32_t at)
+{
+	struct fwd_batch *b = f->batch;
+
+	if (b->puts == PUTS)
+		puts_write(f);
+	b->put[b->puts++].join = b->join[at];
 	b->joins--;
-	memmove(&b->join[at], &b->join[at + 1], (b->joins - at) * sizeof(j));
-	b->join[b->joins] = j;
+	memmove(&b->join[at], &b->join[at + 1], (b->joins - at) * sizeof(b->join[0]));
 }
 
 void tun_flush(struct fwd *f)
 {
-	struct fwd_batch *b = f->batch;
-
-	for (uint32_t i = 0; i < b->joins; i++)
-		join_write(f, b->join[i]);
-	b->joins = 0;
+	while (f->batch->joins)
+		join_close(f, 0);
+	puts_write(f);
+	f->batch->join_used = 0;
 }
 
-/* Join a segment, or begin with it. False: write it now. */
+/* Join a segment, or begin with it. False: it goes by itself. */
 static bool join_put(struct fwd *f, uint32_t dev, uint32_t slot, const struct join_seg *s)
 {
 	struct fwd_batch *b = f->batch;
@@ -133,18 +151,20 @@ static bool join_put(struct fwd *f, uint32_t dev, uint32_t slot, const struct jo
 			continue;
 		if (join_add(b->join[i], s)) {
 			if (b->join[i]->closed)
-				joins_drop(f, i);
+				join_close(f, i);
 			return true;
 		}
-		joins_drop(f, i);
+		join_close(f, i);
 		break;
 	}
 	if (!join_opens(s))
 		return false;
-	if (b->joins == JOINS)
-		joins_drop(f, 0);
-	join_begin(b->join[b->joins], dev, slot, s);
-	b->joins++;
+	if (b->join_used == JOINED)
+		tun_flush(f);
+	else if (b->joins == JOINS)
+		join_close(f, 0);
+	b->join[b->joins] = &b->join_room[b->join_used++];
+	join_begin(b->join[b->joins++], dev, slot, s);
 	return true;
 }
 
@@ -155,7 +175,7 @@ static void joins_of(struct fwd *f, uint32_t slot)
 
 	for (uint32_t i = 0; i < b->joins;) {
 		if (b->join[i]->slot == slot)
-			joins_drop(f, i);
+			join_close(f, i);
 		else
 			i++;
 	}
@@ -164,6 +184,7 @@ static void joins_of(struct fwd *f, uint32_t slot)
 void tun_put(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *p,
 	     const struct pkt_ip *ip, size_t room)
 {
+	struct fwd_batch *b = f->batch;
 	uint32_t dev = dev_of(c, slot);
 	struct join_seg s;
 	bool vnet;
@@ -172,11 +193,12 @@ void tun_put(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *
 	if (vnet && (f->offload & DP_OFFLOAD_TCP) && join_parse(p, ip, &s)) {
 		if (join_put(f, dev, slot, &s))
 			return;
-	} else if (f->batch->joins) {
+	} else if (b->joins) {
 		joins_of(f, slot);
 	}
-	/* What lies before was dealt with, unless it waits. */
-	if (!f->batch->joins)
-		room = FWD_HEADROOM;
-	written(f, slot, tun_write(f, dev, p, ip->len, room), 1, ip->len);
+	if (b->puts == PUTS)
+		puts_write(f);
+	b->put[b->puts++] = (struct put){
+		.p = p, .len = (uint32_t)ip->len, .room = (uint32_t)room, .dev = dev, .slot = slot
+	};
 }
