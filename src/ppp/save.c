@@ -310,7 +310,7 @@ static void load_ccp(struct ppp *e, struct link *l)
 	struct cp *cp = &l->cp[CP_CCP];
 	bool again = cp->state == CP_REQ_SENT;
 
-	if (cp->state == CP_OPENED && ccp_wanted(l) && l->mppe_in)
+	if (cp->state == CP_OPENED)
 		return;
 	cp->state = CP_INITIAL;
 	if (!again)
@@ -341,6 +341,10 @@ int ppp_load(struct ppp *e, struct mono now, struct rcur *c, struct ppp_profile 
 		rc = load_field(e, l, tag, v, &seen);
 	if (rc == 0 &&
 	    (c->bad || (seen & needed) != needed || !(l->flags & (F_TOLD_IP4 | F_TOLD_IP6))))
+		rc = 1;
+	/* The peer encrypts: without keys, or against the configuration of today, it cannot go on.
+	 */
+	if (rc == 0 && l->cp[CP_CCP].state == CP_OPENED && (!ccp_wanted(l) || !l->mppe_in))
 		rc = 1;
 	if (rc == 0 && ((l->auth_we | l->auth_peer) & PPP_AUTH_KEYS))
 		rc = auth_reserve_ms(e, l);

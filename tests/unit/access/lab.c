@@ -24,9 +24,13 @@ static struct ppp_profile *ppp_new_profile(const struct lab_options *o, const ch
 		p.password = password;
 		p.password_len = strlen(password);
 		p.peer_auth = PPP_AUTH_CHAP_MD5 | PPP_AUTH_PAP;
+		if (o->mppe != PPP_MPPE_OFF)
+			p.peer_auth = PPP_AUTH_ALL;
+		p.mppe = o->mppe != PPP_MPPE_OFF ? PPP_MPPE_PREFER : PPP_MPPE_OFF;
 		p.ask_dns = true;
 	} else if (!o->no_login) {
-		p.auth_order[0] = PPP_AUTH_CHAP_MD5;
+		p.auth_order[0] = o->mppe != PPP_MPPE_OFF ? PPP_AUTH_MSCHAPV2 : PPP_AUTH_CHAP_MD5;
+		p.mppe = o->mppe;
 	}
 	return ppp_profile_new(&p, &err);
 }
@@ -223,7 +227,11 @@ static void plane(struct lab *l, struct lab_node *n, uint8_t op, const struct ac
 
 	if (op == DP_OP_PUT && n == &l->lns && l->hold_dp)
 		return;
-	if (op == DP_OP_PUT && n == &l->lns && l->dp_error) {
+	if (op == DP_OP_PUT && n == &l->lns && l->no_mppe &&
+	    ev->row->flags & (DP_F_MPPE | DP_F_MPPE_KEYS)) {
+		d.error = -EOPNOTSUPP;
+		memcpy(d.text, "it does not encrypt", 20);
+	} else if (op == DP_OP_PUT && n == &l->lns && l->dp_error) {
 		d.error = l->dp_error;
 		memcpy(d.text, "no room in the plane", 21);
 	} else if (op == DP_OP_PUT) {
@@ -245,6 +253,7 @@ static void answer(struct lab *l, struct lab_node *n, const struct access_event 
 	n->asked++;
 	if (l->hold_auth) {
 		l->held_key = ev->key;
+		l->held_ask = ev->ask;
 		return;
 	}
 	users_check(l->users, ev, "lns", &cmd);

@@ -58,7 +58,9 @@ struct lab {
 	int dp_error;	       /* of puts at the LNS */
 	bool hold_dp;	       /* the LNS's plane does not answer */
 	struct addr first_try; /* the resolver gives this address before the right one */
-	uint64_t held_key;     /* question that was not answered */
+	uint64_t held_key;     /* question that was not answered, and its number */
+	uint32_t held_ask;
+	bool no_mppe; /* the LNS's plane cannot encrypt */
 };
 
 struct lab_options {
@@ -67,7 +69,8 @@ struct lab_options {
 	unsigned int dials;   /* 1 by default; users u0, u1, ... */
 	bool one_user;	      /* all dial as u0 */
 	bool no_login;
-	bool manual; /* dials do not start by themselves */
+	enum ppp_mppe mppe; /* then all log in by MS-CHAPv2 */
+	bool manual;	    /* dials do not start by themselves */
 	uint32_t max_per_user, max_sessions, max_tunnels, redial_max;
 	bool replace;
 	int64_t session_us, idle_us, interim_us;

@@ -519,9 +519,87 @@ static void shutdown_of_the_lns(void **state)
 	lab_free(l);
 }
 
+/* Encryption: the row has the keys before CCP, and options and IP only with it; both ends agree. */
+static void encrypted(void **state)
+{
+	struct lab *l = up(&(struct lab_options){ .dials = 1, .mppe = PPP_MPPE_REQUIRE });
+	struct access_session_info s;
+	struct lab_row *a, *b;
+
+	(void)state;
+	assert_true(access_session(l->lns.a, lab_only(&l->lns), &s));
+	assert_true(s.up);
+	assert_int_equal(s.auth, PPP_AUTH_MSCHAPV2);
+	assert_int_equal(s.overhead, 42);
+	assert_int_equal(s.mtu, 1458);
+	a = lab_row(&l->lns, lab_only(&l->lns));
+	b = lab_row(&l->client, lab_only(&l->client));
+	assert_true(a->puts >= 2); /* first for the keys */
+	assert_int_equal(a->row.flags & (DP_F_MPPE | DP_F_MPPE_KEYS), DP_F_MPPE);
+	assert_true(a->row.flags & DP_F_IP4 && a->row.flags & DP_F_IP6);
+	assert_memory_equal(a->row.mppe_options, "\1\0\0\x40", 4);
+	assert_memory_equal(a->row.mppe_send_key, b->row.mppe_recv_key, 16);
+	assert_memory_equal(a->row.mppe_recv_key, b->row.mppe_send_key, 16);
+	assert_int_equal(l->lns.up.count, 1);
+	lab_free(l);
+}
+
+/* The plane cannot: the session goes on in clear, or ends and says why. */
+static void not_encrypted(void **state)
+{
+	struct lab_options o = { .dials = 1, .mppe = PPP_MPPE_PREFER, .redial_max = 1 };
+	struct access_failure f;
+	struct lab *l = lab_new(&o);
+	struct lab_row *row;
+
+	(void)state;
+	l->no_mppe = true;
+	lab_run(l, 5 * US_S);
+	row = lab_row(&l->lns, lab_only(&l->lns));
+	assert_true(row->there && row->row.flags & DP_F_IP4);
+	assert_int_equal(row->row.flags & (DP_F_MPPE | DP_F_MPPE_KEYS), 0);
+	assert_int_equal(l->client.up.count, 1);
+	lab_free(l);
+
+	o.mppe = PPP_MPPE_REQUIRE;
+	l = lab_new(&o);
+	l->no_mppe = true;
+	lab_run(l, 20 * US_S);
+	assert_int_equal(l->lns.up.count + l->client.up.count, 0);
+	assert_true(access_failure(l->lns.a, 0, &f));
+	assert_int_equal(f.cause, ADIT_CAUSE_NO_ENCRYPTION);
+	assert_non_null(strstr(f.text, "cannot encrypt"));
+	assert_int_equal(lab_rows(&l->lns), 0);
+	lab_free(l);
+}
+
+/* An answer that names another question is not taken for the one that is open. */
+static void late_answer(void **state)
+{
+	struct lab *l = lab_new(&(struct lab_options){ .dials = 1 });
+	struct access_cmd cmd = { .kind = ACCESS_CMD_AUTH, .ok = true };
+
+	(void)state;
+	l->hold_auth = true;
+	lab_run(l, 2 * US_S);
+	assert_true(l->held_key && l->held_ask);
+	cmd.key = l->held_key;
+	cmd.ask = l->held_ask + 1;
+	assert_int_equal(lab_do(l, &l->lns, cmd), 1);
+	cmd.ask = l->held_ask;
+	assert_int_equal(lab_do(l, &l->lns, cmd), 0);
+	assert_int_equal(lab_do(l, &l->lns, cmd), 1);
+	lab_run(l, 2 * US_S);
+	assert_int_equal(l->lns.up.count, 1);
+	lab_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(encrypted),
+		cmocka_unit_test(not_encrypted),
+		cmocka_unit_test(late_answer),
 		cmocka_unit_test(comes_up_and_goes_down),
 		cmocka_unit_test(wrong_password),
 		cmocka_unit_test(owner_refuses),

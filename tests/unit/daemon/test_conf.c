@@ -341,6 +341,15 @@ static const struct {
 	  "test.conf:2: ipv4 and ipv6 are both no in profile \"q\"; at least one is needed" },
 	{ "profile \"q\" { " NO_AUTH "dns = {1.1.1.1, 2.2.2.2, ::1, 3.3.3.3} }",
 	  "test.conf:1: 3.3.3.3 is the third name server of its family; two can be told to users" },
+	{ "profile \"q\" { auth = {mschapv2, chap} local-address = 192.0.2.1 users = /u mppe = "
+	  "require }",
+	  "test.conf:1: mppe = require needs a login that gives keys; set auth = mschapv2, or "
+	  "mschapv2, eap, and nothing else" },
+	{ "profile \"q\" { " NO_AUTH "mppe = require }",
+	  "test.conf:1: mppe = require needs a login that gives keys; set auth = mschapv2, or "
+	  "mschapv2, eap, and nothing else" },
+	{ "profile \"q\" { auth = {eap, mschapv2, eap} local-address = 192.0.2.1 users = /u }",
+	  "test.conf:1: eap is named twice; remove one" },
 	{ "peer \"x\" { profile = nix }",
 	  "test.conf:1: there is no profile \"nix\"; add profile \"nix\" { ... }" },
 	{ PROFILE "peer \"x\" { profile = q hide = yes }",
