@@ -163,15 +163,23 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 {
 	const struct atunnel *t = tunnel_find(d, row->local_tunnel);
 	enum place place = choose(d, t);
+	const char *why = NULL;
 	struct arow *r;
 	int rc;
 
 	if (place == PLACE_NONE)
 		return say_done(d, DP_OP_PUT, key, generation, -EOPNOTSUPP,
 				t && t->why[0] ? t->why : d->missing);
+	/* The kernel would number from 0 again, and the peer drop that as old (RFC 2661 5.4). */
+	if (place == PLACE_KERNEL && t->want == DP_WANT_AUTO && row->first_ns &&
+	    row->flags & DP_F_SEND_SEQ) {
+		place = PLACE_USER;
+		why = "data with sequence numbers was sent before the session was complete";
+	}
 	r = row_make(d, key, place);
 	if (!r)
 		return -ENOMEM;
+	r->why = why ? strdup(why) : NULL;
 	r->tunnel = row->local_tunnel;
 	if (place == PLACE_KERNEL && t->want == DP_WANT_AUTO) {
 		r->row = malloc(sizeof(*row));

@@ -3,6 +3,7 @@
 of aditd, and what happens when somebody else removes tunnels and sessions from the kernel."""
 
 import json
+import os
 import re
 import signal
 import time
@@ -120,7 +121,7 @@ def test_foreign_end_of_an_interface(wire):
 
 def test_kill_of_the_keeper_leaves_nothing(wire):
     at_lns, _ = up(wire)
-    at_lns.process.proc.send_signal(signal.SIGKILL)
+    os.kill(at_lns.keeper.pid, signal.SIGKILL)
     wait_for("an empty kernel", lambda: not tunnels(wire.lns) and not sessions(wire.lns),
              seconds=20)
     at_lns.start()

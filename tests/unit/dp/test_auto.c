@@ -423,6 +423,28 @@ static void test_socket_that_cannot_be_read(void **state)
 	lab_free(l);
 }
 
+static void test_numbered_data(void **state)
+{
+	struct lab *l = lab_new(NULL, 0);
+	struct dp_row r = row(1);
+
+	tunnel_up(l, DP_WANT_AUTO, 0, "");
+	r.flags |= DP_F_SEND_SEQ;
+	r.first_ns = 4;
+	assert_int_equal(l->dp->ops->put(l->dp, 1, 1, &r), 0);
+	sim_runs(l);
+	assert_done(l, DP_OP_PUT, 1, 1, 0);
+	assert_where(l, 1, "user",
+		     "data with sequence numbers was sent before the session was complete");
+	r = row(2);
+	r.flags |= DP_F_SEND_SEQ;
+	assert_int_equal(l->dp->ops->put(l->dp, 2, 1, &r), 0);
+	asked(l, BATCH_PUT);
+	answer_done(l, DP_OP_PUT, 2, 1, 0, "");
+	assert_done(l, DP_OP_PUT, 2, 1, 0);
+	lab_free(l);
+}
+
 /* ---- the net ---- */
 
 static void test_net_of_both(void **state)
@@ -699,6 +721,7 @@ int main(void)
 		cmocka_unit_test(test_user_is_user),
 		cmocka_unit_test(test_no_kernel_plane),
 		cmocka_unit_test(test_socket_that_cannot_be_read),
+		cmocka_unit_test(test_numbered_data),
 		cmocka_unit_test(test_net_of_both),
 		cmocka_unit_test(test_frames_counters_and_losses),
 		cmocka_unit_test(test_recovery),
