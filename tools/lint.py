@@ -262,6 +262,11 @@ def check_conformance():
     return conformance.problems_of_page()
 
 
+def check_hostile():
+    import hostile
+    return hostile.problems_of_page()
+
+
 report("C files are formatted as .clang-format says", check_format())
 report("includes go downwards only", check_layers())
 report("engines include libc and nettle alone", check_engine_headers())
@@ -274,5 +279,6 @@ report("nothing is left to be done", check_words())
 report("no space at line ends", check_spaces())
 report("each C file names its licence and its purpose", check_heads())
 report("each row of conformance has a test or a reason", check_conformance())
+report("each row of hostile input has a test", check_hostile())
 print(f"1..{count}")
 sys.exit(1 if failed else 0)

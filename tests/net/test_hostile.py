@@ -215,7 +215,7 @@ def test_addresses_and_ports(world):
 
 def test_data_from_another_host(world):
     """D06, D12: data with the right ids, but from another address, reaches nobody."""
-    # Hostile: D06, D12
+    # Hostile: D06, D08, D09, D12
     call = world.peer("call")
     assert call["ok"]
     frame = struct.pack("!HHH", 0x0002, world.tunnel["remote_tunnel"], call["remote_session"]) \
@@ -225,6 +225,10 @@ def test_data_from_another_host(world):
     before = drops(world)
     assert world.stranger(frame) == []
     assert drops(world) == before + 1
+    # D08, D09: nothing in it, next to nothing in it, far too much in it
+    head = struct.pack("!HHH", 0x0002, world.tunnel["remote_tunnel"], call["remote_session"])
+    for payload in (b"", b"\x21", b"\xff", b"\xff\x03", b"\xff\x03\0\x21" + b"E" * 65000):
+        assert world.peer("raw", (head + payload).hex())["answers"] == []
     assert world.peer("hangup")["acked"]
     assert world.peer("raw", frame.hex())["answers"] == []
     world.check()
@@ -244,6 +248,30 @@ def test_peer_goes_too_far(world):
     assert any(bytes.fromhex(a)[18:20] == u16(4) for a in answers), answers  # StopCCN
     other("drain", 0.1)
     world.check(tunnels=2)  # the other one lingers, to acknowledge repeats
+
+
+def test_proxy_authentication_opens_nothing(world):
+    """A29: a LAC that says a user has logged in already: PPP asks the user all the same."""
+    # Hostile: A29
+    tunnel = world.tunnel["remote_tunnel"]
+    icrq = avp(0, u16(10)) + avp(14, u16(70)) + avp(15, b"\0\0\0\1")
+    answers = world.peer("raw", control(icrq, tunnel=tunnel, ns=2, nr=1).hex())["answers"]
+    icrp = next(bytes.fromhex(a) for a in answers if len(a) > 24)
+    session = struct.unpack("!H", icrp[26:28])[0]
+    lcp = b"\x03\x05\xc2\x23\x05"
+    for kind in (2, 4):  # CHAP without its challenge; "no authentication"
+        proxy = (avp(26, lcp) + avp(27, lcp) + avp(28, lcp) + avp(29, u16(kind)) + avp(30, b"root")
+                 + avp(32, u16(1)) + avp(33, b"r" * 16))
+        if kind == 4:
+            proxy = avp(29, u16(kind)) + avp(30, b"root")
+        iccn = avp(0, u16(12)) + avp(24, b"\0\0\0\1") + avp(19, b"\0\0\0\1") + proxy
+        answers = world.peer("raw", control(iccn, tunnel=tunnel, session=session, ns=3,
+                                            nr=2).hex())["answers"]
+        frames = [bytes.fromhex(a) for a in answers if not int(a[:2], 16) & 0x80]
+        assert all(b"\xff\x03\xc0\x21" in f for f in frames), (kind, frames)
+        if kind == 2:
+            assert any(b"\x03\x05\xc2\x23\x05" in f for f in frames), frames
+    assert world.status()["sessions_up"] == 0
 
 
 def test_call_flood_in_one_tunnel(lab):
