@@ -291,14 +291,12 @@ void kernel_stats_all(const struct kernel *k, struct kernel_stats_all *ret);
  * the only keeper of the namespace. Waits for the kernel. Returns how many. */
 uint32_t kernel_sweep(struct kernel *k);
 
-/* ---- encoding of a tunnel, as rows have one ---- */
+/* ---- values and words ---- */
 
-#define KERNEL_TUNNEL_SAVE_MAX 128
-struct wcur;
-struct rcur;
+/* Whether the plane can be told this: in range, ids not 0. */
 bool kernel_tunnel_ok(const struct kernel_tunnel *t);
-void kernel_tunnel_save(struct wcur *c, const struct kernel_tunnel *t);
-bool kernel_tunnel_load(struct rcur *c, struct kernel_tunnel *ret);
+/* All but path.via. */
+bool kernel_tunnel_same(const struct kernel_tunnel *a, const struct kernel_tunnel *b);
 
 /* A sentence with its remedy for an error of the kernel while doing `what` ("create the tunnel").
  * Writes KERNEL_TEXT octets at most. */

@@ -736,22 +736,12 @@ static void tunnel_begin(struct kernel *k, struct ktunnel *t, enum kjob_kind kin
 	kwork_push(k, j);
 }
 
-static bool same_tunnel(const struct kernel_tunnel *a, const struct kernel_tunnel *b)
-{
-	uint8_t x[KERNEL_TUNNEL_SAVE_MAX], y[KERNEL_TUNNEL_SAVE_MAX];
-	struct wcur cx = wcur_of(x, sizeof(x)), cy = wcur_of(y, sizeof(y));
-
-	kernel_tunnel_save(&cx, a);
-	kernel_tunnel_save(&cy, b);
-	return cx.len == cy.len && memcmp(x, y, cx.len) == 0;
-}
-
 static bool only_moved(const struct kernel_tunnel *a, const struct kernel_tunnel *b)
 {
 	struct kernel_tunnel x = *a;
 
 	x.path.remote = b->path.remote;
-	return same_tunnel(&x, b) && a->path.remote.family == b->path.remote.family;
+	return kernel_tunnel_same(&x, b) && a->path.remote.family == b->path.remote.family;
 }
 
 static void tunnel_put(struct kernel *k, struct ktunnel *t, struct kreq *r)
@@ -767,7 +757,7 @@ static void tunnel_put(struct kernel *k, struct ktunnel *t, struct kreq *r)
 		kreq_done(k, r, KERNEL_TUPLE_TAKEN, -EADDRINUSE, text);
 	} else if (!t->up) {
 		tunnel_begin(k, t, KJ_TUNNEL_MAKE, r);
-	} else if (same_tunnel(&t->is, &r->want)) {
+	} else if (kernel_tunnel_same(&t->is, &r->want)) {
 		t->generation = r->generation;
 		r->fd = t->fd;
 		kreq_done(k, r, KERNEL_OK, 0, NULL);

@@ -9,8 +9,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/wire.h"
-
 struct known {
 	enum kernel_step step;
 	int error; /* positive, 0 = any other */
@@ -311,9 +309,7 @@ int kernel_can_row(const struct kernel_probe *p, const struct dp_row *r, char *t
 	return 0;
 }
 
-/* ---- the encoding of a tunnel ---- */
-
-#define VERSION 1
+/* ---- tunnels ---- */
 
 static bool name_ok(const char name[DP_IFNAME])
 {
@@ -344,46 +340,11 @@ bool kernel_tunnel_ok(const struct kernel_tunnel *t)
 		   : !p->remote.port && !p->local.port;
 }
 
-void kernel_tunnel_save(struct wcur *c, const struct kernel_tunnel *t)
+bool kernel_tunnel_same(const struct kernel_tunnel *a, const struct kernel_tunnel *b)
 {
-	size_t n = strnlen(t->device, sizeof(t->device) - 1);
-
-	wcur_u8(c, VERSION);
-	wcur_u8(c, t->version);
-	wcur_u8(c, t->encap);
-	wcur_u8(c, (uint8_t)(t->managed | t->no_checksum << 1));
-	wcur_u32(c, t->local_id);
-	wcur_u32(c, t->remote_id);
-	path_save(c, &t->path);
-	wcur_u32(c, t->mark);
-	wcur_u8(c, t->tos);
-	wcur_u8(c, (uint8_t)n);
-	wcur_bytes(c, t->device, n);
-}
-
-bool kernel_tunnel_load(struct rcur *c, struct kernel_tunnel *ret)
-{
-	struct kernel_tunnel t;
-	bool known_version = rcur_u8(c) == VERSION;
-	uint8_t bits, n;
-
-	memset(&t, 0, sizeof(t));
-	t.version = rcur_u8(c);
-	t.encap = rcur_u8(c);
-	bits = rcur_u8(c);
-	t.managed = bits & 1;
-	t.no_checksum = (bits & 2) != 0;
-	t.local_id = rcur_u32(c);
-	t.remote_id = rcur_u32(c);
-	path_load(c, &t.path);
-	t.mark = rcur_u32(c);
-	t.tos = rcur_u8(c);
-	n = rcur_u8(c);
-	if (c->bad || !known_version || bits > 3 || n >= sizeof(t.device))
-		return false;
-	rcur_copy(c, t.device, n);
-	if (c->bad || strnlen(t.device, sizeof(t.device)) != n || !kernel_tunnel_ok(&t))
-		return false;
-	*ret = t;
-	return true;
+	return a->version == b->version && a->encap == b->encap && a->managed == b->managed &&
+	       a->no_checksum == b->no_checksum && a->local_id == b->local_id &&
+	       a->remote_id == b->remote_id && addr_equal(&a->path.local, &b->path.local) &&
+	       addr_equal(&a->path.remote, &b->path.remote) && a->mark == b->mark &&
+	       a->tos == b->tos && strcmp(a->device, b->device) == 0;
 }
