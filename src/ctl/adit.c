@@ -195,6 +195,27 @@ static const struct fmt_column tunnel_columns[] = {
 	{ NULL, NULL, FMT_TEXT, false, false },
 };
 
+static const struct fmt_column wire_columns[] = {
+	{ "name", "NAME", FMT_TEXT, false, true },
+	{ "state", "STATE", FMT_TEXT, false, true },
+	{ "interface", "IF", FMT_TEXT, false, true },
+	{ "bridge", "BRIDGE", FMT_TEXT, false, true },
+	{ "encapsulation", "OVER", FMT_TEXT, false, true },
+	{ "remote", "REMOTE", FMT_TEXT, false, true },
+	{ "mtu", "MTU", FMT_TEXT, true, true },
+	{ "rx_bytes", "IN", FMT_OCTETS, true, true },
+	{ "tx_bytes", "OUT", FMT_OCTETS, true, true },
+	{ "local", "LOCAL", FMT_TEXT, false, false },
+	{ "tunnel", "TUNNEL", FMT_TEXT, true, false },
+	{ "remote_tunnel", "REMOTE-TUNNEL", FMT_TEXT, true, false },
+	{ "session", "SESSION", FMT_TEXT, true, false },
+	{ "remote_session", "REMOTE-SESSION", FMT_TEXT, true, false },
+	{ "rx_packets", "PACKETS-IN", FMT_COUNT, true, false },
+	{ "tx_packets", "PACKETS-OUT", FMT_COUNT, true, false },
+	{ "text", "WHY", FMT_TEXT, false, false },
+	{ NULL, NULL, FMT_TEXT, false, false },
+};
+
 static const struct fmt_column peer_columns[] = {
 	{ "name", "PEER", FMT_TEXT, false, true },
 	{ "tunnels", "TUNNELS", FMT_TEXT, true, true },
@@ -248,6 +269,7 @@ static const struct list {
 } lists[] = {
 	{ "sessions", "org.adit.ShowSessions", "session", session_columns, "no sessions" },
 	{ "tunnels", "org.adit.ShowTunnels", "tunnel", tunnel_columns, "no tunnels" },
+	{ "pseudowires", "org.adit.ShowPseudowires", "pseudowire", wire_columns, "no pseudowires" },
 	{ "peers", "org.adit.ShowPeers", "peer", peer_columns,
 	  "the configuration has no peer blocks" },
 	{ "pools", "org.adit.ShowPools", "pool", pool_columns,
@@ -359,7 +381,8 @@ static int verb_show(struct cmd *c)
 	if (near)
 		fail("there is no \"show %s\"; did you mean \"show %s\"?", what, near);
 	else
-		fail("show what? sessions, tunnels, peers, pools, dials, errors or config");
+		fail("show what? sessions, tunnels, pseudowires, peers, pools, dials, errors or "
+		     "config");
 	return 2;
 }
 
@@ -731,7 +754,7 @@ static void usage(FILE *f)
 	      "\n"
 	      "  status                      the daemon at a glance\n"
 	      "  show sessions [FILTER]...   what there is; FILTER: column=value, with * and ?\n"
-	      "  show tunnels|peers|pools|dials|errors [FILTER]...\n"
+	      "  show tunnels|pseudowires|peers|pools|dials|errors [FILTER]...\n"
 	      "  show config                 the configuration in force, with all defaults\n"
 	      "  connect NAME                dial the session NAME and wait until it is up\n"
 	      "  disconnect NAME             hang up, and dial no more\n"

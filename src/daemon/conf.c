@@ -695,6 +695,9 @@ void conf_free(struct conf *c)
 	free(c->users);
 	free(c->sockets);
 	free(c->dial_sockets);
+	if (c->wires)
+		bytes_wipe(c->wires, c->wire_count * sizeof(*c->wires)); /* cookies */
+	free(c->wires);
 	conf_blocks_free(c);
 	free(c);
 }

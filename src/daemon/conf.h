@@ -38,6 +38,14 @@ struct conf_users {
 	struct users *users; /* NULL with CONF_NO_FILES */
 };
 
+/* An Ethernet pseudowire without a control connection (RFC 3931 7.4: all values are configured on
+ * both sides), carried by the kernel and looked after by the keeper alone. */
+struct conf_wire {
+	char name[CONF_NAME];
+	uint32_t local_tunnel, remote_tunnel;
+	struct dp_row row; /* complete, active */
+};
+
 enum conf_log { CONF_LOG_AUTO, CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };
 
 /* How a dialled session finds its socket: index into `sockets` for each family, -1 = none. */
@@ -66,6 +74,8 @@ struct conf {
 	size_t socket_count;
 	struct conf_users *users;
 	size_t users_count;
+	struct conf_wire *wires;
+	size_t wire_count;
 
 	/* Ready for ACCESS_CMD_CONF. `serial` is 0: whoever puts it in force numbers it. Every
 	 * dial's ifname is set and no two are equal. dials[i].via is the number of its IPv4 socket,
@@ -136,6 +146,7 @@ enum conf_kind {
 	CONF_PROFILE,
 	CONF_PEER,
 	CONF_SESSION,
+	CONF_WIRE,
 	CONF_KIND_COUNT
 };
 

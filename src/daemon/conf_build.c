@@ -611,7 +611,9 @@ static bool room(struct conf_build *b)
 	a->peers = calloc(peers + 1, sizeof(*a->peers));
 	a->dials = calloc(dials + 1, sizeof(*a->dials));
 	b->c->dial_sockets = calloc(dials + 1, sizeof(*b->c->dial_sockets));
-	if (!a->pools || !a->profiles || !a->peers || !a->dials || !b->c->dial_sockets)
+	b->c->wires = calloc(conf_count_of(b->c, CONF_WIRE) + 1, sizeof(*b->c->wires));
+	if (!a->pools || !a->profiles || !a->peers || !a->dials || !b->c->dial_sockets ||
+	    !b->c->wires)
 		return conf_no_memory(b);
 	return true;
 }
@@ -632,6 +634,8 @@ static bool build_kind(struct conf_build *b, enum conf_kind kind)
 			ok = build_profile(b, block);
 		else if (kind == CONF_PEER)
 			ok = build_peer(b, block);
+		else if (kind == CONF_WIRE)
+			ok = conf_wire_build(b, block);
 		else if (kind == CONF_SESSION)
 			ok = build_session(b, block, &next_if);
 	}
@@ -645,7 +649,7 @@ bool conf_make(struct conf *c, unsigned int flags, struct conf_err *e)
 	return required_set(&b) && build_global(&b) && room(&b) && conf_listeners(&b) &&
 	       build_kind(&b, CONF_POOL) && build_kind(&b, CONF_PROFILE) &&
 	       conf_pools_without_ours(&b) && build_kind(&b, CONF_PEER) &&
-	       build_kind(&b, CONF_SESSION);
+	       build_kind(&b, CONF_SESSION) && build_kind(&b, CONF_WIRE);
 }
 
 /* ---- look up ---- */

@@ -19,6 +19,7 @@
 static const char *const kind_names[] = {
 	[CONF_GLOBAL] = "",	    [CONF_LISTEN] = "listen", [CONF_POOL] = "pool",
 	[CONF_PROFILE] = "profile", [CONF_PEER] = "peer",     [CONF_SESSION] = "session",
+	[CONF_WIRE] = "pseudowire",
 };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == CONF_KIND_COUNT, "one name a kind");
 
@@ -235,6 +236,40 @@ static const struct conf_key schema[] = {
 	  "program run when the session is up" },
 	{ CONF_SESSION, "hook-down", CONF_T_PATH, 0, NULL, 1, CONF_PATH_MAX - 1, NULL,
 	  "program run when the session is down" },
+
+	/* ---- pseudowire ---- */
+	{ CONF_WIRE, "encapsulation", CONF_T_CHOICE, 0, "udp", 0, 0, "udp|ip",
+	  "what L2TP is carried in: UDP, or IP alone (protocol 115)" },
+	{ CONF_WIRE, "local", CONF_T_ADDR, CONF_K_REQUIRED, NULL, 0, 0, NULL,
+	  "our address" },
+	{ CONF_WIRE, "remote", CONF_T_ADDR, CONF_K_REQUIRED, NULL, 0, 0, NULL,
+	  "address of the peer" },
+	{ CONF_WIRE, "local-port", CONF_T_NUMBER, 0, "1701", 1, 65535, NULL,
+	  "our UDP port" },
+	{ CONF_WIRE, "remote-port", CONF_T_NUMBER, 0, "1701", 1, 65535, NULL,
+	  "UDP port of the peer" },
+	{ CONF_WIRE, "tunnel-id", CONF_T_NUMBER, CONF_K_REQUIRED, NULL, 1, UINT32_MAX, NULL,
+	  "number of the tunnel on our side, the peer-tunnel-id of the peer" },
+	{ CONF_WIRE, "peer-tunnel-id", CONF_T_NUMBER, CONF_K_REQUIRED, NULL, 1, UINT32_MAX, NULL,
+	  "number of the tunnel on the peer's side" },
+	{ CONF_WIRE, "session-id", CONF_T_NUMBER, CONF_K_REQUIRED, NULL, 1, UINT32_MAX, NULL,
+	  "number of the session on our side, that stands in packets to us" },
+	{ CONF_WIRE, "peer-session-id", CONF_T_NUMBER, CONF_K_REQUIRED, NULL, 1, UINT32_MAX, NULL,
+	  "number of the session on the peer's side, that stands in packets to it" },
+	{ CONF_WIRE, "cookie", CONF_T_TEXT, CONF_K_SECRET, NULL, 8, 16, NULL,
+	  "8 or 16 hexadecimal digits that packets to us have to carry" },
+	{ CONF_WIRE, "peer-cookie", CONF_T_TEXT, CONF_K_SECRET, NULL, 8, 16, NULL,
+	  "8 or 16 hexadecimal digits that the peer wants to see" },
+	{ CONF_WIRE, "sublayer", CONF_T_CHOICE, 0, "default", 0, 0, "default|none",
+	  "L2-Specific Sublayer of four octets, as the peer has it" },
+	{ CONF_WIRE, "sequencing", CONF_T_BOOL, 0, "no", 0, 0, NULL,
+	  "put sequence numbers on data and drop what comes out of order" },
+	{ CONF_WIRE, "interface", CONF_T_IFNAME, CONF_K_REQUIRED, NULL, 0, 0, NULL,
+	  "name of the interface" },
+	{ CONF_WIRE, "mtu", CONF_T_NUMBER, CONF_K_AUTO, "auto", 576, 16384, NULL,
+	  "MTU of the interface; auto: what fits a path of 1500 octets unfragmented" },
+	{ CONF_WIRE, "bridge", CONF_T_IFNAME, 0, NULL, 0, 0, NULL,
+	  "bridge the interface is put into" },
 };
 /* clang-format on */
 

@@ -99,6 +99,7 @@ bool conf_secret_of(struct conf_build *b, const struct conf_block *block, const 
 bool conf_users_of(struct conf_build *b, const struct conf_block *block, struct conf_profile *p);
 
 bool conf_listeners(struct conf_build *b);
+bool conf_wire_build(struct conf_build *b, const struct conf_block *block); /* conf_wire.c */
 bool conf_dial_socket_of(struct conf_build *b, const struct conf_block *block, uint16_t family,
 			 int *ret_index);
 bool conf_pool_build(struct conf_build *b, const struct conf_block *block);

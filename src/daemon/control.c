@@ -39,7 +39,8 @@ enum op {
 	OP_CONNECT,
 	OP_DISCONNECT,
 	OP_RELOAD,
-	OP_DOCTOR
+	OP_DOCTOR,
+	OP_WIRES
 };
 
 struct client {
@@ -329,6 +330,9 @@ static bool step(struct client *c)
 	case OP_CONNECT:
 	case OP_DISCONNECT:
 		return step_dial(c);
+	case OP_WIRES:
+		step_index(c, "pseudowire", show_wire);
+		return true;
 	case OP_DOCTOR:
 		if (!dp_remote_probed(c->control->d->remote))
 			return false;
@@ -587,6 +591,11 @@ static void m_reload(struct client *c, const struct control_request *r)
 	reload_start(c->control->d, false, reload_ended, c);
 }
 
+static void m_wires(struct client *c, const struct control_request *r)
+{
+	begin_list(c, r, OP_WIRES);
+}
+
 static void m_doctor(struct client *c, const struct control_request *r)
 {
 	begin_list(c, r, OP_DOCTOR);
@@ -654,6 +663,7 @@ static const struct {
 	{ "org.adit.ShowPools", m_pools },
 	{ "org.adit.ShowDials", m_dials },
 	{ "org.adit.ShowErrors", m_errors },
+	{ "org.adit.ShowPseudowires", m_wires },
 	{ "org.adit.ShowConfig", m_config },
 	{ "org.adit.Connect", m_connect },
 	{ "org.adit.Disconnect", m_disconnect },

@@ -35,6 +35,7 @@ json_t *show_status(struct daemon *d);
 json_t *show_session(struct daemon *d, uint64_t key);
 json_t *show_tunnel(struct daemon *d, uint16_t id);
 json_t *show_peer(struct daemon *d, size_t index);
+json_t *show_wire(struct daemon *d, size_t index);
 json_t *show_finding(struct daemon *d, size_t index); /* once dp_remote_probed() */
 json_t *show_pool(struct daemon *d, size_t index);
 json_t *show_dial(struct daemon *d, size_t index);

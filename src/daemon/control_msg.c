@@ -17,6 +17,7 @@ const char control_interface[] =
 	"method ShowPools() -> (pool: ?object, count: ?int)\n"
 	"method ShowDials() -> (dial: ?object, count: ?int)\n"
 	"method ShowErrors() -> (error: ?object, count: ?int)\n"
+	"method ShowPseudowires() -> (pseudowire: ?object, count: ?int)\n"
 	"method ShowConfig() -> (text: string)\n"
 	"# With \"more\": the progress, until it is up or has failed.\n"
 	"method Connect(name: string) -> (dial: object, session: ?object)\n"

@@ -363,6 +363,38 @@ json_t *show_tunnel(struct daemon *d, uint16_t id)
 	return o;
 }
 
+json_t *show_wire(struct daemon *d, size_t index)
+{
+	const struct conf_wire *c = index < d->conf->wire_count ? d->conf->wires + index : NULL;
+	struct dp_wire w = { .text = "" };
+	const struct dp_row *r;
+	json_t *o;
+
+	if (!c)
+		return NULL;
+	r = &c->row;
+	dp_remote_wire(d->remote, c->name, &w);
+	o = json_object();
+	set_text(o, "name", c->name);
+	set_text(o, "state", w.ok ? "up" : "down");
+	set_text(o, "interface", r->ifname);
+	set_text(o, "bridge", r->master);
+	set_text(o, "encapsulation", r->encap == DP_ENCAP_IP ? "ip" : "udp");
+	set_addr(o, "local", &r->path.local);
+	set_addr(o, "remote", &r->path.remote);
+	set_u64(o, "tunnel", c->local_tunnel);
+	set_u64(o, "remote_tunnel", c->remote_tunnel);
+	set_u64(o, "session", r->local_session);
+	set_u64(o, "remote_session", r->remote_session);
+	set_u64(o, "mtu", r->mtu);
+	set_u64(o, "rx_packets", w.counters.rx_packets);
+	set_u64(o, "rx_bytes", w.counters.rx_bytes);
+	set_u64(o, "tx_packets", w.counters.tx_packets);
+	set_u64(o, "tx_bytes", w.counters.tx_bytes);
+	set_text(o, "text", w.text);
+	return o;
+}
+
 json_t *show_finding(struct daemon *d, size_t index)
 {
 	struct dp_finding f;

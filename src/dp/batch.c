@@ -145,9 +145,14 @@ static void value_save(struct wcur *c, const struct batch_record *r)
 		text_save(c, r->ifname, sizeof(r->ifname));
 		break;
 	case BATCH_FOUND:
+	case BATCH_WIRE:
 		wcur_u8(c, r->ok);
 		text_save(c, r->name, sizeof(r->name));
 		text_save(c, r->text, sizeof(r->text));
+		if (r->tag == BATCH_FOUND)
+			break;
+		text_save(c, r->ifname, sizeof(r->ifname));
+		counters_save(c, &r->u.counters);
 		break;
 	case BATCH_LIST_END:
 		wcur_u32(c, (uint32_t)r->error);
@@ -248,9 +253,14 @@ static bool value_load(struct rcur *c, struct batch_record *r)
 		text_load(c, r->ifname, sizeof(r->ifname));
 		return true;
 	case BATCH_FOUND:
+	case BATCH_WIRE:
 		r->ok = rcur_u8(c) == 1;
 		text_load(c, r->name, sizeof(r->name));
 		text_load(c, r->text, sizeof(r->text));
+		if (r->tag == BATCH_FOUND)
+			return true;
+		text_load(c, r->ifname, sizeof(r->ifname));
+		counters_load(c, &r->u.counters);
 		return true;
 	case BATCH_LIST_END:
 		r->error = (int)rcur_u32(c);

@@ -15,8 +15,8 @@
 
 #define BATCH_MAX   8000 /* octets of records in one datagram */
 #define BATCH_FRAME 2048 /* a PPP frame at most */
-#define BATCH_NAME  24	 /* PROBE: what was looked at, with NUL */
-#define BATCH_LINE  400	 /* PROBE: what was found, with NUL */
+#define BATCH_NAME  64	 /* FOUND: what was looked at, WIRE: which; with NUL */
+#define BATCH_LINE  400	 /* what was found, or why; with NUL */
 
 enum batch_tag {
 	/* to the keeper */
@@ -40,7 +40,9 @@ enum batch_tag {
 	BATCH_ROW = 38,		/* key, generation, tunnel.local, ifname */
 	BATCH_LIST_END = 39,	/* error, text: not 0 = there is no kernel plane here */
 	BATCH_FOUND = 40,	/* ok, name, text: what is there or missing, and what mends it */
-	BATCH_PROBE_END = 41
+	BATCH_PROBE_END = 41,
+	BATCH_WIRE = 42 /* name, ifname, ok, text, counters: a static pseudowire of the keeper's
+			   own, as it is now; text says why it is not ok */
 };
 
 struct batch_record {
@@ -49,7 +51,7 @@ struct batch_record {
 	uint32_t generation;
 	struct dp_tunnel tunnel;
 	bool priority;	      /* SEND */
-	bool ok;	      /* FOUND */
+	bool ok;	      /* FOUND, WIRE */
 	uint8_t class;	      /* PUNT: enum dp_punt_class */
 	int error;	      /* TUNNEL_DONE: 0 or negative errno */
 	const uint8_t *bytes; /* SEND, PUNT: in the datagram */

@@ -51,6 +51,13 @@ struct frame {
 	uint8_t bytes[];
 };
 
+struct wire {
+	struct list link;
+	bool ok;
+	char name[BATCH_NAME], text[BATCH_LINE], ifname[DP_IFNAME];
+	struct dp_counters counters;
+};
+
 struct event {
 	struct list link;
 	struct dp_event e;
@@ -78,6 +85,7 @@ struct remote {
 	} * found;
 	size_t found_count;
 	bool probed;
+	struct list wires; /* struct wire */
 	size_t out_len;
 	uint8_t out[BATCH_MAX];
 };
@@ -459,6 +467,35 @@ static void take_found(struct remote *r, const struct batch_record *record)
 	memcpy(grown->text, record->text, sizeof(grown->text));
 }
 
+static struct wire *wire_find(const struct remote *r, const char *name)
+{
+	list_for_each (it, &r->wires) {
+		struct wire *w = container_of(it, struct wire, link);
+
+		if (strcmp(w->name, name) == 0)
+			return w;
+	}
+	return NULL;
+}
+
+static void take_wire(struct remote *r, const struct batch_record *record)
+{
+	struct wire *w = wire_find(r, record->name);
+
+	if (!w) {
+		w = calloc(1, sizeof(*w));
+		if (!w)
+			return; /* it is told again */
+		list_init(&w->link);
+		memcpy(w->name, record->name, sizeof(w->name));
+		list_push(&r->wires, &w->link);
+	}
+	w->ok = record->ok;
+	memcpy(w->text, record->text, sizeof(w->text));
+	memcpy(w->ifname, record->ifname, sizeof(w->ifname));
+	w->counters = record->u.counters;
+}
+
 static void take(struct remote *r, const struct batch_record *record, int *fd)
 {
 	switch (record->tag) {
@@ -495,6 +532,9 @@ static void take(struct remote *r, const struct batch_record *record, int *fd)
 		break;
 	case BATCH_PROBE_END:
 		r->probed = true;
+		break;
+	case BATCH_WIRE:
+		take_wire(r, record);
 		break;
 	case BATCH_PUT:
 	case BATCH_DEL:
@@ -665,6 +705,16 @@ bool dp_remote_probed(const struct dp *dp)
 	return remote_of(dp)->probed;
 }
 
+bool dp_remote_wire(const struct dp *dp, const char *name, struct dp_wire *ret)
+{
+	const struct wire *w = wire_find(remote_of(dp), name);
+
+	if (!w)
+		return false;
+	*ret = (struct dp_wire){ w->name, w->ifname, w->ok, w->text, w->counters };
+	return true;
+}
+
 bool dp_remote_found(const struct dp *dp, size_t index, struct dp_finding *ret)
 {
 	const struct remote *r = remote_of(dp);
@@ -697,6 +747,8 @@ static void remote_free(struct dp *dp)
 		free(container_of(l, struct request, link));
 	for (struct list *l; (l = list_pop(&r->frames)) != NULL;)
 		free(container_of(l, struct frame, link));
+	for (struct list *l; (l = list_pop(&r->wires)) != NULL;)
+		free(container_of(l, struct wire, link));
 	for (struct list *l; (l = list_pop(&r->events)) != NULL;) {
 		struct event *e = container_of(l, struct event, link);
 
@@ -745,6 +797,7 @@ struct dp *dp_remote_new(const struct dp_remote_config *config)
 	list_init(&r->nets);
 	list_init(&r->frames);
 	list_init(&r->events);
+	list_init(&r->wires);
 	htab_init(&r->rows, config->hash_key);
 	htab_init(&r->tunnels, config->hash_key);
 	return &r->dp;

@@ -39,6 +39,16 @@ struct dp_finding {
 	const char *name, *text; /* valid until the next dp_remote_probe() */
 };
 int dp_remote_probe(struct dp *dp);
+
+/* Static pseudowires, which are the keeper's own, as it last told of them. */
+struct dp_wire {
+	const char *name, *ifname;
+	bool ok;
+	const char *text; /* why not */
+	struct dp_counters counters;
+};
+bool dp_remote_wire(const struct dp *dp, const char *name, struct dp_wire *ret);
+
 bool dp_remote_found(const struct dp *dp, size_t index, struct dp_finding *ret);
 bool dp_remote_probed(const struct dp *dp);
 

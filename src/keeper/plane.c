@@ -28,6 +28,7 @@
 #include "dp/batch.h"
 #include "dp/kernel.h"
 #include "rights.h"
+#include "wires.h"
 
 #define NEWS_ROUND 512 /* pieces of news before the rest of the keeper gets its turn */
 #define DELS_MAX   512 /* of one datagram */
@@ -52,7 +53,8 @@ struct kplane {
 	struct kernel *k; /* NULL = there is none, `missing` says why */
 	struct kernel_probe probe;
 	bool probed;
-	char missing[BATCH_LINE];
+	char missing[BATCH_LINE]; /* "" = PPP sessions can be carried */
+	struct wires *wires;
 	struct htab held, tunnels;
 	uint32_t epoch, generation;
 	uint32_t held_count;
@@ -242,7 +244,7 @@ static void on_put(struct kplane *p, const struct batch_record *r)
 	int error = 0;
 
 	_Static_assert(KERNEL_TEXT >= RIGHTS_TEXT, "one buffer for both");
-	if (!p->k) {
+	if (p->missing[0]) {
 		tell_done(p, DP_OP_PUT, r->key, r->generation, -EOPNOTSUPP, p->missing);
 		return;
 	}
@@ -353,7 +355,7 @@ static void on_tunnel(struct kplane *p, const struct dp_tunnel *t)
 	char text[KERNEL_TEXT] = "";
 	int error = 0;
 
-	if (!p->k) {
+	if (p->missing[0]) {
 		tell_tunnel(p, t->local, -EOPNOTSUPP, p->missing, -1);
 		return;
 	}
@@ -400,6 +402,26 @@ static void on_send(struct kplane *p, const struct batch_record *r)
 		kernel_send(p->k, r->key, r->bytes, r->len);
 }
 
+/* One pseudowire as it is now, or all. */
+static void tell_wires(struct kplane *p, const char *name)
+{
+	struct batch_record r = { .tag = BATCH_WIRE };
+	struct wire_state s;
+
+	for (size_t i = 0; wires_state(p->wires, i, &s); i++) {
+		if (name && strcmp(name, s.name) != 0)
+			continue;
+		r.ok = s.ok;
+		snprintf(r.name, sizeof(r.name), "%s", s.name);
+		snprintf(r.text, sizeof(r.text), "%s", s.text);
+		snprintf(r.ifname, sizeof(r.ifname), "%s", s.ifname);
+		memset(&r.u.counters, 0, sizeof(r.u.counters));
+		if (p->k)
+			(void)kernel_stats(p->k, s.key, &r.u.counters);
+		tell(p, &r);
+	}
+}
+
 static void on_list(struct kplane *p)
 {
 	struct batch_record r = { .tag = BATCH_ROW }, end = { .tag = BATCH_LIST_END };
@@ -414,7 +436,8 @@ static void on_list(struct kplane *p)
 		h->rx = h->tx = 0; /* this aditd has heard of nothing */
 		tell(p, &r);
 	}
-	if (!p->k) {
+	tell_wires(p, NULL);
+	if (p->missing[0]) {
 		end.error = -EOPNOTSUPP;
 		snprintf(end.text, sizeof(end.text), "%s", p->missing);
 	}
@@ -493,6 +516,7 @@ static void take(struct kplane *p, const struct batch_record *r)
 	case BATCH_LIST_END:
 	case BATCH_FOUND:
 	case BATCH_PROBE_END:
+	case BATCH_WIRE:
 		break; /* only the other way */
 	}
 }
@@ -588,10 +612,12 @@ static void news_done(struct kplane *p, const struct kernel_news *n)
 	}
 }
 
-static void take_news(struct kplane *p, const struct kernel_news *n)
+static void take_news(struct kplane *p, const struct kernel_news *n, struct mono now)
 {
 	struct batch_record r = { .key = n->key, .bytes = n->bytes, .len = n->len };
 
+	if (wires_news(p->wires, n, now))
+		return;
 	switch (n->kind) {
 	case KERNEL_NEWS_DONE:
 		news_done(p, n);
@@ -627,7 +653,7 @@ void kplane_work(struct kplane *p, struct mono now)
 	if (!p->k)
 		return;
 	for (int i = 0; i < NEWS_ROUND && kernel_next(p->k, now, &n); i++)
-		take_news(p, &n);
+		take_news(p, &n, now);
 	flush(p, false);
 }
 
@@ -641,12 +667,15 @@ static int64_t interval(const struct kplane *p)
 
 struct mono kplane_deadline(const struct kplane *p)
 {
-	return p->k && p->held_count ? p->stats_at : MONO_NEVER;
+	bool any = p->k && (p->held_count || wires_count(p->wires));
+
+	return mono_min(any ? p->stats_at : MONO_NEVER, wires_deadline(p->wires));
 }
 
 void kplane_expire(struct kplane *p, struct mono now)
 {
-	if (!p->k || !p->held_count || !mono_due(p->stats_at, now))
+	wires_expire(p->wires, now);
+	if (!p->k || !(p->held_count || wires_count(p->wires)) || !mono_due(p->stats_at, now))
 		return;
 	p->stats_at = mono_add(now, interval(p));
 	(void)kernel_stats_read(p->k, ++p->generation);
@@ -671,6 +700,7 @@ static void tell_counters(struct kplane *p)
 		h->tx = r.u.counters.tx_packets;
 		tell(p, &r);
 	}
+	tell_wires(p, NULL);
 	flush(p, true);
 }
 
@@ -687,7 +717,7 @@ static bool wanted(const struct conf *c)
 	for (size_t i = 0; i < a->dial_count; i++)
 		if (a->dials[i].plane != DP_WANT_USER)
 			return true;
-	return false;
+	return c->wire_count > 0;
 }
 
 static void open_plane(struct kplane *p)
@@ -701,6 +731,8 @@ static void open_plane(struct kplane *p)
 
 	if (!p->probed)
 		probe(p);
+	if (p->probed)
+		p->missing[0] = '\0';
 	for (size_t i = 0; p->probed && i < sizeof(needed) / sizeof(needed[0]); i++) {
 		const char *remedy = kernel_gap_remedy(needed[i]);
 
@@ -708,7 +740,10 @@ static void open_plane(struct kplane *p)
 			continue;
 		snprintf(p->missing, sizeof(p->missing), "%s%s%s", kernel_gap_text(needed[i]),
 			 remedy[0] ? ": " : "", remedy);
-		return;
+		/* Pseudowires do without PPP. */
+		if (i < 2)
+			return;
+		break;
 	}
 	if (!p->probed)
 		return;
@@ -720,11 +755,28 @@ static void open_plane(struct kplane *p)
 			 strerror(errno));
 		return;
 	}
-	p->missing[0] = '\0';
 	swept = p->config.alone ? kernel_sweep(p->k) : 0;
 	if (swept)
 		say(p, TRACE_NOTICE, "removed %u interfaces and routes of sessions of a former run",
 		    swept);
+}
+
+static struct mono clock_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (struct mono){ (int64_t)ts.tv_sec * US_S + ts.tv_nsec / 1000 };
+}
+
+static void say_wire(void *arg, enum trace_level level, const char *text)
+{
+	say(arg, level, "%s", text);
+}
+
+static void wire_changed(void *arg, const char *name)
+{
+	tell_wires(arg, name);
 }
 
 struct kplane *kplane_new(const struct kplane_config *config, const struct conf *conf)
@@ -741,20 +793,14 @@ struct kplane *kplane_new(const struct kplane_config *config, const struct conf 
 	p->stats_at = (struct mono){ 0 };
 	htab_init(&p->held, key);
 	htab_init(&p->tunnels, key);
-	if (wanted(conf))
-		open_plane(p);
-	else
-		snprintf(p->missing, sizeof(p->missing),
-			 "the configuration says data-plane = user");
+	p->wires = wires_new(&(struct wires_config){ say_wire, wire_changed, p });
+	if (!p->wires) {
+		kplane_free(p);
+		return NULL;
+	}
+	snprintf(p->missing, sizeof(p->missing), "the configuration says data-plane = user");
+	kplane_conf(p, conf, clock_now());
 	return p;
-}
-
-static struct mono clock_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (struct mono){ (int64_t)ts.tv_sec * US_S + ts.tv_nsec / 1000 };
 }
 
 /* Tunnels of the kernel's own sockets, addresses and routes would outlive us. */
@@ -789,6 +835,7 @@ void kplane_free(struct kplane *p)
 		tunnel_drop(p, container_of(n, struct htunnel, node)->local);
 	htab_free(&p->held);
 	htab_free(&p->tunnels);
+	wires_free(p->wires);
 	free(p);
 }
 
@@ -802,6 +849,8 @@ void kplane_conf(struct kplane *p, const struct conf *conf, struct mono now)
 	p->conf = conf;
 	if (!p->k && wanted(conf))
 		open_plane(p);
+	wires_conf(p->wires, p->k, conf, p->missing, now);
+	flush(p, false);
 }
 
 void kplane_begin(struct kplane *p, uint32_t epoch)

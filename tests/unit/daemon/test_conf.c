@@ -71,6 +71,11 @@ static const char *example_of(const struct conf_key *k, char *buf, size_t cap)
 	return NULL;
 }
 
+#define WIRE(more)                                                                                \
+	"pseudowire \"a\" { local = 192.0.2.1 remote = 192.0.2.2 tunnel-id = 1 peer-tunnel-id = " \
+	"2 "                                                                                      \
+	"peer-session-id = 4 interface = w0 " more " }"
+
 /* What an option needs beside it. */
 static const char *partner_of(const struct conf_key *k)
 {
@@ -95,6 +100,30 @@ static const char *partner_of(const struct conf_key *k)
 		{ CONF_SESSION, "hide", "server = s secret = x" },
 		{ CONF_SESSION, "redial-first", "server = s redial-cap = 1h" },
 		{ CONF_SESSION, NULL, "server = s" },
+		{ CONF_WIRE, "local",
+		  "remote = 192.0.2.8 tunnel-id = 7 peer-tunnel-id = 8 session-id = 9 "
+		  "peer-session-id = 10 interface = w0" },
+		{ CONF_WIRE, "remote",
+		  "local = 192.0.2.9 tunnel-id = 7 peer-tunnel-id = 8 session-id = 9 "
+		  "peer-session-id = 10 interface = w0" },
+		{ CONF_WIRE, "tunnel-id",
+		  "local = 192.0.2.9 remote = 192.0.2.8 peer-tunnel-id = 8 session-id = 9 "
+		  "peer-session-id = 10 interface = w0" },
+		{ CONF_WIRE, "peer-tunnel-id",
+		  "local = 192.0.2.9 remote = 192.0.2.8 tunnel-id = 7 session-id = 9 "
+		  "peer-session-id = 10 interface = w0" },
+		{ CONF_WIRE, "session-id",
+		  "local = 192.0.2.9 remote = 192.0.2.8 tunnel-id = 7 peer-tunnel-id = 8 "
+		  "peer-session-id = 10 interface = w0" },
+		{ CONF_WIRE, "peer-session-id",
+		  "local = 192.0.2.9 remote = 192.0.2.8 tunnel-id = 7 peer-tunnel-id = 8 "
+		  "session-id = 9 interface = w0" },
+		{ CONF_WIRE, "interface",
+		  "local = 192.0.2.9 remote = 192.0.2.8 tunnel-id = 7 peer-tunnel-id = 8 "
+		  "session-id = 9 peer-session-id = 10" },
+		{ CONF_WIRE, NULL,
+		  "local = 192.0.2.9 remote = 192.0.2.8 tunnel-id = 7 peer-tunnel-id = 8 "
+		  "session-id = 9 peer-session-id = 10 interface = w0" },
 		{ CONF_POOL, "addresses", "" },
 		{ CONF_POOL, NULL, "addresses = 192.0.2.0/28" },
 	};
@@ -110,6 +139,7 @@ static void config_with(const struct conf_key *k, char *buf, size_t cap)
 {
 	char value[64];
 	const char *example = strcmp(k->key, "server") == 0 ? "lns.example.net"
+			      : strstr(k->key, "cookie")    ? "0123456789abcdef"
 							    : example_of(k, value, sizeof(value));
 	const char *before = k->kind == CONF_PROFILE ? POOL : k->kind == CONF_PEER ? PROFILE : "";
 
@@ -323,6 +353,29 @@ static const struct {
 	{ "pool \"a\" { prefixes = 2001:db8::/64 prefix-length = 56 }",
 	  "test.conf:1: 2001:db8::/64 is smaller than the /56 that a session gets; make it larger, "
 	  "or change prefix-length" },
+	{ "session-interface = elevenchars",
+	  "test.conf:1: a number of up to six digits follows the "
+	  "name; write at most 9 characters" },
+	{ WIRE("session-id = 3 cookie = 0123456g"),
+	  "test.conf:1: cookie of pseudowire \"a\" is not 8 or 16 hexadecimal digits" },
+	{ WIRE("session-id = 3 peer-cookie = 0123456789"),
+	  "test.conf:1: peer-cookie of pseudowire \"a\" is not 8 or 16 hexadecimal digits" },
+	{ WIRE("session-id = 3 sequencing = yes sublayer = none"),
+	  "test.conf:1: sequence numbers stand in the sublayer; set sublayer = default" },
+	{ WIRE("session-id = 3 encapsulation = ip remote-port = 5"),
+	  "test.conf:1: there are no ports with encapsulation = ip" },
+	{ WIRE(""),
+	  "test.conf:1: pseudowire \"a\" has no session-id; set session-id: number of the "
+	  "session on our side, that stands in packets to us" },
+	{ WIRE("session-id = 3") "\npseudowire \"b\" { local = 192.0.2.1 remote = 192.0.2.2 "
+				 "tunnel-id = 5\n peer-tunnel-id = 2 session-id = 3 "
+				 "peer-session-id = 4 interface = w1 }",
+	  "test.conf:3: pseudowire \"a\" has this session-id already; use another one" },
+	{ WIRE("session-id = 3") "\nsession \"s\" { server = a interface = w0 }",
+	  "test.conf:1: the interface w0 is another block's; use another name" },
+	{ "pseudowire \"a\" { local = 192.0.2.1 remote = ::2 tunnel-id = 1 peer-tunnel-id = 2 "
+	  "session-id = 3 peer-session-id = 4 interface = w0 }",
+	  "test.conf:1: local and remote of pseudowire \"a\" are of different families" },
 	{ "profile \"q\" { auth = none\n pool = nix }",
 	  "test.conf:2: there is no pool \"nix\"; add pool \"nix\" { ... }" },
 	{ "profile \"q\" { auth = none\n}", "test.conf:1: profile \"q\" offers IPv4 but has no "

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Static pseudowires.
+ *
+ * Each is a tunnel of the kernel's own socket and one session, under keys no aditd uses. A wire is
+ * wanted or not, and is in one of four states: nothing of it is there, it is being made, it is up,
+ * it is being taken down. What fails (there is no route to the peer yet, the bridge is not there)
+ * or is removed by somebody else is tried again after a while. A wire that was changed in the
+ * configuration is taken down and made anew.
+ */
+#include "wires.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crypto.h"
+#include "base/list.h"
+
+#define AGAIN_US  (5 * US_S)
+#define KEY_FIRST (UINT64_C(0xffffffff) << 32)
+
+enum wire_phase { WIRE_NONE, WIRE_MAKING, WIRE_UP, WIRE_ENDING };
+
+struct wire {
+	struct list link;
+	struct conf_wire c;
+	uint64_t key; /* of the tunnel and of the session */
+	bool wanted;  /* in the configuration, with these values */
+	bool told;    /* that it failed, in the log */
+	enum wire_phase phase;
+	uint32_t generation;
+	struct mono again; /* try again then */
+	char ifname[DP_IFNAME];
+	char text[KERNEL_TEXT];
+};
+
+struct wires {
+	struct wires_config config;
+	struct kernel *k;
+	struct list all;
+	uint32_t last_key;
+};
+
+struct wires *wires_new(const struct wires_config *config)
+{
+	struct wires *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->config = *config;
+	list_init(&w->all);
+	return w;
+}
+
+static void wire_free(struct wire *i)
+{
+	list_drop(&i->link);
+	bytes_wipe(&i->c, sizeof(i->c));
+	free(i);
+}
+
+void wires_free(struct wires *w)
+{
+	if (!w)
+		return;
+	list_for_each_safe (it, &w->all)
+		wire_free(container_of(it, struct wire, link));
+	free(w);
+}
+
+static void say(struct wires *w, enum trace_level level, const struct wire *i, const char *what,
+		const char *why)
+{
+	char text[KERNEL_TEXT + CONF_NAME + 64];
+
+	snprintf(text, sizeof(text), "pseudowire \"%s\" %s%s%s", i->c.name, what,
+		 why[0] ? ": " : "", why);
+	w->config.say(w->config.arg, level, text);
+}
+
+/* It is not up: why, and when to try again. Told once, until it was up. */
+static void failed(struct wires *w, struct wire *i, const char *why, struct mono now)
+{
+	i->phase = WIRE_NONE;
+	i->again = mono_add(now, AGAIN_US);
+	snprintf(i->text, sizeof(i->text), "%s", why);
+	if (!i->told)
+		say(w, TRACE_WARNING, i, "is not up, and is tried again and again", why);
+	i->told = true;
+	w->config.changed(w->config.arg, i->c.name);
+}
+
+static void make(struct wires *w, struct wire *i, struct mono now)
+{
+	const struct dp_row *r = &i->c.row;
+	struct kernel_tunnel t = {
+		.version = 3,
+		.encap = r->encap,
+		.local_id = i->c.local_tunnel,
+		.remote_id = i->c.remote_tunnel,
+		.path = r->path,
+	};
+	int rc;
+
+	i->again = MONO_NEVER;
+	i->phase = WIRE_MAKING;
+	i->generation++;
+	rc = kernel_tunnel_put(w->k, i->key, i->generation, &t);
+	if (rc == 0)
+		rc = kernel_put(w->k, i->key, i->generation, i->key, r);
+	if (rc < 0)
+		failed(w, i, strerror(-rc), now);
+}
+
+static void end(struct wires *w, struct wire *i, struct mono now)
+{
+	i->phase = WIRE_ENDING;
+	i->generation++;
+	/* its session ends with it */
+	if (kernel_tunnel_del(w->k, i->key, i->generation) < 0)
+		i->again = mono_add(now, AGAIN_US);
+}
+
+/* The next step towards what is wanted. May free it. */
+static void step(struct wires *w, struct wire *i, struct mono now)
+{
+	if (i->phase == WIRE_MAKING || i->phase == WIRE_ENDING)
+		return;
+	if (i->wanted && i->phase == WIRE_NONE)
+		make(w, i, now);
+	else if (!i->wanted && i->phase == WIRE_UP)
+		end(w, i, now);
+	else if (!i->wanted)
+		wire_free(i);
+}
+
+static bool same(const struct conf_wire *a, const struct conf_wire *b)
+{
+	/* rows are made from zeroed memory: octet by octet */
+	return strcmp(a->name, b->name) == 0 && a->local_tunnel == b->local_tunnel &&
+	       a->remote_tunnel == b->remote_tunnel &&
+	       memcmp(&a->row, &b->row, sizeof(a->row)) == 0;
+}
+
+static struct wire *add(struct wires *w, const struct conf_wire *c)
+{
+	struct wire *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return NULL;
+	list_init(&i->link);
+	i->c = *c;
+	i->key = KEY_FIRST | ++w->last_key;
+	i->wanted = true;
+	i->again = MONO_NEVER;
+	list_push(&w->all, &i->link);
+	return i;
+}
+
+/* Those that are being taken down keep ids that a changed one may want: they go first. */
+static bool any_ending(const struct wires *w)
+{
+	list_for_each (it, &w->all)
+		if (container_of(it, struct wire, link)->phase == WIRE_ENDING)
+			return true;
+	return false;
+}
+
+static void step_all(struct wires *w, struct mono now)
+{
+	list_for_each_safe (it, &w->all) {
+		struct wire *i = container_of(it, struct wire, link);
+
+		if (!i->wanted)
+			step(w, i, now);
+	}
+	if (any_ending(w))
+		return;
+	list_for_each_safe (it, &w->all) {
+		struct wire *i = container_of(it, struct wire, link);
+
+		if (i->again.us == MONO_NEVER.us)
+			step(w, i, now);
+	}
+}
+
+void wires_conf(struct wires *w, struct kernel *k, const struct conf *c, const char *why,
+		struct mono now)
+{
+	w->k = k;
+	list_for_each (it, &w->all)
+		container_of(it, struct wire, link)->wanted = false;
+	for (size_t n = 0; n < c->wire_count; n++) {
+		struct wire *found = NULL;
+
+		list_for_each (it, &w->all) {
+			struct wire *i = container_of(it, struct wire, link);
+
+			if (!i->wanted && same(&i->c, &c->wires[n]))
+				found = i;
+		}
+		if (found)
+			found->wanted = true;
+		else if (!add(w, &c->wires[n]))
+			w->config.say(w->config.arg, TRACE_WARNING,
+				      "out of memory: a pseudowire is not brought up");
+	}
+	if (k) {
+		step_all(w, now);
+		return;
+	}
+	list_for_each_safe (it, &w->all) {
+		struct wire *i = container_of(it, struct wire, link);
+
+		if (!i->wanted) {
+			wire_free(i);
+			continue;
+		}
+		failed(w, i, why, now);
+		i->again = MONO_NEVER; /* nothing changes before the next configuration */
+	}
+}
+
+static struct wire *find(const struct wires *w, uint64_t key)
+{
+	list_for_each (it, &w->all) {
+		struct wire *i = container_of(it, struct wire, link);
+
+		if (i->key == key)
+			return i;
+	}
+	return NULL;
+}
+
+static void put_done(struct wires *w, struct wire *i, const struct kernel_news *n, struct mono now)
+{
+	if (n->generation != i->generation || i->phase != WIRE_MAKING)
+		return;
+	if (n->result != KERNEL_OK) {
+		char why[KERNEL_TEXT];
+
+		snprintf(why, sizeof(why), "%s", n->text);
+		end(w, i, now); /* the tunnel may be there */
+		failed(w, i, why, now);
+		return;
+	}
+	if (n->op != KERNEL_OP_PUT)
+		return; /* the session follows */
+	i->phase = WIRE_UP;
+	i->told = false;
+	i->text[0] = '\0';
+	snprintf(i->ifname, sizeof(i->ifname), "%s", n->ifname);
+	say(w, TRACE_NOTICE, i, "is up on", n->ifname);
+	w->config.changed(w->config.arg, i->c.name);
+	step(w, i, now); /* it may not be wanted any more */
+}
+
+bool wires_news(struct wires *w, const struct kernel_news *n, struct mono now)
+{
+	struct wire *i;
+
+	if (n->key < KEY_FIRST)
+		return false;
+	i = find(w, n->key);
+	if (!i)
+		return true; /* it was freed meanwhile */
+	switch (n->kind) {
+	case KERNEL_NEWS_DONE:
+		if (n->op == KERNEL_OP_TUNNEL_PUT || n->op == KERNEL_OP_PUT) {
+			put_done(w, i, n, now);
+		} else if (n->op == KERNEL_OP_TUNNEL_DEL && i->phase == WIRE_ENDING) {
+			i->phase = WIRE_NONE;
+			i->ifname[0] = '\0';
+			step_all(w, now);
+		}
+		break;
+	case KERNEL_NEWS_GONE:
+	case KERNEL_NEWS_TUNNEL_GONE:
+		if (i->phase != WIRE_UP)
+			break;
+		say(w, TRACE_WARNING, i, "was removed by another program, it is made again",
+		    n->text);
+		i->told = true;
+		end(w, i, now);
+		failed(w, i, n->text, now);
+		break;
+	case KERNEL_NEWS_FRAME:
+	case KERNEL_NEWS_LOCAL:
+		break;
+	}
+	return true;
+}
+
+struct mono wires_deadline(const struct wires *w)
+{
+	struct mono at = MONO_NEVER;
+
+	list_for_each (it, &w->all)
+		at = mono_min(at, container_of(it, struct wire, link)->again);
+	return at;
+}
+
+void wires_expire(struct wires *w, struct mono now)
+{
+	list_for_each_safe (it, &w->all) {
+		struct wire *i = container_of(it, struct wire, link);
+
+		if (!mono_due(i->again, now))
+			continue;
+		i->again = MONO_NEVER;
+		if (w->k)
+			step(w, i, now);
+	}
+}
+
+size_t wires_count(const struct wires *w)
+{
+	size_t n = 0;
+
+	list_for_each (it, &w->all)
+		n++;
+	return n;
+}
+
+bool wires_state(const struct wires *w, size_t index, struct wire_state *ret)
+{
+	list_for_each (it, &w->all) {
+		const struct wire *i = container_of(it, struct wire, link);
+
+		if (index--)
+			continue;
+		*ret = (struct wire_state){ i->c.name, i->ifname, i->key, i->phase == WIRE_UP,
+					    i->text };
+		return true;
+	}
+	return false;
+}

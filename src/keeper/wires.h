@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Static pseudowires (conf_wire of daemon/conf.h): brought up from the configuration, kept up, and
+ * changed when the configuration changes. No aditd is needed for it, only told.
+ */
+#ifndef ADIT_KEEPER_WIRES_H
+#define ADIT_KEEPER_WIRES_H
+
+#include "base/trace.h"
+#include "daemon/conf.h"
+#include "dp/kernel.h"
+
+struct wires;
+
+struct wires_config {
+	void (*say)(void *arg, enum trace_level level, const char *text);
+	/* Something of this one has changed, see wires_each(). */
+	void (*changed)(void *arg, const char *name);
+	void *arg;
+};
+
+struct wires *wires_new(const struct wires_config *config); /* NULL: out of memory */
+void wires_free(struct wires *w);			    /* leaves the kernel alone */
+
+/* A configuration is in force. `k` NULL: there is no plane, `why` says so. */
+void wires_conf(struct wires *w, struct kernel *k, const struct conf *c, const char *why,
+		struct mono now);
+
+/* News of the plane: true when it was about a pseudowire. */
+bool wires_news(struct wires *w, const struct kernel_news *n, struct mono now);
+
+/* Try again what failed. */
+struct mono wires_deadline(const struct wires *w);
+void wires_expire(struct wires *w, struct mono now);
+
+/* How many there are, and one of them. */
+size_t wires_count(const struct wires *w);
+struct wire_state {
+	const char *name, *ifname;
+	uint64_t key; /* of its session in the plane */
+	bool ok;
+	const char *text; /* why not */
+};
+bool wires_state(const struct wires *w, size_t index, struct wire_state *ret);
+
+#endif
