@@ -307,11 +307,13 @@ static void do_plane(struct dp *dp)
 
 	dp->ops->plane_stats(dp, &n);
 	printf("{\"plane\": 1, \"rx\": %llu, \"tx\": %llu, \"unknown\": %llu, \"path\": %llu, "
-	       "\"header\": %llu, \"spoof\": %llu, \"mtu\": %llu, \"other\": %llu, \"rows\": %u}\n",
+	       "\"header\": %llu, \"spoof\": %llu, \"mtu\": %llu, \"other\": %llu, \"rows\": %u, "
+	       "\"offloads\": %u}\n",
 	       (unsigned long long)n.rx_packets, (unsigned long long)n.tx_packets,
 	       (unsigned long long)n.drop_unknown, (unsigned long long)n.drop_path,
 	       (unsigned long long)n.drop_header, (unsigned long long)n.drop_spoof,
-	       (unsigned long long)n.drop_mtu, (unsigned long long)n.drop_other, n.rows);
+	       (unsigned long long)n.drop_mtu, (unsigned long long)n.drop_other, n.rows,
+	       n.offloads);
 }
 
 static void command(struct dp *dp, char *line)
@@ -383,7 +385,10 @@ static void host_answers(struct host *h, struct dp *dp)
 int main(void)
 {
 	static struct host host;
-	struct dp_user_config c = { .host_ops = &ops, .host = &host };
+	const char *without = getenv("DP_NO_OFFLOAD"); /* a mask, as in dp.h */
+	struct dp_user_config c = { .host_ops = &ops,
+				    .host = &host,
+				    .no_offload = without ? (uint32_t)atoi(without) : 0 };
 	struct dp *dp = dp_user_new(&c);
 	char line[2000];
 	size_t have = 0;

@@ -150,7 +150,7 @@ class Driver:
 class World:
     """peer (192.0.2.2, .3) -- lns (192.0.2.1, .9, pools) -- host (198.51.100.2)"""
 
-    def __init__(self, lab):
+    def __init__(self, lab, **env):
         self.lab = lab
         self.lns, self.peer, self.host = lab.ns("lns"), lab.ns("peer"), lab.ns("host")
         for ns in self.lns, self.peer, self.host:  # else nobody answers for the first second
@@ -164,7 +164,7 @@ class World:
         self.host.run("ip", "route", "add", "default", "via", "2001:db8:100::1")
         self.lns.sysctl("net.ipv4.ip_forward", 1)
         self.lns.sysctl("net.ipv6.conf.all.forwarding", 1)
-        self.dp = Driver(self.lns)
+        self.dp = Driver(self.lns, **env)
         assert self.dp.ask("listen 1 [::]:1701", "listen")["error"] == 0
         self.dp.ok("net local=10.0.0.254 pool=10.0.0.0/24 pool=2001:db8:aaaa::/48 mtu=1400")
         self.sock = udp_socket(self.peer, "192.0.2.2", 1701)
@@ -383,17 +383,18 @@ def test_a_packet_of_the_tunnel_routed_into_it(world):
     assert world.dp.plane()["tx"] <= 3
 
 
-def test_a_client_and_its_server(lab):
+@pytest.mark.parametrize("without", [0, 1, 2, 4, 7])
+def test_a_client_and_its_server(lab, without):
     """Two planes: what a client's row asks of its host, and TCP through both."""
     server, client = lab.ns("server"), lab.ns("client")
     lab.cable(server, client, ["192.0.2.1/24"], ["192.0.2.2/24"], "wan", "wan")
     client.run("ip", "route", "add", "default", "via", "192.0.2.1")
-    lns = Driver(server)
+    lns = Driver(server, DP_NO_OFFLOAD=str(without))
     assert lns.ask("listen 1 192.0.2.1:1701", "listen")["error"] == 0
     lns.ok("net local=10.0.0.254 local=2001:db8:f::1 pool=10.0.0.0/24 pool=2001:db8:a::/48 mtu=1440")
     lns.ok(f"put 1 local=192.0.2.1:1701 remote=192.0.2.2:1701 flags={LNS_FLAGS} mtu=1440 "
            "session=1,2 prefix=10.0.0.1/32 prefix=2001:db8:a:1::/64")
-    cpe = Driver(client, PIN_VIA="via 192.0.2.1")
+    cpe = Driver(client, PIN_VIA="via 192.0.2.1", DP_NO_OFFLOAD=str(without))
     assert cpe.ask("listen 1 192.0.2.2:1701", "listen")["error"] == 0
     done = cpe.ok(f"put 1 local=192.0.2.2:1701 remote=192.0.2.1:1701 flags={IP4 | IP6 | CLIENT} "
                   "mtu=1440 tunnel=20,10 session=2,1 host=10.0.0.1 host=2001:db8:a:1::1 "
@@ -408,6 +409,7 @@ def test_a_client_and_its_server(lab):
     client.tcp(server, "10.0.0.254", octets=3_000_000)
     client.tcp(server, "2001:db8:f::1", octets=3_000_000)
     server.tcp(client, "10.0.0.1", octets=3_000_000, port=5002)
+    assert lns.plane()["offloads"] == cpe.plane()["offloads"] == 7 & ~without
     cpe.ok("del 1")
     assert "adit1" not in client.run("ip", "link").stdout
     assert "192.0.2.1 via" not in client.run("ip", "route").stdout
@@ -437,3 +439,131 @@ def test_down_and_up_again(world):
     world.lns.run("ip", "route", "replace", "10.0.0.0/24", "dev", "adit0")
     world.send(echo4("10.0.0.1"))
     assert world.receive(lambda p: ICMP in p)[1].dst == "10.0.0.1"
+
+
+# --- offloads: many packets at once
+
+def train(world, messages, session=None):
+    """Send messages of one length in one send (UDP_SEGMENT); the last may be shorter."""
+    size = len(messages[0])
+    assert all(len(m) == size for m in messages[:-1]) and len(messages[-1]) <= size
+    world.sock.sendmsg([b"".join(messages)], [(socket.SOL_UDP, 103, struct.pack("=H", size))], 0,
+                       ("192.0.2.1", 1701))
+
+
+def tcp_segments(count, size=1000, source="10.0.0.1", seq=1):
+    v6 = ":" in source
+    for i in range(count):
+        head = (IPv6(src=source, dst="2001:db8:100::2") if v6 else
+                IP(src=source, dst="198.51.100.2", id=1 + i, flags="DF"))
+        yield bytes(head / TCP(sport=4000, dport=9, seq=seq + i * size, flags="A") /
+                    (bytes([i]) * size))
+
+
+def seen_on(sniff, seconds=1.0):
+    """TCP packets that come in within a time, at most until there is silence."""
+    sniff.settimeout(seconds)
+    out = []
+    try:
+        while True:
+            packet = next_long(sniff)
+            p = (IP if packet[0] >> 4 == 4 else IPv6)(packet)
+            if TCP in p and p[TCP].sport == 4000:
+                out.append(p)
+    except TimeoutError:
+        return out
+
+
+def next_long(sniff):
+    while True:
+        packet, (_, protocol, kind, *_) = sniff.recvfrom(70000)
+        if protocol in (0x0800, 0x86dd) and kind != socket.PACKET_OUTGOING:
+            return packet
+
+
+@pytest.mark.parametrize("source", ["10.0.0.1", "2001:db8:aaaa:1::1"])
+def test_segments_are_joined_once_their_checksums_are_right(world, source):
+    world.put()
+    device = sniffer(world.lns, "adit0")
+    segments = list(tcp_segments(20, source=source))
+    bad = bytearray(segments[9])
+    bad[-1] ^= 1
+    train(world, [data(1, p) for p in segments[:9] + [bytes(bad)] + segments[10:]])
+    seen = seen_on(device)
+    # nine, the bad one as it came, ten: each a packet of its own
+    assert [len(bytes(p[TCP].payload)) for p in seen] == [9000, 1000, 10000]
+    assert bytes(seen[1]) == bytes(bad)
+    stats = world.dp.stats(1)
+    assert stats["rx"] == 20 and stats["rx_bytes"] == sum(map(len, segments))
+
+
+def test_sessions_in_one_train_are_kept_apart(world):
+    """Control, data of two sessions, a neighbour's address and an unknown session, all in one."""
+    world.put(1)
+    world.put(2)
+    device = sniffer(world.lns, "adit0")
+    one, two = list(tcp_segments(3, 100)), list(tcp_segments(3, 100, source="10.0.0.2"))
+    size = len(data(1, one[0]))
+    control = bytes.fromhex("c802") + struct.pack("!HHHHH", size, 10, 0, 1, 1) + bytes(size - 12)
+    train(world, [data(1, one[0]), data(2, two[0]), control, data(1, two[1]), data(9, one[1]),
+                  data(1, one[1]), data(2, two[1]), data(1, one[2])])
+    seen = seen_on(device)
+    assert [(p.src, len(bytes(p[TCP].payload))) for p in seen] == [("10.0.0.1", 300),
+                                                                  ("10.0.0.2", 200)]
+    punt = world.dp.wait("punt")
+    assert punt["punt"] == "datagram" and punt["bytes"] == control.hex()
+    assert world.dp.stats(1)["spoof"] == 1
+
+
+@pytest.mark.parametrize("flags,head", [
+    (LNS_FLAGS, 10), (LNS_FLAGS | LENGTH, 12), (LNS_FLAGS | ACFC | PFC, 7),
+    (LNS_FLAGS | SEND_SEQ, 14)])
+def test_a_long_packet_is_cut(world, flags, head):
+    """The kernel gives 64 KiB at once; what leaves are messages of the right form, Ns of each."""
+    world.put(flags=flags, more="mtu=1400 ns=65530")
+    # A TCP connection from the LNS itself: its kernel makes long packets for the device.
+    def connect():
+        s = socket.socket()
+        s.setblocking(False)
+        s.bind(("10.0.0.254", 7000))
+        s.connect_ex(("10.0.0.1", 80))
+        return s
+    server = inside(world.lns, connect)
+
+    def message(wanted):
+        world.sock.settimeout(3)
+        got = world.sock.recv(4000)
+        packet = got[wanted:]
+        return got, IP(packet)
+    _, syn = message(head)
+    syn_ack = IP(src="10.0.0.1", dst="10.0.0.254") / TCP(
+        sport=80, dport=7000, flags="SA", seq=9, ack=syn[TCP].seq + 1, window=65535,
+        options=[("MSS", 1360), ("WScale", 8)])
+    world.send(syn_ack)
+    _, ack = message(head)
+    assert ack[TCP].flags == "A"
+    text = bytes(range(256)) * 40
+    server.send(text)
+    got, n, ns = b"", 0, None
+    while len(got) < len(text):
+        octets, p = message(head)
+        if TCP not in p or not p[TCP].payload:
+            continue
+        assert p.len <= 1400 and len(octets) == p.len + head
+        if flags & LENGTH:
+            assert struct.unpack("!H", octets[2:4])[0] == len(octets)
+        if flags & SEND_SEQ:
+            now = struct.unpack("!H", octets[6:8])[0]
+            assert ns is None or now == (ns + 1) & 0xffff
+            ns = now
+        again = IP(bytes(p))
+        del again.chksum, again[TCP].chksum
+        assert bytes(IP(bytes(again))) == bytes(p)
+        assert p[TCP].seq == syn[TCP].seq + 1 + len(got)
+        got += bytes(p[TCP].payload)[:p.len - 20 - p[TCP].dataofs * 4]
+        n += 1
+        world.send(IP(src="10.0.0.1", dst="10.0.0.254") / TCP(
+            sport=80, dport=7000, flags="A", seq=10, window=65535,
+            ack=p[TCP].seq + p.len - 20 - p[TCP].dataofs * 4))
+    assert got == text and n >= 8
+    server.close()
