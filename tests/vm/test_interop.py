@@ -28,10 +28,12 @@ session "office" {{
     {more}
 }}
 """
-PLANES = ["user"]
 # the words of adit and what pppd calls them
 AUTH = {"pap": "pap", "chap": "chap", "mschapv2": "mschap-v2", "eap": "eap"}
+PLANES = ["user", "kernel"]
 plane = pytest.mark.parametrize("plane", PLANES)
+# a login is the same whoever carries the data
+login = pytest.mark.parametrize("plane,auth", [*(("kernel", a) for a in AUTH), ("user", "chap")])
 
 
 class Wire:
@@ -87,8 +89,7 @@ def ppp_of(ns):
 
 # --- adit as LNS
 
-@plane
-@pytest.mark.parametrize("auth", AUTH)
+@login
 def test_xl2tpd_as_client(wire, plane, auth):
     lns = wire.adit_lns(plane, profile=f'auth = {{"{auth}"}}')
     others = "".join(f"refuse-{a}\n" for a in AUTH.values() if a != AUTH[auth])
@@ -120,9 +121,10 @@ def test_xl2tpd_as_client_with_ipv6(wire, plane):
 
 
 @plane
-def test_xl2tpd_as_client_hides_and_is_hidden_from(wire, plane):
-    """Hidden AVPs both ways (RFC 2661 4.3), with data that has sequence numbers."""
-    lns = wire.adit_lns(plane, peer="hide = true sequencing = true")
+def test_xl2tpd_as_client_hides(wire, plane):
+    """We read AVPs that xl2tpd has hidden (RFC 2661 4.3); data has sequence numbers. The other way
+    round there is nothing to show: xl2tpd cannot read a hidden AVP of a tunnel's first messages."""
+    lns = wire.adit_lns(plane, peer="sequencing = true")
     Xl2tpd(wire.client, "192.0.2.2", "192.0.2.1", hidden=True)
     interface, _ = ppp_of(wire.client)
     wire.client.run("ip", "route", "add", "198.51.100.0/24", "dev", interface)
@@ -130,13 +132,26 @@ def test_xl2tpd_as_client_hides_and_is_hidden_from(wire, plane):
     assert only(lns)["user"] == "alice"
 
 
+MPPE = "require-mppe-128\n"
+
+
+def test_xl2tpd_as_client_encrypts(wire):
+    """MPPE by the kernel on both sides, stateless, 128 bits: adit demands it."""
+    lns = wire.adit_lns("kernel", profile='auth = {"mschapv2"} mppe = require')
+    Xl2tpd(wire.client, "192.0.2.2", "192.0.2.1", options=MPPE, ccp=True)
+    interface, address = ppp_of(wire.client)
+    wire.client.run("ip", "route", "add", "198.51.100.0/24", "dev", interface)
+    wire.carries()
+    assert wire.lns.ping(address, 2) == 2
+    wire.client.tcp(wire.lns, "198.51.100.2", octets=100_000)
+    assert only(lns)["user"] == "alice"
+
+
 # --- adit as client
 
-@plane
-@pytest.mark.parametrize("auth", AUTH)
+@login
 def test_xl2tpd_as_lns(wire, plane, auth):
     """pppd asks adit to log in by one method."""
-    # EAP of this pppd as authenticator is MD5 when it knows the password
     peer = Xl2tpd(wire.lns, "192.0.2.1", options=f"require-{AUTH[auth]}\n")
     client = wire.adit_client(plane, more='auth = {"%s"}' % auth)
     session = only(client)
@@ -151,11 +166,19 @@ def test_xl2tpd_as_lns(wire, plane, auth):
 
 
 @plane
-def test_xl2tpd_as_lns_hides_and_wants_sequence(wire, plane):
+def test_xl2tpd_as_lns_hides(wire, plane):
     Xl2tpd(wire.lns, "192.0.2.1", hidden=True)
-    client = wire.adit_client(plane, more="hide = true sequencing = true")
+    client = wire.adit_client(plane, more="sequencing = true")
     wire.carries()
     assert only(client)["state"] == "up"
+
+
+def test_xl2tpd_as_lns_encrypts(wire):
+    Xl2tpd(wire.lns, "192.0.2.1", options="require-mschap-v2\n" + MPPE, ccp=True)
+    client = wire.adit_client("kernel", more="mppe = require")
+    wire.carries()
+    assert wire.lns.ping(only(client)["our_ip4"], 2) == 2
+    wire.client.tcp(wire.lns, "198.51.100.2", octets=100_000)
 
 
 @plane

@@ -42,7 +42,6 @@ OPTIONS = """
 debug
 logfile {dir}/pppd.log
 nodetach
-noccp
 nobsdcomp
 nodeflate
 novj
@@ -57,7 +56,8 @@ lcp-echo-interval 0
 
 class Xl2tpd:
     def __init__(self, ns, address, server=None, secret="tunnel secret", user="alice",
-                 password="open sesame", options="", challenge=True, hidden=False, hooks=None):
+                 password="open sesame", options="", challenge=True, hidden=False, ccp=False,
+                 hooks=None):
         self.ns = ns
         self.dir = ns.lab.dir / f"{ns.short}-xl2tpd"
         (self.dir / "ppp").mkdir(parents=True)
@@ -66,7 +66,8 @@ class Xl2tpd:
         self.write("xl2tpd.conf", (GLOBAL + (CLIENT if server else LNS)).format(**words))
         self.write("xl2tpd-secrets", f"* * {secret}\n")
         who = f'noauth\nuser "{user}"\npassword "{password}"\n' if server else "auth\n"
-        self.write("ppp-options", OPTIONS.format(**words) + who + options)
+        self.write("ppp-options", OPTIONS.format(**words) + ("" if ccp else "noccp\n") + who +
+                   options)
         self.write("ppp/options", "")
         for name in ("pap-secrets", "chap-secrets"):
             self.write(f"ppp/{name}", f'"{user}" * "{password}" *\n')
