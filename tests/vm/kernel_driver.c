@@ -11,6 +11,7 @@
  *   put KEY TUNNEL name=value...  a row; see set() for the names
  *   puts KEY COUNT TUNNEL name=value...   KEY.., session ids and host routes counted up
  *   del KEY | dels KEY COUNT | drop | stats | stat KEY | all | sweep
+ *   netns ID PATH                 name a namespace for the rows
  *   send KEY HEX | fill N         (N descriptors taken away, to be out of them)
  *   bench COUNT TUNNELS           set up and take down, figures only
  *   read FD                       a datagram of a tunnel's socket
@@ -472,6 +473,13 @@ static bool command(char *line)
 		a = unhex(rest + at, bytes, sizeof(bytes));
 		printf("{\"kind\":\"sent\",\"key\":%llu,\"result\":%d}\n", key,
 		       kernel_send(k, key, bytes, (size_t)a));
+	} else if (!strcmp(verb, "netns")) {
+		char path[256] = "";
+
+		sscanf(rest, "%llu %255s", &key, path);
+		at = open(path, O_RDONLY | O_CLOEXEC);
+		printf("{\"kind\":\"netns\",\"result\":%d}\n", kernel_netns(k, (uint32_t)key, at));
+		close(at);
 	} else if (!strcmp(verb, "fill")) {
 		struct rlimit rl = { (rlim_t)strtoull(rest, NULL, 0), 1 << 20 };
 
