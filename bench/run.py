@@ -28,6 +28,7 @@ import traffic  # noqa: E402
 
 NAMES = ("engine_us_per_session", "engine_growth_100k", "engine_bytes_per_session",
          "user_setup_cpu_vs_l2tpns", "user_setup_cpu_us", "l2tpns_setup_cpu_us",
+         "user_setup_growth",
          "restart_gap_ms", "client_pss_kib",
          "flood_known_peer_delay_ms", "flood_per_second", "flood_memory_kib",
          "flood_memory_growth_kib", *traffic.NAMES,
@@ -35,6 +36,7 @@ NAMES = ("engine_us_per_session", "engine_growth_100k", "engine_bytes_per_sessio
          "kernel_setup_rate_vs_bare_1k", "kernel_setup_rate_vs_bare_10k",
          "kernel_teardown_vs_bare", "kernel_pss_per_session_10k", "kernel_files_per_session")
 SECRET, USER, PASSWORD = "secret", "user", "password"
+WINDOW = 250  # set-ups under way at a time, when everybody comes back at once
 
 
 # --- the engines alone
@@ -95,10 +97,10 @@ def quiet(adit):
     return adit
 
 
-def generate(client, sessions, *more):
+def generate(client, sessions, *more, name="adit-load"):
     return client.start(BUILD / "src/load/adit-load", "--server", "192.0.2.1", "--sessions",
                         sessions, "--tunnels", 10, "--user", USER, "--password", PASSWORD,
-                        "--secret", SECRET, *more)
+                        "--secret", SECRET, "--window", WINDOW, *more, name=name)
 
 
 def report(load, sessions, seconds=180):
@@ -134,6 +136,29 @@ def setup_l2tpns(sessions):
         lab.close()
 
 
+def growth(sessions, rounds=3):
+    """Sessions come, all of them, and go, on one daemon: the last round over the first."""
+    lab = Lab()
+    try:
+        client, ns = two_hosts(lab)
+        lns = quiet(adit_lns(lab, ns)).start()
+        pids = [lns.keeper.pid, lns.aditd_pid()]
+        us = []
+        for n in range(rounds):
+            before = cpu_us(pids)
+            load = generate(client, sessions, "--hold", 3, name=f"round-{n}")
+            report(load, sessions)
+            us.append((cpu_us(pids) - before) / sessions)
+            wait_for("the generator's end", lambda: not load.alive(), seconds=120)
+            wait_for("the last session's end", lambda: lns.json("status")["sessions"] == 0,
+                     seconds=120)
+            time.sleep(1)
+        print("  rounds on one daemon: " + ", ".join(f"{u:.1f}" for u in us) + " us a session")
+        return us[-1] / us[0]
+    finally:
+        lab.close()
+
+
 def bench_setup(figures, sessions=10_000, rounds=3):
     print("  reference: l2tpns of Debian with this configuration, pool 10.65.0.0/17 (its RADIUS "
           "server is not counted):")
@@ -151,6 +176,7 @@ def bench_setup(figures, sessions=10_000, rounds=3):
     figures["l2tpns_setup_cpu_us"] = round(statistics.median(theirs), 1)
     figures["user_setup_cpu_vs_l2tpns"] = round(
         statistics.median(a / b for a, b in zip(ours, theirs)), 3)
+    figures["user_setup_growth"] = round(growth(sessions), 3)
 
 
 # --- how long nobody answers

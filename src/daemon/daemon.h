@@ -85,8 +85,8 @@ struct daemon {
 	struct answer answers[DAEMON_ANSWERS];
 	size_t answer_count;
 
-	unsigned int gathered; /* punts of the last turn, and when it was; see run_punts() */
-	struct mono gathered_at;
+	bool lines_wait;      /* accounting lines wait for others */
+	struct mono lines_at; /* until then */
 
 	uint32_t starts, incarnation;
 	struct mono since, keeper_since;

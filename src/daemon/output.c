@@ -9,7 +9,7 @@
  * path MTU does (EINVAL, EMSGSIZE). Then what was refused is sent one by one, and for a while all.
  */
 #include "daemon.h"
-#include "train.h"
+#include "base/train.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -20,15 +20,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define PUNT_BATCH   64 /* packets between two drains; PPP keeps two answers for each */
-#define PUNT_BATCHES 16 /* batches before the loop looks at other descriptors */
+#define PUNT_BATCH   256 /* packets between two drains; PPP keeps two answers for each */
+#define PUNT_BATCHES 4	 /* batches before the loop looks at other descriptors */
 
-/* In a storm, wait a moment for more: what comes together is answered together. */
-#define GATHER_US   300	   /* so long */
-#define GATHER_FROM 8	   /* when the last turn brought so many */
-#define GATHER_LAST 2000   /* and was not longer ago than this */
+/* Accounting lines are written one by one, or when many come, so many at once or so often. */
+#define LINES_BATCH 64
+#define LINES_US    (10 * US_MS)
 
 void daemon_say(struct daemon *d, enum trace_level level, const char *fmt, ...)
 {
@@ -286,13 +284,27 @@ static bool take_events(struct daemon *d)
 
 /* ---- accounting ---- */
 
+/* May the lines at hand wait for others? They are in the journal. */
+static bool lines_wait(struct daemon *d)
+{
+	d->lines_wait = !d->stopping && acct_waiting(d->acct) < LINES_BATCH &&
+			!mono_due(d->lines_at, d->now);
+	return d->lines_wait;
+}
+
 static bool write_lines(struct daemon *d)
 {
 	struct access_cmd cmd = { .kind = ACCESS_CMD_ACCT_WRITTEN };
 	char text[ACCT_TEXT_MAX];
-	int rc = acct_flush(d->acct, d->now, text);
 	bool any = false;
+	int rc = 0;
 
+	text[0] = '\0';
+	d->lines_wait = false;
+	if (acct_waiting(d->acct) && !lines_wait(d)) {
+		rc = acct_flush(d->acct, d->now, text);
+		d->lines_at = mono_add(d->now, LINES_US);
+	}
 	if (rc && text[0])
 		daemon_say(d, rc == 1 ? TRACE_WARNING : TRACE_NOTICE, "%s", text);
 	while (acct_written(d->acct, &cmd.key, &cmd.acct_seq)) {
@@ -360,27 +372,10 @@ static bool take_done(struct daemon *d)
 	return any;
 }
 
-/*
- * A peer that brings up thousands of sessions sends faster than one turn of the loop takes, and
- * every turn costs wake-ups, a commit and a system call. When turns follow one another closely, a
- * short sleep before the next makes batches of it, as network cards do with their interrupts.
- */
-static void gather(struct daemon *d)
-{
-	struct timespec ts = { .tv_nsec = GATHER_US * 1000 };
-
-	if (d->gathered < GATHER_FROM || mono_due(mono_add(d->gathered_at, GATHER_LAST), d->now))
-		return;
-	nanosleep(&ts, NULL);
-	io_tick(d);
-}
-
 void run_punts(struct daemon *d)
 {
 	struct dp_punt p;
-	unsigned int all = 0;
 
-	gather(d);
 	for (int batch = 0; batch < PUNT_BATCHES; batch++) {
 		int n = 0, rc = 0;
 		bool any = kplane_events(d) | take_done(d);
@@ -398,13 +393,10 @@ void run_punts(struct daemon *d)
 			daemon_say(d, TRACE_WARNING, "out of memory");
 		if (n == 0 && !any)
 			break;
-		all += (unsigned int)n;
 		run_drain(d);
 		if (n < PUNT_BATCH)
 			break;
 	}
-	d->gathered = all;
-	d->gathered_at = d->now;
 }
 
 void run_keeper(struct daemon *d)
@@ -467,6 +459,8 @@ struct mono run_deadline(const struct daemon *d)
 
 	at = mono_min(at, log_deadline(d->log));
 	at = mono_min(at, acct_deadline(d->acct));
+	if (d->lines_wait)
+		at = mono_min(at, d->lines_at);
 	if (d->control)
 		at = mono_min(at, control_deadline(d->control));
 	if (d->stopping)

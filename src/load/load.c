@@ -2,7 +2,8 @@
  *
  * adit-load: brings many PPP sessions up on an LNS and measures how long that takes. The protocol
  * is lac.c; here are its sockets, one per tunnel, so that every tunnel has a port of its own, and
- * the report. It loads any LNS the same way.
+ * the report. It loads any LNS the same way: datagrams of one length leave together and are taken
+ * together (UDP_SEGMENT, UDP_GRO), and the kernel cuts them for whoever does not ask for that.
  *
  * One JSON object on standard output says what happened; the exit status is 0 only when every
  * session came up (and, with --hold, stayed up).
@@ -11,6 +12,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,8 +24,27 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "base/train.h"
+
+#define LOAD_BURST 64 /* datagrams taken before the answers leave: the engines keep them */
+
+#ifndef UDP_SEGMENT /* linux 4.18 */
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO /* linux 5.0 */
+#define UDP_GRO 104
+#endif
+
+/* Room for the one ancillary record a datagram has: the length of the pieces. */
+union load_length {
+	struct cmsghdr head; /* for its alignment */
+	char bytes[CMSG_SPACE(sizeof(int))];
+};
 
 struct load {
+	struct trains trains;
+	uint8_t received[65536];
+	unsigned int most; /* datagrams in a train */
 	struct lac *lac;
 	struct path *paths;
 	struct pollfd *polls;
@@ -46,30 +67,103 @@ static struct mono load_now(void)
 	return (struct mono){ ts.tv_sec * US_S + ts.tv_nsec / 1000 };
 }
 
+/* What the socket does not take now is lost on the way: the protocols send it again. */
+static void load_send_train(struct load *g, const struct train *t)
+{
+	struct iovec iov[TRAIN_SEGMENTS];
+	union load_length length = { 0 };
+	struct msghdr m = { .msg_iov = iov, .msg_iovlen = t->count };
+	uint16_t at = t->first;
+
+	for (unsigned int i = 0; i < t->count; i++, at = g->trains.packet[at].next)
+		iov[i] = (struct iovec){ g->trains.arena + g->trains.packet[at].at, t->len };
+	if (t->count > 1) {
+		m.msg_control = &length;
+		m.msg_controllen = CMSG_SPACE(sizeof(t->len));
+		length.head.cmsg_level = IPPROTO_UDP;
+		length.head.cmsg_type = UDP_SEGMENT;
+		length.head.cmsg_len = CMSG_LEN(sizeof(t->len));
+		memcpy(CMSG_DATA(&length.head), &t->len, sizeof(t->len));
+	}
+	if (sendmsg(g->polls[t->path.via].fd, &m, MSG_DONTWAIT) < 0 && t->count > 1 &&
+	    (errno == EIO || errno == EINVAL || errno == EMSGSIZE))
+		g->most = 1; /* this way cannot be cut */
+}
+
+static void load_flush(struct load *g)
+{
+	for (unsigned int i = 0; i < g->trains.count; i++)
+		load_send_train(g, &g->trains.train[i]);
+	trains_clear(&g->trains);
+}
+
 static void load_send(struct load *g, struct mono now)
 {
-	uint8_t buf[LAC_PACKET_MAX];
 	struct path path;
+	uint8_t *room;
 	size_t n, off;
 
-	/* what the socket does not take now is lost on the way: the protocols send it again */
-	while ((n = lac_output(g->lac, now, buf, &off, &path)))
-		(void)!send(g->polls[path.via].fd, buf + off, n, MSG_DONTWAIT);
+	for (;;) {
+		room = trains_room(&g->trains, LAC_PACKET_MAX);
+		if (!room) {
+			load_flush(g);
+			continue;
+		}
+		n = lac_output(g->lac, now, room, &off, &path);
+		if (!n)
+			break;
+		trains_add(&g->trains, &path, room + off, n, g->most);
+	}
+	load_flush(g);
+}
+
+/* One datagram, or several of one length (UDP_GRO). Returns how many, 0 when there is none. */
+static unsigned int load_take(struct load *g, uint32_t i, struct mono now)
+{
+	struct iovec iov = { g->received, sizeof(g->received) };
+	union load_length length;
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &length,
+			    .msg_controllen = sizeof(length) };
+	ssize_t got = recvmsg(g->polls[i].fd, &m, MSG_DONTWAIT);
+	size_t n = got > 0 ? (size_t)got : 0, piece = n, at;
+	unsigned int count = 0;
+
+	if (got < 0)
+		return 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+		int len;
+
+		if (c->cmsg_level != IPPROTO_UDP || c->cmsg_type != UDP_GRO)
+			continue;
+		memcpy(&len, CMSG_DATA(c), sizeof(len));
+		if (len > 0)
+			piece = (size_t)len;
+	}
+	for (at = 0; at < n; at += piece, count++)
+		lac_input(g->lac, now, &g->paths[i], g->received + at,
+			  n - at < piece ? n - at : piece);
+	return count ? count : 1;
 }
 
 static void load_receive(struct load *g, uint32_t i)
 {
-	uint8_t buf[2048];
+	unsigned int n = 0, more;
 
 	for (int burst = 0; burst < 64; burst++) {
-		ssize_t n = recv(g->polls[i].fd, buf, sizeof(buf), MSG_DONTWAIT);
 		struct mono now = load_now();
 
-		if (n < 0)
+		more = load_take(g, i, now);
+		n += more;
+		if (n >= LOAD_BURST || (n && !more)) {
+			load_send(g, now);
+			n = 0;
+		}
+		if (!more)
 			return;
-		lac_input(g->lac, now, &g->paths[i], buf, (size_t)n);
-		load_send(g, now);
 	}
+	load_send(g, load_now());
 }
 
 static void load_wait(struct load *g, struct mono until)
@@ -90,13 +184,17 @@ static int load_open(struct load *g, uint32_t i, const struct addr *server)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = addr_to_sockaddr(server, &ss);
-	int big = 4 << 20, fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int big = 4 << 20, one = 1, none = 0,
+	    fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	g->polls[i] = (struct pollfd){ fd, POLLIN, 0 };
 	if (fd < 0 || connect(fd, (struct sockaddr *)&ss, len) < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &big, sizeof(big));
+	setsockopt(fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one));
+	if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof(none)) < 0)
+		g->most = 1;
 	len = sizeof(ss);
 	getsockname(fd, (struct sockaddr *)&ss, &len);
 	addr_from_sockaddr((struct sockaddr *)&ss, len, &g->paths[i].local);
@@ -275,6 +373,7 @@ static void load_free(struct load *g)
 	lac_free(g->lac);
 	free(g->paths);
 	free(g->polls);
+	free(g);
 }
 
 /* Wait until `until`, or until every session has come up or failed. */
@@ -300,27 +399,34 @@ int main(int argc, char **argv)
 					   .tunnels = 1,
 					   .window = 64 },
 				  .limit = 120 };
-	struct load g = { 0 };
+	struct load *g = calloc(1, sizeof(*g));
 	struct lac_stats st;
 	struct mono begun;
 	int err;
 
-	if (load_parse(argc, argv, &o) < 0)
+	if (!g) {
+		fputs("adit-load: out of memory\n", stderr);
+		return 1;
+	}
+	if (load_parse(argc, argv, &o) < 0) {
+		free(g);
 		return 2;
+	}
+	g->most = TRAIN_SEGMENTS;
 	signal(SIGINT, load_on_signal);
 	signal(SIGTERM, load_on_signal);
 	begun = load_now();
-	err = load_make(&g, &o);
+	err = load_make(g, &o);
 	if (err < 0) {
 		fprintf(stderr, "adit-load: cannot start: %s\n", strerror(-err));
-		load_free(&g);
+		load_free(g);
 		return 1;
 	}
-	load_send(&g, load_now());
-	load_until(&g, mono_add(begun, o.limit * US_S), o.lac.sessions);
-	load_report(&g, &o.lac, load_now().us - begun.us);
-	load_until(&g, mono_add(load_now(), o.hold * US_S), 0);
-	lac_stats(g.lac, &st);
+	load_send(g, load_now());
+	load_until(g, mono_add(begun, o.limit * US_S), o.lac.sessions);
+	load_report(g, &o.lac, load_now().us - begun.us);
+	load_until(g, mono_add(load_now(), o.hold * US_S), 0);
+	lac_stats(g->lac, &st);
 	if (st.dropped)
 		fprintf(stderr, "adit-load: %u sessions were lost while held: %s\n", st.dropped,
 			st.reason);
@@ -328,13 +434,13 @@ int main(int argc, char **argv)
 		struct mono end = mono_add(load_now(), 5 * US_S);
 		struct lac_stats now_st = st;
 
-		lac_close(g.lac, load_now());
-		load_send(&g, load_now());
+		lac_close(g->lac, load_now());
+		load_send(g, load_now());
 		while (now_st.tunnels_up && load_now().us < end.us) {
-			load_wait(&g, end);
-			lac_stats(g.lac, &now_st);
+			load_wait(g, end);
+			lac_stats(g->lac, &now_st);
 		}
 	}
-	load_free(&g);
+	load_free(g);
 	return st.up == o.lac.sessions && !st.dropped ? 0 : 1;
 }

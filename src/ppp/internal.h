@@ -29,7 +29,7 @@
 #define MS_CHAL_LEN	16 /* RFC 2759 3 */
 #define MS_NT_LEN	24
 #define MS_RESP_LEN	49
-#define PPP_QUEUE	128 /* answers: two for each packet between two drains of the owner */
+#define PPP_QUEUE	512 /* answers: two for each packet between two drains of the owner */
 #define PPP_WAKE_US	(30 * US_S)
 #define PPP_RENEG_US	(60 * US_S)
 #define PPP_RENEG_MAX	5 /* renegotiations in PPP_RENEG_US */

@@ -61,7 +61,9 @@ static size_t take_reply(struct ppp *e, uint8_t *buf, size_t cap, struct ppp_fra
 		const struct link *l = pool_get(e->links, r->link);
 
 		e->queue_first = (e->queue_first + 1) % PPP_QUEUE;
-		e->queue_n--;
+		/* from the front again when it is empty: the same memory serves */
+		if (--e->queue_n == 0)
+			e->queue_first = 0;
 		if (!l || r->len > cap)
 			continue;
 		memcpy(buf, r->bytes, r->len);

@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#include "base/addr.h"
-#include "base/wire.h"
+#include "addr.h"
+#include "wire.h"
 
 #define HEAD_T	 0x8000u
 #define HEAD_L	 0x4000u

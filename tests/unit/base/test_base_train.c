@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "daemon/train.h"
+#include "base/train.h"
 
 static int setup(void **state)
 {
@@ -227,5 +227,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(any_order, setup, teardown),
 	};
 
-	return cmocka_run_group_tests_name("daemon_train", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("base_train", tests, NULL, NULL);
 }
