@@ -2,6 +2,7 @@
 #
 #   make          build everything into build/release
 #   make demo     show the main job in three network namespaces (root); KEEP=1 leaves it running
+#                 GUEST=1 shows it with the data in the kernel: this one, or Debian's in a guest
 #   make test     all tests (root); SUITES="unit rfc" for some
 #   make bench    the figures (root); GROUP="engine" for some
 #   make fuzz     run the fuzz targets; FUZZ_SECONDS=20 each, TARGETS="..." for some
@@ -24,9 +25,9 @@ $(BUILD)/build.ninja: | setup
 	meson setup $(BUILD) --buildtype=release -Db_lto=true --prefix=$(PREFIX) -Dtests=false
 
 demo:
-	tools/setup.sh demo
+	tools/setup.sh $(if $(GUEST),guest,demo)
 	$(MAKE) --no-print-directory all
-	ADIT_BUILD=$(BUILD) tests/net/demo.sh
+	ADIT_BUILD=$(CURDIR)/$(BUILD) $(if $(GUEST),tests/vm/guest.py --auto -- tests/vm/demo.sh,tests/net/demo.sh)
 
 test:
 	tools/test.sh $(SUITES)

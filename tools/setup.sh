@@ -3,7 +3,7 @@
 # installs; does nothing when all is there. No service is started by it, and none that it brings is
 # left enabled.
 #
-#   tools/setup.sh [build|demo|test|bench|fuzz|lint]    build when nothing is said
+#   tools/setup.sh [build|demo|guest|test|bench|fuzz|lint]    build when nothing is said
 #
 # What stands in the variables is what doc/architecture.md names, and what the tests call.
 set -eu
@@ -23,12 +23,13 @@ purpose=${1:-build}
 case $purpose in
 build) packages="$build" ;;
 demo) packages="$build $run" ;;
+guest) packages="$build $run $vm" ;;
 test) packages="$build $run $clang $lint $peers $vm $cross" ;;
 bench) packages="$build $run $peers $vm libcmocka-dev" ;;
 fuzz) packages="$build $clang python3" ;;
 lint) packages="$build $lint python3" ;;
 *)
-    echo "usage: tools/setup.sh [build|demo|test|bench|fuzz|lint]" >&2
+    echo "usage: tools/setup.sh [build|demo|guest|test|bench|fuzz|lint]" >&2
     exit 2
     ;;
 esac
