@@ -312,7 +312,7 @@ static void leftover_each(void *arg, const struct nlm_link *l)
 {
 	struct leftovers *left = arg;
 
-	if (!KERNEL_GROUP_IS(l->group) || kframe_session(left->k, l->ifindex))
+	if (!KERNEL_GROUP_IS(l->group) || kframe_session(left->k, 0, l->ifindex))
 		return;
 	if (left->n == left->max) {
 		size_t max = left->max ? 2 * left->max : 16;

@@ -259,15 +259,21 @@ static int session_read(struct kernel *k, struct ksession *s, unsigned int from,
 	return 1;
 }
 
-struct ksession *kframe_session(const struct kernel *k, int ifindex)
+uint64_t kframe_index_hash(const struct kernel *k, uint32_t netns, int ifindex)
 {
-	uint32_t index = (uint32_t)ifindex;
-	uint64_t hash = htab_hash(&k->by_index, &index, sizeof(index));
+	uint32_t both[2] = { netns, (uint32_t)ifindex };
+
+	return htab_hash(&k->by_index, both, sizeof(both));
+}
+
+struct ksession *kframe_session(const struct kernel *k, uint32_t netns, int ifindex)
+{
+	uint64_t hash = kframe_index_hash(k, netns, ifindex);
 
 	for (struct htab_node *n = htab_find(&k->by_index, hash); n; n = htab_next(n)) {
 		struct ksession *s = container_of(n, struct ksession, by_index);
 
-		if (s->have.ifindex == ifindex)
+		if (s->have.ifindex == ifindex && s->netns == netns)
 			return s;
 	}
 	return NULL;
@@ -283,7 +289,7 @@ static int packet_read(struct kernel *k, struct kernel_news *ret)
 
 	if (n < 40)
 		return 0;
-	s = kframe_session(k, ll.sll_ifindex);
+	s = kframe_session(k, 0, ll.sll_ifindex);
 	if (!s || s->have.stage != K_UNIT || !allowed(k, s))
 		return 0;
 	ret->kind = KERNEL_NEWS_LOCAL;

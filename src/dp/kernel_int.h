@@ -111,6 +111,7 @@ struct ksession {
 	uint16_t row_len;
 	uint32_t generation;
 	uint32_t local_session;
+	uint32_t netns; /* of its interface */
 	uint64_t partner;
 	struct kjob *job;
 	struct kreq *failing; /* a change failed: it completes when what was there is undone */
@@ -143,6 +144,7 @@ enum kjob_kind {
 
 struct kstat {
 	int ifindex; /* 0: `key` tells whose it is */
+	uint32_t netns;
 	uint64_t key;
 	uint32_t tunnel, session;
 	bool read; /* `key`: the kernel answered */
@@ -312,6 +314,7 @@ void kframe_unwatch(struct kernel *k, struct ksession *s);
 /* The next frame that came; false when none is there. Bounded work. */
 bool kframe_next(struct kernel *k, struct kernel_news *ret);
 /* The session that has this interface, NULL = none. */
-struct ksession *kframe_session(const struct kernel *k, int ifindex);
+struct ksession *kframe_session(const struct kernel *k, uint32_t netns, int ifindex);
+uint64_t kframe_index_hash(const struct kernel *k, uint32_t netns, int ifindex);
 
 #endif

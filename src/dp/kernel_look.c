@@ -463,6 +463,7 @@ static bool put_refused(struct kernel *k, struct ksession *s, struct kreq *r)
 	session_enter(s, t);
 	s->local_session = row.local_session;
 	s->partner = row.partner;
+	s->netns = s->indexed ? s->netns : row.netns;
 	return false;
 }
 
@@ -489,7 +490,7 @@ static bool group_begin(struct kernel *k, struct ktunnel *t)
 	list_for_each (at, &t->sessions) {
 		struct ksession *s = container_of(at, struct ksession, in_tunnel);
 
-		if (s->have.stage == K_UNIT && s->indexed && !s->busy)
+		if (s->have.stage == K_UNIT && s->indexed && !s->busy && !s->netns)
 			units++;
 	}
 	if (units < GROUP_WORTH)
@@ -584,11 +585,9 @@ static void row_keep(struct ksession *s, const struct kreq *r, const struct kjob
 
 static void session_up(struct kernel *k, struct ksession *s)
 {
-	uint32_t index = (uint32_t)s->have.ifindex;
-
-	if (index && !s->indexed) {
+	if (s->have.ifindex && !s->indexed) {
 		htab_put(&k->by_index, &s->by_index,
-			 htab_hash(&k->by_index, &index, sizeof(index)));
+			 kframe_index_hash(k, s->netns, s->have.ifindex));
 		s->indexed = true;
 		s->born = k->reading;
 	}
@@ -884,7 +883,7 @@ static void group_finished(struct kernel *k, struct ktunnel *t, struct kjob *j)
 	list_for_each (at, &t->sessions) {
 		struct ksession *s = container_of(at, struct ksession, in_tunnel);
 
-		if (j->result == KERNEL_OK && s->have.stage == K_UNIT && s->indexed) {
+		if (j->result == KERNEL_OK && s->have.stage == K_UNIT && s->indexed && !s->netns) {
 			index_drop(k, s);
 			s->have.ifindex = 0; /* counted already */
 		}

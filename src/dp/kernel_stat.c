@@ -40,8 +40,8 @@ void kstat_merge(struct kernel *k, struct kjob *j)
 {
 	for (size_t i = 0; i < j->stat_n; i++) {
 		const struct kstat *st = &j->stats[i];
-		struct ksession *s =
-			st->key ? ksession_find(k, st->key) : kframe_session(k, st->ifindex);
+		struct ksession *s = st->key ? ksession_find(k, st->key)
+					     : kframe_session(k, st->netns, st->ifindex);
 
 		if (!s || (st->key && !st->read))
 			continue;

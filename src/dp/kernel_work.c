@@ -332,14 +332,15 @@ static void session_check(struct kwork *w, struct kjob *j)
 
 static void stat_each(void *arg, const struct nlm_stats *s)
 {
+	struct kjob *j = arg;
 	const struct kstat st = { .ifindex = s->ifindex,
+				  .netns = j->netns,
 				  .rx_packets = s->rx_packets,
 				  .rx_bytes = s->rx_bytes,
 				  .tx_packets = s->tx_packets,
 				  .tx_bytes = s->tx_bytes,
 				  .rx_errors = s->rx_errors + s->rx_dropped,
 				  .tx_errors = s->tx_errors + s->tx_dropped };
-	struct kjob *j = arg;
 
 	if (kstat_add(j, &st) < 0)
 		j->stats_cut = true;
@@ -366,6 +367,7 @@ static void stats_job(struct kwork *w, struct kjob *j)
 		st->read = true;
 	}
 	for (i = 0; i < w->k->netns_n && w->rt[i]; i++) {
+		j->netns = w->k->netns[i].id;
 		err = nlm_stats(w->rt[i], 0, stat_each, j);
 		if (err == -EINTR)
 			j->stats_cut = true;
