@@ -62,7 +62,8 @@ struct daemon {
 	struct dp *dp;	   /* auto.h: the user-space plane and the kernel's */
 	struct dp *user;   /* the former */
 	struct dp *remote; /* the latter, which is the keeper's */
-	bool told_missing; /* that there is no kernel plane */
+	const char *kernel_missing; /* why there is no kernel plane, NULL = there is one */
+	bool told_missing;	    /* in the log */
 	struct keeper *keeper;
 	struct trace *trace;
 	uint64_t trace_pos; /* up to where the log has it */

@@ -92,10 +92,10 @@ static bool needs_kernel(enum dp_want w)
 
 void kplane_conf(struct daemon *d, const struct conf *c)
 {
-	const char *why = dp_auto_missing(d->dp);
+	const char *why = d->kernel_missing;
 
 	dp_auto_use(d->dp, any_wants(c, may_user), any_wants(c, may_kernel));
-	if (!why[0] || !any_wants(c, may_kernel))
+	if (!why || !any_wants(c, may_kernel))
 		return;
 	if (any_wants(c, needs_kernel))
 		daemon_say(d, TRACE_WARNING,
@@ -131,7 +131,9 @@ struct dp *kplane_open(struct daemon *d, struct dp *user, const uint8_t hash_key
 	if (!dp) {
 		d->remote->ops->free(d->remote);
 		d->remote = NULL;
+		return NULL;
 	}
+	d->kernel_missing = config.why ? dp_auto_missing(dp) : NULL;
 	return dp;
 }
 
@@ -196,8 +198,8 @@ static void on_tunnel(struct daemon *d, const struct dp_event *e)
 		return;
 	/* That there is no kernel plane at all was told once and for all. */
 	daemon_say(d,
-		   want_of(d, &i) == DP_WANT_AUTO && !dp_auto_missing(d->dp)[0] ? TRACE_NOTICE
-										: TRACE_DEBUG,
+		   want_of(d, &i) == DP_WANT_AUTO && !d->kernel_missing ? TRACE_NOTICE
+									: TRACE_DEBUG,
 		   "tunnel %u is carried in user space: %s", e->tunnel, e->text);
 }
 

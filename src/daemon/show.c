@@ -6,7 +6,6 @@
 #include "control.h"
 
 #include "base/text.h"
-#include "dp/auto.h"
 #include "dp/remote.h"
 
 #include <inttypes.h>
@@ -150,8 +149,8 @@ static json_t *plane_status(struct daemon *d)
 
 	d->dp->ops->plane_stats(d->dp, &s);
 	set_text(o, "name", d->dp->ops->name);
-	set(o, "kernel", json_boolean(!dp_auto_missing(d->dp)[0]));
-	set_text(o, "kernel_missing", dp_auto_missing(d->dp));
+	set(o, "kernel", json_boolean(!d->kernel_missing));
+	set_text(o, "kernel_missing", d->kernel_missing);
 	set_u64(o, "rows", s.rows);
 	set_u64(o, "rx_packets", s.rx_packets);
 	set_u64(o, "tx_packets", s.tx_packets);

@@ -302,7 +302,9 @@ static int dual_net(struct dp *dp, uint32_t generation, const struct dp_net *net
 	d->net_generation = generation;
 	d->net_waiting = 0;
 	d->net_done = (struct dp_done){ .op = DP_OP_NET, .generation = generation };
-	if (d->use_user || !kernel) {
+	if (!d->use_user && !kernel)
+		return say_done(d, DP_OP_NET, 0, generation, 0, ""); /* nobody will need it */
+	if (d->use_user) {
 		rc = d->config.user->ops->net(d->config.user, generation, net);
 		d->net_waiting += rc == 0;
 	}

@@ -4,6 +4,10 @@
  */
 #include "paper.h"
 
+#include "base/wire.h"
+#include "dp/batch.h"
+#include "dp/remote.h"
+
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,7 +162,42 @@ static void plane_all(struct dp *dp, struct dp_plane_stats *ret)
 	ret->rows = SESSIONS;
 }
 
+static const char *plane_where(struct dp *dp, uint64_t key, const char **ret_why)
+{
+	*ret_why = key & 1 ? "because" : "";
+	return key & 1 ? "user" : "kernel";
+}
+
+static const char *plane_tunnel(struct dp *dp, uint32_t local, const char **ret_why)
+{
+	return plane_where(dp, local, ret_why);
+}
+
+/* The keeper finds one thing that is there and one that is missing. */
+static int plane_keeper(void *arg, const uint8_t *bytes, size_t len)
+{
+	static const struct batch_record found[] = {
+		{ .tag = BATCH_FOUND, .ok = true, .name = "dev-ppp" },
+		{ .tag = BATCH_FOUND, .name = "mppe", .text = "modprobe ppp_mppe" },
+		{ .tag = BATCH_WIRE, .name = "w", .ifname = "w0", .ok = true },
+		{ .tag = BATCH_PROBE_END },
+	};
+	struct rcur in = rcur_of(bytes, len);
+	struct batch_record r;
+	uint8_t buf[2048];
+	struct wcur c = wcur_of(buf, sizeof(buf));
+
+	if (batch_load(&in, &r) != 1 || r.tag != BATCH_PROBE)
+		return 0;
+	for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++)
+		batch_save(&c, &found[i]);
+	dp_remote_input(paper.d.remote, buf, c.len, -1);
+	return 0;
+}
+
 static const struct dp_ops plane_ops = { .name = "paper",
+					 .where = plane_where,
+					 .where_tunnel = plane_tunnel,
 					 .stats = plane_stats,
 					 .plane_stats = plane_all };
 static struct dp plane = { &plane_ops };
@@ -206,10 +245,14 @@ bool paper_begin(void)
 	paper.dial_state = "idle";
 	paper.session_state = "up";
 	paper.d.dp = &plane;
+	paper.d.remote = dp_remote_new(&(struct dp_remote_config){ .send = plane_keeper });
 	paper.d.now.us = 1000 * US_S;
 	paper.d.conf_path = "/etc/adit/adit.conf";
-	paper.d.conf = conf_parse("session \"vpn\" { server = a user = u password = secret1 }",
-				  "test", CONF_NO_FILES, err, sizeof(err));
+	paper.d.conf =
+		conf_parse("session \"vpn\" { server = a user = u password = secret1 }\n"
+			   "pseudowire \"w\" { local = 192.0.2.1 remote = 192.0.2.2 tunnel-id = 1 "
+			   "peer-tunnel-id = 2 session-id = 3 peer-session-id = 4 interface = w0 }",
+			   "test", CONF_NO_FILES, err, sizeof(err));
 	paper.d.acct = acct_new("");
 	paper.d.trace = trace_open(paper.trace_mem, 1024, 65536);
 	paper.d.control = control_new(&paper.d, fd);
@@ -219,6 +262,7 @@ bool paper_begin(void)
 void paper_end(void)
 {
 	control_free(paper.d.control);
+	paper.d.remote->ops->free(paper.d.remote);
 	conf_free(paper.d.conf);
 	acct_free(paper.d.acct);
 	trace_close(paper.d.trace);

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "dp/remote.h"
 #include "paper.h"
 
 /* ---- the test's side ---- */
@@ -158,6 +159,28 @@ static void test_lists(void **state)
 	paper_pump();
 }
 
+static void test_planes(void **state)
+{
+	int fd = client_new();
+
+	say(fd, "{\"method\":\"org.adit.Doctor\"}");
+	expect(fd, "org.varlink.service.ExpectedMore");
+	/* the answer waits for the keeper */
+	say(fd, "{\"method\":\"org.adit.Doctor\",\"more\":true}");
+	dp_remote_flush(paper.d.remote);
+	run_drain(&paper.d);
+	expect(fd, "\"name\":\"dev-ppp\",\"ok\":true");
+	expect(fd, "\"ok\":false,\"text\":\"modprobe ppp_mppe\"");
+	expect(fd, "{\"parameters\":{\"count\":2}}");
+	say(fd, "{\"method\":\"org.adit.ShowPseudowires\",\"more\":true}");
+	expect(fd, "\"name\":\"w\",\"state\":\"up\",\"interface\":\"w0\"");
+	expect(fd, "\"count\":1");
+	say(fd, "{\"method\":\"org.adit.ShowTunnels\",\"more\":true}");
+	expect(fd, "\"plane\":\"user\",\"plane_why\":\"because\"");
+	close(fd);
+	paper_pump();
+}
+
 static void test_connect(void **state)
 {
 	int fd = client_new();
@@ -265,7 +288,8 @@ static void test_reload(void **state)
 	    "{\"method\":\"org.adit.CompareConfig\",\"parameters\":{\"config\":\"foo = 1\"}}");
 	expect(other, "unknown option");
 	say(other, "{\"method\":\"org.adit.CompareConfig\",\"parameters\":{\"config\":\"\"}}");
-	expect(other, "session \\\"vpn\\\": removed\\nsession \\\"vpn\\\" is ended\\n");
+	expect(other, "session \\\"vpn\\\": removed\\npseudowire \\\"w\\\": removed\\nsession "
+		      "\\\"vpn\\\" is ended\\n");
 	close(other);
 	paper_pump();
 }
@@ -475,11 +499,14 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_status),	     TEST(test_lists),		 TEST(test_connect),
-		TEST(test_terminate),	     TEST(test_reload),		 TEST(test_monitor),
-		TEST(test_half_closed),	     TEST(test_oneness),	 TEST(test_garbage),
-		TEST(test_deep_nesting),     TEST(test_endless_request), TEST(test_slow_clients),
-		TEST(test_too_many_clients), TEST(test_noise),
+		TEST(test_status),	 TEST(test_lists),
+		TEST(test_connect),	 TEST(test_planes),
+		TEST(test_terminate),	 TEST(test_reload),
+		TEST(test_monitor),	 TEST(test_half_closed),
+		TEST(test_oneness),	 TEST(test_garbage),
+		TEST(test_deep_nesting), TEST(test_endless_request),
+		TEST(test_slow_clients), TEST(test_too_many_clients),
+		TEST(test_noise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
