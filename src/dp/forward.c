@@ -38,6 +38,7 @@
 
 #define ROUNDS	     4 /* batches from one descriptor before others get their turn */
 #define ICMP_PER_S   1000
+#define MRU_MOST     16384 /* the largest MRU that can be configured: nobody may send more */
 #define EVENT_DEV    ((uint64_t)1 << 32)
 #define EVENT_STOP   ((uint64_t)2 << 32)
 #define EVENT_TUNNEL ((uint64_t)4 << 32)
@@ -152,7 +153,7 @@ static void up_ip(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint
 	struct pkt_ip ip;
 
 	if (!(c->flags & (version == 4 ? DP_F_IP4 : DP_F_IP6)) ||
-	    !pkt_ip_parse(p, len, version, &ip)) {
+	    !pkt_ip_parse(p, len, version, &ip) || ip.len > MRU_MOST) {
 		count(&f->counts.drop_other);
 		count(&run->drop_up);
 		return;

@@ -2,17 +2,22 @@
  *
  * Fuzz target: packets as the forwarding thread sees them, both ways.
  *
- * drives: src/dp/pkt.c
+ * drives: src/dp/pkt.c src/dp/join.c src/dp/cut.c
  *
- * Input: one octet of flags (1: an IP packet from the device, else a UDP payload), the MTU and the
- * MSS in two octets each, then the packet. It is an error when a length points outside the packet,
- * when a header that is built does not come back, when a clamp spoils a checksum that was right,
- * when an ICMP answer or a fragment is not a proper packet or larger than allowed, or when
- * fragments do not make up the whole.
+ * Input: one octet of flags (1: an IP packet from the device, else a UDP payload; 2: packets of a
+ * session to be joined, each with its length in two octets before it; 4: a packet from a device
+ * with offloads, its vnet header in ten octets before it), the MTU and the MSS in two octets each,
+ * then the packet. It is an error when a length points outside the packet, when a header that is
+ * built does not come back, when a clamp spoils a checksum that was right, when an ICMP answer or a
+ * fragment is not a proper packet or larger than allowed, when fragments do not make up the whole,
+ * when a segment with a wrong checksum is joined or what is joined is not the octets that came, or
+ * when segments do not make up the packet they are cut from.
  */
 #include <stdlib.h>
 #include <netinet/in.h>
 #include "base/wire.h"
+#include "dp/cut.h"
+#include "dp/join.h"
 #include "dp/pkt.h"
 
 #define CHECK(x)                 \
@@ -89,7 +94,11 @@ static void fragments(const uint8_t *p, const struct pkt_ip *ip, uint16_t mtu)
 		      0);
 		got += n - piece.transport;
 	}
-	CHECK(got == ip->len - ip->transport);
+	/* One whose end lies beyond what offsets can say is not cut at all. */
+	if (((size_t)(p[6] & 0x1f) << 8 | p[7]) * 8 + ip->len - ip->transport > 65535)
+		CHECK(got == 0);
+	else
+		CHECK(got == ip->len - ip->transport);
 }
 
 static void up(uint8_t *p, size_t len, uint16_t mss)
@@ -143,6 +152,127 @@ static void down(uint8_t *p, size_t len, uint16_t mtu, uint16_t mss)
 	fragments(p, &ip, mtu);
 }
 
+/* ---- joining ---- */
+
+static void joined(struct join *j, const uint8_t *payloads, size_t n)
+{
+	size_t got = 0;
+	struct pkt_ip ip;
+	uint8_t *whole;
+	int iovs;
+
+	join_finish(j, &iovs);
+	CHECK(iovs == (int)j->count + 1 && j->iov[0].iov_len == sizeof(j->vnet));
+	whole = malloc(j->len);
+	if (!whole)
+		return;
+	for (int i = 1; i < iovs; i++) {
+		CHECK(got + j->iov[i].iov_len <= j->len);
+		memcpy(whole + got, j->iov[i].iov_base, j->iov[i].iov_len);
+		got += j->iov[i].iov_len;
+	}
+	CHECK(got == j->len);
+	CHECK(pkt_ip_parse(whole, got, j->first.version, &ip) && ip.len == got);
+	CHECK(got - j->first.head == n && memcmp(whole + j->first.head, payloads, n) == 0);
+	CHECK((j->count > 1) == (j->vnet.gso_type != 0));
+	if (j->count > 1) {
+		CHECK(j->vnet.csum_start == ip.transport && j->vnet.hdr_len == j->first.head);
+		CHECK(cut_checksum(whole, got, &j->vnet) && transport_sum(whole, &ip) == 0);
+		CHECK(ip.version == 6 || pkt_checksum(whole, 20, 0) == 0);
+	}
+	free(whole);
+}
+
+static void segments(uint8_t *p, size_t len, bool mend)
+{
+	static struct join j;
+	static uint8_t payloads[65536 + MOST];
+	size_t n = 0;
+	bool open = false;
+
+	while (len >= 2) {
+		size_t one = (size_t)p[0] << 8 | p[1];
+		struct join_seg s;
+		struct pkt_ip ip;
+		bool can;
+
+		p += 2;
+		len -= 2;
+		if (one > len)
+			one = len;
+		can = one && pkt_ip_parse(p, one, p[0] >> 4, &ip) && join_parse(p, &ip, &s);
+		if (can && mend) { /* a fuzzer does not find checksums */
+			uint16_t sum;
+
+			if (s.version == 4) {
+				memset(p + 10, 0, 2);
+				sum = pkt_checksum(p, 20, 0);
+				p[10] = (uint8_t)(sum >> 8);
+				p[11] = (uint8_t)sum;
+			}
+			memset(p + s.transport + 16, 0, 2);
+			sum = transport_sum(p, &ip);
+			p[s.transport + 16] = (uint8_t)(sum >> 8);
+			p[s.transport + 17] = (uint8_t)sum;
+		}
+		if (can && open && join_same_flow(&j, 1, &s) && join_add(&j, &s)) {
+			CHECK(transport_sum(p, &ip) == 0);
+			memcpy(payloads + n, p + s.head, s.payload);
+			n += s.payload;
+		} else {
+			if (open)
+				joined(&j, payloads, n);
+			open = can && join_opens(&s);
+			if (open) {
+				join_begin(&j, 0, 1, &s);
+				memcpy(payloads, p + s.head, s.payload);
+				n = s.payload;
+			}
+		}
+		p += one;
+		len -= one;
+	}
+	if (open)
+		joined(&j, payloads, n);
+}
+
+/* ---- cutting ---- */
+
+static void from_device(uint8_t *p, size_t len)
+{
+	static uint8_t out[65536];
+	struct virtio_net_hdr v;
+	const uint8_t *payload;
+	struct pkt_ip ip;
+	struct cut c;
+	size_t head, n, got = 0;
+	uint32_t left;
+
+	if (len < sizeof(v))
+		return;
+	memcpy(&v, p, sizeof(v));
+	p += sizeof(v);
+	len -= sizeof(v);
+	if (!v.gso_type) {
+		cut_checksum(p, len, &v);
+		return;
+	}
+	if (!len || !pkt_ip_parse(p, len, p[0] >> 4, &ip) || !cut_begin(&c, p, &ip, &v))
+		return;
+	left = cut_count(&c);
+	while ((head = cut_next(&c, out, &payload, &n)) != 0) {
+		struct pkt_ip piece;
+
+		CHECK(left-- && head <= CUT_HEAD_MAX && head + n <= cut_longest(&c));
+		CHECK(payload == p + c.head + got && n && n <= v.gso_size);
+		memcpy(out + head, payload, n);
+		CHECK(pkt_ip_parse(out, head + n, ip.version, &piece) && piece.len == head + n);
+		CHECK(ip.version == 6 || pkt_checksum(out, piece.transport, 0) == 0);
+		got += n;
+	}
+	CHECK(!left && got == ip.len - c.head);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct rcur c = rcur_of(data, size);
@@ -158,7 +288,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (n)
 		memcpy(copy, c.p, n);
-	if (flags & 1)
+	if (flags & 2)
+		segments(copy, n, !(mtu & 1));
+	else if (flags & 4)
+		from_device(copy, n);
+	else if (flags & 1)
 		down(copy, n, mtu, mss);
 	else
 		up(copy, n, mss);
