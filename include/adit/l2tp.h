@@ -38,8 +38,9 @@ struct wcur;
 #define L2TP_SECRET_MAX	 128
 #define L2TP_HEADROOM	 64   /* octets l2tp_wrap() may need before a frame */
 #define L2TP_CONTROL_MAX 1460 /* largest control message we build */
-#define L2TP_PROXY_MAX	 384 /* octets of proxy AVPs that are kept of a session; of more, none are \
-			      */
+#define L2TP_PROXY_MAX                                                            \
+	384 /* octets of proxy AVPs that are kept of a session; of more, none are \
+	     */
 #define L2TP_ANSWER_US (30 * US_S)
 
 /* Bearer Capabilities and Bearer Type: digital, analogue. Framing likewise: synchronous,

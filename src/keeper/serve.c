@@ -24,11 +24,11 @@
 #include "base/text.h"
 #include "base/wire.h"
 
-#define ROUND_MAX 64 /* requests before the rest of the keeper gets its turn */
+#define ROUND_MAX  64 /* requests before the rest of the keeper gets its turn */
 #define DIAL_HOSTS 8  /* addresses, and routes to single hosts, of a dialled session */
-#define MTU_MIN	  68
-#define MTU_MAX	  65535
-#define BEHIND	  4096 /* datagrams aditd has not read: then counters and the like are dropped */
+#define MTU_MIN	   68
+#define MTU_MAX	   65535
+#define BEHIND	   4096 /* datagrams aditd has not read: then counters and the like are dropped */
 
 struct out {
 	struct list node;
@@ -303,9 +303,9 @@ static void do_addr(struct server *s, const struct keeper_msg *m, struct answer 
 	const char *text = NULL;
 	int err;
 
-	if (m->add && (!rights_addr(s->conf, m->name, &m->prefix, no) ||
-		       too_many(s, m->name, net_addr_count(s->net, m->name, &m->prefix),
-				"addresses", no))) {
+	if (m->add &&
+	    (!rights_addr(s->conf, m->name, &m->prefix, no) ||
+	     too_many(s, m->name, net_addr_count(s->net, m->name, &m->prefix), "addresses", no))) {
 		refuse(s, a, m, no);
 		return;
 	}
