@@ -46,8 +46,8 @@ struct train {
 	bool closed;
 	uint8_t iov_of[TRAIN_MOST]; /* where each datagram begins */
 	struct queued run[TRAIN_MOST];
-	struct fwd_to to;
 	struct iovec iov[2 * TRAIN_MOST];
+	struct fwd_to to; /* last: its control message has an open end */
 };
 
 /* A packet on its way to a device. */
