@@ -58,15 +58,15 @@ enum access_cmd_kind {
 	ACCESS_CMD_DISCONNECT, /* end it and stop redialling */
 	ACCESS_CMD_TERMINATE,  /* end session `key` */
 	ACCESS_CMD_TERMINATE_TUNNEL, /* end the tunnel with our id `tunnel` */
-	ACCESS_CMD_DP_LOST, /* the data plane has lost session `key`, or, when that is 0, the
-			       tunnel with our id `tunnel`; `text` says why */
-	ACCESS_CMD_AUTH,	     /* answer to EV_AUTH */
-	ACCESS_CMD_RESOLVED,	     /* answer to EV_RESOLVE */
-	ACCESS_CMD_DP_DONE,	     /* a completion of the data plane */
-	ACCESS_CMD_STATS,	     /* answer to EV_STATS */
-	ACCESS_CMD_HEARD,	     /* answer to EV_HEARD */
-	ACCESS_CMD_ACCT_WRITTEN,     /* the accounting line `key`, `acct_seq` is on disk */
-	ACCESS_CMD_SHUTDOWN	     /* end everything; nothing new is accepted */
+	ACCESS_CMD_DP_LOST,	 /* the data plane has lost session `key`, or, when that is 0, the
+				    tunnel with our id `tunnel`; `text` says why */
+	ACCESS_CMD_AUTH,	 /* answer to EV_AUTH */
+	ACCESS_CMD_RESOLVED,	 /* answer to EV_RESOLVE */
+	ACCESS_CMD_DP_DONE,	 /* a completion of the data plane */
+	ACCESS_CMD_STATS,	 /* answer to EV_STATS */
+	ACCESS_CMD_HEARD,	 /* answer to EV_HEARD */
+	ACCESS_CMD_ACCT_WRITTEN, /* the accounting line `key`, `acct_seq` is on disk */
+	ACCESS_CMD_SHUTDOWN	 /* end everything; nothing new is accepted */
 };
 
 /* What a user's entry says. Zero fields mean "the profile decides". */

@@ -378,7 +378,10 @@ void run_punts(struct daemon *d)
 
 	for (int batch = 0; batch < PUNT_BATCHES; batch++) {
 		int n = 0, rc = 0;
-		bool any = kplane_events(d) | take_done(d);
+		bool any = kplane_events(d);
+
+		if (take_done(d)) /* both are taken each time round */
+			any = true;
 
 		for (; n < PUNT_BATCH && d->dp->ops->punt(d->dp, &p); n++) {
 			if (p.class == DP_PUNT_DATAGRAM)

@@ -104,7 +104,7 @@ struct user {
 	struct user_sock socks[FWD_SOCKS];
 	uint32_t closing;
 	struct list leaving; /* of attach.c */
-	bool peeked; /* the oldest record of the ring was given out */
+	bool peeked;	     /* the oldest record of the ring was given out */
 };
 
 /* attach.c: close what the forwarding thread has let go of. */
