@@ -35,7 +35,8 @@
  * master, netns, prefixes and routes (as routes), host_addrs, peer4, source4, table, metric,
  * MPPE, partner. Not here: rates, MSS, DP_F_ANTISPOOF (the kernel's reverse path filter), pinning
  * of the peer (net.h of the keeper), and first_ns/first_nr (the kernel takes the first number it
- * sees; it counts what it sends from 0: see kernel_can_row()).
+ * sees, and counts what it sends from 0: so a session with numbers is put as DP_PREPARED before its
+ * first frame is sent).
  */
 #ifndef ADIT_DP_KERNEL_H
 #define ADIT_DP_KERNEL_H
@@ -70,7 +71,7 @@ enum kernel_gap {
 	KERNEL_GAP_MPPE,      /* no ppp_mppe */
 	KERNEL_GAP_BRIDGE,    /* no PPPIOCBRIDGECHAN (5.11): no switching of tunnels */
 	KERNEL_GAP_TUPLE,     /* one tunnel per pair of addresses and ports (before 6.10) */
-	KERNEL_GAP_NAMESPACE, /* L2TP works only in the first network namespace (6.x: never seen) */
+	KERNEL_GAP_NAMESPACE, /* L2TP does not work in this network namespace */
 	KERNEL_GAP_COUNT
 };
 
