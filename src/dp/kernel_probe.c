@@ -350,6 +350,7 @@ int kernel_probe(const struct kernel_sys *sys, struct kernel_probe *ret)
 		snprintf(p.release, sizeof(p.release), "%.64s", uts.release);
 	lab->sys = sys;
 	lab->p = &p;
+	lab->a = lab->b = -1; /* 0 may be a descriptor of ours */
 	genl = nlm_l2tp_open(&lab->l, sys) == 0;
 	if (!genl)
 		gap_set(&p, KERNEL_GAP_GENL);
