@@ -84,6 +84,19 @@ enum l2tp_error {
 	L2TP_ERR_UNKNOWN_AVP = 8
 };
 
+/*
+ * Quirks: what some peers get wrong and what is done about it. A table knows some peers by what
+ * they say of themselves (src/l2tp/quirk.c); a profile may name more.
+ */
+#define L2TP_QUIRK_PLAIN_SCCRQ	 0x01u /* hide nothing in SCCRQ: the peer cannot read it (Cisco) */
+#define L2TP_QUIRK_LAX_MANDATORY 0x02u /* skip unknown AVPs although they are mandatory */
+#define L2TP_QUIRK_LAX_LENGTH	 0x04u /* skip AVPs of a wrong length although they are mandatory */
+#define L2TP_QUIRK_NO_HELLO	 0x08u /* send no HELLO: the peer does not acknowledge it */
+
+/* The name of the i-th quirk, "no-hello", and its bit; NULL and 0 behind the last. */
+const char *l2tp_quirk_name(unsigned int i);
+uint32_t l2tp_quirk_bit(unsigned int i);
+
 /* What is known of a peer. Strings and bytes are copied by l2tp_profile_new(). 0 = the default. */
 struct l2tp_params {
 	const char *host_name;	 /* our Host Name AVP; required, 1..63 octets */
@@ -111,6 +124,11 @@ struct l2tp_params {
 	int64_t empty_us;      /* close a tunnel without sessions after this; <0 = never (default);
 				  counts from the end of the last session */
 	uint32_t max_sessions; /* per tunnel, default 65535 */
+	const char *peer_name; /* initiator: Host Name that the responder has to have, `*` and `?`
+				  as in a shell; NULL = any. Tells peers behind one address apart
+				  when tunnels collide (RFC 2661 4.4.3) */
+	uint32_t quirks;       /* L2TP_QUIRK_* of this peer */
+	bool known_quirks_off; /* do not look the peer up in the table of known peers */
 };
 
 /* NULL with *ret_err = -ENOMEM or -EINVAL (a value out of range). One reference is the caller's. */
@@ -136,6 +154,10 @@ struct l2tp *l2tp_new(const struct l2tp_config *config);
  * quarter of them at most, so that a flood of requests leaves room for what is established.
  */
 void l2tp_share_halfopen(struct l2tp *l, uint32_t max_tunnels);
+
+/* Some profile has these quirks: an SCCRQ that nothing else is wrong with is put to the owner
+ * (TUNNEL_ASK) instead of being refused at once. */
+void l2tp_lenient(struct l2tp *l, uint32_t quirks);
 
 /* Frees everything, sends nothing. NULL is allowed. */
 void l2tp_free(struct l2tp *l);
@@ -321,6 +343,9 @@ struct l2tp_tunnel_info {
 	struct path path;
 	bool initiator;
 	const char *host_name, *vendor_name; /* the peer's, as in struct l2tp_event */
+	uint16_t firmware;		     /* the peer's Firmware Revision, 0 = not said */
+	uint32_t bearer;	      /* the peer's Bearer Capabilities: not 0 = it places calls */
+	uint32_t quirks, quirks_used; /* that are looked for, and that made a difference */
 	uint32_t sessions;
 	uint16_t ns, nr, peer_window, cwnd, ssthresh;
 	uint32_t queued, in_flight, retransmits, sent, received, duplicates;

@@ -288,6 +288,7 @@ static int do_conf(struct access *a, struct mono now, struct access_conf *conf)
 	acc_peers_commit(a, now, conf, peers);
 	acc_dials_commit(a, now, conf, dials);
 	l2tp_share_halfopen(a->l2tp, conf->max_tunnels);
+	l2tp_lenient(a->l2tp, conf->quirks);
 	acc_net(conf, &a->net);
 	a->net_generation++;
 	a->net_news = true;
@@ -431,6 +432,8 @@ static int act(struct access *a, struct mono now, const struct access_cmd *cmd)
 		return d ? acc_dial_connect(a, now, d) : 1;
 	case ACCESS_CMD_DISCONNECT:
 		return d ? acc_dial_disconnect(a, now, d, ADIT_CAUSE_ADMIN) : 1;
+	case ACCESS_CMD_CALL:
+		return acc_server_call(a, now, cmd);
 	case ACCESS_CMD_TERMINATE:
 		return do_terminate(a, now, cmd->key);
 	case ACCESS_CMD_TERMINATE_TUNNEL:
@@ -604,6 +607,16 @@ static void session_engines(const struct access *a, const struct acc_session *s,
 	if (!s->l2tp || !l2tp_session_info(a->l2tp, s->l2tp, &l))
 		return;
 	i->path = l.path;
+	i->outgoing = l.outgoing;
+	i->tx_speed = l.tx_speed;
+	i->rx_speed = l.rx_speed;
+	i->accm = l.accm;
+	i->accm_send = l.accm_send;
+	i->accm_recv = l.accm_recv;
+	memcpy(i->errors, l.errors, sizeof(i->errors));
+	i->proxy_len = l.proxy_len <= sizeof(i->proxy) ? l.proxy_len : 0;
+	if (i->proxy_len)
+		memcpy(i->proxy, l.proxy, i->proxy_len);
 	if (!s->ppp || !ppp_info(a->ppp, s->ppp, &p))
 		return;
 	i->mru_in = p.mru_in;

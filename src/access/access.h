@@ -56,6 +56,8 @@ enum access_cmd_kind {
 				  that it no longer allows end with cause CONFIG */
 	ACCESS_CMD_CONNECT,    /* dial `name` */
 	ACCESS_CMD_DISCONNECT, /* end it and stop redialling */
+	ACCESS_CMD_CALL,       /* ask the peer `name`, in a tunnel that is up, to call the number
+				  `text` (an outgoing call, OCRQ; `sub_address` or NULL) */
 	ACCESS_CMD_TERMINATE,  /* end session `key` */
 	ACCESS_CMD_TERMINATE_TUNNEL, /* end the tunnel with our id `tunnel` */
 	ACCESS_CMD_DP_LOST,	 /* the data plane has lost session `key`, or, when that is 0, the
@@ -91,6 +93,7 @@ struct access_cmd {
 	struct access_grant grant; /* AUTH */
 	struct ppp_proof proof;	   /* AUTH granted, of MS-CHAPv2 */
 	uint32_t ask;		   /* AUTH: number of the question; 0 = the one that is open */
+	const char *sub_address;   /* CALL */
 	const struct path *paths;  /* RESOLVED: to try in this order; complete */
 	size_t path_count;
 	const struct dp_done *done;  /* DP_DONE */
@@ -100,8 +103,12 @@ struct access_cmd {
 	uint32_t acct_seq;	     /* ACCT_WRITTEN */
 };
 
-/* 0; 1 nothing there (name unknown, key stale); 2 already in that state; -ENOMEM. */
+/* 0; 1 nothing there (name unknown, key stale); 2 already in that state, or for CALL: a limit is
+ * reached; CALL: 3 no tunnel to that peer is up, 4 the peer places no calls; -ENOMEM. */
 int access_do(struct access *a, struct mono now, const struct access_cmd *cmd);
+
+/* The session that the last successful CMD_CALL made. */
+uint64_t access_called(const struct access *a);
 
 void access_expire(struct access *a, struct mono now);
 struct mono access_deadline(const struct access *a);
@@ -229,6 +236,13 @@ struct access_session_info {
 	uint16_t overhead; /* octets around an IP packet on the outer path */
 	enum ppp_auth auth;
 	const char *calling, *called;
+	bool outgoing;		     /* an outgoing call (OCRQ) */
+	uint32_t tx_speed, rx_speed; /* of the LAC's line, bits/s, 0 = not said */
+	bool accm;		     /* SLI told masks: */
+	uint32_t accm_send, accm_recv;
+	uint32_t errors[6];	       /* of the LAC's line (WEN), as in struct l2tp_session_info */
+	uint8_t proxy[L2TP_PROXY_MAX]; /* proxy AVPs, as in struct l2tp_event */
+	uint32_t proxy_len;
 	struct mono since;   /* up since, or made at */
 	struct mono ends_at; /* session time limit, MONO_NEVER = none */
 	const struct conf_profile *profile;
@@ -241,7 +255,7 @@ struct access_tunnel_info {
 
 struct access_dial_info {
 	const char *name;
-	const char *state;     /* "idle", "resolving", "connecting", "up", "waiting" */
+	const char *state;     /* "idle", "resolving", "connecting", "up", "listening", "waiting" */
 	uint64_t key;	       /* of its session, 0 = none */
 	uint32_t attempts;     /* in a row */
 	struct mono next;      /* state "waiting": next attempt */

@@ -65,10 +65,14 @@ struct conf_dial {
 			     new configuration. 0 = compare the fields and pointers here */
 	char server[256]; /* name or address */
 	uint16_t port;
-	uint32_t via;	    /* listener to use */
-	struct addr source; /* local address, family 0 = by the route */
-	struct l2tp_profile *l2tp;
-	struct ppp_profile *ppp; /* with user and password */
+	uint32_t via;		      /* listener to use */
+	struct addr source;	      /* local address, family 0 = by the route */
+	struct l2tp_profile *l2tp;    /* with Bearer Capabilities where `called_only` */
+	bool called_only;	      /* open the tunnel and wait there for a call of the server
+					 (OCRQ) instead of making one */
+	char number[L2TP_NUMBER_MAX]; /* called_only: Called Number that is ours, `*` and `?` as in
+					 a shell, "" = any */
+	struct ppp_profile *ppp;      /* with user and password */
 	char user[PPP_USER_MAX];
 	bool automatic;				/* connect at start and after every loss */
 	bool prefer6;				/* of a name with both families take IPv6 first */
@@ -93,6 +97,7 @@ struct access_conf {
 	uint32_t serial; /* number of the configuration, grows */
 	char host_name[L2TP_NAME_MAX];
 	uint32_t max_tunnels, max_sessions;
+	uint32_t quirks; /* L2TP_QUIRK_* that some peer block names */
 	struct conf_pool *pools;
 	size_t pool_count;
 	struct conf_profile **profiles;

@@ -6,6 +6,7 @@
  *   IDLE        nothing is wanted, or all attempts are used up
  *   RESOLVING   the owner was asked for the server's addresses
  *   CONNECTING  a tunnel and a session in it are on their way, or their end is being settled
+ *   LISTENING   the tunnel is up and the server may call us in it (`called_only`)
  *   UP          the session carries IP
  *   WAITING     for the next attempt
  *
@@ -15,6 +16,12 @@
  * first time redial_first_us, then twice as long each time up to redial_cap_us, always give or take
  * a quarter, so that a thousand clients that lost one server do not come back in the same second.
  * Then the name is resolved anew.
+ *
+ * A dial that is `called_only` opens the tunnel, tells the server that it has a line (Bearer
+ * Capabilities) and waits for an outgoing call of the server (OCRQ, RFC 2661 7.5.1). There is no
+ * telephone line behind it: a call for a number that is ours is connected at once, and PPP ends
+ * here, as the client that it is in every other dial; one for another number is refused with result
+ * 6, one while there is a session already with 8. The tunnel stays when a call ends.
  *
  * EV_UP is held back until all network protocols that were asked for are up, UP_US at most: hooks
  * then know all addresses.
@@ -212,7 +219,7 @@ static void try_next(struct access *a, struct mono now, struct acc_dial *d)
 	if (rc == 0) {
 		trace_dial(a, TRACE_ACCESS_TUNNEL_OPEN, now, d, t->local_id, 0);
 		d->tunnel = t;
-		rc = open_session(a, now, d, t);
+		rc = d->c->called_only ? 0 : open_session(a, now, d, t);
 		if (rc != 0) {
 			t->dial = NULL;
 			d->tunnel = NULL;
@@ -253,6 +260,100 @@ static bool elsewhere(enum adit_cause cause)
 	       cause == ADIT_CAUSE_NO_ROUTE || cause == ADIT_CAUSE_SETUP_TIMEOUT ||
 	       cause == ADIT_CAUSE_PEER_CLOSED_TUNNEL || cause == ADIT_CAUSE_LCP_TIMEOUT ||
 	       cause == ADIT_CAUSE_PEER_CLOSED_SESSION;
+}
+
+/* ---- waiting for calls ---- */
+
+void acc_dial_tunnel_up(struct access *a, struct acc_dial *d)
+{
+	if (!d->c->called_only || d->session)
+		return;
+	d->state = ACC_D_LISTENING;
+	d->attempts = 0;
+	d->cause = ADIT_CAUSE_NONE;
+	d->text[0] = '\0';
+	forget_paths(d);
+	heap_clear(&a->dial_timers, &d->timer);
+}
+
+/* Where there is a session, its own end has said all. */
+void acc_dial_tunnel_gone(struct access *a, struct mono now, struct acc_dial *d,
+			  const struct acc_tunnel *t)
+{
+	enum adit_cause cause = (enum adit_cause)t->cause;
+
+	if (!d->c->called_only || d->session ||
+	    (d->state != ACC_D_CONNECTING && d->state != ACC_D_LISTENING))
+		return;
+	if (d->gone || a->shutdown || !(d->wanted || d->asked)) {
+		rest(a, now, d);
+	} else if (d->path_next < d->path_count && elsewhere(cause)) {
+		note_failure(d, cause, acc_tunnel_text(t));
+		try_next(a, now, d);
+	} else {
+		failed(a, now, d, cause, acc_tunnel_text(t));
+	}
+}
+
+static bool call_welcome(const struct access *a, const struct acc_dial *d,
+			 const struct l2tp_event *ev, struct refusal *ret)
+{
+	if (a->shutdown || d->gone || !d->c->called_only || !(d->wanted || d->asked))
+		*ret = (struct refusal){ L2TP_CDN_ADMIN, 0, ADIT_CAUSE_CALL_REFUSED };
+	else if (d->c->number[0] && !text_glob(d->c->number, ev->called))
+		*ret = (struct refusal){ L2TP_CDN_DESTINATION, 0, ADIT_CAUSE_CALL_REFUSED };
+	else if (d->session)
+		*ret = (struct refusal){ L2TP_CDN_BUSY, 0, ADIT_CAUSE_LIMIT_SESSIONS };
+	else
+		return true;
+	return false;
+}
+
+void acc_dial_called(struct access *a, struct mono now, struct acc_dial *d, struct acc_tunnel *t,
+		     const struct l2tp_event *ev)
+{
+	struct refusal none = { L2TP_CDN_ERROR, L2TP_ERR_RESOURCES, ADIT_CAUSE_NO_MEMORY }, why;
+	struct l2tp_cmd take = { .kind = L2TP_CMD_SESSION_ACCEPT, .session = ev->session };
+	struct l2tp_cmd answered = { .kind = L2TP_CMD_SESSION_ANSWERED, .session = ev->session };
+	struct acc_session *s;
+
+	if (!call_welcome(a, d, ev, &why)) {
+		acc_session_refuse(a, now, t, ev->session, &why);
+		return;
+	}
+	s = acc_session_new(a, now, t, 0);
+	if (!s || acc_session_strings(a, s, "", ev->called, d->c->user, strlen(d->c->user)) < 0) {
+		if (s)
+			acc_session_free(a, s);
+		acc_session_refuse(a, now, t, ev->session, &none);
+		return;
+	}
+	acc_dial_own(d, s);
+	s->idle_s = acc_seconds(d->c->idle_us, 0);
+	s->limit_s = acc_seconds(d->c->session_us, 0);
+	s->l2tp = ev->session;
+	take.owner = s->self;
+	d->session = s;
+	d->state = ACC_D_CONNECTING;
+	if (l2tp_do(a->l2tp, now, &take) != 0 || l2tp_do(a->l2tp, now, &answered) != 0) {
+		acc_session_free(a, s);
+		d->state = ACC_D_LISTENING;
+		return;
+	}
+	acc_session_call(a, now, s);
+}
+
+bool acc_dial_wants_tunnel(const struct acc_dial *d, const struct acc_tunnel *t)
+{
+	return d->c->called_only && !d->tunnel && !d->session && !d->gone && !d->stopped &&
+	       d->c->automatic && t->up;
+}
+
+void acc_dial_adopt_tunnel(struct access *a, struct acc_dial *d, struct acc_tunnel *t)
+{
+	d->tunnel = t;
+	t->dial = d;
+	acc_dial_tunnel_up(a, d);
 }
 
 /* ---- its session ---- */
@@ -324,6 +425,15 @@ static void close_tunnel(struct access *a, struct mono now, struct acc_dial *d,
 	acc_tunnel_close(a, now, t, L2TP_STOP_CLEAR, (enum adit_cause)s->cause, NULL);
 }
 
+/* The call is over; the server may call again. */
+static bool keeps_tunnel(const struct access *a, const struct acc_dial *d)
+{
+	const struct acc_tunnel *t = d->tunnel;
+
+	return d->c->called_only && t && t->up && t->l2tp && !t->closing && !d->gone &&
+	       !a->shutdown && (d->wanted || d->asked);
+}
+
 void acc_dial_session_gone(struct access *a, struct mono now, struct acc_dial *d,
 			   struct acc_session *s)
 {
@@ -334,6 +444,13 @@ void acc_dial_session_gone(struct access *a, struct mono now, struct acc_dial *d
 	d->session = NULL;
 	d->telling = false;
 	d->prefix6.len = 0;
+	if (keeps_tunnel(a, d)) {
+		d->again = false;
+		acc_dial_tunnel_up(a, d);
+		if (cause != ADIT_CAUSE_ADMIN)
+			note_failure(d, cause, acc_session_text(s));
+		return;
+	}
 	close_tunnel(a, now, d, s);
 	if (cause != ADIT_CAUSE_ADMIN || !s->established)
 		note_failure(d, cause, acc_session_text(s));
@@ -383,6 +500,21 @@ int acc_dial_connect(struct access *a, struct mono now, struct acc_dial *d)
 	return 0;
 }
 
+/* The tunnel in which it waits for calls. */
+static void stop_waiting(struct access *a, struct mono now, struct acc_dial *d,
+			 enum adit_cause cause)
+{
+	struct acc_tunnel *t = d->tunnel;
+
+	d->tunnel = NULL;
+	if (!t)
+		return;
+	t->dial = NULL;
+	acc_tunnel_close(a, now, t,
+			 cause == ADIT_CAUSE_SHUTDOWN ? L2TP_STOP_SHUTDOWN : L2TP_STOP_CLEAR, cause,
+			 NULL);
+}
+
 int acc_dial_disconnect(struct access *a, struct mono now, struct acc_dial *d,
 			enum adit_cause cause)
 {
@@ -393,10 +525,12 @@ int acc_dial_disconnect(struct access *a, struct mono now, struct acc_dial *d,
 		a->state_dirty = true;
 	}
 	d->wanted = d->asked = d->again = d->ask = false;
-	if (d->session)
+	if (d->session) {
 		acc_session_hangup(a, now, d->session, cause, NULL);
-	else
+	} else {
+		stop_waiting(a, now, d, cause);
 		rest(a, now, d);
+	}
 	return idle ? 2 : 0;
 }
 
@@ -431,6 +565,7 @@ void acc_dial_expire(struct access *a, struct mono now, struct acc_dial *d)
 		break;
 	case ACC_D_IDLE:
 	case ACC_D_CONNECTING:
+	case ACC_D_LISTENING:
 		break;
 	}
 }
@@ -466,8 +601,9 @@ static bool same_dial(const struct conf_dial *a, const struct conf_dial *b)
 	if (a->digest || b->digest)
 		return a->digest == b->digest;
 	return strcmp(a->server, b->server) == 0 && a->port == b->port && a->via == b->via &&
-	       addr_equal(&a->source, &b->source) && a->l2tp == b->l2tp && a->ppp == b->ppp &&
-	       strcmp(a->user, b->user) == 0 && a->automatic == b->automatic &&
+	       addr_equal(&a->source, &b->source) && a->l2tp == b->l2tp &&
+	       a->called_only == b->called_only && strcmp(a->number, b->number) == 0 &&
+	       a->ppp == b->ppp && strcmp(a->user, b->user) == 0 && a->automatic == b->automatic &&
 	       a->prefer6 == b->prefer6 && a->redial_first_us == b->redial_first_us &&
 	       a->redial_cap_us == b->redial_cap_us && a->redial_max == b->redial_max &&
 	       strcmp(a->ifname, b->ifname) == 0 && a->ip4 == b->ip4 && a->ip6 == b->ip6 &&
@@ -627,6 +763,7 @@ bool access_dial(const struct access *a, size_t index, struct access_dial_info *
 	static const char *const names[] = { [ACC_D_IDLE] = "idle",
 					     [ACC_D_RESOLVING] = "resolving",
 					     [ACC_D_CONNECTING] = "connecting",
+					     [ACC_D_LISTENING] = "listening",
 					     [ACC_D_UP] = "up",
 					     [ACC_D_WAITING] = "waiting" };
 	const struct acc_dial *d;

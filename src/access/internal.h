@@ -150,6 +150,7 @@ struct acc_peer {
 	char name[CONF_NAME];
 	const struct conf_peer *c; /* NULL: gone from the configuration */
 	uint32_t tunnels, sessions;
+	uint32_t up; /* of the tunnels: those that are established, which a limit is about */
 	uint64_t accepted, refused;
 };
 
@@ -173,6 +174,7 @@ struct acc_tunnel {
 	uint16_t local_id, remote_id;
 	uint8_t bits; /* enum acc_tunnel_news */
 	uint8_t cause;
+	bool counted; /* among the established ones of `peer` */
 	bool client, up, closing, by_peer;
 	bool listed;	      /* in tunnel_ids */
 	bool changed, saved;  /* its record is to be written; is there */
@@ -278,7 +280,14 @@ struct acc_session {
 	bool ra_started : 1, ra_got : 1;
 };
 
-enum acc_dial_state { ACC_D_IDLE, ACC_D_RESOLVING, ACC_D_CONNECTING, ACC_D_UP, ACC_D_WAITING };
+enum acc_dial_state {
+	ACC_D_IDLE,
+	ACC_D_RESOLVING,
+	ACC_D_CONNECTING,
+	ACC_D_LISTENING,
+	ACC_D_UP,
+	ACC_D_WAITING
+};
 
 struct acc_dial {
 	struct heap_node timer;
@@ -324,6 +333,7 @@ enum acc_line_event { ACC_LINE_START = 1, ACC_LINE_INTERIM = 2, ACC_LINE_STOP = 
 struct access {
 	struct access_config config;
 	struct trace *trace;
+	uint64_t called; /* session of the last CMD_CALL */
 	struct l2tp *l2tp;
 	struct ppp *ppp;
 	struct rng rng;
@@ -396,11 +406,19 @@ void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
 		     const struct l2tp_event *ev);
 void acc_tunnel_settle(struct access *a, struct acc_tunnel *t);
 void acc_tunnel_event(struct access *a, struct acc_tunnel *t, struct access_event *ret);
+void acc_tunnel_count(struct acc_tunnel *t);
 
 /* server.c */
-bool acc_glob(const char *pattern, const char *text);
 void acc_server_tunnel_ask(struct access *a, struct mono now, const struct l2tp_event *ev);
 void acc_server_session_ask(struct access *a, struct mono now, const struct l2tp_event *ev);
+/* ACCESS_CMD_CALL */
+int acc_server_call(struct access *a, struct mono now, const struct access_cmd *cmd);
+struct refusal {
+	uint16_t result, error;
+	enum adit_cause cause;
+};
+void acc_session_refuse(struct access *a, struct mono now, const struct acc_tunnel *t,
+			adit_handle session, const struct refusal *r);
 /* By name; a peer object that is no longer in the configuration is made when needed (recovery). */
 struct acc_peer *acc_peer_find(const struct access *a, const char *name);
 /* Make ready for `conf`: what acc_peers_commit() needs, NULL when out of memory. */
@@ -502,6 +520,15 @@ void acc_dial_session_gone(struct access *a, struct mono now, struct acc_dial *d
 /* More is known of the session that came up: is it time to tell? */
 void acc_dial_settled(struct access *a, struct acc_dial *d);
 void acc_dial_event(struct acc_dial *d, struct access_event *ret);
+/* Of a dial that waits for calls: its tunnel is up, or gone; the server calls. */
+void acc_dial_tunnel_up(struct access *a, struct acc_dial *d);
+void acc_dial_tunnel_gone(struct access *a, struct mono now, struct acc_dial *d,
+			  const struct acc_tunnel *t);
+void acc_dial_called(struct access *a, struct mono now, struct acc_dial *d, struct acc_tunnel *t,
+		     const struct l2tp_event *ev);
+/* Recovery: the tunnel in which `d` waits goes on. */
+void acc_dial_adopt_tunnel(struct access *a, struct acc_dial *d, struct acc_tunnel *t);
+bool acc_dial_wants_tunnel(const struct acc_dial *d, const struct acc_tunnel *t);
 void acc_dial_own(struct acc_dial *d, struct acc_session *s);
 void acc_dials_purge(struct access *a);
 /* Recovery: it was disconnected before the restart. */

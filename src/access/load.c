@@ -279,6 +279,8 @@ static int load_tunnel(struct access *a, struct mono now, uint64_t key, struct r
 		return rc;
 	}
 	t->saved = true;
+	if (t->up)
+		acc_tunnel_count(t);
 	acc_tunnel_list(a, t);
 	trace_bytes(a->trace, TRACE_ACCESS_LOAD_TUNNEL, now, key, t->local_id, 0, t->name,
 		    strlen(t->name));
@@ -571,7 +573,11 @@ void access_loaded(struct access *a, struct mono now)
 	for (h = pool_next(a->tunnels, 0); h; h = pool_next(a->tunnels, h)) {
 		struct acc_tunnel *t = pool_get(a->tunnels, h);
 
-		if (t->client && !t->dial && t->l2tp)
+		struct acc_dial *d = t->client ? acc_dial_find(a, t->name) : NULL;
+
+		if (t->client && !t->dial && t->l2tp && d && acc_dial_wants_tunnel(d, t))
+			acc_dial_adopt_tunnel(a, d, t);
+		else if (t->client && !t->dial && t->l2tp)
 			acc_tunnel_close(a, now, t, L2TP_STOP_CLEAR, ADIT_CAUSE_RESTART, NULL);
 	}
 	a->state_dirty = true;

@@ -7,36 +7,9 @@
  */
 #include "internal.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* `*` any text, `?` any character; letters in either case, as host names are. The time is bounded
- * by the product of the lengths: on a mismatch only the last star is tried again. */
-bool acc_glob(const char *pattern, const char *text)
-{
-	const char *star = NULL, *again = NULL;
-
-	while (*text) {
-		if (*pattern == '*') {
-			star = pattern++;
-			again = text;
-		} else if (*pattern == '?' ||
-			   (*pattern && tolower((uint8_t)*pattern) == tolower((uint8_t)*text))) {
-			pattern++;
-			text++;
-		} else if (star) {
-			pattern = star + 1;
-			text = ++again;
-		} else {
-			return false;
-		}
-	}
-	while (*pattern == '*')
-		pattern++;
-	return !*pattern;
-}
 
 static bool peer_fits(const struct conf_peer *c, const struct addr *from, const char *host)
 {
@@ -44,7 +17,7 @@ static bool peer_fits(const struct conf_peer *c, const struct addr *from, const 
 
 	for (size_t i = 0; i < c->from_count && !ok; i++)
 		ok = prefix_has(&c->from[i], from);
-	return ok && (!c->host_name[0] || acc_glob(c->host_name, host));
+	return ok && (!c->host_name[0] || text_glob(c->host_name, host));
 }
 
 static struct acc_peer *peer_match(const struct access *a, const struct addr *from,
@@ -68,11 +41,6 @@ static bool trusted(const struct conf_peer *p, const struct addr *from)
 			return true;
 	return false;
 }
-
-struct refusal {
-	uint16_t result, error;
-	enum adit_cause cause;
-};
 
 static void tunnel_refuse(struct access *a, struct mono now, adit_handle tunnel, const char *who,
 			  const struct addr *remote, const struct refusal *r)
@@ -106,7 +74,7 @@ static bool tunnel_welcome(const struct access *a, const struct acc_peer *p, str
 	else if (!p)
 		*ret = (struct refusal){ L2TP_STOP_UNAUTHORISED, 0, ADIT_CAUSE_TUNNEL_REFUSED };
 	else if ((most && pool_count(a->tunnels) >= most) ||
-		 (p->c->max_tunnels && p->tunnels >= p->c->max_tunnels))
+		 (p->c->max_tunnels && p->up >= p->c->max_tunnels))
 		*ret = (struct refusal){ L2TP_STOP_ERROR, L2TP_ERR_RESOURCES,
 					 ADIT_CAUSE_LIMIT_TUNNELS };
 	else
@@ -178,8 +146,8 @@ static bool session_welcome(const struct access *a, const struct acc_tunnel *t, 
 	return false;
 }
 
-static void session_refuse(struct access *a, struct mono now, const struct acc_tunnel *t,
-			   adit_handle session, const struct refusal *r)
+void acc_session_refuse(struct access *a, struct mono now, const struct acc_tunnel *t,
+			adit_handle session, const struct refusal *r)
 {
 	struct l2tp_cmd cmd = { .kind = L2TP_CMD_SESSION_REFUSE,
 				.session = session,
@@ -204,8 +172,12 @@ void acc_server_session_ask(struct access *a, struct mono now, const struct l2tp
 	struct acc_session *s;
 	struct refusal r;
 
+	if (ev->outgoing && t && t->dial) {
+		acc_dial_called(a, now, t->dial, t, ev);
+		return;
+	}
 	if (!session_welcome(a, t, &r)) {
-		session_refuse(a, now, t, ev->session, &r);
+		acc_session_refuse(a, now, t, ev->session, &r);
 		return;
 	}
 	r = (struct refusal){ L2TP_CDN_ERROR, L2TP_ERR_RESOURCES, ADIT_CAUSE_NO_MEMORY };
@@ -213,7 +185,7 @@ void acc_server_session_ask(struct access *a, struct mono now, const struct l2tp
 	if (!s || acc_session_strings(a, s, ev->calling, ev->called, "", 0) < 0) {
 		if (s)
 			acc_session_free(a, s);
-		session_refuse(a, now, t, ev->session, &r);
+		acc_session_refuse(a, now, t, ev->session, &r);
 		return;
 	}
 	s->l2tp = ev->session;
@@ -223,6 +195,71 @@ void acc_server_session_ask(struct access *a, struct mono now, const struct l2tp
 		return;
 	}
 	acc_session_call(a, now, s);
+}
+
+/* The tunnel of this peer with the fewest sessions, that can be asked to place calls. 0, 3, 4. */
+static int calling_tunnel(const struct access *a, const struct acc_peer *p, struct acc_tunnel **ret)
+{
+	struct acc_tunnel *best = NULL;
+	adit_handle h;
+	int rc = 3;
+
+	for (h = pool_next(a->tunnels, 0); h; h = pool_next(a->tunnels, h)) {
+		struct acc_tunnel *t = pool_get(a->tunnels, h);
+		struct l2tp_tunnel_info i;
+
+		if (t->peer != p || !t->up || t->closing ||
+		    !l2tp_tunnel_info(a->l2tp, t->l2tp, &i) || i.state != L2TP_TS_UP)
+			continue;
+		if (!(i.bearer & L2TP_CALL_MASK))
+			rc = rc == 3 ? 4 : rc;
+		else if (!best || t->sessions < best->sessions)
+			best = t;
+	}
+	*ret = best;
+	return best ? 0 : rc;
+}
+
+int acc_server_call(struct access *a, struct mono now, const struct access_cmd *cmd)
+{
+	struct acc_peer *p = acc_peer_find(a, cmd->name);
+	struct l2tp_cmd open = { .kind = L2TP_CMD_SESSION_OPEN,
+				 .outgoing = true,
+				 .called = cmd->text,
+				 .sub_address = cmd->sub_address };
+	struct acc_session *s;
+	struct acc_tunnel *t;
+	struct refusal why;
+	int rc;
+
+	if (!p || !p->c)
+		return 1;
+	rc = calling_tunnel(a, p, &t);
+	if (rc)
+		return rc;
+	if (!session_welcome(a, t, &why))
+		return 2;
+	s = acc_session_new(a, now, t, 0);
+	rc = s ? acc_session_strings(a, s, "", cmd->text, "", 0) : -ENOMEM;
+	if (rc == 0) {
+		open.tunnel = t->l2tp;
+		open.owner = s->self;
+		rc = l2tp_do(a->l2tp, now, &open);
+	}
+	if (rc) {
+		if (s)
+			acc_session_free(a, s);
+		return rc < 0 || rc == 2 || rc == 4 ? rc : 3;
+	}
+	s->l2tp = open.ret_handle;
+	a->called = s->key;
+	acc_session_call(a, now, s);
+	return 0;
+}
+
+uint64_t access_called(const struct access *a)
+{
+	return a->called;
 }
 
 /* ---- peers ---- */

@@ -115,8 +115,10 @@ void acc_tunnel_drop(struct access *a, struct acc_tunnel *t)
 	htab_drop(&a->tunnel_keys, &t->by_key);
 	tunnel_unlist(a, t);
 	acc_tunnel_record(a, t, 0);
-	if (t->peer)
+	if (t->peer) {
 		t->peer->tunnels--;
+		t->peer->up -= t->counted;
+	}
 	if (t->dial && t->dial->tunnel == t)
 		t->dial->tunnel = NULL;
 	conf_profile_unref(t->profile);
@@ -152,6 +154,8 @@ void acc_tunnel_close(struct access *a, struct mono now, struct acc_tunnel *t, u
 
 	if (!t->l2tp || t->closing)
 		return;
+	if (result == L2TP_STOP_ERROR)
+		cmd.error = L2TP_ERR_RESOURCES;
 	t->closing = true;
 	acc_tunnel_dirty(a, t);
 	(void)l2tp_do(a->l2tp, now, &cmd);
@@ -177,6 +181,23 @@ void acc_tunnel_up(struct access *a, struct mono now, struct acc_tunnel *t,
 		  t->name, strlen(t->name));
 	acc_tunnel_tell(a, t, ACC_TN_UP);
 	acc_tunnel_dirty(a, t);
+	if (t->dial && t->dial->tunnel == t)
+		acc_dial_tunnel_up(a, t->dial);
+	if (!t->peer || t->counted)
+		return;
+	/* Requests are not counted, or strangers that forge addresses would use the limit up. */
+	if (t->peer->c && t->peer->c->max_tunnels && t->peer->up >= t->peer->c->max_tunnels)
+		acc_tunnel_close(a, now, t, L2TP_STOP_ERROR, ADIT_CAUSE_LIMIT_TUNNELS,
+				 cause_text(ADIT_CAUSE_LIMIT_TUNNELS));
+	acc_tunnel_count(t);
+}
+
+/* It is established: it counts for the limit of its peer. */
+void acc_tunnel_count(struct acc_tunnel *t)
+{
+	if (t->peer && !t->counted)
+		t->peer->up++;
+	t->counted = t->peer;
 }
 
 /* So many tunnels that never came up are told of in a second: strangers must not fill the log, nor
@@ -230,8 +251,13 @@ void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
 	if (t->up)
 		acc_tunnel_tell(a, t, ACC_TN_DOWN);
 	acc_tunnel_dirty(a, t);
-	if (t->dial && t->dial->tunnel == t)
+	if (t->peer)
+		t->peer->up -= t->counted;
+	t->counted = false;
+	if (t->dial && t->dial->tunnel == t) {
 		t->dial->tunnel = NULL;
+		acc_dial_tunnel_gone(a, now, t->dial, t);
+	}
 	t->dial = NULL;
 	acc_tunnel_settle(a, t);
 }

@@ -8,6 +8,7 @@
  */
 #include "text.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -219,4 +220,29 @@ const char *text_duration(char *buf, size_t cap, int64_t seconds)
 	else
 		snprintf(buf, cap, "%s%02u:%02u:%02u", sign, h, min, (unsigned int)(s % 60));
 	return buf;
+}
+
+/* On a mismatch only the last star is tried again. */
+bool text_glob(const char *pattern, const char *text)
+{
+	const char *star = NULL, *again = NULL;
+
+	while (*text) {
+		if (*pattern == '*') {
+			star = pattern++;
+			again = text;
+		} else if (*pattern == '?' ||
+			   (*pattern && tolower((uint8_t)*pattern) == tolower((uint8_t)*text))) {
+			pattern++;
+			text++;
+		} else if (star) {
+			pattern = star + 1;
+			text = ++again;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return !*pattern;
 }

@@ -25,6 +25,10 @@ const char *cause_name(enum adit_cause cause);
  * letters), NULL when none is near. Two letters that changed places count as one step. */
 const char *text_nearest(const char *word, const char *const *names, size_t count);
 
+/* Does `text` fit? `*` stands for any text, `?` for any character; letters in either case, as host
+ * names are. The time is bounded by the product of the lengths. */
+bool text_glob(const char *pattern, const char *text);
+
 /* "2 d 03:04:05" or "03:04:05", for a duration in seconds. */
 const char *text_duration(char *buf, size_t cap, int64_t seconds);
 

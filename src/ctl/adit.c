@@ -181,6 +181,10 @@ static const struct fmt_column tunnel_columns[] = {
 	{ "plane_why", "WHY", FMT_TEXT, false, false },
 	{ "local", "LOCAL", FMT_TEXT, false, false },
 	{ "vendor", "VENDOR", FMT_TEXT, false, false },
+	{ "firmware", "FIRMWARE", FMT_TEXT, true, false },
+	{ "places_calls", "PLACES-CALLS", FMT_TEXT, false, false },
+	{ "quirks", "QUIRKS", FMT_TEXT, false, true },
+	{ "quirks_used", "QUIRKS-USED", FMT_TEXT, false, false },
 	{ "since", "SINCE", FMT_TEXT, false, false },
 	{ "heard", "HEARD", FMT_DURATION, true, false },
 	{ "ns", "NS", FMT_TEXT, true, false },
@@ -593,6 +597,29 @@ static int verb_disconnect(struct cmd *c)
 	return 0;
 }
 
+static int verb_call(struct cmd *c)
+{
+	struct varlink_answer a;
+	json_t *p;
+
+	if (c->count != 3 && c->count != 4) {
+		fail("call what? adit call PEER NUMBER [SUB-ADDRESS], the name of a peer block");
+		return 2;
+	}
+	p = json_pack("{s:s, s:s}", "peer", c->words[1], "number", c->words[2]);
+	if (c->count == 4)
+		json_object_set_new(p, "sub_address", json_string(c->words[3]));
+	if (call(c, "org.adit.Call", p, false) || next(c, QUICK_MS, &a))
+		return 1;
+	if (c->json)
+		print_json(a.parameters);
+	else
+		printf("session %s: the peer is asked to call %s\n",
+		       text_of(a.parameters, "session"), c->words[2]);
+	json_decref(a.root);
+	return 0;
+}
+
 /* ---- terminate, monitor, reload ---- */
 
 static int verb_terminate(struct cmd *c)
@@ -740,10 +767,11 @@ static const struct verb {
 	const char *name;
 	int (*run)(struct cmd *c);
 } verbs[] = {
-	{ "status", verb_status },	 { "show", verb_show },
-	{ "connect", verb_connect },	 { "disconnect", verb_disconnect },
-	{ "terminate", verb_terminate }, { "monitor", verb_monitor },
-	{ "reload", verb_reload },	 { "doctor", verb_doctor },
+	{ "status", verb_status },   { "show", verb_show },
+	{ "connect", verb_connect }, { "disconnect", verb_disconnect },
+	{ "call", verb_call },	     { "terminate", verb_terminate },
+	{ "monitor", verb_monitor }, { "reload", verb_reload },
+	{ "doctor", verb_doctor },
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -758,6 +786,7 @@ static void usage(FILE *f)
 	      "  show config                 the configuration in force, with all defaults\n"
 	      "  connect NAME                dial the session NAME and wait until it is up\n"
 	      "  disconnect NAME             hang up, and dial no more\n"
+	      "  call PEER NUMBER [SUB]      have a LAC call a number, in a tunnel that is up\n"
 	      "  terminate session KEY | user NAME | tunnel ID\n"
 	      "  monitor                     what happens, as it happens\n"
 	      "  doctor                      can the kernel carry sessions? what is missing, and "

@@ -322,6 +322,53 @@ static bool build_profile(struct conf_build *b, const struct conf_block *block)
 
 /* ---- peers and sessions ---- */
 
+/* The quirks that are named; `auto` beside them keeps the table of known peers, too. */
+static bool quirks_named(struct conf_build *b, const struct conf_block *block,
+			 struct l2tp_params *ret)
+{
+	const struct conf_value *v = conf_get(block, "quirks");
+
+	ret->known_quirks_off = v != NULL;
+	for (size_t i = 0; v && i < v->n; i++) {
+		if (strcmp(v->v[i], "none") == 0 && v->n > 1) {
+			FAIL(b, block, "quirks", "none stands beside other quirks; remove one");
+			return false;
+		}
+		if (strcmp(v->v[i], "auto") == 0)
+			ret->known_quirks_off = false;
+		for (unsigned int q = 0; l2tp_quirk_name(q); q++)
+			if (strcmp(v->v[i], l2tp_quirk_name(q)) == 0)
+				ret->quirks |= l2tp_quirk_bit(q);
+	}
+	if (block->kind == CONF_PEER)
+		b->c->access->quirks |= ret->quirks;
+	return true;
+}
+
+/* What only an initiator has to know. */
+static bool initiator_of(struct conf_build *b, const struct conf_block *block,
+			 struct l2tp_params *ret)
+{
+	const char *from;
+
+	if (block->kind != CONF_SESSION)
+		return true;
+	if (conf_get(block, "number") && !conf_bool_of(block, "wait-for-call")) {
+		FAIL(b, block, "number",
+		     "number says which calls of the server are ours; set wait-for-call = yes, or "
+		     "remove it");
+		return false;
+	}
+	from = conf_text_of(block, "answer-from");
+	ret->allow_port_change = strcmp(from, "same") != 0;
+	ret->allow_address_change = strcmp(from, "address") == 0;
+	ret->tie_breaker = conf_bool_of(block, "tie-breaker");
+	ret->peer_name = conf_text_of(block, "server-name");
+	if (conf_bool_of(block, "wait-for-call"))
+		ret->bearer = L2TP_CALL_MASK;
+	return true;
+}
+
 static bool tunnel_of(struct conf_build *b, const struct conf_block *block,
 		      struct l2tp_profile **ret)
 {
@@ -349,9 +396,11 @@ static bool tunnel_of(struct conf_build *b, const struct conf_block *block,
 	params.hello_us = conf_duration_of(block, "hello-interval", -1);
 	params.retry_max = conf_number_of(block, "retries");
 	params.empty_us = -1;
-	params.allow_port_change = block->kind == CONF_SESSION;
-	*ret = l2tp_profile_new(&params, &err);
+	if (quirks_named(b, block, &params) && initiator_of(b, block, &params))
+		*ret = l2tp_profile_new(&params, &err);
 	bytes_wipe(secret, sizeof(secret));
+	if (!*ret && !err)
+		return false;
 	if (!*ret && err == -EINVAL)
 		FAIL(b, block, "secret", "the tunnel options of %s \"%s\" do not fit together",
 		     conf_kind_name(block->kind), block->name);
@@ -545,6 +594,7 @@ static bool build_session(struct conf_build *b, const struct conf_block *block, 
 	struct conf_dial *d = a->dials + index;
 	struct conf_dial_socket *s = b->c->dial_sockets + index;
 	const char *up = conf_text_of(block, "hook-up"), *down = conf_text_of(block, "hook-down");
+	const char *number;
 
 	b->secrets = UINT64_C(0xcbf29ce484222325);
 	strcpy(d->name, block->name);
@@ -555,6 +605,9 @@ static bool build_session(struct conf_build *b, const struct conf_block *block, 
 	    !dial_ppp(b, block, d) || !tunnel_of(b, block, &d->l2tp))
 		return false;
 	d->via = b->c->sockets[s->v4 >= 0 ? s->v4 : s->v6].via;
+	d->called_only = conf_bool_of(block, "wait-for-call");
+	number = conf_text_of(block, "number");
+	snprintf(d->number, sizeof(d->number), "%s", number ? number : "");
 	d->automatic = strcmp(conf_text_of(block, "connect"), "auto") == 0;
 	d->prefer6 = strcmp(conf_text_of(block, "prefer"), "ipv6") == 0;
 	d->redial_first_us = conf_duration_of(block, "redial-first", 0);

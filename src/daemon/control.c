@@ -511,6 +511,41 @@ static void m_disconnect(struct client *c, const struct control_request *r)
 	dial(c, r, OP_DISCONNECT);
 }
 
+static void m_call(struct client *c, const struct control_request *r)
+{
+	struct daemon *d = c->control->d;
+	struct access_cmd cmd = { .kind = ACCESS_CMD_CALL,
+				  .name = text_parameter(r, "peer"),
+				  .text = text_parameter(r, "number"),
+				  .sub_address = text_parameter(r, "sub_address") };
+	int rc;
+
+	if (!cmd.name || !cmd.text) {
+		invalid(c, cmd.name ? "number" : "peer");
+		return;
+	}
+	if (strlen(cmd.text) >= L2TP_NUMBER_MAX ||
+	    (cmd.sub_address && strlen(cmd.sub_address) >= L2TP_NUMBER_MAX)) {
+		invalid(c, "number or sub_address: it is longer than 63 octets");
+		return;
+	}
+	rc = access_do(d->access, d->now, &cmd);
+	if (rc == 0)
+		reply(c, json_pack("{s:o}", "session", show_key(access_called(d->access))), false);
+	else if (rc == 1)
+		reply_error(c, NOT_FOUND, "text", "there is no peer block \"%s\"", cmd.name);
+	else if (rc == 2)
+		reply_error(c, FAILED, "text", "the limit of sessions is reached");
+	else if (rc == 3)
+		reply_error(c, FAILED, "text", "no tunnel of peer \"%s\" is up", cmd.name);
+	else if (rc == 4)
+		reply_error(c, FAILED, "text",
+			    "peer \"%s\" places no calls: it sent no Bearer Capabilities",
+			    cmd.name);
+	else
+		reply_error(c, FAILED, "text", "out of memory");
+}
+
 /* End all sessions of a user. Returns how many. */
 static size_t terminate_user(struct client *c, const char *user)
 {
@@ -666,6 +701,7 @@ static const struct {
 	{ "org.adit.ShowPseudowires", m_wires },
 	{ "org.adit.ShowConfig", m_config },
 	{ "org.adit.Connect", m_connect },
+	{ "org.adit.Call", m_call },
 	{ "org.adit.Disconnect", m_disconnect },
 	{ "org.adit.Terminate", m_terminate },
 	{ "org.adit.Monitor", m_monitor },

@@ -43,6 +43,7 @@ json_t *show_failure(struct daemon *d, size_t back);
 json_t *show_trace(struct daemon *d, const struct trace_record *r, const uint8_t *raw);
 
 /* 16 hex digits as in accounting records. False when it is no key. */
+json_t *show_key(uint64_t key);
 bool show_key_parse(const char *text, uint64_t *ret);
 
 #endif

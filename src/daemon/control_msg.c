@@ -22,6 +22,8 @@ const char control_interface[] =
 	"# With \"more\": the progress, until it is up or has failed.\n"
 	"method Connect(name: string) -> (dial: object, session: ?object)\n"
 	"method Disconnect(name: string) -> (dial: object)\n"
+	"# Ask a peer, in a tunnel that is up, to call a number.\n"
+	"method Call(peer: string, number: string, sub_address: ?string) -> (session: string)\n"
 	"# One of the three.\n"
 	"method Terminate(session: ?string, user: ?string, tunnel: ?int) -> (count: int)\n"
 	"method Monitor(level: ?string) -> (record: ?object, lost: ?int)\n"

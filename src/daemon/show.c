@@ -6,6 +6,7 @@
 #include "control.h"
 
 #include "base/text.h"
+#include "base/wire.h"
 #include "dp/remote.h"
 
 #include <inttypes.h>
@@ -95,7 +96,7 @@ static void set_since(const struct daemon *d, json_t *o, struct mono at)
 	set_u64(o, "seconds", (uint64_t)((d->now.us - at.us) / US_S));
 }
 
-static json_t *key_text(uint64_t key)
+json_t *show_key(uint64_t key)
 {
 	return key ? json_sprintf("%016" PRIx64, key) : json_null();
 }
@@ -263,6 +264,57 @@ static void set_counters(struct daemon *d, json_t *o, uint64_t key)
 		    : json_null());
 }
 
+/*
+ * What a LAC has said of LCP and of the login that it has had with the caller (RFC 2661 4.4.5). It
+ * is kept for later users; LCP and the login happen anew here. The response is a password or nearly
+ * one: it is not shown.
+ */
+static json_t *proxy_of(const struct access_session_info *i)
+{
+	static const char *const names[] = { "lcp_initial", "lcp_sent",	 "lcp_received",
+					     "auth_type",   "auth_name", "auth_challenge",
+					     "auth_id" };
+	struct rcur c = rcur_of(i->proxy, i->proxy_len), v;
+	json_t *o = json_object();
+	uint16_t type;
+
+	while (rcur_tlv(&c, &type, &v)) {
+		char hex[2 * L2TP_PROXY_MAX + 1] = "";
+		size_t n = 0;
+
+		if (type < 26 || type - 26u >= sizeof(names) / sizeof(names[0]))
+			continue;
+		if (type == 29 || type == 32) {
+			set_u64(o, names[type - 26], rcur_u16(&v));
+			continue;
+		}
+		while (rcur_left(&v))
+			n += (size_t)snprintf(hex + n, sizeof(hex) - n, "%02x", rcur_u8(&v));
+		set(o, names[type - 26], json_string(hex));
+	}
+	return o;
+}
+
+/* What the call itself is like, where there is more to it than a tunnel. */
+static void set_call(json_t *o, const struct access_session_info *i)
+{
+	static const char *const counts[] = {
+		"crc", "framing", "hardware_overrun", "buffer_overrun", "time_out", "alignment"
+	};
+	json_t *errors = json_object();
+	char accm[24];
+
+	set_text(o, "call", i->outgoing ? "outgoing" : "incoming");
+	set_u64(o, "tx_speed", i->tx_speed);
+	set_u64(o, "rx_speed", i->rx_speed);
+	snprintf(accm, sizeof(accm), "%08x/%08x", i->accm_send, i->accm_recv);
+	set(o, "accm", i->accm ? json_string(accm) : json_null());
+	for (size_t k = 0; k < 6; k++)
+		set_u64(errors, counts[k], i->errors[k]);
+	set(o, "line_errors", errors);
+	set(o, "proxy", i->proxy_len ? proxy_of(i) : json_null());
+}
+
 json_t *show_session(struct daemon *d, uint64_t key)
 {
 	struct access_session_info i;
@@ -272,7 +324,7 @@ json_t *show_session(struct daemon *d, uint64_t key)
 	if (!access_session(d->access, key, &i))
 		return NULL;
 	o = json_object();
-	set(o, "key", key_text(i.key));
+	set(o, "key", show_key(i.key));
 	set_text(o, "state", i.state);
 	set_text(o, "role", i.client ? "client" : "server");
 	set_text(o, "user", i.user);
@@ -289,6 +341,7 @@ json_t *show_session(struct daemon *d, uint64_t key)
 	set_text(o, "auth", ppp_auth_name(i.auth));
 	set_text(o, "calling", i.calling);
 	set_text(o, "called", i.called);
+	set_call(o, &i);
 	set_text(o, "profile", i.profile ? i.profile->name : NULL);
 	set_addr(o, "local", &i.path.local);
 	set_addr(o, "remote", &i.path.remote);
@@ -325,6 +378,19 @@ static const char *tunnel_state(enum l2tp_tunnel_state state)
 	return "unknown";
 }
 
+/* "lax-length, no-hello"; null = none. */
+static json_t *quirk_names(uint32_t bits)
+{
+	char text[128] = "";
+	size_t n = 0;
+
+	for (unsigned int i = 0; l2tp_quirk_name(i) && n < sizeof(text); i++)
+		if (bits & l2tp_quirk_bit(i))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? ", " : "",
+					      l2tp_quirk_name(i));
+	return n ? json_string(text) : json_null();
+}
+
 json_t *show_tunnel(struct daemon *d, uint16_t id)
 {
 	struct access_tunnel_info i;
@@ -341,6 +407,10 @@ json_t *show_tunnel(struct daemon *d, uint16_t id)
 	set_text(o, "host", i.l2tp.host_name);
 	set_text(o, "vendor", i.l2tp.vendor_name);
 	set_text(o, "role", i.l2tp.initiator ? "client" : "server");
+	set_u64(o, "firmware", i.l2tp.firmware);
+	set(o, "places_calls", json_boolean(i.l2tp.bearer & L2TP_CALL_MASK));
+	set(o, "quirks", quirk_names(i.l2tp.quirks));
+	set(o, "quirks_used", quirk_names(i.l2tp.quirks_used));
 	set_addr(o, "local", &i.l2tp.path.local);
 	set_addr(o, "remote", &i.l2tp.path.remote);
 	set_u64(o, "sessions", i.l2tp.sessions);
@@ -453,7 +523,7 @@ json_t *show_dial(struct daemon *d, size_t index)
 	o = json_object();
 	set_text(o, "name", i.name);
 	set_text(o, "state", i.state);
-	set(o, "session", key_text(i.key));
+	set(o, "session", show_key(i.key));
 	set_text(o, "session_state",
 		 i.key && access_session(d->access, i.key, &s) ? s.state : NULL);
 	set_u64(o, "attempts", i.attempts);
@@ -477,7 +547,7 @@ json_t *show_failure(struct daemon *d, size_t back)
 		return NULL;
 	o = json_object();
 	set(o, "time", wall_text(f.unix_us, true));
-	set(o, "key", key_text(f.key));
+	set(o, "key", show_key(f.key));
 	/* escaped by the engine already */
 	set(o, "who", f.who[0] ? json_string(f.who) : json_null());
 	set_addr(o, "remote", &f.remote);

@@ -48,6 +48,34 @@ void tunnel_adopt(struct tunnel *t, struct l2tp_profile *p)
 	t->rel.p.cap_us = p->p.retry_cap_us;
 	t->rel.p.retries = p->p.retry_max;
 	t->challenged = p->p.challenge;
+	t->quirks = (uint8_t)p->p.quirks;
+}
+
+/* Decode as this peer has to be read. Returns its quirks, as far as the message tells them. */
+static uint32_t parse(const struct tunnel *t, const struct l2tp_profile *p, const uint8_t *payload,
+		      size_t len, uint8_t scratch[L2TP_SCRATCH], struct l2tp_msg *m,
+		      struct l2tp_verdict *v)
+{
+	const struct l2tp_secret *secret = p && p->secret.n ? &p->secret : NULL;
+	uint32_t quirks = t->quirks;
+
+	l2tp_msg_parse_lax(payload, len, secret, quirks, scratch, m, v);
+	if (!p || (m->type != L2TP_SCCRQ && m->type != L2TP_SCCRP))
+		return quirks;
+	quirks |= quirks_of(p, m);
+	if (m->lax & quirks & ~(uint32_t)t->quirks)
+		l2tp_msg_parse_lax(payload, len, secret, quirks, scratch, m, v);
+	return quirks;
+}
+
+/* What the peer says of itself is known: its quirks hold from here on. */
+static void learn(struct tunnel *t, const struct l2tp_msg *m, uint32_t quirks)
+{
+	t->firmware = m->firmware;
+	t->quirks = (uint8_t)quirks;
+	if ((quirks & L2TP_QUIRK_NO_HELLO) && t->profile->p.hello_us >= 0)
+		t->quirks_used |= L2TP_QUIRK_NO_HELLO;
+	t->quirks_used |= (uint8_t)(m->lax & quirks);
 }
 
 int tunnel_open(struct l2tp *l, struct l2tp_cmd *cmd)
@@ -108,17 +136,18 @@ int tunnel_accept(struct l2tp *l, struct tunnel *t, struct l2tp_cmd *cmd)
 	struct l2tp_verdict v;
 	struct l2tp_msg m;
 	struct ending bad;
+	uint32_t quirks;
 	bool good;
 
 	if (!cmd->profile)
 		return -EINVAL;
 	/* Once more, now that hidden AVPs can be read. */
-	l2tp_msg_parse(t->request, t->request_len,
-		       cmd->profile->secret.n ? &cmd->profile->secret : NULL, scratch, &m, &v);
+	quirks = parse(t, cmd->profile, t->request, t->request_len, scratch, &m, &v);
 	if (v.scope == L2TP_MSG_OK && tunnel_names(l, t, m.host_name, m.vendor_name) < 0)
 		return -ENOMEM;
 	t->owner = cmd->owner;
 	tunnel_adopt(t, cmd->profile);
+	learn(t, &m, quirks);
 	if (cmd->trusted)
 		halfopen_trust(l, t);
 	if (m.tunnel_id)
@@ -196,13 +225,18 @@ static int sccrp_input(struct l2tp *l, struct tunnel *t, const struct path *path
 		       const struct l2tp_msg *m)
 {
 	struct ending deaf = not_authorised("a challenge was sent, but no secret is configured");
+	struct ending other = not_authorised("the Host Name AVP (7) is not the one configured");
 	struct ending wrong;
 
 	if (tunnel_names(l, t, m->host_name, m->vendor_name) < 0)
 		return -ENOMEM;
 	follow(l, t, path);
 	tunnel_key_peer(l, t, m->tunnel_id);
-	if (!answered(t, m, L2TP_SCCRP)) {
+	learn(t, m, t->quirks | quirks_of(t->profile, m));
+	other.cause = ADIT_CAUSE_TUNNEL_REFUSED;
+	if (t->profile->p.peer_name && !text_glob(t->profile->p.peer_name, t->host_name))
+		tunnel_step(l, t, TE_SCCRP_BAD, &other);
+	else if (!answered(t, m, L2TP_SCCRP)) {
 		wrong = wrong_answer(m);
 		tunnel_step(l, t, TE_SCCRP_BAD, &wrong);
 	} else if (!peer_says(t, m, L2TP_SCCCN)) {
@@ -309,7 +343,8 @@ static int deliver(struct l2tp *l, struct tunnel *t, const struct path *path, ui
 	struct l2tp_msg m;
 	size_t text;
 
-	l2tp_msg_parse(bytes + 12, len - 12, tunnel_secret(t), scratch, &m, &v);
+	(void)parse(t, t->profile, bytes + 12, len - 12, scratch, &m, &v);
+	t->quirks_used |= (uint8_t)(m.lax & t->quirks);
 	text = strlen(v.text);
 	trace_put(l->trace, TRACE_L2TP_IN, l->now, t->handle, m.type, ns, nr, session, bytes, len);
 	switch (v.scope) {
@@ -420,6 +455,11 @@ static int out_of_turn(struct l2tp *l, struct tunnel *t, const struct path *path
 	trace_put(l->trace, early ? TRACE_L2TP_EARLY : TRACE_L2TP_REPEATED, l->now, t->handle, 0,
 		  h->ns, t->rel.nr, h->session, bytes, len);
 	if (early && (len > L2TP_HELD_MAX || t->state == L2TP_TS_WAIT_REPLY))
+		return engine_drop(l, DROP_WINDOW, h->ns, path);
+	/* Thousands may be half-open at once: each gets a little room for what overtook its SCCCN.
+	 */
+	if (early && t->source &&
+	    (len > L2TP_HALF_HELD_MAX || t->rel.early_count >= L2TP_HALF_HELD))
 		return engine_drop(l, DROP_WINDOW, h->ns, path);
 	rel_again(&t->rel);
 	engine_work(l, t);
@@ -553,6 +593,10 @@ static void build_control(struct l2tp *l, struct tunnel *t, struct l2tp_build *b
 	switch (want) {
 	case WANT_SCCRQ:
 		tunnel_build(l, t, b, buf, L2TP_SCCRQ);
+		if (b->secret && (t->quirks & L2TP_QUIRK_PLAIN_SCCRQ)) {
+			t->quirks_used |= L2TP_QUIRK_PLAIN_SCCRQ;
+			b->secret = NULL;
+		}
 		build_names(b, t);
 		build_abilities(b, t);
 		if (t->has_tie)

@@ -23,10 +23,11 @@
  *                                     SCCRQ cannot end a tunnel
  *   anything else                     a further tunnel
  *
- * Ties (4.4.3): both sides sent an SCCRQ to each other. The peer is known by its address: its host
- * name cannot be compared, since nobody has told ours yet. When the peer's request wins, ours only
- * waits; it ends when the winner is up and goes on when the winner fails, so that a forged tie
- * breaker cannot stop us either.
+ * Ties (4.4.3): both sides sent an SCCRQ to each other. The peer is known by its address, and by
+ * its Host Name where the profile says what that is: behind one address there may be many hosts,
+ * and who we dial has not told us its name yet. When the peer's request wins, ours only waits; it
+ * ends when the winner is up and goes on when the winner fails, so that a forged tie breaker cannot
+ * stop us either.
  */
 #include "l2tp/internal.h"
 
@@ -200,6 +201,11 @@ static enum tie tie_of(const struct tunnel *t, const struct l2tp_msg *m)
 	return t->tie < m->tie ? TIE_OURS : TIE_THEIRS;
 }
 
+static bool same_host(const struct tunnel *t, const char *host)
+{
+	return !t->profile->p.peer_name || text_glob(t->profile->p.peer_name, host);
+}
+
 /*
  * Settle a collision. True when the peer's SCCRQ is to be ignored. *ret_loser is our tunnel that
  * has to wait for the peer's, or NULL.
@@ -211,12 +217,15 @@ static bool tie_settle(struct l2tp *l, const struct path *path, const struct l2t
 	struct ending why = { .cause = ADIT_CAUSE_LOOP, .text = same };
 	struct htab_node *n = htab_find(&l->by_dial, tunnel_dial_hash(l, &path->remote));
 	struct tunnel *loser = NULL;
+	char host[L2TP_NAME_MAX];
 
+	engine_name(host, sizeof(host), m->host_name);
 	for (; n; n = htab_next(n)) {
 		struct tunnel *t = container_of(n, struct tunnel, by_dial);
 		enum tie tie = tie_of(t, m);
 
-		if (!addr_same_ip(&t->path.remote, &path->remote) || t->yields)
+		if (!addr_same_ip(&t->path.remote, &path->remote) || t->yields ||
+		    !same_host(t, host))
 			continue;
 		if (tie == TIE_EQUAL) {
 			tunnel_step(l, t, TE_TIE_LOST, &why);
@@ -349,6 +358,21 @@ static int remember(struct l2tp *l, struct tunnel *t, const struct l2tp_msg *m, 
 	return 0;
 }
 
+/* Is nothing wrong with it but what this peer, or some peer that is configured, gets wrong? */
+static bool forgivable(const struct l2tp *l, const uint8_t *payload, size_t len,
+		       const struct l2tp_msg *m)
+{
+	uint32_t lax = m->lax & (l->lenient | quirks_known(m));
+	uint8_t scratch[L2TP_SCRATCH];
+	struct l2tp_verdict v;
+	struct l2tp_msg again;
+
+	if (!lax)
+		return false;
+	l2tp_msg_parse_lax(payload, len, NULL, lax, scratch, &again, &v);
+	return v.scope == L2TP_MSG_OK;
+}
+
 static int sccrq_input(struct l2tp *l, const struct path *path, const struct l2tp_header *h,
 		       const uint8_t *payload, const struct l2tp_msg *m,
 		       const struct l2tp_verdict *v)
@@ -363,7 +387,8 @@ static int sccrq_input(struct l2tp *l, const struct path *path, const struct l2t
 	if (t && repeated(l, t, h))
 		return L2TP_IN_CONTROL;
 	/* What is hidden can be judged only when the owner has told the secret. */
-	if (v->scope == L2TP_MSG_CLEAR && !(m->needs_secret && l2tp_msg_has(m, 7)))
+	if (v->scope == L2TP_MSG_CLEAR && !(m->needs_secret && l2tp_msg_has(m, 7)) &&
+	    !forgivable(l, payload, h->len, m))
 		return refuse(l, path, m->tunnel_id, octets, &why);
 	if (h->len > L2TP_REQUEST_MAX)
 		return engine_drop(l, DROP_LIMIT, h->len, path);
@@ -392,12 +417,17 @@ static int sccrq_input(struct l2tp *l, const struct path *path, const struct l2t
 	return L2TP_IN_CONTROL;
 }
 
-/* StopCCN of a peer that does not know our id yet: found by its own (RFC 2661 4.4.3). */
+/*
+ * StopCCN of a peer that does not know our id yet: found by its own (RFC 2661 4.4.3). Who has an
+ * established tunnel with us knows our id; it would be enough to guess the peer's to end that.
+ */
 static int stopccn_input(struct l2tp *l, const struct path *path, const struct l2tp_header *h,
 			 const uint8_t *bytes, const struct l2tp_msg *m)
 {
 	struct tunnel *t = m->tunnel_id ? tunnel_by_peer(l, path, m->tunnel_id, NULL) : NULL;
 
+	while (t && t->was_up)
+		t = tunnel_by_peer(l, path, m->tunnel_id, t);
 	if (!t)
 		return engine_drop(l, DROP_TUNNEL, 0, path);
 	return tunnel_receive(l, t, path, h, bytes);

@@ -27,6 +27,8 @@ static bool params_good(const struct l2tp_params *p)
 		return false;
 	if (p->vendor_name && strlen(p->vendor_name) >= L2TP_NAME_MAX)
 		return false;
+	if (p->peer_name && strlen(p->peer_name) >= L2TP_NAME_MAX)
+		return false;
 	if (p->secret_len > L2TP_SECRET_MAX || (p->secret_len && !p->secret))
 		return false;
 	if (p->challenge && !p->secret_len)
@@ -84,6 +86,12 @@ struct l2tp_profile *l2tp_profile_new(const struct l2tp_params *params, int *ret
 	if (p->p.secret_len)
 		memcpy(p->secret_bytes, p->p.secret, p->p.secret_len);
 	p->secret = (struct l2tp_secret){ p->secret_bytes, p->p.secret_len };
+	if (p->p.peer_name && p->p.peer_name[0]) {
+		memcpy(p->peer_name, p->p.peer_name, strlen(p->p.peer_name) + 1);
+		p->p.peer_name = p->peer_name;
+	} else {
+		p->p.peer_name = NULL;
+	}
 	p->p.host_name = p->host_name;
 	p->p.vendor_name = p->vendor_name;
 	p->p.secret = p->secret_bytes;
@@ -127,6 +135,10 @@ bool l2tp_tunnel_info(const struct l2tp *l, adit_handle h, struct l2tp_tunnel_in
 		.initiator = t->initiator,
 		.host_name = or_empty(t->host_name),
 		.vendor_name = or_empty(t->vendor_name),
+		.firmware = t->firmware,
+		.bearer = t->peer_bearer,
+		.quirks = t->quirks,
+		.quirks_used = t->quirks_used,
 		.sessions = t->session_count - t->orphans,
 		.ns = (uint16_t)t->rel.ns,
 		.nr = (uint16_t)t->rel.nr,

@@ -8,6 +8,7 @@
  *     control.c   its messages and commands (RFC 2661 5.1, 6.1 to 6.5)
  *     call.c      sessions: tables of all roles, making, commands (RFC 2661 5.2, 5.6, 7.4, 7.5)
  *     callmsg.c   their messages (RFC 2661 6.6 to 6.14)
+ *     quirk.c     what known peers get wrong
  *     data.c      data messages: sequencing, the header (RFC 2661 3.1, 5.3, 5.4)
  *     reliable.c  Ns, Nr, window, retransmission (RFC 2661 5.8)
  *     save.c      records that outlive the process
@@ -39,25 +40,28 @@
 #include "base/list.h"
 #include "base/pool.h"
 #include "base/rng.h"
+#include "base/text.h"
 #include "base/trace.h"
 #include "l2tp/msg.h"
 #include "l2tp/reliable.h"
 
-#define L2TP_CYCLE_US	  (31 * US_S) /* a full retransmission cycle: 1+2+4+8+8+8 s (5.7) */
-#define L2TP_GAP_US	  (30 * US_S) /* time jumps of this size are a suspend */
-#define L2TP_QUIET_US	  (1 * US_S)  /* how long TUNNEL_QUIET may stay unanswered */
-#define L2TP_SETTLE_US	  (5 * US_S)  /* an SCCRQ repeated so soon after the start is an echo */
-#define L2TP_RETRY_MEM_US (US_S / 10) /* when memory was short: try again after this */
-#define L2TP_HELD_MAX	  2048	      /* largest early message we keep */
-#define L2TP_REQUEST_MAX  2048	      /* largest SCCRQ we keep while the owner thinks */
-#define L2TP_FLIGHT_MAX	  12288	      /* octets of unacknowledged messages of one tunnel */
-#define L2TP_ORPHANS_MAX  256	      /* refusals of one tunnel that wait to be sent */
-#define L2TP_CHALLENGE	  16	      /* octets of our challenges */
-#define L2TP_REPLIES	  16
-#define L2TP_OOS_MAX	  4  /* packets in a row past a gap that make us resynchronise */
-#define L2TP_REFUSE_TOLD  10 /* refusals of strangers told a second */
-#define L2TP_DROPS	  9
-#define L2TP_WEN_US	  (60 * US_S) /* at most one WEN of a call in this time (6.13) */
+#define L2TP_CYCLE_US	   (31 * US_S) /* a full retransmission cycle: 1+2+4+8+8+8 s (5.7) */
+#define L2TP_GAP_US	   (30 * US_S) /* time jumps of this size are a suspend */
+#define L2TP_QUIET_US	   (1 * US_S)  /* how long TUNNEL_QUIET may stay unanswered */
+#define L2TP_SETTLE_US	   (5 * US_S)  /* an SCCRQ repeated so soon after the start is an echo */
+#define L2TP_RETRY_MEM_US  (US_S / 10) /* when memory was short: try again after this */
+#define L2TP_HELD_MAX	   2048	       /* largest early message we keep */
+#define L2TP_REQUEST_MAX   2048	       /* largest SCCRQ we keep while the owner thinks */
+#define L2TP_HALF_HELD	   2	       /* early messages we keep of a half-open tunnel, */
+#define L2TP_HALF_HELD_MAX 256	       /* and how large they may be */
+#define L2TP_FLIGHT_MAX	   12288       /* octets of unacknowledged messages of one tunnel */
+#define L2TP_ORPHANS_MAX   256	       /* refusals of one tunnel that wait to be sent */
+#define L2TP_CHALLENGE	   16	       /* octets of our challenges */
+#define L2TP_REPLIES	   16
+#define L2TP_OOS_MAX	   4  /* packets in a row past a gap that make us resynchronise */
+#define L2TP_REFUSE_TOLD   10 /* refusals of strangers told a second */
+#define L2TP_DROPS	   9
+#define L2TP_WEN_US	   (60 * US_S) /* at most one WEN of a call in this time (6.13) */
 
 struct tunnel;
 
@@ -95,6 +99,7 @@ struct l2tp_profile {
 	struct l2tp_secret secret; /* n = 0: none */
 	char host_name[L2TP_NAME_MAX];
 	char vendor_name[L2TP_NAME_MAX];
+	char peer_name[L2TP_NAME_MAX];
 	uint8_t secret_bytes[L2TP_SECRET_MAX];
 };
 
@@ -165,6 +170,8 @@ struct tunnel {
 	uint16_t request_len;
 	uint16_t asked; /* octets of the SCCRQ; 0: what we send is not measured against it */
 	uint32_t peer_framing, peer_bearer;
+	uint16_t firmware;	     /* the peer's */
+	uint8_t quirks, quirks_used; /* L2TP_QUIRK_* */
 
 	struct ending why; /* text is in `text` */
 	char *text;
@@ -262,7 +269,7 @@ struct l2tp {
 	uint32_t session_count; /* without finished ones */
 	uint32_t halfopen_count, halfopen_trusted_count;
 	uint32_t share_halfopen; /* how many there may be of each */
-	uint32_t serial;
+	uint32_t serial, lenient;
 	size_t account;
 	struct l2tp_counters count;
 	struct mono drop_at[L2TP_DROPS];
@@ -512,6 +519,12 @@ static inline struct session *session_of_thing(struct thing *th)
 {
 	return container_of(th, struct session, thing);
 }
+
+/* ---- quirk.c ---- */
+
+/* L2TP_QUIRK_* of a peer that says this of itself: by the table, and by the profile too. */
+uint32_t quirks_known(const struct l2tp_msg *m);
+uint32_t quirks_of(const struct l2tp_profile *p, const struct l2tp_msg *m);
 
 /* ---- data.c ---- */
 

@@ -215,6 +215,11 @@ void l2tp_share_halfopen(struct l2tp *l, uint32_t max_tunnels)
 		l->share_halfopen = l->cfg.max_halfopen;
 }
 
+void l2tp_lenient(struct l2tp *l, uint32_t quirks)
+{
+	l->lenient = quirks;
+}
+
 static void free_objects(struct l2tp *l)
 {
 	adit_handle h;
@@ -359,10 +364,13 @@ static struct session *session_get(const struct l2tp *l, adit_handle h)
 
 static struct ending ending_of(const struct l2tp_cmd *cmd, uint16_t result)
 {
+	/* An error of our own kind needs words (4.4.2). */
+	bool mute = cmd->error == L2TP_ERR_VENDOR && (!cmd->text || !cmd->text[0]);
+
 	return (struct ending){ .cause = cmd->cause,
 				.result = cmd->result ? cmd->result : result,
 				.error = cmd->error,
-				.text = cmd->text };
+				.text = mute ? cause_text(cmd->cause) : cmd->text };
 }
 
 static int do_tunnel(struct l2tp *l, struct l2tp_cmd *cmd)

@@ -25,6 +25,9 @@
  * Skipping repeats before they are looked at also bounds the work: of thousands of AVPs only one of
  * each kind is decoded, and at most that many MD5 chains are computed.
  *
+ * A peer that is known to get two of these wrong is forgiven (quirk.c): unknown AVPs with M, and
+ * wrong lengths.
+ *
  * StopCCN and CDN always take effect once their type could be read: answering the end of something
  * with its end helps nobody.
  */
@@ -157,6 +160,7 @@ struct parse {
 	struct l2tp_verdict *v;
 	const struct msg_row *row;
 	const struct l2tp_secret *secret;
+	uint32_t lax; /* L2TP_QUIRK_LAX_* of this peer */
 	struct avp_room room;
 	struct l2tp_bytes vector; /* the nearest Random Vector so far; n = 0: none */
 	uint64_t seen[2];	  /* attributes that were there, well formed or not */
@@ -201,13 +205,28 @@ static void fault_unknown(struct parse *s, const struct avp *a)
 
 	if (!a->mandatory)
 		return;
-	if (name)
+	s->m->lax |= L2TP_QUIRK_LAX_MANDATORY;
+	if (s->lax & L2TP_QUIRK_LAX_MANDATORY)
+		fault(s, L2TP_MSG_OK, 0, 0, "skipped although mandatory: vendor %u attribute %u",
+		      a->vendor, a->type);
+	else if (name)
 		fault(s, L2TP_MSG_CLEAR, L2TP_STOP_ERROR, L2TP_ERR_UNKNOWN_AVP,
 		      "unknown mandatory AVP: vendor 0 attribute %u (%s%s)", a->type, name,
 		      a->reserved ? ", reserved bit set" : "");
 	else
 		fault(s, L2TP_MSG_CLEAR, L2TP_STOP_ERROR, L2TP_ERR_UNKNOWN_AVP,
 		      "unknown mandatory AVP: vendor %u attribute %u", a->vendor, a->type);
+}
+
+static void fault_length(struct parse *s, const struct avp *a)
+{
+	struct avp forgiven = *a;
+
+	if (a->mandatory)
+		s->m->lax |= L2TP_QUIRK_LAX_LENGTH;
+	if (s->lax & L2TP_QUIRK_LAX_LENGTH)
+		forgiven.mandatory = false;
+	fault_avp(s, &forgiven, L2TP_ERR_LENGTH, "has a wrong length");
 }
 
 static void parse_vector(struct parse *s, const struct avp *a)
@@ -299,7 +318,7 @@ static void parse_avp(struct parse *s, const struct avp *a)
 	if (!value_good(s, a, &value))
 		return;
 	if (!avp_store(s->m, a->type, value.p, value.n))
-		fault_avp(s, a, L2TP_ERR_LENGTH, "has a wrong length");
+		fault_length(s, a);
 }
 
 /* The first AVP (4.4.1). False when there is nothing to go on with; the verdict says why. */
@@ -346,10 +365,18 @@ void l2tp_msg_parse(const uint8_t *payload, size_t len, const struct l2tp_secret
 		    uint8_t scratch[L2TP_SCRATCH], struct l2tp_msg *ret_msg,
 		    struct l2tp_verdict *ret_verdict)
 {
+	l2tp_msg_parse_lax(payload, len, secret, 0, scratch, ret_msg, ret_verdict);
+}
+
+void l2tp_msg_parse_lax(const uint8_t *payload, size_t len, const struct l2tp_secret *secret,
+			uint32_t lax, uint8_t scratch[L2TP_SCRATCH], struct l2tp_msg *ret_msg,
+			struct l2tp_verdict *ret_verdict)
+{
 	struct rcur c = rcur_of(payload, len);
 	struct parse s = { .m = ret_msg,
 			   .v = ret_verdict,
 			   .secret = secret,
+			   .lax = lax,
 			   .room = { scratch, 0, L2TP_SCRATCH } };
 	enum avp_next next;
 	struct avp a;

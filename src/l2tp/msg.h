@@ -93,6 +93,7 @@ struct l2tp_msg {
 	struct l2tp_bytes group;       /* 37 */
 	uint32_t rx_speed;	       /* 38; presence of 39 (sequencing required) in have[] */
 	struct l2tp_bytes ppp_cause;   /* 46, whole value */
+	uint32_t lax; /* L2TP_QUIRK_LAX_*: faults of this kind were there, forgiven or not */
 };
 
 static inline bool l2tp_msg_has(const struct l2tp_msg *m, unsigned type)
@@ -132,6 +133,11 @@ struct l2tp_secret {
 void l2tp_msg_parse(const uint8_t *payload, size_t len, const struct l2tp_secret *secret,
 		    uint8_t scratch[L2TP_SCRATCH], struct l2tp_msg *ret_msg,
 		    struct l2tp_verdict *ret_verdict);
+
+/* The same for a peer with these L2TP_QUIRK_LAX_*: such faults are forgiven. */
+void l2tp_msg_parse_lax(const uint8_t *payload, size_t len, const struct l2tp_secret *secret,
+			uint32_t lax, uint8_t scratch[L2TP_SCRATCH], struct l2tp_msg *ret_msg,
+			struct l2tp_verdict *ret_verdict);
 
 const char *l2tp_type_name(unsigned type); /* "SCCRQ"; "type 60" is made by the caller: NULL */
 const char *l2tp_avp_name(unsigned type);  /* NULL when unknown */

@@ -35,7 +35,8 @@ enum tag {
 	TAG_SUB_ADDRESS = 16,
 	TAG_OUTGOING = 17, /* of an OCRQ: slowest, fastest, bearer */
 	TAG_PROXY = 18,	   /* the records of struct l2tp_event */
-	TAG_LINE = 19	   /* SLI or not, its masks, errors told by WEN, errors of ours */
+	TAG_LINE = 19,	   /* SLI or not, its masks, errors told by WEN, errors of ours */
+	TAG_QUIRKS = 20	   /* of a tunnel: quirks, those used, firmware */
 };
 
 /* Bits above the state. */
@@ -108,6 +109,11 @@ static void save_tunnel(const struct tunnel *t, struct wcur *c)
 	at = wcur_tlv_begin(c, TAG_CAPABILITIES);
 	wcur_u32(c, t->peer_framing);
 	wcur_u32(c, t->peer_bearer);
+	wcur_tlv_end(c, at);
+	at = wcur_tlv_begin(c, TAG_QUIRKS);
+	wcur_u8(c, t->quirks);
+	wcur_u8(c, t->quirks_used);
+	wcur_u16(c, t->firmware);
 	wcur_tlv_end(c, at);
 	wcur_tlv_u64(c, TAG_SINCE, (uint64_t)t->since.us);
 	save_text(c, TAG_HOST_NAME, t->host_name);
@@ -223,6 +229,8 @@ struct record {
 	uint32_t ns, una, nr, window, cwnd, ssthresh;
 	struct l2tp_bytes host, vendor;
 	uint32_t framing_caps, bearer_caps;
+	uint8_t quirks, quirks_used;
+	uint16_t firmware;
 	uint64_t since;
 	struct ending why;
 	char text[L2TP_TEXT_MAX];
@@ -352,6 +360,11 @@ static void read_one(struct record *r, uint16_t tag, struct rcur *v)
 	case TAG_LINE:
 		read_line(r, v);
 		break;
+	case TAG_QUIRKS:
+		r->quirks = rcur_u8(v);
+		r->quirks_used = rcur_u8(v);
+		r->firmware = rcur_u16(v);
+		break;
 	}
 	r->bad |= v->bad;
 }
@@ -423,6 +436,9 @@ static void tunnel_fill(struct l2tp *l, struct tunnel *t, const struct record *r
 	t->verified = r->state & FLAG_VERIFIED;
 	t->peer_framing = r->framing_caps;
 	t->peer_bearer = r->bearer_caps;
+	t->quirks |= r->quirks;
+	t->quirks_used = r->quirks_used;
+	t->firmware = r->firmware;
 	t->since = (struct mono){ (int64_t)r->since };
 	t->up_at = (struct mono){ INT64_MIN }; /* long ago: a new SCCRQ is a restart */
 	tunnel_key_peer(l, t, r->remote);
@@ -437,8 +453,9 @@ static void tunnel_resume(struct l2tp *l, struct tunnel *t, const struct record 
 	switch ((unsigned)t->state) {
 	case L2TP_TS_UP:
 		t->was_up = t->verified = true;
-		t->hello_at = t->profile->p.hello_us < 0 ? MONO_NEVER
-							 : mono_add(l->now, t->profile->p.hello_us);
+		t->hello_at = t->profile->p.hello_us < 0 || (t->quirks & L2TP_QUIRK_NO_HELLO)
+				      ? MONO_NEVER
+				      : mono_add(l->now, t->profile->p.hello_us);
 		tunnel_empty(l, t);
 		break;
 	case L2TP_TS_CLOSING:

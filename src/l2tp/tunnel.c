@@ -304,6 +304,8 @@ void tunnel_timer(struct l2tp *l, struct tunnel *t)
 
 static int64_t hello_us(const struct tunnel *t)
 {
+	if (t->quirks & L2TP_QUIRK_NO_HELLO)
+		return -1;
 	return t->profile ? t->profile->p.hello_us : -1;
 }
 

@@ -581,6 +581,7 @@ static void do_restart(struct harness *h)
 	l2tp_free(h->engine);
 	h->config.seed[0]++;
 	h->engine = l2tp_new(&h->config);
+	l2tp_lenient(h->engine, h->params.quirks);
 	for (int kind = L2TP_OBJ_TUNNEL; kind <= L2TP_OBJ_SESSION; kind++) {
 		for (size_t i = 0; i < HARNESS_RECORDS; i++) {
 			if (old[i].handle && (int)old[i].kind == kind)
@@ -800,6 +801,16 @@ static const char *const session_states[] = {
 	[L2TP_SS_CLOSING] = "closing",
 };
 
+/* quirks=lax-length,no-hello */
+static void add_quirks(struct text *t, const char *name, uint32_t bits)
+{
+	add(t, " %s=", name);
+	for (unsigned i = 0; l2tp_quirk_name(i); i++) {
+		if (bits & l2tp_quirk_bit(i))
+			add(t, "%s%s", t->buf[t->n - 1] == '=' ? "" : ",", l2tp_quirk_name(i));
+	}
+}
+
 static bool ask_tunnel(struct harness *h, char **words, unsigned count, struct text *t)
 {
 	struct l2tp_tunnel_info info;
@@ -830,6 +841,11 @@ static bool ask_tunnel(struct harness *h, char **words, unsigned count, struct t
 		}
 		if (!strcmp(words[i], "state")) {
 			add(t, " state=%s", tunnel_states[info.state]);
+			continue;
+		}
+		if (!strcmp(words[i], "quirks") || !strcmp(words[i], "used")) {
+			add_quirks(t, words[i],
+				   words[i][0] == 'q' ? info.quirks : info.quirks_used);
 			continue;
 		}
 		for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
@@ -985,6 +1001,13 @@ bool harness_set(struct harness *h, const char *word)
 		p->receive_window = (uint16_t)strtoul(v, NULL, 0);
 	else if ((v = value(word, "host")))
 		p->host_name = keep(h, v);
+	else if ((v = value(word, "peer-name")))
+		p->peer_name = keep(h, v);
+	else if ((v = value(word, "quirk"))) {
+		for (unsigned i = 0; l2tp_quirk_name(i); i++)
+			p->quirks |= strcmp(v, l2tp_quirk_name(i)) ? 0 : l2tp_quirk_bit(i);
+	} else if (!strcmp(word, "known-quirks-off"))
+		p->known_quirks_off = true;
 	else if ((v = value(word, "secret"))) {
 		p->secret = keep(h, v);
 		p->secret_len = strlen(p->secret);

@@ -391,8 +391,10 @@ static bool run(const char *path, bool verbose)
 	for (size_t i = 0; i < s->count && (verbose || !s->failed); i++) {
 		if (run_directive(s, &i))
 			continue;
-		if (!s->started)
+		if (!s->started) {
 			s->h.engine = l2tp_new(&s->h.config);
+			l2tp_lenient(s->h.engine, s->h.params.quirks);
+		}
 		s->started = true;
 		run_line(s, &s->lines[i]);
 		if (s->h.failed) {

@@ -578,6 +578,10 @@ static void say_value(struct wire_peer *w, struct out *o, const struct attr *a, 
 	}
 	if (a->kind != K_FLAG)
 		say(o, "=");
+	if (a->kind == K_RESULT && get16(p) == 0)
+		say(o, "BAD(result-0)");
+	if (a->kind == K_RESULT && get16(p) == 2 && n < 4)
+		say(o, "BAD(result-2-without-error)");
 	switch (a->kind) {
 	case K_U16:
 	case K_U32:
@@ -699,6 +703,19 @@ static int by_type(const void *a, const void *b)
 	return (int)x->a->type - (int)y->a->type;
 }
 
+/* A fresh Random Vector in each message; a retransmission has its own once more. */
+static void check_vector(struct wire_peer *w, struct out *o, const struct seen *vector, unsigned ns)
+{
+	if (vector->n < sizeof(w->vector))
+		return;
+	if (w->vector_seen && ns != w->vector_ns &&
+	    memcmp(w->vector, vector->value, sizeof(w->vector)) == 0)
+		say(o, " BAD(vector-again)");
+	memcpy(w->vector, vector->value, sizeof(w->vector));
+	w->vector_ns = ns;
+	w->vector_seen = true;
+}
+
 static void tell_avps(struct wire_peer *w, struct out *o, const uint8_t *bytes, size_t len,
 		      unsigned type)
 {
@@ -716,6 +733,7 @@ static void tell_avps(struct wire_peer *w, struct out *o, const uint8_t *bytes, 
 		learn(w, bytes, type, &all[count]);
 		count += all[count].a->kind != K_VECTOR;
 	}
+	check_vector(w, o, &vector, get16(bytes + 8));
 	qsort(all, count, sizeof(all[0]), by_type);
 	for (size_t i = 0; i < count; i++) {
 		say(o, " %s%s", all[i].hidden ? "h." : "", all[i].a->name);

@@ -44,6 +44,9 @@ struct wire_peer {
 	size_t asked_len;
 	uint8_t challenge[1024]; /* the engine's last Challenge, to answer it */
 	size_t challenge_len;
+	uint8_t vector[16]; /* the engine's last Random Vector and the Ns of its message */
+	unsigned vector_ns;
+	bool vector_seen;
 };
 
 /* Split at blanks outside of quotes, in place. The number of words. */

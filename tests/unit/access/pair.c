@@ -13,14 +13,15 @@
 
 /* ---- configurations ---- */
 
-static struct l2tp_profile *l2tp_of(const char *name)
+static struct l2tp_profile *l2tp_of(const char *name, bool called_only)
 {
 	struct l2tp_params p = { .host_name = name,
 				 .secret = "tunnel",
 				 .secret_len = 6,
 				 .challenge = true,
 				 .hello_us = 20 * US_S,
-				 .empty_us = 60 * US_S };
+				 .empty_us = called_only ? -1 : 60 * US_S,
+				 .bearer = called_only ? L2TP_CALL_MASK : 0 };
 	int err;
 	struct l2tp_profile *r = l2tp_profile_new(&p, &err);
 
@@ -114,7 +115,7 @@ struct access_conf *pair_lns_conf(const struct pair_options *o)
 		assert_int_equal(prefix_parse(o->peer_from, c->peers->from), 0);
 		c->peers->from_count = 1;
 	}
-	c->peers->l2tp = l2tp_of("lns");
+	c->peers->l2tp = l2tp_of("lns", false);
 	c->peers->profile = conf_profile_ref(c->profiles[0]);
 	c->peers->max_tunnels = o->peer_max_tunnels;
 	c->peers->max_sessions = o->peer_max_sessions;
@@ -149,7 +150,9 @@ struct access_conf *pair_client_conf(const struct pair_options *o)
 		name(d->user, sizeof(d->user), p.user);
 		d->digest = 100 + i;
 		d->via = 1;
-		d->l2tp = l2tp_of("client");
+		d->l2tp = l2tp_of("client", o->called_only);
+		d->called_only = o->called_only;
+		name(d->number, sizeof(d->number), o->number ? o->number : "");
 		d->ppp = ppp_of(&p);
 		d->automatic = !o->manual;
 		d->redial_first_us = 2 * US_S;
@@ -353,6 +356,23 @@ static void note_result(struct machine *m, const uint8_t *bytes, size_t len)
 	}
 }
 
+/* An ICCN gets AVPs that its sender does not know. */
+static void add_avps(struct pair *p, struct pair_packet *k)
+{
+	static const uint8_t iccn[8] = { 0x80, 8, 0, 0, 0, 0, 0, 12 };
+
+	if (!p->iccn || k->len < 20 || memcmp(k->bytes + 12, iccn, sizeof(iccn)) != 0)
+		return;
+	for (const char *hex = p->iccn; hex[0] && hex[1]; hex += 2) {
+		unsigned int octet;
+
+		assert_int_equal(sscanf(hex, "%2x", &octet), 1);
+		k->bytes[k->len++] = (uint8_t)octet;
+	}
+	k->bytes[2] = (uint8_t)(k->len >> 8);
+	k->bytes[3] = (uint8_t)k->len;
+}
+
 static void carry(struct machine *m, const struct path *path, const uint8_t *bytes, size_t len)
 {
 	struct pair *p = m->pair;
@@ -369,6 +389,7 @@ static void carry(struct machine *m, const struct path *path, const uint8_t *byt
 	k->to = to->index;
 	k->len = len;
 	memcpy(k->bytes, bytes, len);
+	add_avps(p, k);
 	p->count++;
 	p->carried++;
 }

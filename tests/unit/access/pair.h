@@ -49,6 +49,8 @@ struct pair_options {
 	const char *peer_from;			      /* prefix, default all */
 	const char *peer_host;			      /* glob, default "" */
 	bool empty;				      /* no peer block, no dial */
+	bool called_only;			      /* the client waits for calls */
+	const char *number;			      /* ... for this number */
 };
 
 struct access_conf *pair_lns_conf(const struct pair_options *o);
@@ -146,6 +148,7 @@ struct pair {
 	size_t first, count;
 	bool cut; /* the network carries nothing */
 	uint64_t carried;
+	const char *iccn;	      /* AVPs in hex that the network adds to each ICCN, or NULL */
 	uint16_t result[2], error[2]; /* of the last StopCCN or CDN each machine sent */
 	char message[2][L2TP_TEXT_MAX];
 };

@@ -98,6 +98,7 @@ static const char *partner_of(const struct conf_key *k)
 		{ CONF_SESSION, "password-file", "server = s user = x" },
 		{ CONF_SESSION, "challenge", "server = s secret = x" },
 		{ CONF_SESSION, "hide", "server = s secret = x" },
+		{ CONF_SESSION, "number", "server = s wait-for-call = yes" },
 		{ CONF_SESSION, "redial-first", "server = s redial-cap = 1h" },
 		{ CONF_SESSION, NULL, "server = s" },
 		{ CONF_WIRE, "local",
@@ -407,6 +408,11 @@ static const struct {
 	  "test.conf:1: there is no profile \"nix\"; add profile \"nix\" { ... }" },
 	{ PROFILE "peer \"x\" { profile = q hide = yes }",
 	  "test.conf:3: hide needs a secret; set secret or secret-file" },
+	{ PROFILE "peer \"x\" { profile = q quirks = {none, no-hello} }",
+	  "test.conf:3: none stands beside other quirks; remove one" },
+	{ "session \"x\" { server = s number = 1 }", "test.conf:1: number says which calls of the "
+						     "server are ours; set wait-for-call = yes, or "
+						     "remove it" },
 	{ PROFILE "peer \"x\" { profile = q challenge = yes }",
 	  "test.conf:3: challenge needs a secret; set secret or secret-file" },
 	{ PROFILE "peer \"x\" { profile = q secret = a\n secret-file = /b }",

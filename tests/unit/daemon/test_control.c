@@ -234,6 +234,30 @@ static void test_connect(void **state)
 	paper_pump();
 }
 
+static void test_call(void **state)
+{
+	static const char *const answers[] = { "\"session\":\"0000000000000077\"", "NotFound",
+					       "limit of sessions", "no tunnel of peer",
+					       "places no calls" };
+	int fd = client_new();
+	char text[200];
+
+	for (int n = 1; n <= 5; n++) {
+		snprintf(text, sizeof(text),
+			 "{\"method\":\"org.adit.Call\",\"parameters\":{\"peer\":\"isp\","
+			 "\"number\":\"%.*s\"}}",
+			 n, "12345");
+		say(fd, text);
+		expect(fd, answers[n - 1]);
+	}
+	say(fd, "{\"method\":\"org.adit.Call\",\"parameters\":{\"peer\":\"isp\"}}");
+	expect(fd, "InvalidParameter");
+	say(fd, "{\"method\":\"org.adit.Call\",\"parameters\":{\"number\":\"1\"}}");
+	expect(fd, "InvalidParameter");
+	close(fd);
+	paper_pump();
+}
+
 static void test_terminate(void **state)
 {
 	int fd = client_new();
@@ -499,13 +523,11 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_status),	 TEST(test_lists),
-		TEST(test_connect),	 TEST(test_planes),
-		TEST(test_terminate),	 TEST(test_reload),
-		TEST(test_monitor),	 TEST(test_half_closed),
-		TEST(test_oneness),	 TEST(test_garbage),
-		TEST(test_deep_nesting), TEST(test_endless_request),
-		TEST(test_slow_clients), TEST(test_too_many_clients),
+		TEST(test_status),	    TEST(test_lists),	     TEST(test_connect),
+		TEST(test_planes),	    TEST(test_call),	     TEST(test_terminate),
+		TEST(test_reload),	    TEST(test_monitor),	     TEST(test_half_closed),
+		TEST(test_oneness),	    TEST(test_garbage),	     TEST(test_deep_nesting),
+		TEST(test_endless_request), TEST(test_slow_clients), TEST(test_too_many_clients),
 		TEST(test_noise),
 	};
 

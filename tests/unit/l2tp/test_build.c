@@ -2,6 +2,8 @@
  *
  * What we write: images equal to those of an independent program, and the rules that hold for
  * every message of ours (RFC 2661 3.1, 4.1, 4.3, 4.4.2).
+ *
+ * Rows: V2-4.1-07, V2-4.2-01, V2-4.3-12, V2-4.4.2-03, V2-4.4.2-04, V2-4.4.5-11
  */
 #include "raw.h"
 #include "vectors.h"

@@ -1033,6 +1033,38 @@ static void test_peer_window(void **state)
 	assert_int_equal(p.outs, 4);
 }
 
+/*
+ * Rows: V2-4.4.3-15
+ * A thousand tunnels one after the other: no arithmetic in their ids, and none comes again soon.
+ */
+static void test_ids(void **state)
+{
+	static bool had[65536], steps[131072];
+	struct l2tp_cmd cmd = { .kind = L2TP_CMD_TUNNEL_OPEN };
+	struct l2tp_tunnel_info info;
+	unsigned int last = 0, different = 0;
+
+	peer_start(&p, NULL);
+	cmd.profile = p.profile;
+	cmd.path = p.path;
+	for (int i = 0; i < 1000; i++) {
+		struct l2tp_cmd bye = { .kind = L2TP_CMD_TUNNEL_CLOSE };
+
+		assert_int_equal(peer_do(&p, &cmd), 0);
+		assert_true(l2tp_tunnel_info(p.l, cmd.ret_handle, &info));
+		assert_false(had[info.local_id]);
+		had[info.local_id] = true;
+		different += i && !steps[info.local_id - last + 65536];
+		steps[info.local_id - last + 65536] = true;
+		last = info.local_id;
+		bye.tunnel = cmd.ret_handle;
+		if (i % 2)
+			assert_int_equal(peer_do(&p, &bye), 0);
+		peer_clear(&p);
+	}
+	assert_true(different > 950);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1072,6 +1104,7 @@ int main(void)
 		T(test_duplicates_acked),
 		T(test_unknown_types),
 		T(test_peer_window),
+		T(test_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
