@@ -428,16 +428,16 @@ peer "anybody" {{ profile = "home" secret = "{SECRET}" }}
         print(f"  {kind}: 99th percentile {quiet_p99:.1f} ms without ({len(calm[kind] + after[kind])}"
               f" times), {p99(storm[kind]):.1f} ms with the flood ({len(storm[kind])} times), median "
               f"{statistics.median(storm[kind]):.1f} ms")
-    early = max(kib for at, kib in rows if at < seconds / 3)
-    late = max(kib for at, kib in rows if at > seconds * 2 / 3)
+    third = [max(kib for at, kib in rows if n * seconds / 3 <= at < (n + 1) * seconds / 3)
+             for n in range(3)]
     print(f"  {sent['sent']} requests in {sent['seconds']} s ({sent['sent'] / sent['seconds']:.0f} a "
           f"second), {cpu / 1000 / sent['seconds']:.0f} ms CPU of aditd a second")
-    print(f"  memory of aditd: {before} KiB before, {early} KiB in the first third, {late} KiB in the "
-          "last")
+    print(f"  memory of aditd: {before} KiB before, in thirds of the flood at most "
+          f"{third[0]}, {third[1]}, {third[2]} KiB")
     figures["flood_per_second"] = round(sent["sent"] / sent["seconds"])
     figures["flood_known_peer_delay_ms"] = round(max(*wait.values(), 0), 1)
     figures["flood_memory_kib"] = max(kib for _, kib in rows) - before
-    figures["flood_memory_growth_kib"] = late - early
+    figures["flood_memory_growth_kib"] = third[2] - third[1]
 
 
 # --- the kernel data plane, in a guest with Debian's stock kernel
