@@ -325,6 +325,8 @@ static int fake_ioctl(const struct kernel_sys *sys, int fd, unsigned long reques
 		return err;
 	case PPPIOCBRIDGECHAN:
 		return step(f, "bridge");
+	case PPPIOCNEWUNIT:
+		return step(f, "newunit");
 	case PPPIOCGUNIT:
 		err = step(f, "gunit");
 		if (!err)

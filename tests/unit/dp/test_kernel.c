@@ -816,6 +816,54 @@ static void ending_in_the_middle_leaks_nothing(void **state)
 	}
 }
 
+/* ---- probing ---- */
+
+static void the_probe_finds_each_gap(void **state)
+{
+	/* The gap of a kernel on which this step fails. */
+	static const struct {
+		const char *step;
+		uint32_t nth;
+		int error;
+		enum kernel_gap gap;
+	} cases[] = {
+		{ "family", 1, -ENOENT, KERNEL_GAP_GENL },
+		{ "tunnel-get", 1, -EPERM, KERNEL_GAP_NET_ADMIN },
+		{ "socket-udp", 1, -EAFNOSUPPORT, KERNEL_GAP_UDP6 },
+		{ "socket-udp", 2, -EPROTONOSUPPORT, KERNEL_GAP_IP4 },
+		{ "socket-udp", 3, -EPROTONOSUPPORT, KERNEL_GAP_IP6 },
+		{ "socket-pppox", 1, -EPROTONOSUPPORT, KERNEL_GAP_PPPOL2TP },
+		{ "open-ppp", 1, -ENOENT, KERNEL_GAP_PPP_NODE },
+		{ "open-ppp", 1, -EPERM, KERNEL_GAP_PPP_NODE },
+		{ "open-ppp", 1, -ENXIO, KERNEL_GAP_PPP },
+		{ "newunit", 1, -ENOTTY, KERNEL_GAP_PPP },
+		{ "compress", 1, -EINVAL, KERNEL_GAP_MPPE },
+		{ "session-create", 1, -EPROTONOSUPPORT, KERNEL_GAP_ETH },
+		{ "bridge", 1, -ENOTTY, KERNEL_GAP_BRIDGE },
+		{ "tunnel-create", 1, -EINVAL, KERNEL_GAP_NAMESPACE },
+	};
+	struct kernel_probe p, whole;
+	struct fake_kernel f;
+
+	fake_kernel_init(&f);
+	assert_int_equal(kernel_probe(&f.sys, &whole), 0);
+	assert_int_equal(whole.gaps & ~(1u << KERNEL_GAP_TUPLE), 0);
+	/* What was made on the way is gone. */
+	assert_int_equal(fake_kernel_count(&f, "tunnel-create"),
+			 fake_kernel_count(&f, "tunnel-delete"));
+	assert_int_equal(fake_kernel_count(&f, "session-create"),
+			 fake_kernel_count(&f, "session-delete"));
+	fake_kernel_end(&f);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fake_kernel_init(&f);
+		fake_kernel_fail(&f, cases[i].step, cases[i].nth, 0, cases[i].error);
+		assert_int_equal(kernel_probe(&f.sys, &p), 0);
+		if (!KERNEL_HAS_GAP(&p, cases[i].gap))
+			fail_msg("%s: gaps %x", cases[i].step, p.gaps);
+		fake_kernel_end(&f);
+	}
+}
+
 /* ---- words and values ---- */
 
 static void every_error_has_a_sentence(void **state)
@@ -901,6 +949,7 @@ int main(void)
 		cmocka_unit_test(rows_the_kernel_cannot_carry_are_refused),
 		cmocka_unit_test(requests_survive_a_lack_of_memory),
 		cmocka_unit_test(ending_in_the_middle_leaks_nothing),
+		cmocka_unit_test(the_probe_finds_each_gap),
 		cmocka_unit_test(every_error_has_a_sentence),
 		cmocka_unit_test(tunnels_out_of_range_are_not_ok),
 	};
