@@ -44,7 +44,9 @@ static void ask(const struct users *u, const struct access_event *q, const char 
 	memset(&b, 0xff, sizeof(b));
 	users_check(u, q, server, &a);
 	users_check(u, q, server, &b);
-	CHECK(a.kind == ACCESS_CMD_AUTH && a.key == q->key);
+	CHECK(a.kind == ACCESS_CMD_AUTH && a.key == q->key && a.ask == q->ask);
+	CHECK(memcmp(&a.proof, &b.proof, sizeof(a.proof)) == 0);
+	CHECK(a.proof.has_keys == (a.ok && q->auth & PPP_AUTH_KEYS) || !a.ok);
 	CHECK(a.ok == b.ok && a.cause == b.cause);
 	CHECK(memcmp(&a.grant, &b.grant, sizeof(a.grant)) == 0);
 	CHECK(a.ok == (a.cause == ADIT_CAUSE_NONE));
@@ -54,6 +56,16 @@ static void ask(const struct users *u, const struct access_event *q, const char 
 	check_grant(&a.grant);
 }
 
+/* None, PAP and CHAP below 64; those of MS-CHAP and EAP from there on. */
+static enum ppp_auth method_of(uint8_t method)
+{
+	static const enum ppp_auth old[] = { PPP_AUTH_NONE, PPP_AUTH_PAP, PPP_AUTH_CHAP_MD5 };
+	static const enum ppp_auth later[] = { PPP_AUTH_MSCHAP, PPP_AUTH_MSCHAPV2, PPP_AUTH_EAP_MD5,
+					       PPP_AUTH_EAP_MSCHAPV2 };
+
+	return method < 64 ? old[method % 3] : later[method % 4];
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const servers[] = { "adit", "other", "", NULL };
@@ -61,12 +73,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t method = rcur_u8(&c), name = rcur_u8(&c), response = rcur_u8(&c);
 	uint8_t challenge = rcur_u8(&c);
 	struct access_event q = { .key = 7,
-				  .auth = (enum ppp_auth)(method % 3),
+				  .auth = method_of(method),
+				  .ask = 3,
 				  .chap_id = method,
 				  .user_len = name,
 				  .response_len = response,
 				  .challenge_len = challenge };
 	char why[160] = "";
+	const char *odd;
+	unsigned int line;
 	struct users *u;
 	int rc = 0;
 
@@ -82,6 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		CHECK(rc == -EINVAL || strcmp(why, "out of memory") == 0);
 		return 0;
 	}
+	for (size_t i = 0; users_odd(u, i, &line, &odd); i++)
+		CHECK(line > 0 && odd[0]);
 	for (size_t i = 0; i < 4; i++)
 		ask(u, &q, servers[i]);
 	users_free(u);

@@ -44,6 +44,17 @@ def users():
         good = hashlib.md5(bytes([method]) + b"secret" + challenge).digest()
         login(name, b"bob * secret\n", response=good, challenge=challenge, method=method)
     login("chap-wrong", b"bob * secret\n", response=bytes(16), challenge=challenge, method=2)
+    # RFC 2759 9.2, RFC 2433 B.2
+    peer, nt = bytes.fromhex("21402324255e262a28295f2b3a337c7e"), bytes.fromhex(
+        "82309ecd8d708b5ea08faa3981cd83544233114a3d85d6df")
+    for method, name in ((65, "mschapv2"), (67, "eap-mschapv2")):
+        login(name, b"User * clientPass\n", user=b"User", response=peer + bytes(8) + nt + b"\0",
+              challenge=bytes.fromhex("5b5d7c7d7b3f2f3e3c2c602132262628"), method=method)
+    login("mschapv1", b"bob * MyPw\n", method=64, challenge=bytes.fromhex("102db5df085d3041"),
+          response=bytes(24) + bytes.fromhex("4e9d3c8f9cfd385d5bf4d3246791956ca4c351ab409a3d61") + b"\1")
+    login("eap-md5", b"bob * secret\n", challenge=challenge, method=66,
+          response=hashlib.md5(bytes([66]) + b"secret" + challenge).digest())
+    login("odd", b"a * pa\\ss *\nb * pass #word\n")
     login("no-method", b"bob * secret\n", method=0)
 
 
