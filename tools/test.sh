@@ -112,8 +112,10 @@ suite_vm() {
 }
 
 suite_vm612() {
-    tests/vm/guest.py --kernel 6.12 -- /usr/bin/python3 -m pytest -q -p no:cacheprovider \
-        --junitxml="$results/vm612.xml" tests/vm/test_contract.py
+    asan_build || return 1
+    ADIT_BUILD=$PWD/build/test tests/vm/guest.py --kernel 6.12 -- /usr/bin/python3 -m pytest -q \
+        -p no:cacheprovider --junitxml="$results/vm612.xml" tests/vm/test_contract.py \
+        tests/vm/test_attach.py
     report="$results/vm612.xml"
 }
 
