@@ -59,9 +59,9 @@ struct daemon {
 	uint32_t conf_serial;
 
 	struct access *access;
-	struct dp *dp;	   /* auto.h: the user-space plane and the kernel's */
-	struct dp *user;   /* the former */
-	struct dp *remote; /* the latter, which is the keeper's */
+	struct dp *dp;		    /* auto.h: the user-space plane and the kernel's */
+	struct dp *user;	    /* the former */
+	struct dp *remote;	    /* the latter, which is the keeper's */
 	const char *kernel_missing; /* why there is no kernel plane, NULL = there is one */
 	bool told_missing;	    /* in the log */
 	struct keeper *keeper;

@@ -97,7 +97,12 @@ void kplane_conf(struct daemon *d, const struct conf *c)
 	dp_auto_use(d->dp, any_wants(c, may_user), any_wants(c, may_kernel));
 	if (!why || !any_wants(c, may_kernel))
 		return;
-	if (any_wants(c, needs_kernel))
+	if (d->io && !any_wants(d->conf, may_kernel))
+		daemon_say(
+			d, TRACE_NOTICE,
+			"data-plane: the kernel is used when aditd is restarted (send SIGUSR1 to "
+			"the keeper; sessions go on)");
+	else if (any_wants(c, needs_kernel))
 		daemon_say(d, TRACE_WARNING,
 			   "data-plane = kernel cannot be carried out, such sessions will fail: %s",
 			   why);

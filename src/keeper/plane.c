@@ -38,6 +38,7 @@ struct held {
 	struct htab_node node;
 	uint64_t key;
 	uint64_t rx, tx; /* packets aditd knows of */
+	bool made;	 /* a put has succeeded */
 	bool pinned;
 	struct addr pin;
 };
@@ -206,6 +207,15 @@ static void held_drop(struct kplane *p, uint64_t key)
 	p->held_count--;
 }
 
+/* A put has failed: of a session that never was, nothing is left. */
+static void held_forget(struct kplane *p, uint64_t key)
+{
+	const struct held *h = held_find(p, key);
+
+	if (h && !h->made)
+		held_drop(p, key);
+}
+
 static struct htunnel *tunnel_find(const struct kplane *p, uint32_t local)
 {
 	struct htab_node *n = htab_find(&p->tunnels, hash64(&p->tunnels, local));
@@ -266,8 +276,7 @@ static void on_put(struct kplane *p, const struct batch_record *r)
 	}
 	if (!error)
 		return;
-	if (h && error != -EPERM)
-		held_drop(p, r->key);
+	held_forget(p, r->key);
 	tell_done(p, DP_OP_PUT, r->key, r->generation, error, text[0] ? text : strerror(-error));
 }
 
@@ -576,6 +585,16 @@ static int error_of(const struct kernel_news *n)
 
 static void tell_counters(struct kplane *p);
 
+static void put_ended(struct kplane *p, uint64_t key, int error)
+{
+	struct held *h = held_find(p, key);
+
+	if (error)
+		held_forget(p, key);
+	else if (h)
+		h->made = true;
+}
+
 static void news_done(struct kplane *p, const struct kernel_news *n)
 {
 	struct batch_record r = { .tag = BATCH_DONE };
@@ -602,6 +621,8 @@ static void news_done(struct kplane *p, const struct kernel_news *n)
 		tell(p, &r);
 		if (n->op == KERNEL_OP_DEL && !error)
 			held_drop(p, n->key);
+		else if (n->op == KERNEL_OP_PUT)
+			put_ended(p, n->key, error);
 		break;
 	case KERNEL_OP_STATS:
 		tell_counters(p);
@@ -626,7 +647,7 @@ static void take_news(struct kplane *p, const struct kernel_news *n, struct mono
 	case KERNEL_NEWS_LOCAL:
 		r.tag = BATCH_PUNT;
 		r.class = n->kind == KERNEL_NEWS_FRAME ? DP_PUNT_PPP : DP_PUNT_LOCAL;
-		if (r.len && r.len <= BATCH_FRAME)
+		if (r.len && r.len <= BATCH_FRAME && !p->config.behind(p->config.arg))
 			tell(p, &r);
 		break;
 	case KERNEL_NEWS_GONE:

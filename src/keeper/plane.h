@@ -19,6 +19,8 @@ struct kplane_config {
 	/* Give a datagram of records to aditd; `fd` goes with it, -1 = none. `dispensable`: it may
 	 * be dropped when aditd does not keep up. */
 	void (*send)(void *arg, const uint8_t *records, size_t len, int fd, bool dispensable);
+	/* Is aditd so far behind that frames, which PPP repeats, are better dropped? */
+	bool (*behind)(void *arg);
 	void (*say)(void *arg, enum trace_level level, const char *text);
 	/* Is this an address of a server that was resolved for aditd? */
 	bool (*known)(void *arg, const struct addr *a);

@@ -383,6 +383,13 @@ static void plane_send(void *arg, const uint8_t *records, size_t len, int fd, bo
 		send_bytes(s, buf, c.len, &fd, fd >= 0);
 }
 
+static bool plane_behind(void *arg)
+{
+	const struct server *s = arg;
+
+	return s->pair < 0 || s->out_count > BEHIND;
+}
+
 static void plane_say(void *arg, enum trace_level level, const char *text)
 {
 	char shown[1024];
@@ -400,6 +407,7 @@ bool server_plane(struct server *s, bool alone)
 	struct kplane_config config = { .net = s->net,
 					.alone = alone,
 					.send = plane_send,
+					.behind = plane_behind,
 					.say = plane_say,
 					.known = plane_known,
 					.arg = s };
