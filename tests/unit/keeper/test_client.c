@@ -106,6 +106,63 @@ static int open_fds(void)
 	return n;
 }
 
+/* Records of the data plane go both ways between requests, and are answered by nobody. */
+static void test_records_of_the_plane(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t large[KEEPER_MAX];
+	uint8_t buf[64];
+	struct wcur c = wcur_of(buf, sizeof(buf));
+	const uint8_t *records;
+	int fds[2], fd, before = open_fds();
+	size_t n;
+	ssize_t got;
+
+	assert_int_equal(keeper_plane(f->k, (const uint8_t *)"abc", 3), 0);
+	assert_int_equal(keeper_open_count(f->k), 0);
+	got = recv(f->far, f->buf, sizeof(f->buf), 0); /* it was sent at once */
+	assert_int_equal(got, KEEPER_HEADER + 3);
+	records = keeper_plane_body(f->buf, (size_t)got, &n);
+	assert_non_null(records);
+	assert_int_equal(n, 3);
+	assert_memory_equal(records, "abc", 3);
+	for (size_t cut = 0; cut < KEEPER_HEADER; cut++)
+		assert_null(keeper_plane_body(f->buf, cut, &n));
+	assert_int_equal(keeper_plane(f->k, large, KEEPER_MAX - KEEPER_HEADER), 0);
+	assert_int_equal(recv(f->far, f->buf, sizeof(f->buf), 0), KEEPER_MAX);
+	assert_int_equal(keeper_plane(f->k, large, KEEPER_MAX - KEEPER_HEADER + 1), -EINVAL);
+
+	keeper_plane_head(&c);
+	wcur_bytes(&c, "xyz", 3);
+	assert_int_equal(pipe(fds), 0);
+	send_raw(f, buf, c.len, fds, 2); /* one too many, which is closed */
+	send_raw(f, buf, c.len, NULL, 0);
+	send_raw(f, buf, c.len, fds, 1); /* nobody takes this one */
+	close(fds[0]);
+	close(fds[1]);
+	assert_int_equal(keeper_work(f->k), 0);
+	assert_true(keeper_plane_next(f->k, &records, &n, &fd));
+	assert_int_equal(n, 3);
+	assert_memory_equal(records, "xyz", 3);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	close(fd);
+	assert_true(keeper_plane_next(f->k, &records, &n, &fd));
+	assert_int_equal(fd, -1);
+	assert_true(keeper_plane_next(f->k, &records, &n, &fd));
+	close(fd);
+	assert_false(keeper_plane_next(f->k, &records, &n, &fd));
+	assert_int_equal(open_fds(), before);
+
+	/* a keeper that does not read: they wait, and go with the client */
+	for (int i = 0; i < 1000; i++)
+		assert_int_equal(keeper_plane(f->k, large, KEEPER_MAX - KEEPER_HEADER), 0);
+	assert_true(keeper_events(f->k) & POLLOUT);
+	close(f->far);
+	f->far = -1;
+	assert_int_equal(keeper_work(f->k), -ECONNRESET);
+	assert_int_equal(keeper_plane(f->k, large, 1), -ECONNRESET);
+}
+
 static void test_requests(void **state)
 {
 	struct fixture *f = *state;
@@ -447,6 +504,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answers_in_any_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_records_of_the_plane, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_gone, setup, teardown),
 		cmocka_unit_test(test_nonsense),
