@@ -341,6 +341,7 @@ struct access {
 	int64_t wall_us; /* wall time minus monotonic time */
 	struct pool *sessions, *tunnels;
 	struct htab by_key, by_user, tunnel_keys, tunnel_ids, tunnel_records, lines;
+	uint64_t tunnel_bits[(UINT16_MAX + 1) / 64]; /* the ids in tunnel_ids, to walk them */
 	struct heap timers, dial_timers;
 	struct acc_queue news, tunnel_news, dial_news, line_news, out;
 	struct acc_queue dirty, gone, tunnel_dirty, tunnel_first, line_dirty, line_gone;

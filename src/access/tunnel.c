@@ -101,13 +101,17 @@ void acc_tunnel_list(struct access *a, struct acc_tunnel *t)
 	t->local_id = i.local_id;
 	t->listed = true;
 	htab_put(&a->tunnel_ids, &t->by_id, key_hash(&a->tunnel_ids, t->local_id));
+	a->tunnel_bits[t->local_id / 64] |= UINT64_C(1) << t->local_id % 64;
 }
 
 static void tunnel_unlist(struct access *a, struct acc_tunnel *t)
 {
-	if (t->listed)
-		htab_drop(&a->tunnel_ids, &t->by_id);
+	if (!t->listed)
+		return;
 	t->listed = false;
+	htab_drop(&a->tunnel_ids, &t->by_id);
+	if (!acc_tunnel_by_id(a, t->local_id))
+		a->tunnel_bits[t->local_id / 64] &= ~(UINT64_C(1) << t->local_id % 64);
 }
 
 void acc_tunnel_drop(struct access *a, struct acc_tunnel *t)
@@ -314,9 +318,14 @@ bool access_tunnel(const struct access *a, uint16_t local_id, struct access_tunn
 
 uint16_t access_tunnel_next(const struct access *a, uint16_t prev)
 {
-	for (uint32_t id = prev + 1u; id <= UINT16_MAX; id++) {
-		if (acc_tunnel_by_id(a, (uint16_t)id))
-			return (uint16_t)id;
+	uint32_t id = prev + 1u;
+
+	while (id <= UINT16_MAX) {
+		uint64_t bits = a->tunnel_bits[id / 64] >> id % 64;
+
+		if (bits)
+			return (uint16_t)(id + (uint32_t)__builtin_ctzll(bits));
+		id = (id / 64 + 1) * 64;
 	}
 	return 0;
 }

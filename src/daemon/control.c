@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define OUT_HIGH  65536 /* octets that wait for a client: make no more answers */
+#define IDLE_US	  US_S	/* a client that asked for nothing for so long may have to give way */
 #define READ_MAX  16384
 #define FAMILY_US (1500 * US_MS) /* a session is up: wait so long for its other address family */
 
@@ -67,6 +68,7 @@ struct client {
 	char name[CONF_NAME]; /* OP_CONNECT, OP_DISCONNECT */
 	char shown[160];      /* the state told last */
 	struct mono until;    /* OP_CONNECT: up, waits for the other family; 0 = not yet */
+	struct mono heard;    /* when it came or last sent something */
 };
 
 struct control {
@@ -801,6 +803,7 @@ static void client_read(struct client *c)
 	}
 	memcpy(c->req + c->req_len, buf, (size_t)n);
 	c->req_len += (size_t)n;
+	c->heard = c->control->d->now;
 }
 
 /* Handle calls and make answers, as far as the client's buffer allows. True when anything was
@@ -888,6 +891,30 @@ bool control_push(struct control *ctl)
 	return any;
 }
 
+/* A place for one more: who has asked for nothing for the longest time gives way. */
+static bool make_room(struct control *ctl)
+{
+	static const char gone[] = "{\"error\":\"org.adit.Failed\",\"parameters\":{\"text\":"
+				   "\"another client needed the place of this idle one\"}}";
+	struct client *idlest = NULL;
+
+	if (!io_watch_full(ctl->d->io))
+		return true;
+	list_for_each (it, &ctl->clients) {
+		struct client *c = container_of(it, struct client, in);
+
+		if (c->op == OP_NONE && c->out_len == 0 &&
+		    mono_due(mono_add(c->heard, IDLE_US), ctl->d->now) &&
+		    (!idlest || c->heard.us < idlest->heard.us))
+			idlest = c;
+	}
+	if (!idlest)
+		return false;
+	send(idlest->fd, gone, sizeof(gone), MSG_NOSIGNAL | MSG_DONTWAIT);
+	client_free(idlest);
+	return true;
+}
+
 void control_accept(struct control *ctl)
 {
 	struct client *c;
@@ -898,7 +925,7 @@ void control_accept(struct control *ctl)
 			"{\"error\":\"org.adit.Failed\",\"parameters\":{\"text\":"
 			"\"too many control clients; end one of them\"}}";
 
-		c = io_watch_full(ctl->d->io) ? NULL : calloc(1, sizeof(*c));
+		c = make_room(ctl) ? calloc(1, sizeof(*c)) : NULL;
 		if (!c) {
 			send(fd, full, sizeof(full), MSG_NOSIGNAL | MSG_DONTWAIT);
 			close(fd);
@@ -906,6 +933,7 @@ void control_accept(struct control *ctl)
 		}
 		c->control = ctl;
 		c->fd = fd;
+		c->heard = ctl->d->now;
 		list_init(&c->in);
 		list_push(&ctl->clients, &c->in);
 		c->watch = io_watch(ctl->d->io, fd, c);

@@ -485,6 +485,39 @@ static void test_too_many_clients(void **state)
 	assert_int_equal(paper_watching(), 0);
 }
 
+/* Clients that ask for nothing do not keep others out; those that wait for something stay. */
+static void test_idle_clients_give_way(void **state)
+{
+	int busy, fresh, fds[31];
+	char buf[256];
+
+	busy = client_new();
+	say(busy, "{\"method\":\"org.adit.Monitor\",\"more\":true,\"parameters\":{\"level\":"
+		  "\"warning\"}}");
+	for (size_t i = 0; i < 31; i++) {
+		fds[i] = client_new();
+		paper_pump();
+	}
+	assert_int_equal(paper_watching(), 32);
+	paper.d.now.us += 2 * US_S;
+	say(fds[0], "{\"method\":\"org.adit.Status\"}");
+	expect(fds[0], "\"pid\"");
+	fresh = client_new();
+	say(fresh, "{\"method\":\"org.adit.Status\"}");
+	expect(fresh, "\"pid\"");
+	assert_int_equal(paper_watching(), 32);
+	expect(fds[1], "another client needed the place");
+	assert_null(hear(fds[1], buf, sizeof(buf)));
+	say(fds[0], "{\"method\":\"org.adit.Status\"}");
+	expect(fds[0], "\"pid\"");
+	close(busy);
+	close(fresh);
+	for (size_t i = 0; i < 31; i++)
+		close(fds[i]);
+	paper_pump();
+	assert_int_equal(paper_watching(), 0);
+}
+
 /* Random octets, cut at random places; the seed is fixed. */
 static void test_noise(void **state)
 {
@@ -523,11 +556,22 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_status),	    TEST(test_lists),	     TEST(test_connect),
-		TEST(test_planes),	    TEST(test_call),	     TEST(test_terminate),
-		TEST(test_reload),	    TEST(test_monitor),	     TEST(test_half_closed),
-		TEST(test_oneness),	    TEST(test_garbage),	     TEST(test_deep_nesting),
-		TEST(test_endless_request), TEST(test_slow_clients), TEST(test_too_many_clients),
+		TEST(test_status),
+		TEST(test_lists),
+		TEST(test_connect),
+		TEST(test_planes),
+		TEST(test_call),
+		TEST(test_terminate),
+		TEST(test_reload),
+		TEST(test_monitor),
+		TEST(test_half_closed),
+		TEST(test_oneness),
+		TEST(test_garbage),
+		TEST(test_deep_nesting),
+		TEST(test_endless_request),
+		TEST(test_slow_clients),
+		TEST(test_too_many_clients),
+		TEST(test_idle_clients_give_way),
 		TEST(test_noise),
 	};
 
