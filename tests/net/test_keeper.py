@@ -493,6 +493,18 @@ def test_hundreds_of_requests_in_flight(world):
     assert rss(world.process.pid) - before < 20_000
 
 
+def test_what_aditd_says_of_its_end(world):
+    """FORBIDDEN is not answered, said only when aditd was ended by its sandbox, and escaped."""
+    fake = world.fake
+    fake.send(50, text(T_NAME, "exec\x1b[2Jve"), u32(T_STATUS, 59))
+    fake.good(STATUS)
+    assert not fake.replies and "sandbox" not in world.log()
+    os.kill(fake.pid, signal.SIGSYS)
+    world.next_fake()
+    wait_for("the line", lambda: "the sandbox has ended aditd" in world.log())
+    assert "\x1b" not in world.log() and "exec" in world.log() and "(59)" in world.log()
+
+
 def test_hostile_datagrams(world):
     fake = world.fake
     good = struct.pack("!IIHH", MAGIC, 9, STATUS, 0)

@@ -260,6 +260,7 @@ static void test_names(void **state)
 	assert_string_equal(keeper_type_name(KEEPER_HELLO), "hello");
 	assert_string_equal(keeper_type_name(KEEPER_STATUS), "status");
 	assert_string_equal(keeper_type_name(KEEPER_REPLY), "reply");
+	assert_string_equal(keeper_type_name(KEEPER_FORBIDDEN), "forbidden");
 	assert_string_equal(keeper_type_name(0), "unknown");
 	assert_string_equal(keeper_type_name(15), "unknown");
 	assert_string_equal(keeper_type_name(UINT16_MAX), "unknown");
