@@ -1142,6 +1142,47 @@ static void sockets_come_and_go(void **state)
 	world_free(&w);
 }
 
+/* The connected socket of a tunnel that the kernel carries: what comes up there is treated as if it
+ * had come by the listener. */
+static void sockets_of_tunnels(void **state)
+{
+	struct sockaddr_storage to;
+	uint8_t b[200], in[200];
+	struct addr own_addr;
+	struct world w;
+	struct dp_row r;
+	socklen_t n;
+	size_t len;
+	int own;
+
+	world_new(&w);
+	r = row(&w, 1, "10.0.0.1");
+	put_ok(&w, 1, &r);
+	own = udp(&own_addr);
+	n = addr_to_sockaddr(&w.peer_addr, &to);
+	assert_int_equal(connect(own, (struct sockaddr *)&to, n), 0);
+	assert_int_equal(dp_user_attach(w.dp, 0, 1, own), -ERANGE);
+	assert_int_equal(dp_user_attach(w.dp, 65536, 1, own), -ERANGE);
+	assert_true(dp_user_attach(w.dp, 100, 1, -1) < 0);
+	assert_int_equal(dp_user_attach(w.dp, 100, 1, own), 0);
+	assert_int_equal(dp_user_attach(w.dp, 100, 1, own), 0); /* once more: the same */
+	w.lns_addr = own_addr;
+	len = ip4(b, "10.0.0.1", "192.0.2.1", 60);
+	send_from(&w, w.peer, 1, 0x21, b, len);
+	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), 1000), 60);
+	dp_user_detach(w.dp, 100);
+	dp_user_detach(w.dp, 100);
+	send_from(&w, w.peer, 1, 0x21, b, len);
+	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), 50), 0);
+	for (uint32_t i = 1; i <= 300; i++) {
+		assert_int_equal(dp_user_attach(w.dp, i, 1, own), 0);
+		if (i % 3)
+			dp_user_detach(w.dp, i);
+	}
+	close(own); /* the plane has duplicates, and closes them in the end */
+	world_free(&w);
+}
+
 static void memory_that_runs_out(void **state)
 {
 	struct world w;
@@ -1206,6 +1247,7 @@ int main(void)
 		cmocka_unit_test(the_next_plane_goes_on),
 		cmocka_unit_test(a_device_that_is_lost_comes_back),
 		cmocka_unit_test(sockets_come_and_go),
+		cmocka_unit_test(sockets_of_tunnels),
 		cmocka_unit_test(memory_that_runs_out),
 	};
 
