@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -402,6 +403,17 @@ static void defaults(struct kernel_config *c)
 		c->sessions_max = 100000;
 }
 
+/* A PPP session takes three descriptors; the soft limit is usually that of select(), 1024. */
+static void descriptors_raise(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
+}
+
 struct kernel *kernel_new(const struct kernel_config *config)
 {
 	struct kernel *k = calloc(1, sizeof(*k));
@@ -411,6 +423,7 @@ struct kernel *kernel_new(const struct kernel_config *config)
 		return NULL;
 	k->config = *config;
 	defaults(&k->config);
+	descriptors_raise();
 	k->sys = config->sys ? config->sys : &kernel_sys_real;
 	list_init(&k->all_tunnels);
 	list_init(&k->all_sessions);

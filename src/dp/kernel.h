@@ -123,7 +123,8 @@ struct kernel_config {
 	uint32_t sessions_max;	   /* 0 = 100,000 */
 };
 
-/* NULL with errno. */
+/* NULL with errno. Raises the process's limit of descriptors to what it may be: a PPP session takes
+ * three. */
 struct kernel *kernel_new(const struct kernel_config *config);
 
 /*

@@ -724,11 +724,11 @@ static void tunnel_begin(struct kernel *k, struct ktunnel *t, enum kjob_kind kin
 		ktunnel_ready(k, t);
 		return;
 	}
-	if (r && r->op == KERNEL_OP_TUNNEL_PUT)
+	if (kind == KJ_TUNNEL_MAKE)
 		t->is = r->want;
 	j->t = t;
 	j->req = r;
-	j->tunnel = t->is;
+	j->tunnel = kind == KJ_TUNNEL_MOVE ? r->want : t->is;
 	j->tunnel_fd = t->fd;
 	t->job = j;
 	t->busy = true;
@@ -867,8 +867,10 @@ static void tunnel_finished(struct kernel *k, struct ktunnel *t, struct kjob *j)
 			t->up = true;
 			t->fd = j->tunnel_fd;
 		}
-		if (j->result == KERNEL_OK)
+		if (j->result == KERNEL_OK) {
+			t->is = j->tunnel;
 			t->generation = j->req->generation;
+		}
 		j->req->fd = j->result == KERNEL_OK ? t->fd : -1;
 		kreq_done(k, j->req, j->result, j->error, j->text);
 	}

@@ -493,6 +493,39 @@ static void one_tunnel_for_a_pair_of_addresses(void **state)
 	end(&w);
 }
 
+/* The peer is at another address: its data goes there, the sessions stay. */
+static void a_tunnel_moves_with_its_peer(void **state)
+{
+	struct kernel_tunnel t = some_tunnel(1), is;
+	uint64_t pos = 0, key;
+	uint32_t generation;
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	session_up(&w, 7, 1);
+	t.path.remote.port = 4500;
+	fake_kernel_fail(&w.f, "connect-udp", 1, 0, -ENETUNREACH);
+	kernel_tunnel_put(w.k, 1, ++w.generation, &t);
+	done(&w, KERNEL_OP_TUNNEL_PUT, 1, KERNEL_FAILED);
+	assert_true(kernel_tunnel_list(w.k, &pos, &key, &generation, &is));
+	assert_int_equal(is.path.remote.port, 1701);
+	fake_kernel_forget(&w.f);
+	kernel_tunnel_put(w.k, 1, ++w.generation, &t);
+	assert_true(done(&w, KERNEL_OP_TUNNEL_PUT, 1, KERNEL_OK)->fd >= 0);
+	STEPS_ARE(&w, "connect-udp");
+	pos = 0;
+	assert_true(kernel_tunnel_list(w.k, &pos, &key, &generation, &is));
+	assert_int_equal(is.path.remote.port, 4500);
+	assert_false(kernel_tunnel_list(w.k, &pos, &key, &generation, &is));
+	/* Nothing else of it may change. */
+	t.mark = 5;
+	kernel_tunnel_put(w.k, 1, ++w.generation, &t);
+	assert_int_equal(done(&w, KERNEL_OP_TUNNEL_PUT, 1, KERNEL_FAILED)->error, -EBUSY);
+	assert_true(none(&w));
+	end(&w);
+}
+
 static void a_tunnel_takes_its_sessions_with_it(void **state)
 {
 	uint32_t gone = 0;
@@ -936,6 +969,7 @@ int main(void)
 		cmocka_unit_test(a_put_that_was_overtaken_never_begins),
 		cmocka_unit_test(each_key_has_its_order),
 		cmocka_unit_test(one_tunnel_for_a_pair_of_addresses),
+		cmocka_unit_test(a_tunnel_moves_with_its_peer),
 		cmocka_unit_test(a_tunnel_takes_its_sessions_with_it),
 		cmocka_unit_test(deleting_all_sessions_deletes_their_group),
 		cmocka_unit_test(everything_is_dropped),
