@@ -111,7 +111,7 @@ static int options(struct kwork *w, const struct kernel_tunnel *t, int fd)
 	int on = 1, queue = SOCKET_QUEUE, tos = t->tos, err = 0;
 
 	err = sys->setsockopt(sys, fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (!err && !v4)
+	if (!err && !v4 && t->encap == DP_ENCAP_UDP) /* those of L2TP over IP are so anyway */
 		err = sys->setsockopt(sys, fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (!err && t->device[0])
 		err = sys->setsockopt(sys, fd, SOL_SOCKET, SO_BINDTODEVICE, t->device,
