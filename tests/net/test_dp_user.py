@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import queue
+import signal
 import socket
 import struct
 import subprocess
@@ -567,3 +568,53 @@ def test_a_long_packet_is_cut(world, flags, head):
             ack=p[TCP].seq + p.len - 20 - p[TCP].dataofs * 4))
     assert got == text and n >= 8
     server.close()
+
+
+def backlog(world, packets):
+    """Packets for the device that the plane finds all at once."""
+    sender = udp_socket(world.host, "198.51.100.2")
+    sender.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER = DONT
+    sender.sendto(b"", ("10.0.0.1", 9))  # neighbours are found
+    world.receive(lambda p: UDP in p)
+    os.kill(world.dp.child.pid, signal.SIGSTOP)
+    try:
+        for text, key in packets:
+            sender.sendto(text, (f"10.0.0.{key}", 9))
+        time.sleep(0.2)
+    finally:
+        os.kill(world.dp.child.pid, signal.SIGCONT)
+
+
+def test_packets_of_one_length_leave_as_a_train(world):
+    """Of several sessions of a tunnel; a shorter one ends the train, a longer one begins another."""
+    for key in 1, 2, 3:
+        world.put(key)
+    texts = [(bytes([i]) * n, key) for i, (n, key) in enumerate(
+        [(500, 1), (500, 2), (500, 1), (500, 3), (200, 2), (500, 1), (900, 1), (900, 2)])]
+    world.sock.setsockopt(socket.SOL_UDP, 104, 1)  # UDP_GRO
+    trains, got = [], []
+    backlog(world, texts)
+    while len(got) < len(texts):
+        message, control, _, _ = world.sock.recvmsg(65536, 100)
+        size = next((struct.unpack("=i", value)[0] for _, kind, value in control if kind == 104),
+                    len(message))
+        pieces = [message[i:i + size] for i in range(0, len(message), size)]
+        trains.append(len(pieces))
+        got += [opened(p) for p in pieces]
+    assert trains == [5, 1, 2]
+    assert [(bytes(p[UDP].payload), session) for session, p in got] == [
+        (text, 1000 + key) for text, key in texts]
+    assert [world.dp.stats(key)["tx"] for key in (1, 2, 3)] == [5, 3, 1]
+
+
+def test_a_way_that_takes_no_trains(world):
+    """Datagrams larger than the outer MTU: each is cut by IP, so they leave one by one."""
+    world.put()
+    world.lns.run("ip", "link", "set", "wan", "mtu", 1200)
+    texts = [(bytes([i]) * 1300, 1) for i in range(6)]
+    for tx in 7, 14:  # found out, then known
+        backlog(world, texts)
+        for text, _ in texts:
+            assert bytes(world.receive(lambda p: UDP in p)[1][UDP].payload) == text
+        stats = wait_for("the counters", lambda: (s := world.dp.stats(1))["tx"] == tx and s)
+        assert stats["other"] == stats["mtu"] == 0
