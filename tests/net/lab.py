@@ -25,7 +25,7 @@ _labs = itertools.count(1)
 
 def wait_for(what, check, seconds=15.0, step=0.05):
     """Poll `check` until it gives something true; a test fails with `what` when it never does."""
-    seconds *= PATIENCE
+    seconds, step = seconds * PATIENCE, step * PATIENCE
     end = time.monotonic() + seconds
     while True:
         value = check()

@@ -24,6 +24,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -316,6 +317,7 @@ def main():
     parser.add_argument("--prepare", action="store_true", help="download only")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # take the guest along
     argv = args.command[1:] if args.command[:1] == ["--"] else args.command
     try:
         if args.prepare:
