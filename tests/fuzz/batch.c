@@ -55,8 +55,15 @@ static void as_keeper(const uint8_t *data, size_t size)
 	struct dp_tunnel t = { .local = 1, .remote = 1, .version = 2 };
 	struct dp_row row;
 	struct dp *dp = dp_remote_new(&config);
+	uint8_t frame[12] = { 0xff, 0x03, 0xc0, 0x21, 9, 1, 0, 8 };
+	struct dp_net net = { .mtu = 1400 };
+	struct dp_plane_stats all;
+	struct dp_counters counters;
+	struct dp_wire wire;
+	const char *text;
 	struct dp_finding f;
 	struct dp_event e;
+	int error;
 	struct dp_done d;
 	struct dp_punt p;
 	uint32_t generation;
@@ -69,7 +76,18 @@ static void as_keeper(const uint8_t *data, size_t size)
 	CHECK(dp->ops->put(dp, 1, 1, &row) == 0);
 	CHECK(dp->ops->put(dp, 1, 2, &row) == 0);
 	CHECK(dp->ops->del(dp, 1, 3) == 0);
+	CHECK(dp->ops->net(dp, 1, &net) == 0);
 	dp_remote_input(dp, data, size, -1);
+	(void)dp_remote_listed(dp, &error, &text);
+	(void)dp->ops->send(dp, 1, frame, sizeof(frame), true);
+	(void)dp->ops->stats(dp, 1, &counters);
+	CHECK(dp->ops->heard(dp, 1).us >= 0);
+	dp->ops->plane_stats(dp, &all);
+	(void)dp_remote_wire(dp, "a", &wire);
+	CHECK(dp_remote_probe(dp) == 0 && !dp_remote_probed(dp));
+	CHECK(dp_remote_ask(dp) == 0);
+	dp_remote_flush(dp);
+	dp_remote_input(dp, data, size, -1); /* once more: what is there already */
 	while (dp->ops->done(dp, &d))
 		CHECK(d.key <= 1);
 	while (dp->ops->punt(dp, &p))
@@ -78,6 +96,7 @@ static void as_keeper(const uint8_t *data, size_t size)
 		CHECK(memchr(e.text, 0, sizeof(e.text)));
 	while (dp->ops->list(dp, &pos, &key, &generation))
 		;
+	CHECK(dp->ops->tunnel_del(dp, 1) == 0);
 	for (size_t i = 0; dp_remote_found(dp, i, &f); i++)
 		CHECK(f.name[0] || !f.name[0]);
 	dp->ops->free(dp);
