@@ -197,12 +197,12 @@ enum l2tp_cmd_kind {
 				    is up); ret_handle */
 	L2TP_CMD_SESSION_ACCEPT, /* answer to SESSION_ASK; for an outgoing call: it is being placed
 				    (OCRP) */
+	L2TP_CMD_SESSION_REFUSE, /* answer to SESSION_ASK: CDN */
+	L2TP_CMD_SESSION_CLOSE,	 /* CDN with result, error, text; a line that does not answer: 7 to
+				    11 (RFC 2661 4.4.2) */
 	L2TP_CMD_SESSION_ANSWERED, /* the line of an outgoing call that we were asked for has
 				      answered: OCCN with speeds, framing, sequencing */
-	L2TP_CMD_SESSION_REFUSE,   /* answer to SESSION_ASK: CDN */
-	L2TP_CMD_SESSION_CLOSE, /* CDN with result, error, text; a line that does not answer: 7 to
-				   11 (RFC 2661 4.4.2) */
-	L2TP_CMD_SESSION_ACCM,	/* LNS: SLI with accm_send, accm_recv (6.14) */
+	L2TP_CMD_SESSION_ACCM,	   /* LNS: SLI with accm_send, accm_recv (6.14) */
 	L2TP_CMD_SESSION_ERRORS /* LAC: WEN with `errors`, once they have changed and no more than
 				   one a minute; what comes sooner waits (6.13) */
 };

@@ -150,7 +150,7 @@ static int command(struct run *r, struct l2tp_cmd *cmd)
 {
 	int rc = l2tp_do(r->l, r->now, cmd);
 
-	CHECK(rc == -EINVAL || (rc >= 0 && rc <= 3));
+	CHECK(rc == -EINVAL || (rc >= 0 && rc <= 4));
 	return rc;
 }
 
@@ -247,6 +247,10 @@ static void build_required(struct l2tp_build *b, uint16_t type, uint16_t id, con
 		l2tp_build_bytes(b, 7, "fuzz", 4);
 		l2tp_build_u32(b, 3, 3);
 		l2tp_build_u16(b, 9, id);
+		if (id & 1) /* it places calls */
+			l2tp_build_u32(b, 4, 3);
+		if (id & 8)
+			l2tp_build_bytes(b, 8, id & 16 ? "Huawei" : "MikroTik", id & 16 ? 6 : 8);
 		break;
 	case L2TP_STOPCCN:
 		l2tp_build_u16(b, 9, id);
@@ -257,9 +261,14 @@ static void build_required(struct l2tp_build *b, uint16_t type, uint16_t id, con
 		l2tp_build_u32(b, 15, id);
 		break;
 	case L2TP_ICRP:
+	case L2TP_OCRP:
 		l2tp_build_u16(b, 14, id);
 		break;
+	case L2TP_WEN:
+		l2tp_build_bytes(b, 34, "\0\0\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\4\0\0\0\5\0\0\0\6", 26);
+		break;
 	case L2TP_ICCN:
+	case L2TP_OCCN:
 		l2tp_build_u32(b, 24, 1000);
 		l2tp_build_u32(b, 19, 1u + (id & 1));
 		break;
@@ -341,7 +350,7 @@ static void op_message(struct run *r, bool stranger)
 	static const uint8_t types[] = { L2TP_SCCRQ, L2TP_SCCRP, L2TP_SCCCN, L2TP_STOPCCN,
 					 L2TP_HELLO, L2TP_ICRQ,	 L2TP_ICRP,  L2TP_ICCN,
 					 L2TP_CDN,   L2TP_WEN,	 L2TP_SLI,   L2TP_OCRQ,
-					 L2TP_OCRP,  17,	 60,	     L2TP_ZLB };
+					 L2TP_OCRP,  L2TP_OCCN,	 60,	     L2TP_ZLB };
 	uint16_t type = types[rcur_u8(&r->c) % sizeof(types)];
 	uint8_t which = rcur_u8(&r->c), twist = rcur_u8(&r->c), id = rcur_u8(&r->c);
 	struct tunnel *t = stranger ? NULL : tunnel_at(r, which);
@@ -402,7 +411,9 @@ static void op_data(struct run *r)
 
 static void op_command(struct run *r)
 {
-	uint8_t kind = rcur_u8(&r->c) % (L2TP_CMD_SESSION_CLOSE + 1), which = rcur_u8(&r->c);
+	uint8_t pick = rcur_u8(&r->c), which = rcur_u8(&r->c);
+	unsigned kind = pick & 0x40 ? L2TP_CMD_SESSION_ANSWERED + pick % 3u
+				    : pick % (L2TP_CMD_SESSION_CLOSE + 1u);
 	struct tunnel *t = tunnel_at(r, which);
 	struct session *s = t ? session_at(r, t, which >> 2) : NULL;
 	struct l2tp_cmd cmd = { .kind = (enum l2tp_cmd_kind)kind,
@@ -418,7 +429,11 @@ static void op_command(struct run *r)
 				.calling = which & 2 ? "0301234567" : NULL,
 				.called = which & 4 ? "service" : NULL,
 				.sequencing = which & 8,
-				.framing = which & 3 };
+				.framing = which & 3,
+				.outgoing = pick & 0x80,
+				.bearer = pick >> 4 & 3,
+				.accm_send = which,
+				.errors = { which, pick } };
 
 	command(r, &cmd);
 }
