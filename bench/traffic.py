@@ -93,9 +93,10 @@ class PlaneWorld:
             before, begun = self.packets(count), runtime_s(self.process.pid)
         finally:
             os.kill(self.process.pid, signal.SIGCONT)
-        last = before
+        last, end = before, time.monotonic() + 20
         while True:
             time.sleep(0.1)
+            assert time.monotonic() < end, f"no packet came through ({way})"
             now = self.packets(count)
             if now == last and now > before:
                 break
