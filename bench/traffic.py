@@ -35,6 +35,13 @@ class PlaneWorld:
 
     def __init__(self, floor=None):
         self.lab = Lab()
+        try:
+            self.build(floor)
+        except BaseException:
+            self.lab.close()
+            raise
+
+    def build(self, floor):
         self.lns, self.peer = self.lab.ns("lns"), self.lab.ns("peer")
         self.lab.cable(self.lns, self.peer, ["192.0.2.1/24"], ["192.0.2.2/24"], "wan", "wan")
         self.lns.sysctl("net.ipv4.ip_forward", 1)
@@ -117,7 +124,8 @@ def bench_pps(figures, rounds=15):
     print(f"  reference: {FLOOR}")
     worlds = []
     try:
-        worlds = [PlaneWorld(floor), PlaneWorld()]
+        worlds.append(PlaneWorld(floor))
+        worlds.append(PlaneWorld())
         for way in "up", "down":
             rows = [[w.rate(way) for w in worlds] for _ in range(rounds)]
             reference, ours = (statistics.median(column) / 1000 for column in zip(*rows))
@@ -155,6 +163,13 @@ class TcpWorld:
 
     def __init__(self, kind):
         self.lab = Lab()
+        try:
+            self.build(kind)
+        except BaseException:
+            self.lab.close()
+            raise
+
+    def build(self, kind):
         client, lns = self.lab.ns("client"), self.lab.ns("lns")
         self.client = client
         self.lab.cable(client, lns, ["192.0.2.2/24"], ["192.0.2.1/24"], "c0", "l0")
@@ -189,7 +204,8 @@ class TcpWorld:
 def bench_tcp(figures, rounds=5):
     worlds = []
     try:
-        worlds = [TcpWorld("adit"), TcpWorld("l2tpns")]
+        worlds.append(TcpWorld("adit"))
+        worlds.append(TcpWorld("l2tpns"))
         for way in "up", "down":
             rows = [[w.mbit(way) for w in worlds] for _ in range(rounds)]
             ratios = [a / b for a, b in rows]
