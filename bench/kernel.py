@@ -159,8 +159,11 @@ peer "anybody" {{ profile = "home" secret = "{SECRET}" }}
         assert lns.json("status")["sessions"] == sessions
         held = open_files(pids)
         pss = pss_kib(pids) * 1024 / sessions
+        ids = [t["id"] for t in lns.json("show", "tunnels")["tunnels"]]
+        assert len(ids) == 10, ids
         begun = time.monotonic()
-        lns.ctl("terminate", "user", USER, timeout=600)
+        for tunnel in ids:
+            lns.ctl("terminate", "tunnel", tunnel, timeout=600)
         # done when every descriptor of a session is closed and no interface is left
         wait_for("the end of all sessions", lambda: open_files(pids) <= files + 40, seconds=600,
                  step=0.2)
