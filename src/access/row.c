@@ -38,12 +38,17 @@ uint16_t acc_mtu(const struct path *path, const struct l2tp_session_info *l2tp,
 		 const struct ppp_info *ppp, uint16_t limit)
 {
 	unsigned int mtu = PATH_MTU - acc_overhead(path, l2tp, ppp);
+	unsigned int mru = ppp->mru_out ? ppp->mru_out : UINT16_MAX;
 
 	if (limit && mtu > limit)
 		mtu = limit;
-	/* RFC 3078 3: an encrypted datagram may fill the information field, no more. */
-	if (ppp->mru_out && mtu > ppp->mru_out - (ppp->mppe_keys ? MPPE_LEN : 0u))
-		mtu = ppp->mru_out - (ppp->mppe_keys ? MPPE_LEN : 0u);
+	/* Neither more than the peer takes nor than it may send us: its TCP takes the size of ours
+	 * for what we can receive, and some peers drop what is longer than our MRU unsaid.
+	 * RFC 3078 3: an encrypted datagram may fill the information field, no more. */
+	if (ppp->mru_in && mru > ppp->mru_in)
+		mru = ppp->mru_in;
+	if (mtu > mru - (ppp->mppe_keys ? MPPE_LEN : 0u))
+		mtu = mru - (ppp->mppe_keys ? MPPE_LEN : 0u);
 	return (uint16_t)(mtu < LEAST_MTU ? LEAST_MTU : mtu);
 }
 

@@ -37,6 +37,21 @@ static void sums(void **state)
 	assert_int_equal(mtu(AF_INET, false, false, false, false, 30, 0), 68);
 }
 
+/* l2tpns drops what is longer than the MRU we asked for; our TCP must not ask for more. */
+static void both_ways(void **state)
+{
+	struct path path = { .remote.family = AF_INET };
+	struct l2tp_session_info l = { .send_seq = false };
+	struct ppp_info p = { .mru_out = 1500, .mru_in = 1460 };
+
+	(void)state;
+	assert_int_equal(acc_mtu(&path, &l, &p, 0), 1460);
+	p.mppe_keys = true;
+	assert_int_equal(acc_mtu(&path, &l, &p, 0), 1456);
+	p.mru_in = 1300;
+	assert_int_equal(acc_mtu(&path, &l, &p, 1400), 1296);
+}
+
 static void globs(void **state)
 {
 	(void)state;
@@ -125,6 +140,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sums),
+		cmocka_unit_test(both_ways),
 		cmocka_unit_test(globs),
 		cmocka_unit_test(routes_of_pools),
 	};
