@@ -488,8 +488,23 @@ static void on_probe(struct kplane *p)
 	tell(p, &end);
 }
 
+/* The pseudowires are the keeper's own: whoever has taken aditd over must not reach them. */
+static bool key_refused(struct kplane *p, const struct batch_record *r)
+{
+	static const char why[] = "this key belongs to the keeper's own pseudowires";
+
+	if (r->key < WIRES_KEY_FIRST)
+		return false;
+	if (r->tag == BATCH_PUT || r->tag == BATCH_DEL)
+		tell_done(p, r->tag == BATCH_PUT ? DP_OP_PUT : DP_OP_DEL, r->key, r->generation,
+			  -EPERM, refused(p, "session", why));
+	return true;
+}
+
 static void take(struct kplane *p, const struct batch_record *r)
 {
+	if (key_refused(p, r))
+		return;
 	switch (r->tag) {
 	case BATCH_PUT:
 		on_put(p, r);

@@ -18,8 +18,7 @@
 #include "base/crypto.h"
 #include "base/list.h"
 
-#define AGAIN_US  (5 * US_S)
-#define KEY_FIRST (UINT64_C(0xffffffff) << 32)
+#define AGAIN_US (5 * US_S)
 
 enum wire_phase { WIRE_NONE, WIRE_MAKING, WIRE_UP, WIRE_ENDING };
 
@@ -152,7 +151,7 @@ static struct wire *add(struct wires *w, const struct conf_wire *c)
 		return NULL;
 	list_init(&i->link);
 	i->c = *c;
-	i->key = KEY_FIRST | ++w->last_key;
+	i->key = WIRES_KEY_FIRST | ++w->last_key;
 	i->wanted = true;
 	i->again = MONO_NEVER;
 	list_push(&w->all, &i->link);
@@ -261,7 +260,7 @@ bool wires_news(struct wires *w, const struct kernel_news *n, struct mono now)
 {
 	struct wire *i;
 
-	if (n->key < KEY_FIRST)
+	if (n->key < WIRES_KEY_FIRST)
 		return false;
 	i = find(w, n->key);
 	if (!i)

@@ -12,6 +12,9 @@
 
 struct wires;
 
+/* Their keys in the plane, of tunnels and sessions, start here: aditd has none of these. */
+#define WIRES_KEY_FIRST (UINT64_C(0xffffffff) << 32)
+
 struct wires_config {
 	void (*say)(void *arg, enum trace_level level, const char *text);
 	/* Something of this one has changed, see wires_each(). */

@@ -521,6 +521,32 @@ def test_hostile_datagrams(world):
     assert world.process.alive()
 
 
+PLANE, BATCH_DEL, BATCH_SEND, BATCH_LIST, BATCH_PROBE = 14, 2, 6, 7, 8
+BATCH_DONE, BATCH_LIST_END, BATCH_FOUND, BATCH_PROBE_END = 32, 39, 40, 41
+
+
+def ask_plane(fake, records, until):
+    """Send records to the keeper's plane; the records that come, up to tag `until`."""
+    datagram = struct.pack("!IIHH", MAGIC, 0, PLANE, 0) + records
+    fake.sock.sendall(b"send " + datagram.hex().encode() + b"\n")
+    found = {}
+    while until not in found:
+        for tag, values in fake.reply(0).values.items():
+            found.setdefault(tag, []).extend(values)
+    return found
+
+
+def test_keys_of_the_keepers_own_pseudowires(world):
+    for key, refused in ((7, False), (0xFFFFFFFEFFFFFFFF, False), (0xFFFFFFFF00000001, True),
+                         (0xFFFFFFFFFFFFFFFF, True)):
+        send = tlv(BATCH_SEND, struct.pack("!QBH", key, 0, 0xC021))
+        done = ask_plane(world.fake, send + tlv(BATCH_DEL, struct.pack("!QI", key, 3)), BATCH_DONE)
+        assert len(done[BATCH_DONE]) == 1
+        assert (b"keeper's own pseudowires" in done[BATCH_DONE][0]) == refused
+        assert ("keeper's own pseudowires" in world.log()) == refused
+    world.fake.good(STATUS)
+
+
 def test_default_route_and_pin(world):
     fake, ns = world.fake, world.ns
     fake.tun("vpn0")
