@@ -10,6 +10,7 @@
 
 #include "base/htab.h"
 #include "base/list.h"
+#include "remote.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,9 +30,13 @@ struct atunnel {
 	uint32_t local, via;
 	enum dp_want want;
 	enum tunnel_state state;
+	uint32_t kernel_rows;
 	bool attached;
+	bool asked; /* the kernel plane knows of it */
 	char why[DP_TEXT];
 };
+
+static const char says_user[] = "the configuration says data-plane = user";
 
 struct arow {
 	struct htab_node node;
@@ -58,6 +63,7 @@ struct dual {
 	struct htab rows, tunnels;
 	struct list done, events;
 	bool use_user, use_kernel;
+	uint32_t kernel_rows;
 
 	/* The net: one completion when both planes have answered. */
 	uint32_t net_generation;
@@ -90,26 +96,6 @@ static struct arow *row_find(const struct dual *d, uint64_t key)
 	return NULL;
 }
 
-static struct arow *row_make(struct dual *d, uint64_t key, enum place place)
-{
-	struct arow *r = htab_reserve(&d->rows) < 0 ? NULL : calloc(1, sizeof(*r));
-
-	if (!r)
-		return NULL;
-	r->key = key;
-	r->place = place;
-	htab_put(&d->rows, &r->node, hash64(&d->rows, key));
-	return r;
-}
-
-static void row_drop(struct dual *d, struct arow *r)
-{
-	htab_drop(&d->rows, &r->node);
-	free(r->row);
-	free(r->why);
-	free(r);
-}
-
 static struct atunnel *tunnel_find(const struct dual *d, uint32_t local)
 {
 	struct htab_node *n = htab_find(&d->tunnels, hash64(&d->tunnels, local));
@@ -121,6 +107,55 @@ static struct atunnel *tunnel_find(const struct dual *d, uint32_t local)
 			return t;
 	}
 	return NULL;
+}
+
+static struct atunnel *tunnel_make(struct dual *d, uint32_t local)
+{
+	struct atunnel *t = tunnel_find(d, local);
+
+	if (t)
+		return t;
+	t = htab_reserve(&d->tunnels) < 0 ? NULL : calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->local = local;
+	htab_put(&d->tunnels, &t->node, hash64(&d->tunnels, local));
+	return t;
+}
+
+/* How many sessions of its tunnel are in the kernel. The tunnel may be gone before them. */
+static void count(struct dual *d, const struct arow *r, bool more)
+{
+	struct atunnel *t = tunnel_find(d, r->tunnel);
+
+	if (r->place != PLACE_KERNEL)
+		return;
+	d->kernel_rows += more ? 1 : UINT32_MAX;
+	if (t && (more || t->kernel_rows))
+		t->kernel_rows += more ? 1 : UINT32_MAX;
+}
+
+static struct arow *row_make(struct dual *d, uint64_t key, enum place place, uint32_t tunnel)
+{
+	struct arow *r = htab_reserve(&d->rows) < 0 ? NULL : calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->key = key;
+	r->place = place;
+	r->tunnel = tunnel;
+	htab_put(&d->rows, &r->node, hash64(&d->rows, key));
+	count(d, r, true);
+	return r;
+}
+
+static void row_drop(struct dual *d, struct arow *r)
+{
+	count(d, r, false);
+	htab_drop(&d->rows, &r->node);
+	free(r->row);
+	free(r->why);
+	free(r);
 }
 
 static struct dp *plane_of(const struct dual *d, enum place place)
@@ -176,11 +211,13 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 		place = PLACE_USER;
 		why = "data with sequence numbers was sent before the session was complete";
 	}
-	r = row_make(d, key, place);
+	/* Its tunnel is there for sessions of before. */
+	if (place == PLACE_USER && t && t->want == DP_WANT_USER && t->state != TUNNEL_USER)
+		why = says_user;
+	r = row_make(d, key, place, row->local_tunnel);
 	if (!r)
 		return -ENOMEM;
 	r->why = why ? strdup(why) : NULL;
-	r->tunnel = row->local_tunnel;
 	if (place == PLACE_KERNEL && t->want == DP_WANT_AUTO) {
 		r->row = malloc(sizeof(*row));
 		if (!r->row) {
@@ -205,7 +242,9 @@ static int dual_put(struct dp *dp, uint64_t key, uint32_t generation, const stru
 	if (!r)
 		return put_new(d, key, generation, row);
 	plane = plane_of(d, r->place);
+	count(d, r, false);
 	r->tunnel = row->local_tunnel;
+	count(d, r, true);
 	return plane->ops->put(plane, key, generation, row);
 }
 
@@ -236,6 +275,7 @@ static bool fall_back(struct dual *d, struct arow *r, const struct dp_done *done
 	r->row = NULL;
 	if (rc < 0)
 		return false;
+	count(d, r, false);
 	r->place = PLACE_USER;
 	free(r->why);
 	r->why = strdup(done->text);
@@ -296,7 +336,7 @@ static bool dual_done(struct dp *dp, struct dp_done *ret)
 static int dual_net(struct dp *dp, uint32_t generation, const struct dp_net *net)
 {
 	struct dual *d = dual_of(dp);
-	bool kernel = d->use_kernel && d->config.kernel;
+	bool kernel = d->config.kernel && (d->use_kernel || d->kernel_rows);
 	int rc = 0;
 
 	d->net_generation = generation;
@@ -363,20 +403,6 @@ static void tunnel_leave(struct dual *d, struct atunnel *t, const char *why)
 	snprintf(t->why, sizeof(t->why), "%s", why);
 }
 
-static struct atunnel *tunnel_make(struct dual *d, uint32_t local)
-{
-	struct atunnel *t = tunnel_find(d, local);
-
-	if (t)
-		return t;
-	t = htab_reserve(&d->tunnels) < 0 ? NULL : calloc(1, sizeof(*t));
-	if (!t)
-		return NULL;
-	t->local = local;
-	htab_put(&d->tunnels, &t->node, hash64(&d->tunnels, local));
-	return t;
-}
-
 static int say_tunnel(struct dual *d, const struct atunnel *t)
 {
 	struct own *o = calloc(1, sizeof(*o));
@@ -403,13 +429,13 @@ static int dual_tunnel(struct dp *dp, const struct dp_tunnel *tunnel)
 		return -ENOMEM;
 	t->want = (enum dp_want)tunnel->want;
 	t->via = tunnel->path.via;
-	if (t->want == DP_WANT_USER || !kernel) {
-		tunnel_leave(d, t,
-			     t->want == DP_WANT_USER ? "the configuration says data-plane = user"
-						     : d->missing);
+	/* Sessions stay where they are: those in the kernel need it whatever is wanted by now. */
+	if (!kernel || (t->want == DP_WANT_USER && !t->kernel_rows)) {
+		tunnel_leave(d, t, t->want == DP_WANT_USER ? says_user : d->missing);
 		return say_tunnel(d, t);
 	}
 	t->state = TUNNEL_ASKED;
+	t->asked = true;
 	rc = kernel->ops->tunnel(kernel, tunnel);
 	if (rc < 0)
 		tunnel_leave(d, t, "out of memory when it came up");
@@ -425,7 +451,7 @@ static int dual_tunnel_del(struct dp *dp, uint32_t local)
 
 	if (!t)
 		return 0;
-	if (kernel && t->want != DP_WANT_USER)
+	if (kernel && t->asked)
 		rc = kernel->ops->tunnel_del(kernel, local);
 	tunnel_leave(d, t, "");
 	htab_drop(&d->tunnels, &t->node);
@@ -607,21 +633,29 @@ static const char *dual_where_tunnel(struct dp *dp, uint32_t local, const char *
 	return t->state == TUNNEL_KERNEL ? "kernel" : "user";
 }
 
-static void dual_free(struct dp *dp)
+static void forget_all(struct dual *d)
 {
-	struct dual *d;
 	struct htab_node *n;
 	uint64_t pos;
 
-	if (!dp)
-		return;
-	d = dual_of(dp);
 	while (pos = 0, (n = htab_walk(&d->rows, &pos, NULL)))
 		row_drop(d, container_of(n, struct arow, node));
 	while (pos = 0, (n = htab_walk(&d->tunnels, &pos, NULL))) {
 		htab_drop(&d->tunnels, n);
 		free(container_of(n, struct atunnel, node));
 	}
+	htab_free(&d->rows);
+	htab_free(&d->tunnels);
+}
+
+static void dual_free(struct dp *dp)
+{
+	struct dual *d;
+
+	if (!dp)
+		return;
+	d = dual_of(dp);
+	forget_all(d);
 	for (struct list *l; (l = list_pop(&d->done)) != NULL;)
 		free(container_of(l, struct own, link));
 	for (struct list *l; (l = list_pop(&d->events)) != NULL;)
@@ -631,8 +665,6 @@ static void dual_free(struct dp *dp)
 		d->config.kernel->ops->free(d->config.kernel);
 	if (d->unused)
 		d->unused->ops->free(d->unused);
-	htab_free(&d->rows);
-	htab_free(&d->tunnels);
 	free(d);
 }
 
@@ -680,11 +712,15 @@ const char *dp_auto_missing(const struct dp *dp)
 static int adopt(struct dual *d, enum place place)
 {
 	struct dp *plane = plane_of(d, place);
-	uint32_t generation;
+	uint32_t generation, tunnel = 0;
 	uint64_t pos = 0, key;
 
 	while (plane && plane->ops->list(plane, &pos, &key, &generation)) {
-		if (!row_find(d, key) && !row_make(d, key, place))
+		if (place == PLACE_KERNEL)
+			tunnel = dp_remote_tunnel_of(plane, key);
+		if (tunnel && !tunnel_make(d, tunnel))
+			return -ENOMEM;
+		if (!row_find(d, key) && !row_make(d, key, place, tunnel))
 			return -ENOMEM;
 	}
 	return 0;
@@ -693,8 +729,6 @@ static int adopt(struct dual *d, enum place place)
 struct dp *dp_auto_new(const struct dp_auto_config *config)
 {
 	struct dual *d = calloc(1, sizeof(*d));
-	struct htab_node *n;
-	uint64_t pos;
 
 	if (!d)
 		return NULL;
@@ -712,9 +746,7 @@ struct dp *dp_auto_new(const struct dp_auto_config *config)
 	htab_init(&d->tunnels, config->hash_key);
 	if (adopt(d, PLACE_KERNEL) == 0 && adopt(d, PLACE_USER) == 0)
 		return &d->dp;
-	while (pos = 0, (n = htab_walk(&d->rows, &pos, NULL)))
-		row_drop(d, container_of(n, struct arow, node));
-	htab_free(&d->rows);
+	forget_all(d);
 	free(d);
 	return NULL;
 }

@@ -690,6 +690,13 @@ bool dp_remote_listed(const struct dp *dp, int *ret_error, const char **ret_text
 	return true;
 }
 
+uint32_t dp_remote_tunnel_of(const struct dp *dp, uint64_t key)
+{
+	const struct rrow *row = row_find(remote_of(dp), key);
+
+	return row ? row->tunnel : 0;
+}
+
 int dp_remote_probe(struct dp *dp)
 {
 	struct remote *r = remote_of(dp);

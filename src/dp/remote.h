@@ -32,6 +32,9 @@ int dp_remote_ask(struct dp *dp);
 /* Has the answer come? *ret_error: 0, or the keeper has no kernel plane and *ret_text says why. */
 bool dp_remote_listed(const struct dp *dp, int *ret_error, const char **ret_text);
 
+/* The local id of the tunnel of a row, 0 = there is no such row. */
+uint32_t dp_remote_tunnel_of(const struct dp *dp, uint64_t key);
+
 /* What the keeper found out about this kernel, for `adit doctor`: ask, and take the findings one by
  * one once they are complete. */
 struct dp_finding {

@@ -567,6 +567,48 @@ static void test_recovery(void **state)
 	lab_free(l);
 }
 
+/* `data-plane = user` came with the restart: sessions stay where they are, new ones obey. */
+static void test_recovery_of_what_is_no_longer_wanted(void **state)
+{
+	struct lab *l = lab_new(NULL, 42);
+	struct dp_tunnel t = tunnel(DP_WANT_USER);
+	struct dp_net net = { .mtu = 1400 };
+	struct dp_event e;
+
+	dp_auto_use(l->dp, true, false);
+	assert_int_equal(l->dp->ops->net(l->dp, 1, &net), 0);
+	asked(l, BATCH_NET);
+	answer_done(l, DP_OP_NET, 0, 1, 0, "");
+	sim_runs(l);
+	assert_done(l, DP_OP_NET, 0, 1, 0);
+	tunnel_up(l, DP_WANT_USER, 0, "");
+	assert_int_equal(attach.attached, 1);
+	assert_int_equal(put(l, 42, 4), 0);
+	asked(l, BATCH_PUT);
+	answer_done(l, DP_OP_PUT, 42, 4, 0, "");
+	assert_done(l, DP_OP_PUT, 42, 4, 0);
+	assert_where(l, 42, "kernel", "");
+	put(l, 1, 1);
+	sim_runs(l);
+	assert_done(l, DP_OP_PUT, 1, 1, 0);
+	assert_where(l, 1, "user", "the configuration says data-plane = user");
+	assert_int_equal(l->dp->ops->del(l->dp, 42, 5), 0);
+	asked(l, BATCH_DEL);
+	answer_done(l, DP_OP_DEL, 42, 5, 0, "");
+	assert_done(l, DP_OP_DEL, 42, 5, 0);
+	assert_int_equal(l->dp->ops->tunnel_del(l->dp, TUNNEL), 0);
+	asked(l, BATCH_TUNNEL_DEL);
+	/* nothing is in the kernel any more: it is not asked */
+	assert_int_equal(l->dp->ops->tunnel(l->dp, &t), 0);
+	assert_true(l->dp->ops->event(l->dp, &e));
+	assert_int_equal(e.error, -EOPNOTSUPP);
+	assert_int_equal(l->dp->ops->net(l->dp, 2, &net), 0);
+	sim_runs(l);
+	assert_done(l, DP_OP_NET, 0, 2, 0);
+	dp_remote_flush(l->remote);
+	lab_free(l);
+}
+
 static void test_findings(void **state)
 {
 	struct lab *l = lab_new(NULL, 0);
@@ -725,6 +767,7 @@ int main(void)
 		cmocka_unit_test(test_net_of_both),
 		cmocka_unit_test(test_frames_counters_and_losses),
 		cmocka_unit_test(test_recovery),
+		cmocka_unit_test(test_recovery_of_what_is_no_longer_wanted),
 		cmocka_unit_test(test_findings),
 		cmocka_unit_test(test_nonsense_is_harmless),
 		cmocka_unit_test(test_out_of_memory),
