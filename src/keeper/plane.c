@@ -58,7 +58,7 @@ struct kplane {
 	struct wires *wires;
 	struct htab held, tunnels;
 	uint32_t epoch, generation;
-	uint32_t held_count;
+	uint32_t held_count, tunnel_count;
 	struct mono stats_at;
 	struct prefix local[DP_NET_MAX]; /* addresses of ours on lo */
 	uint8_t local_count;
@@ -237,6 +237,7 @@ static void tunnel_drop(struct kplane *p, uint32_t local)
 		return;
 	htab_drop(&p->tunnels, &t->node);
 	free(t);
+	p->tunnel_count--;
 }
 
 /* ---- requests ---- */
@@ -258,7 +259,8 @@ static void on_put(struct kplane *p, const struct batch_record *r)
 		tell_done(p, DP_OP_PUT, r->key, r->generation, -EOPNOTSUPP, p->missing);
 		return;
 	}
-	if (!rights_row(p->conf, &r->u.row, text)) {
+	if (!rights_row(p->conf, &r->u.row, p->config.known(p->config.arg, &r->u.row.path.remote),
+			text)) {
 		refused(p, "session", text);
 		error = -EPERM;
 	} else if (kernel_can_row(&p->probe, &r->u.row, text)) {
@@ -373,11 +375,14 @@ static void on_tunnel(struct kplane *p, const struct dp_tunnel *t)
 		error = -EPERM;
 	} else if (kernel_can_tunnel(&p->probe, &k, text)) {
 		error = -EOPNOTSUPP;
+	} else if (!h && p->tunnel_count >= p->conf->max_tunnels) {
+		error = -ENFILE;
 	} else if (!h) {
 		h = htab_reserve(&p->tunnels) < 0 ? NULL : calloc(1, sizeof(*h));
 		if (h) {
 			h->local = t->local;
 			htab_put(&p->tunnels, &h->node, hash64(&p->tunnels, h->local));
+			p->tunnel_count++;
 		}
 		error = h ? 0 : -ENOMEM;
 	}

@@ -372,12 +372,14 @@ bool rights_tunnel(const struct conf *c, const struct dp_tunnel *t, bool known, 
 	return rights_pin(c, remote, known, text);
 }
 
-static bool client_row(const struct conf *c, const struct dp_row *r, char *text)
+static bool client_row(const struct conf *c, const struct dp_row *r, bool known, char *text)
 {
 	if (!conf_dial_by_ifname(c, r->ifname))
 		return refuse(text, "interface %.15s is not in the configuration", r->ifname);
 	if (r->prefix_count)
 		return refuse(text, "a dialled session has no prefixes of users");
+	if (r->pin_peer && !rights_pin(c, &r->path.remote, known, text))
+		return false;
 	for (unsigned int i = 0; i < r->host_addr_count; i++)
 		if (!rights_addr(c, r->ifname, &r->host_addrs[i], text))
 			return false;
@@ -405,12 +407,12 @@ static bool server_row(const struct conf *c, const struct dp_row *r, char *text)
 	return true;
 }
 
-bool rights_row(const struct conf *c, const struct dp_row *r, char *text)
+bool rights_row(const struct conf *c, const struct dp_row *r, bool known, char *text)
 {
 	if (r->ends != DP_L2TP_PPP || r->version == 3 || r->encap != DP_ENCAP_UDP)
 		return refuse(text, "only PPP sessions of L2TPv2 over UDP are made on request");
 	if (r->netns || r->master[0])
 		return refuse(text,
 			      "the configuration puts sessions into no bridge, VRF or namespace");
-	return r->flags & DP_F_CLIENT ? client_row(c, r, text) : server_row(c, r, text);
+	return r->flags & DP_F_CLIENT ? client_row(c, r, known, text) : server_row(c, r, text);
 }

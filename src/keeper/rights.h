@@ -50,7 +50,7 @@ struct dp_tunnel;
 bool rights_tunnel(const struct conf *c, const struct dp_tunnel *t, bool known, char *text);
 
 /* A session in the kernel: PPP over L2TPv2, with the addresses and routes rights_addr() and
- * rights_route() allow. */
-bool rights_row(const struct conf *c, const struct dp_row *r, char *text);
+ * rights_route() allow, and a pin rights_pin() allows, `known` as there. */
+bool rights_row(const struct conf *c, const struct dp_row *r, bool known, char *text);
 
 #endif

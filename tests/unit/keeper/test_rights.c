@@ -460,28 +460,28 @@ static void test_kernel_rows(void **state)
 	r.prefixes[1] = prefix_of("2001:db8:1:5::/64");
 	r.prefix_count = 2;
 	addr_parse("10.1.0.1", &r.source4);
-	assert_true(rights_row(f->c, &r, text));
+	assert_true(rights_row(f->c, &r, false, text));
 	t = r;
 	t.prefixes[0] = prefix_of("10.2.0.7/32"); /* in no pool */
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 	t = r;
 	addr_parse("10.1.0.2", &t.source4);
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 	t = r;
 	strcpy(t.ifname, "eth0");
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 	t = r;
 	strcpy(t.master, "br0");
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 	t = r;
 	t.ends = DP_L2TP_ETH;
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 	t = r;
 	t.table = 7;
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 	t = r;
 	t.routes[t.route_count++] = prefix_of("0.0.0.0/0");
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 
 	memset(&r, 0, sizeof(r));
 	r.ends = DP_L2TP_PPP;
@@ -491,23 +491,35 @@ static void test_kernel_rows(void **state)
 	r.routes[r.route_count++] = prefix_of("10.9.0.0/16");
 	r.table = 5;
 	r.metric = 6;
+	assert_true(rights_row(f->c, &r, false, text));
 	r.pin_peer = 1;
-	assert_true(rights_row(f->c, &r, text));
+	assert_false(rights_row(f->c, &r, false, text)); /* a pin of no address */
+	assert_int_equal(addr_parse("[2001:db8:9::1]:1701", &r.path.remote), 0);
+	assert_true(rights_row(f->c, &r, false, text));
+	/* to the servers of the configuration and what their names gave alone */
+	t = r;
+	assert_int_equal(addr_parse("[2001:db8:9::2]:1701", &t.path.remote), 0);
+	assert_false(rights_row(f->c, &t, false, text));
+	assert_true(rights_row(f->c, &t, true, text));
+	assert_int_equal(addr_parse("127.0.0.1:1701", &t.path.remote), 0);
+	assert_false(rights_row(f->c, &t, true, text));
+	t = r;
+	assert_true(rights_row(f->c, &r, false, text));
 	t = r;
 	t.table = 0;
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 	t = r;
 	t.routes[0] = prefix_of("10.0.0.0/8");
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 	t = r;
 	t.host_addrs[0] = prefix_of("127.0.0.1/32");
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 	t = r;
 	strcpy(t.ifname, "vpn9");
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 	t = r;
 	t.prefixes[t.prefix_count++] = prefix_of("10.1.0.7/32");
-	assert_false(rights_row(f->c, &t, text));
+	assert_false(rights_row(f->c, &t, false, text));
 }
 
 int main(void)
