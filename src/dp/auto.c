@@ -471,15 +471,16 @@ static void on_tunnel(struct dual *d, struct dp_event *e)
 		return;
 	if (t && e->error)
 		tunnel_leave(d, t, e->text);
-	if (t && !e->error) {
+	if (t && !e->error && e->fd < 0) {
+		rc = -EMFILE; /* the descriptor was lost on its way: one of us has too many */
+	} else if (t && !e->error) {
 		if (t->attached)
 			d->config.detach(d->config.user, t->local);
 		t->attached = false;
 		t->state = TUNNEL_KERNEL;
 		t->why[0] = '\0';
-		if (e->fd >= 0)
-			rc = d->config.attach(d->config.user, t->local, t->via, e->fd);
-		t->attached = e->fd >= 0 && rc == 0;
+		rc = d->config.attach(d->config.user, t->local, t->via, e->fd);
+		t->attached = rc == 0;
 	}
 	if (rc < 0) {
 		/* Its control messages would reach nobody: leave the kernel again. */

@@ -423,6 +423,28 @@ static void test_socket_that_cannot_be_read(void **state)
 	lab_free(l);
 }
 
+/* Whoever passes descriptors on may have run out of them: the answer then comes without. */
+static void test_socket_that_was_lost(void **state)
+{
+	struct lab *l = lab_new(NULL, 0);
+	struct dp_tunnel t = tunnel(DP_WANT_AUTO);
+	struct batch_record r = { .tag = BATCH_TUNNEL_DONE, .tunnel.local = TUNNEL };
+	struct dp_event e;
+
+	assert_int_equal(l->dp->ops->tunnel(l->dp, &t), 0);
+	asked(l, BATCH_TUNNEL);
+	answer(l, &r, -1);
+	assert_true(l->dp->ops->event(l->dp, &e));
+	assert_int_equal(e.kind, DP_EV_TUNNEL);
+	assert_int_equal(e.error, -EMFILE);
+	asked(l, BATCH_TUNNEL_DEL);
+	put(l, 1, 1);
+	sim_runs(l);
+	assert_done(l, DP_OP_PUT, 1, 1, 0);
+	assert_where(l, 1, "user", "its socket cannot be read: Too many open files");
+	lab_free(l);
+}
+
 static void test_numbered_data(void **state)
 {
 	struct lab *l = lab_new(NULL, 0);
@@ -763,6 +785,7 @@ int main(void)
 		cmocka_unit_test(test_user_is_user),
 		cmocka_unit_test(test_no_kernel_plane),
 		cmocka_unit_test(test_socket_that_cannot_be_read),
+		cmocka_unit_test(test_socket_that_was_lost),
 		cmocka_unit_test(test_numbered_data),
 		cmocka_unit_test(test_net_of_both),
 		cmocka_unit_test(test_frames_counters_and_losses),
