@@ -115,11 +115,13 @@ static void make(struct wires *w, struct wire *i, struct mono now)
 
 static void end(struct wires *w, struct wire *i, struct mono now)
 {
-	i->phase = WIRE_ENDING;
-	i->generation++;
 	/* its session ends with it */
-	if (kernel_tunnel_del(w->k, i->key, i->generation) < 0)
-		i->again = mono_add(now, AGAIN_US);
+	if (kernel_tunnel_del(w->k, i->key, i->generation + 1) < 0) {
+		i->again = mono_add(now, AGAIN_US); /* nothing would end WIRE_ENDING */
+		return;
+	}
+	i->generation++;
+	i->phase = WIRE_ENDING;
 }
 
 /* The next step towards what is wanted. May free it. */
