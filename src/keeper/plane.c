@@ -729,6 +729,8 @@ static void tell_counters(struct kplane *p)
 	struct htab_node *n = NULL;
 	uint64_t pos = 0;
 
+	if (p->config.behind(p->config.arg))
+		return; /* they are told once aditd reads again: what was told stays as it is */
 	flush(p, false);
 	while ((n = htab_walk(&p->held, &pos, n))) {
 		struct held *h = container_of(n, struct held, node);
