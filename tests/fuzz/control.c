@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "dp/remote.h"
 #include "paper.h"
 
 #define CHECK(x)                 \
@@ -62,6 +63,7 @@ static void special(uint8_t octet)
 		paper.dial_state = states[state++ % 5];
 		paper.dial_key = state % 3;
 		trace_bytes(paper.d.trace, TRACE_DAEMON_NOTICE, paper.d.now, 0, 0, 0, "x", 1);
+		dp_remote_flush(paper.d.remote);
 		run_drain(&paper.d);
 	} else if (paper.reload_fn) {
 		reload_done_fn fn = paper.reload_fn;
