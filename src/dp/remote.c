@@ -326,7 +326,9 @@ static int remote_tunnel_del(struct dp *dp, uint32_t local)
 static void take_done(struct remote *r, const struct dp_done *done)
 {
 	struct rrow *row = done->op == DP_OP_NET ? NULL : row_find(r, done->key);
-	struct list *from = done->op == DP_OP_NET ? &r->nets : row ? &row->requests : NULL;
+	struct list *from = row					  ? &row->requests
+			    : done->op == DP_OP_NET && !done->key ? &r->nets
+								  : NULL;
 	struct request *q = NULL;
 
 	if (!from)
