@@ -225,7 +225,7 @@ int main(int argc, char **argv)
 	struct kernel_config config = { .frames_per_s = 1000000, .frames_all_per_s = 1000000 };
 	static struct sender s;
 	struct counts c = { 0 };
-	struct kernel *k;
+	struct kernel *k = NULL;
 	pthread_t thread;
 	uint32_t count;
 	int fd;
