@@ -137,6 +137,8 @@ void auth_start(struct ppp *e, struct link *l)
 	l->eap_we = EAP_WE_IDLE;
 	l->eap_peer = EAP_PEER_IDLE;
 	l->eap_noted = false;
+	if (l->ms)
+		l->ms->responded = false;
 	if (l->auth_we == PPP_AUTH_NONE)
 		l->flags |= F_WE_DONE;
 	else if (l->auth_we & PPP_AUTH_EAP)
@@ -238,6 +240,28 @@ void auth_keep_keys(struct ppp_proof *now, const struct ppp_proof *old)
 	memcpy(now->send_key, old->send_key, sizeof(now->send_key));
 	memcpy(now->recv_key, old->recv_key, sizeof(now->recv_key));
 	now->has_keys = true;
+}
+
+void auth_respond_ms(struct ppp *e, struct link *l, const uint8_t challenge[MS_CHAL_LEN])
+{
+	const struct ppp_profile *f = l->profile;
+	struct ppp_proof old = l->ms->peer;
+	uint8_t own[MS_CHAL_LEN];
+
+	memcpy(l->ms->challenge, challenge, MS_CHAL_LEN);
+	rng_bytes(&e->rng, own, sizeof(own));
+	mschap2_respond(f->p.user, f->user_len, f->p.password, f->p.password_len, own, challenge,
+			l->ms->response, &l->ms->peer);
+	if (l->phase == PH_NETWORK)
+		auth_keep_keys(&l->ms->peer, &old);
+	bytes_wipe(&old, sizeof(old));
+	l->ms->responded = true;
+}
+
+/* Without a response of ours the authenticator is of another login, or zeros that anybody knows. */
+bool auth_peer_proven(const struct link *l, const uint8_t *text, size_t len)
+{
+	return l->ms->responded && mschap2_success_fits(&l->ms->peer, text, len);
 }
 
 static void take_proof(struct link *l, const struct ppp_proof *proof)

@@ -158,16 +158,13 @@ static enum ppp_input input_change(struct ppp *e, struct link *l)
 static void respond(struct ppp *e, struct link *l, const uint8_t *challenge, size_t len)
 {
 	const struct ppp_profile *f = l->profile;
-	uint8_t own[MS_CHAL_LEN];
 
 	if (l->auth_peer == PPP_AUTH_MSCHAPV2) {
 		/* The network doubles packets: a second response would need another proof. */
-		if (e->in.id == l->resp_id && memcmp(challenge, l->ms->challenge, len) == 0)
+		if (l->ms->responded && e->in.id == l->resp_id &&
+		    memcmp(challenge, l->ms->challenge, len) == 0)
 			return;
-		memcpy(l->ms->challenge, challenge, len);
-		rng_bytes(&e->rng, own, sizeof(own));
-		mschap2_respond(f->p.user, f->user_len, f->p.password, f->p.password_len, own,
-				challenge, l->ms->response, &l->ms->peer);
+		auth_respond_ms(e, l, challenge);
 	} else if (l->auth_peer == PPP_AUTH_MSCHAP) {
 		memcpy(l->resp, challenge, 8); /* the rest follows when it is sent */
 	} else {
@@ -179,7 +176,6 @@ static enum ppp_input input_challenge(struct ppp *e, struct link *l, const uint8
 				      size_t len)
 {
 	const struct ppp_params *p = &l->profile->p;
-	struct ppp_proof old = { .has_keys = false };
 
 	if (!(l->auth_peer & BY_CHAP))
 		return drop(e, l, "CHAP was not agreed to");
@@ -190,12 +186,7 @@ static enum ppp_input input_challenge(struct ppp *e, struct link *l, const uint8
 		link_close(e, l, ADIT_CAUSE_PROTOCOL_ERROR, "the peer sent our own challenge back");
 		return drop(e, l, "our own challenge");
 	}
-	if (l->ms)
-		old = l->ms->peer;
 	respond(e, l, value, len);
-	if (l->ms && l->phase == PH_NETWORK)
-		auth_keep_keys(&l->ms->peer, &old);
-	bytes_wipe(&old, sizeof(old));
 	l->resp_id = e->in.id;
 	l->peer_sent = 1;
 	l->peer_at = mono_add(e->now, p->restart_us).us;
@@ -227,8 +218,7 @@ static enum ppp_input input_result(struct ppp *e, struct link *l)
 		return PPP_IN_TAKEN;
 	}
 	/* RFC 2759 5: "the peer MUST end the session". */
-	if (l->auth_peer == PPP_AUTH_MSCHAPV2 &&
-	    !mschap2_success_fits(&l->ms->peer, e->in.body, e->in.body_len)) {
+	if (l->auth_peer == PPP_AUTH_MSCHAPV2 && !auth_peer_proven(l, e->in.body, e->in.body_len)) {
 		link_close(e, l, ADIT_CAUSE_PEER_UNPROVEN, NULL);
 		return PPP_IN_TAKEN;
 	}

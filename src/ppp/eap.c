@@ -302,6 +302,12 @@ void eap_build_result(const struct link *l, struct wcur *c)
 
 /* ---- peer ---- */
 
+/* What LCP agreed to and the profile allows; after a restart it may be another profile. */
+static uint8_t methods(const struct link *l)
+{
+	return l->profile->p.peer_auth & l->auth_peer & PPP_AUTH_EAP;
+}
+
 static enum ppp_input reply(struct ppp *e, struct link *l, enum eap_peer state)
 {
 	l->eap_peer = (uint8_t)state;
@@ -338,10 +344,8 @@ static enum ppp_input request_md5(struct ppp *e, struct link *l, struct rcur *c)
 
 static enum ppp_input ms_challenge(struct ppp *e, struct link *l, struct rcur *c)
 {
-	const struct ppp_profile *f = l->profile;
-	uint8_t ms_id = rcur_u8(c), n, own[MS_CHAL_LEN];
+	uint8_t ms_id = rcur_u8(c), n;
 	uint16_t ms_len = rcur_u16(c);
-	struct ppp_proof old = l->ms->peer;
 	const uint8_t *value;
 
 	n = rcur_u8(c);
@@ -350,12 +354,7 @@ static enum ppp_input ms_challenge(struct ppp *e, struct link *l, struct rcur *c
 		return drop(e, l, "a broken MSCHAPv2 challenge");
 	if (reflected(e, l, value, n))
 		return drop(e, l, "our own challenge");
-	rng_bytes(&e->rng, own, sizeof(own));
-	mschap2_respond(f->p.user, f->user_len, f->p.password, f->p.password_len, own, value,
-			l->ms->response, &l->ms->peer);
-	if (l->phase == PH_NETWORK)
-		auth_keep_keys(&l->ms->peer, &old);
-	bytes_wipe(&old, sizeof(old));
+	auth_respond_ms(e, l, value);
 	l->resp[0] = ms_id;
 	return reply(e, l, EAP_PEER_MSCHAPV2);
 }
@@ -378,7 +377,7 @@ static enum ppp_input request_mschapv2(struct ppp *e, struct link *l, struct rcu
 		link_says(e, l, words.p, words.n, false);
 		return reply(e, l, EAP_PEER_FAILED);
 	}
-	if (!mschap2_success_fits(&l->ms->peer, text, n)) {
+	if (!auth_peer_proven(l, text, n)) {
 		link_close(e, l, ADIT_CAUSE_PEER_UNPROVEN, NULL);
 		return PPP_IN_TAKEN;
 	}
@@ -388,7 +387,7 @@ static enum ppp_input request_mschapv2(struct ppp *e, struct link *l, struct rcu
 
 static enum ppp_input input_request(struct ppp *e, struct link *l, uint8_t type, struct rcur *c)
 {
-	uint8_t can = l->profile->p.peer_auth;
+	uint8_t can = methods(l);
 	bool method;
 
 	if (!(l->auth_peer & PPP_AUTH_EAP))
@@ -483,11 +482,11 @@ void eap_build_response(const struct link *l, struct wcur *c)
 		break;
 	case EAP_PEER_NAK:
 		wcur_u8(c, TYPE_NAK);
-		if (f->p.peer_auth & PPP_AUTH_EAP_MSCHAPV2)
+		if (methods(l) & PPP_AUTH_EAP_MSCHAPV2)
 			wcur_u8(c, TYPE_MSCHAPV2);
-		if (f->p.peer_auth & PPP_AUTH_EAP_MD5)
+		if (methods(l) & PPP_AUTH_EAP_MD5)
 			wcur_u8(c, TYPE_MD5);
-		if (!(f->p.peer_auth & PPP_AUTH_EAP))
+		if (methods(l) == 0)
 			wcur_u8(c, 0);
 		break;
 	case EAP_PEER_MD5:

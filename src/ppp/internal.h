@@ -141,7 +141,8 @@ struct ms {
 	struct early early[3]; /* IPCP, IPv6CP, CCP */
 	struct ppp_proof we, peer;
 	uint8_t response[MS_RESP_LEN];	/* ours, for repeats */
-	uint8_t challenge[MS_CHAL_LEN]; /* what it answers; zero = none */
+	uint8_t challenge[MS_CHAL_LEN]; /* what it answers */
+	bool responded;			/* in this login; else these two and `peer` prove nothing */
 };
 
 /* Only while the peer logs in: what it says, until the owner has answered. */
@@ -297,6 +298,10 @@ int link_set_user(struct ppp *e, struct link *l, const char *user, size_t len);
 int auth_reserve(struct ppp *e, struct link *l);
 int auth_reserve_ms(struct ppp *e, struct link *l);
 void auth_start(struct ppp *e, struct link *l);
+/* Our response to a challenge of MS-CHAPv2, in EAP or not, into l->ms. */
+void auth_respond_ms(struct ppp *e, struct link *l, const uint8_t challenge[MS_CHAL_LEN]);
+/* True when `text` of a Success proves that the peer knows the password (RFC 2759 5). */
+bool auth_peer_proven(const struct link *l, const uint8_t *text, size_t len);
 void auth_stop(struct ppp *e, struct link *l);
 void auth_ask(struct ppp *e, struct link *l);
 void auth_failed(struct ppp *e, struct link *l, enum adit_cause cause);

@@ -248,7 +248,7 @@ static void load_clock(struct ppp *e, struct rcur *v, struct link *l)
 			l->echo_at += rng_below(&e->rng, (uint32_t)spread);
 		l->heard = l->echo_at - p->echo_us;
 	}
-	if (p->auth_again_us > 0 && l->auth_we & ~PPP_AUTH_PAP)
+	if (p->auth_again_us > 0 && l->auth_we & ~PPP_AUTH_PAP && l->profile->auths > 0)
 		l->we_at = clamp(we_at, e->now.us + US_S, p->auth_again_us);
 }
 
@@ -346,7 +346,9 @@ int ppp_load(struct ppp *e, struct mono now, struct rcur *c, struct ppp_profile 
 	 */
 	if (rc == 0 && l->cp[CP_CCP].state == CP_OPENED && (!ccp_wanted(l) || !l->mppe_in))
 		rc = 1;
-	if (rc == 0 && ((l->auth_we | l->auth_peer) & PPP_AUTH_KEYS))
+	/* What was agreed, and what the configuration of today may come to (EAP's Nak). */
+	if (rc == 0 && ((l->auth_we | l->auth_peer | profile->auth_set | profile->p.peer_auth) &
+			PPP_AUTH_KEYS))
 		rc = auth_reserve_ms(e, l);
 	if (rc != 0) {
 		link_free(e, l);

@@ -239,6 +239,90 @@ static void test_again_after_restart(void **state)
 	pair_free(&p);
 }
 
+/* Keeps the last frame of EAP. */
+static bool keep_eap(struct pair *p, unsigned from, const uint8_t *f, size_t n)
+{
+	uint8_t *last = p->tap_arg;
+
+	if (f[2] == 0xc2 && f[3] == 0x27 && n < 256) {
+		memset(last, 0, 256);
+		memcpy(last, f, n);
+	}
+	return true;
+}
+
+/* The configuration has changed: what LCP agreed to goes on, and no more than both allow. */
+static void test_more_methods(void **state)
+{
+	static const uint8_t ms[] = "\xff\x03\xc2\x27\x01\x63\x00\x1a\x1a\x01\x05\x00\x15\x10"
+				    "0123456789abcdef";
+	static const uint8_t md5[] = "\xff\x03\xc2\x27\x01\x64\x00\x07\x04\x01\x2a";
+	static const uint8_t naks[2][6] = { { 2, 0x63, 0, 6, 3, 4 }, { 2, 0x64, 0, 6, 3, 0 } };
+	struct ppp_params a = pair_params(0), b = pair_params(1);
+	uint8_t last[256] = { 0 };
+	struct pair p;
+
+	a.auth_order[0] = PPP_AUTH_EAP_MD5;
+	b.peer_auth = PPP_AUTH_EAP_MD5;
+	up(&p, &a, &b);
+	b.peer_auth = PPP_AUTH_EAP;
+	assert_int_equal(restart(&p, 1, &b), 0);
+	p.tap = keep_eap;
+	p.tap_arg = last;
+	pair_inject(&p, 1, ms, sizeof(ms) - 1);
+	assert_memory_equal(last + 4, naks[0], 6);
+	b.peer_auth = PPP_AUTH_EAP_MSCHAPV2;
+	assert_int_equal(restart(&p, 1, &b), 0);
+	pair_inject(&p, 1, md5, sizeof(md5) - 1);
+	assert_memory_equal(last + 4, naks[1], 6);
+	pair_free(&p);
+}
+
+/* As above, of the server: the peer's Nak may lead to the method that is new. */
+static void test_more_methods_server(void **state)
+{
+	struct ppp_params a = pair_params(0), b = pair_params(1);
+	uint8_t last[256] = { 0 }, nak[] = { 0xff, 3, 0xc2, 0x27, 2, 0, 0, 6, 3, 26 };
+	uint8_t identity[] = { 0xff, 3, 0xc2, 0x27, 2, 0, 0, 10, 1, 'a', 'l', 'i', 'c', 'e' };
+	struct pair p;
+
+	memset(a.auth_order, 0, sizeof(a.auth_order));
+	a.auth_order[0] = PPP_AUTH_EAP_MD5;
+	a.auth_again_us = 20 * US_S;
+	b.peer_auth = PPP_AUTH_EAP_MD5;
+	up(&p, &a, &b);
+	a.auth_order[1] = PPP_AUTH_EAP_MSCHAPV2;
+	assert_int_equal(restart(&p, 0, &a), 0);
+	p.cut = true;
+	p.tap = keep_eap;
+	p.tap_arg = last;
+	pair_run(&p, 20 * US_S);
+	identity[5] = last[5];
+	pair_inject(&p, 0, identity, sizeof(identity));
+	nak[5] = last[5];
+	pair_inject(&p, 0, nak, sizeof(nak));
+	assert_int_equal(last[8], 26);
+	assert_int_equal(last[9], 1);
+	pair_free(&p);
+}
+
+/* Who has logged in is not asked again when nobody has to log in any more. */
+static void test_no_more_login(void **state)
+{
+	struct ppp_params a = pair_params(0), b = pair_params(1);
+	struct pair p;
+
+	a.auth_again_us = 60 * US_S;
+	up(&p, &a, &b);
+	memset(a.auth_order, 0, sizeof(a.auth_order));
+	assert_int_equal(restart(&p, 0, &a), 0);
+	pair_run(&p, 130 * US_S);
+	assert_int_equal(p.s[0].asks, 1);
+	assert_int_equal(p.s[0].downs + p.s[1].downs, 0);
+	assert_open(&p, 0);
+	pair_free(&p);
+}
+
 /* Records cut short, with a field missing, with random octets changed: refused or loaded, but never
  * a crash, and what was loaded can be closed. */
 static void test_bad_records(void **state)
@@ -420,6 +504,9 @@ int main(void)
 		cmocka_unit_test(test_only_ip4),
 		cmocka_unit_test(test_half_open),
 		cmocka_unit_test(test_again_after_restart),
+		cmocka_unit_test(test_more_methods),
+		cmocka_unit_test(test_more_methods_server),
+		cmocka_unit_test(test_no_more_login),
 		cmocka_unit_test(test_bad_records),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_no_memory_new),
