@@ -18,13 +18,21 @@ CLIENT = """
 session "up" { server = "192.0.2.1" user = "bob" password = "pw" ipv6 = no %s }
 """
 
-# Every UDP datagram as hex, from its IPv4 header on.
+# Every IPv4 packet as hex. SIGTERM: what is there already, then the end.
 SNIFF = r'''
-import socket
+import signal, socket
+stop = []
+signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))  # both directions
+s.settimeout(0.2)
 print("ready", flush=True)
 while True:
-    packet, where = s.recvfrom(4096)
+    try:
+        packet, where = s.recvfrom(4096)
+    except TimeoutError:
+        if stop:
+            break
+        continue
     if where[1] == 0x0800:
         print(packet.hex(), flush=True)
 '''
