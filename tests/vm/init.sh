@@ -5,8 +5,15 @@ root=$1
 run=$root/build/$2
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 
+# /tmp and /run are the guest's own; the repository stays in its place, also when that is there.
+mkdir -p /mnt/root
+mount --rbind "$root" /mnt/root
 mount -t tmpfs -o mode=1777 tmp /tmp
 mount -t tmpfs -o mode=755 run /run
+if [ ! -e "$root" ]; then
+    mkdir -p "$root"
+    mount --rbind /mnt/root "$root"
+fi
 mkdir -p /dev/pts /dev/shm /run/lock
 mount -t devpts -o gid=5,mode=620 devpts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
