@@ -268,8 +268,9 @@ struct ppp_info {
 	enum adit_cause cause; /* why the link is being closed, NONE while it is not */
 	const char *text;      /* the same in words; valid until the next call */
 	/* Encryption: `mppe_keys` while it is wanted or there, so that nothing may pass in clear;
+	 * `mppe_known` when the login has given the keys;
 	 * `mppe` when CCP is open, with the Supported Bits as in its option (RFC 3078 2) */
-	bool mppe_keys, mppe;
+	bool mppe_keys, mppe_known, mppe;
 	uint8_t mppe_options[4];
 	uint8_t mppe_send_key[PPP_KEY_LEN], mppe_recv_key[PPP_KEY_LEN];
 };

@@ -188,7 +188,7 @@ bool acc_row(struct access *a, struct acc_session *s, struct dp_row *ret)
 				(p.pfc_out ? DP_F_PFC : 0) | (s->ip4 ? DP_F_IP4 : 0) |
 				(s->ip6 ? DP_F_IP6 : 0));
 	if (p.mppe_keys) {
-		ret->flags |= p.mppe ? DP_F_MPPE : DP_F_MPPE_KEYS;
+		ret->flags |= p.mppe ? DP_F_MPPE : p.mppe_known ? DP_F_MPPE_KEYS : 0;
 		memcpy(ret->mppe_options, p.mppe_options, sizeof(ret->mppe_options));
 		memcpy(ret->mppe_send_key, p.mppe_send_key, sizeof(ret->mppe_send_key));
 		memcpy(ret->mppe_recv_key, p.mppe_recv_key, sizeof(ret->mppe_recv_key));

@@ -404,7 +404,8 @@ static void row_put_done(struct access *a, struct mono now, struct acc_session *
 	if (done->error == -EOPNOTSUPP && s->go && !s->ip4 && !s->ip6) {
 		/* It was asked for encryption, and cannot: PPP knows whether that is the end. */
 		s->state = s->state == ACC_ROW ? ACC_NET : s->state;
-		s->row = s->row_active = s->row_again = false;
+		s->row = s->row_active; /* one from before LCP began again is still there */
+		s->row_again = false;
 		ncp_go(a, now, s, true);
 		return;
 	}
@@ -422,6 +423,10 @@ static void row_put_done(struct access *a, struct mono now, struct acc_session *
 		s->ifname = strndup(done->ifname, sizeof(done->ifname) - 1);
 		acc_session_dirty(a, s);
 	}
+	if (s->row_again) { /* this is not yet the row that PPP waits for */
+		acc_session_want_row(a, now, s);
+		return;
+	}
 	if (s->state == ACC_ROW && (s->ip4 || s->ip6))
 		session_up(a, now, s);
 	else if (s->state == ACC_ROW)
@@ -432,8 +437,6 @@ static void row_put_done(struct access *a, struct mono now, struct acc_session *
 		ncp_go(a, now, s, false);
 	if (s->ip6)
 		acc_local_start(a, now, s);
-	if (s->row_again)
-		acc_session_want_row(a, now, s);
 }
 
 /* ---- the way down ---- */

@@ -470,6 +470,7 @@ bool ppp_info(const struct ppp *e, adit_handle link, struct ppp_info *ret)
 		.mppe = ccp_wanted(l) && l->cp[CP_CCP].state == CP_OPENED,
 	};
 	if (ret->mppe_keys && l->phase == PH_NETWORK) {
+		ret->mppe_known = true;
 		memcpy(ret->mppe_send_key, ccp_keys(l)->send_key, PPP_KEY_LEN);
 		memcpy(ret->mppe_recv_key, ccp_keys(l)->recv_key, PPP_KEY_LEN);
 	}

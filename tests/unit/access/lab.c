@@ -224,9 +224,18 @@ static void plane(struct lab *l, struct lab_node *n, uint8_t op, const struct ac
 	struct dp_done d = { .op = op, .key = ev->key, .generation = ev->generation };
 	struct access_cmd cmd = { .kind = ACCESS_CMD_DP_DONE, .done = &d };
 	struct lab_row *r = lab_row(n, ev->key);
+	static const uint8_t none[16];
 
+	if (op == DP_OP_PUT && ev->row->flags & (DP_F_MPPE | DP_F_MPPE_KEYS))
+		n->keyless += memcmp(ev->row->mppe_send_key, none, sizeof(none)) == 0;
 	if (op == DP_OP_PUT && n == &l->lns && l->hold_dp)
 		return;
+	if (op == DP_OP_PUT && n == &l->lns && l->slow_dp) {
+		l->waits = true;
+		l->late = d;
+		l->late_row = *ev->row;
+		return;
+	}
 	if (op == DP_OP_PUT && n == &l->lns && l->no_mppe &&
 	    ev->row->flags & (DP_F_MPPE | DP_F_MPPE_KEYS)) {
 		d.error = -EOPNOTSUPP;
@@ -482,6 +491,22 @@ void lab_run(struct lab *l, int64_t us)
 		lab_drain(l);
 	}
 	l->now = end;
+}
+
+bool lab_plane_answers(struct lab *l)
+{
+	struct access_cmd cmd = { .kind = ACCESS_CMD_DP_DONE, .done = &l->late };
+	struct lab_row *r;
+
+	if (!l->waits)
+		return false;
+	l->waits = false;
+	r = lab_row(&l->lns, l->late.key);
+	r->there = true;
+	r->puts++;
+	r->row = l->late_row;
+	(void)lab_do(l, &l->lns, cmd);
+	return true;
 }
 
 int lab_do(struct lab *l, struct lab_node *n, struct access_cmd cmd)

@@ -44,6 +44,7 @@ struct lab_node {
 	uint32_t line_seq[LAB_LINES];
 	unsigned int line_count, lines_told;
 	unsigned int asked, resolves, nets;
+	unsigned int keyless; /* puts that speak of keys and have none */
 	struct dp_net net;
 	struct addr told; /* the last packet went there */
 	bool deaf;	  /* nothing reaches it */
@@ -60,6 +61,10 @@ struct lab {
 	struct addr first_try; /* the resolver gives this address before the right one */
 	uint64_t held_key;     /* question that was not answered, and its number */
 	uint32_t held_ask;
+	bool slow_dp; /* it does with lab_plane_answers() */
+	bool waits;   /* for that: `late`, `late_row` */
+	struct dp_done late;
+	struct dp_row late_row;
 	bool no_mppe; /* the LNS's plane cannot encrypt */
 };
 
@@ -88,6 +93,8 @@ struct access_conf *lab_conf_client(const struct lab_options *o);
 void lab_run(struct lab *l, int64_t us);
 /* Drain what is there now. */
 void lab_drain(struct lab *l);
+/* The LNS's slow plane carries out what it was told. False: nothing. */
+bool lab_plane_answers(struct lab *l);
 int lab_do(struct lab *l, struct lab_node *n, struct access_cmd cmd);
 struct lab_row *lab_row(struct lab_node *n, uint64_t key);
 unsigned int lab_rows(const struct lab_node *n);

@@ -544,6 +544,55 @@ static void encrypted(void **state)
 	lab_free(l);
 }
 
+/* However slow the plane: the Ack that lets the peer send waits for the row it needs. */
+static void encrypted_by_a_slow_plane(void **state)
+{
+	struct lab_options o = { .dials = 1, .mppe = PPP_MPPE_REQUIRE };
+	struct lab *l = lab_new(&o);
+	struct access_session_info s;
+	struct lab_row *row;
+
+	(void)state;
+	assert_non_null(l);
+	l->slow_dp = true;
+	for (int i = 0; i < 100 && !l->lns.up.count; i++) {
+		lab_run(l, 100 * US_MS);
+		(void)lab_plane_answers(l);
+		row = lab_row(&l->lns, lab_only(&l->lns));
+		assert_true(access_session(l->lns.a, lab_only(&l->lns), &s));
+		if (s.up || l->client.up.count)
+			assert_int_equal(row->row.flags & (DP_F_MPPE | DP_F_IP4),
+					 DP_F_MPPE | DP_F_IP4);
+	}
+	assert_int_equal(l->lns.up.count, 1);
+	assert_int_equal(l->lns.keyless, 0);
+	lab_free(l);
+}
+
+/* The peer begins with LCP again: the keys are gone, and the row does not speak of any. */
+static void encrypted_once_more(void **state)
+{
+	static const uint8_t request[] = { 0xc0, 0x21, 1, 0x77, 0, 4 };
+	struct lab *l = up(&(struct lab_options){ .dials = 1, .mppe = PPP_MPPE_REQUIRE });
+	uint64_t key = lab_only(&l->lns);
+	struct lab_row *row = lab_row(&l->lns, key);
+	unsigned int puts = row->puts;
+
+	(void)state;
+	l->client.deaf = true;
+	(void)access_frame(l->lns.a, l->now, key, DP_PUNT_PPP, request, sizeof(request));
+	lab_run(l, 100 * US_MS);
+	assert_true(row->puts > puts);
+	assert_int_equal(row->row.flags & (DP_F_IP4 | DP_F_IP6), 0);
+	assert_int_equal(l->lns.keyless, 0);
+	l->client.deaf = false;
+	lab_run(l, 20 * US_S);
+	assert_int_equal(l->lns.keyless + l->client.keyless, 0);
+	assert_int_equal(row->row.flags & (DP_F_MPPE | DP_F_MPPE_KEYS), DP_F_MPPE);
+	assert_true(row->row.flags & DP_F_IP4);
+	lab_free(l);
+}
+
 /* The plane cannot: the session goes on in clear, or ends and says why. */
 static void not_encrypted(void **state)
 {
@@ -598,6 +647,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(encrypted),
+		cmocka_unit_test(encrypted_by_a_slow_plane),
+		cmocka_unit_test(encrypted_once_more),
 		cmocka_unit_test(not_encrypted),
 		cmocka_unit_test(late_answer),
 		cmocka_unit_test(comes_up_and_goes_down),
