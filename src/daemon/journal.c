@@ -90,7 +90,9 @@ static void save(struct daemon *d, enum access_object kind, uint64_t id)
 			d->journal_full = false;
 		return;
 	}
-	/* it goes on without a record: a restart would end this object, nothing else is lost */
+	/* It goes on without a record: a restart would end this object, nothing else is lost. A
+	 * former one would bring back what is no longer so. */
+	store_del(d->store, (uint8_t)kind, id);
 	if (!d->journal_full)
 		daemon_say(d, TRACE_WARNING,
 			   "a record does not fit into the journal (%s); what has none ends when "

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * journal.c: the records of the engine in a real journal. The engine is made up here: it has one
+ * object, whose record is as long as a test wants.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/wire.h"
+#include "daemon/daemon.h"
+#include "keeper/store.h"
+
+enum { ID = 7 };
+
+static const struct store_class classes[] = { { ACCESS_OBJ_TUNNEL, 64, 2 } };
+
+static struct {
+	size_t len; /* of the record */
+	bool dirty;
+	unsigned int warnings;
+} engine;
+
+bool access_dirty(struct access *a, enum access_object *ret_kind, uint64_t *ret_id, bool *ret_gone)
+{
+	if (!engine.dirty)
+		return false;
+	engine.dirty = false;
+	*ret_kind = ACCESS_OBJ_TUNNEL;
+	*ret_id = ID;
+	*ret_gone = false;
+	return true;
+}
+
+void access_save(const struct access *a, enum access_object kind, uint64_t id, struct wcur *c)
+{
+	for (size_t i = 0; i < engine.len; i++)
+		wcur_u8(c, (uint8_t)engine.len);
+}
+
+int access_load(struct access *a, struct mono now, enum access_object kind, uint64_t id,
+		struct rcur *c)
+{
+	return 0;
+}
+
+void access_loaded(struct access *a, struct mono now)
+{
+}
+
+void access_summary(const struct access *a, struct access_summary *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+}
+
+void daemon_say(struct daemon *d, enum trace_level level, const char *format, ...)
+{
+	engine.warnings += level == TRACE_WARNING;
+}
+
+/* The length of the record that is there, 0 = there is none. */
+static size_t record_len(const struct store *s)
+{
+	struct store_record r;
+	uint64_t pos = 0;
+
+	return store_walk(s, ACCESS_OBJ_TUNNEL, &pos, &r) ? r.len : 0;
+}
+
+static void save(struct daemon *d, size_t len)
+{
+	engine.len = len;
+	engine.dirty = true;
+	assert_int_equal(journal_commit(d), 1);
+}
+
+/* What a record has outgrown is not what a restart may go on with. */
+static void test_record_that_outgrows_its_place(void **state)
+{
+	uint64_t size = store_size(classes, 1);
+	void *mem = calloc(1, size);
+	struct daemon *d = calloc(1, sizeof(*d));
+
+	assert_non_null(mem);
+	assert_non_null(d);
+	assert_int_equal(store_format(mem, size, classes, 1), 0);
+	assert_true(journal_open(d, mem, size));
+	save(d, 10);
+	assert_int_equal(record_len(d->store), 10);
+	assert_int_equal(engine.warnings, 0);
+	save(d, 65);
+	assert_int_equal(record_len(d->store), 0);
+	assert_int_equal(engine.warnings, 1);
+	save(d, 64);
+	assert_int_equal(record_len(d->store), 64);
+	save(d, 100000); /* nor into the buffer */
+	assert_int_equal(record_len(d->store), 0);
+	store_close(d->store);
+	free(d);
+	free(mem);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_record_that_outgrows_its_place),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
