@@ -116,11 +116,13 @@ bool acc_session_prefix6(const struct acc_session *s, struct prefix *ret)
 {
 	if (s->dial) {
 		*ret = s->dial->prefix6;
-		return ret->len != 0;
+	} else {
+		*ret = (struct prefix){ .addr.family = AF_INET6, .len = s->len6 };
+		memcpy(ret->addr.ip, s->prefix6, 8);
 	}
-	*ret = (struct prefix){ .addr.family = AF_INET6, .len = s->len6 };
-	memcpy(ret->addr.ip, s->prefix6, 8);
-	return s->len6 != 0;
+	if (!ret->len)
+		*ret = (struct prefix){ .len = 0 };
+	return ret->len != 0;
 }
 
 void acc_session_tell(struct access *a, struct acc_session *s, unsigned int bits)

@@ -52,6 +52,30 @@ static void both_ways(void **state)
 	assert_int_equal(acc_mtu(&path, &l, &p, 1400), 1296);
 }
 
+/* "None" is shown as nothing, not as ::/0. */
+static void prefix_that_is_not_there(void **state)
+{
+	struct acc_session s = { .len6 = 0 };
+	struct acc_dial d = { .prefix6 = { .addr.family = AF_INET6 } };
+	struct prefix p = { .addr.family = AF_INET6, .len = 64 };
+
+	(void)state;
+	assert_false(acc_session_prefix6(&s, &p));
+	assert_int_equal(p.addr.family, 0);
+	assert_int_equal(p.len, 0);
+	s.len6 = 64;
+	s.prefix6[0] = 0x20;
+	assert_true(acc_session_prefix6(&s, &p));
+	assert_int_equal(p.addr.family, AF_INET6);
+	assert_int_equal(p.len, 64);
+	s.dial = &d; /* it was withdrawn */
+	assert_false(acc_session_prefix6(&s, &p));
+	assert_int_equal(p.addr.family, 0);
+	d.prefix6.len = 56;
+	assert_true(acc_session_prefix6(&s, &p));
+	assert_int_equal(p.len, 56);
+}
+
 static void globs(void **state)
 {
 	(void)state;
@@ -141,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sums),
 		cmocka_unit_test(both_ways),
+		cmocka_unit_test(prefix_that_is_not_there),
 		cmocka_unit_test(globs),
 		cmocka_unit_test(routes_of_pools),
 	};
