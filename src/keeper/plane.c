@@ -46,6 +46,7 @@ struct held {
 struct htunnel {
 	struct htab_node node;
 	uint32_t local, epoch;
+	uint32_t generation; /* of the last put */
 };
 
 struct kplane {
@@ -388,7 +389,9 @@ static void on_tunnel(struct kplane *p, const struct dp_tunnel *t)
 	}
 	if (!error) {
 		h->epoch = p->epoch;
-		error = kernel_tunnel_put(p->k, t->local, ++p->generation, &k);
+		error = kernel_tunnel_put(p->k, t->local, p->generation + 1, &k);
+		if (!error)
+			h->generation = ++p->generation;
 	}
 	if (!error)
 		return;
@@ -615,6 +618,19 @@ static void put_ended(struct kplane *p, uint64_t key, int error)
 		h->made = true;
 }
 
+/* aditd is told that it has no such tunnel: one that could not be changed would stay for good. */
+static void tunnel_failed(struct kplane *p, uint32_t local, uint32_t generation)
+{
+	const struct htunnel *t = tunnel_find(p, local);
+
+	if (!t || t->generation != generation)
+		return; /* it was deleted, or asked for once more */
+	if (kernel_tunnel_fd(p->k, local) < 0)
+		tunnel_drop(p, local);
+	else
+		on_tunnel_del(p, local);
+}
+
 static void news_done(struct kplane *p, const struct kernel_news *n)
 {
 	struct batch_record r = { .tag = BATCH_DONE };
@@ -626,7 +642,7 @@ static void news_done(struct kplane *p, const struct kernel_news *n)
 		if (n->key > UINT32_MAX)
 			break;
 		if (error)
-			tunnel_drop(p, (uint32_t)n->key);
+			tunnel_failed(p, (uint32_t)n->key, n->generation);
 		tell_tunnel(p, (uint32_t)n->key, error, n->text, error ? -1 : n->fd);
 		break;
 	case KERNEL_OP_PUT:
