@@ -33,6 +33,7 @@
 #define NEWS_ROUND 512 /* pieces of news before the rest of the keeper gets its turn */
 #define DELS_MAX   512 /* of one datagram */
 #define DROP_MS	   8000
+#define PROBE_MS   3000 /* what a look at the kernel has found is good for so long */
 
 struct held {
 	struct htab_node node;
@@ -55,6 +56,8 @@ struct kplane {
 	struct kernel *k; /* NULL = there is none, `missing` says why */
 	struct kernel_probe probe;
 	bool probed;
+	struct mono probe_at;	  /* look again, when asked */
+	bool listed;		  /* to this aditd */
 	char missing[BATCH_LINE]; /* "" = PPP sessions can be carried */
 	struct wires *wires;
 	struct htab held, tunnels;
@@ -444,6 +447,10 @@ static void on_list(struct kplane *p)
 	struct batch_record r = { .tag = BATCH_ROW }, end = { .tag = BATCH_LIST_END };
 	uint64_t pos = 0, tunnel;
 
+	/* It is long, and needed once, at the start: more of them would fill our memory. */
+	if (p->listed)
+		return;
+	p->listed = true;
 	while (p->k && kernel_list(p->k, &pos, &r.key, &r.generation, &tunnel, NULL)) {
 		struct held *h = held_find(p, r.key);
 
@@ -471,11 +478,15 @@ static void probe(struct kplane *p)
 			 strerror(-rc));
 }
 
-static void on_probe(struct kplane *p)
+static void on_probe(struct kplane *p, struct mono now)
 {
 	struct batch_record r = { .tag = BATCH_FOUND }, end = { .tag = BATCH_PROBE_END };
 
-	probe(p);
+	/* It takes some 100 ms, in which the keeper does nothing else. */
+	if (mono_due(p->probe_at, now)) {
+		probe(p);
+		p->probe_at = mono_add(now, PROBE_MS * US_MS);
+	}
 	for (enum kernel_gap g = 0; p->probed && g < KERNEL_GAP_COUNT; g++) {
 		const char *remedy = kernel_gap_remedy(g);
 
@@ -509,7 +520,7 @@ static bool key_refused(struct kplane *p, const struct batch_record *r)
 	return true;
 }
 
-static void take(struct kplane *p, const struct batch_record *r)
+static void take(struct kplane *p, const struct batch_record *r, struct mono now)
 {
 	if (key_refused(p, r))
 		return;
@@ -536,7 +547,7 @@ static void take(struct kplane *p, const struct batch_record *r)
 		on_list(p);
 		break;
 	case BATCH_PROBE:
-		on_probe(p);
+		on_probe(p, now);
 		break;
 	case BATCH_DONE:
 	case BATCH_TUNNEL_DONE:
@@ -576,7 +587,7 @@ void kplane_input(struct kplane *p, struct mono now, const uint8_t *records, siz
 		if (r.tag != BATCH_DEL || rc < 0)
 			dels_flush(p); /* requests stay in their order */
 		if (rc > 0)
-			take(p, &r);
+			take(p, &r, now);
 		else if (c.bad)
 			break;
 		else
@@ -915,6 +926,7 @@ void kplane_conf(struct kplane *p, const struct conf *conf, struct mono now)
 void kplane_begin(struct kplane *p, uint32_t epoch)
 {
 	p->epoch = epoch;
+	p->listed = false;
 	p->out_len = 0;
 }
 
