@@ -11,6 +11,7 @@
 #include "dp/user.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <string.h>
 
@@ -157,6 +158,18 @@ static enum dp_want want_of(const struct daemon *d, const struct access_tunnel_i
 		if (strcmp(a->peers[j].name, i->peer) == 0)
 			return (enum dp_want)a->peers[j].plane;
 	return d->conf->plane;
+}
+
+void kplane_session_up(struct daemon *d, const struct access_event *ev)
+{
+	struct access_tunnel_info i;
+	const char *why;
+
+	if (!access_tunnel(d->access, ev->tunnel, &i) || want_of(d, &i) != DP_WANT_KERNEL ||
+	    strcmp(d->dp->ops->where(d->dp, ev->key, &why), "user") != 0)
+		return;
+	daemon_say(d, TRACE_NOTICE, "session %016" PRIx64 " is carried in user space: %s", ev->key,
+		   why);
 }
 
 void kplane_tunnel_up(struct daemon *d, uint16_t id)

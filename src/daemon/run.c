@@ -246,6 +246,7 @@ static void on_event(struct daemon *d, const struct access_event *ev)
 		on_acct(d, ev);
 		break;
 	case ACCESS_EV_UP:
+		kplane_session_up(d, ev);
 		on_up(d, ev);
 		break;
 	case ACCESS_EV_DOWN:

@@ -64,10 +64,13 @@ struct dual {
 	struct list done, events;
 	bool use_user, use_kernel;
 	uint32_t kernel_rows;
+	bool user_rows; /* there are or were some: the net is needed there, too */
 
 	/* The net: one completion when both planes have answered. */
 	uint32_t net_generation;
 	uint8_t net_waiting;
+	bool has_net;
+	struct dp_net net;
 	struct dp_done net_done;
 
 	bool punt_kernel; /* whose turn it is */
@@ -145,6 +148,7 @@ static struct arow *row_make(struct dual *d, uint64_t key, enum place place, uin
 	r->place = place;
 	r->tunnel = tunnel;
 	htab_put(&d->rows, &r->node, hash64(&d->rows, key));
+	d->user_rows |= place == PLACE_USER;
 	count(d, r, true);
 	return r;
 }
@@ -194,6 +198,19 @@ static enum place choose(const struct dual *d, const struct atunnel *t)
 	return PLACE_KERNEL;
 }
 
+/* The first session in user space where none was expected: what it needs of the net. */
+static int need_user(struct dual *d)
+{
+	int rc;
+
+	if (d->use_user || d->user_rows || !d->has_net)
+		return 0;
+	rc = d->config.user->ops->net(d->config.user, d->net_generation, &d->net);
+	if (rc == 0 && d->net_waiting)
+		d->net_waiting++;
+	return rc;
+}
+
 static int put_new(struct dual *d, uint64_t key, uint32_t generation, const struct dp_row *row)
 {
 	const struct atunnel *t = tunnel_find(d, row->local_tunnel);
@@ -206,14 +223,16 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 		return say_done(d, DP_OP_PUT, key, generation, -EOPNOTSUPP,
 				t && t->why[0] ? t->why : d->missing);
 	/* The kernel would number from 0 again, and the peer drop that as old (RFC 2661 5.4). */
-	if (place == PLACE_KERNEL && t->want == DP_WANT_AUTO && row->first_ns &&
-	    row->flags & DP_F_SEND_SEQ) {
+	if (place == PLACE_KERNEL && row->first_ns && row->flags & DP_F_SEND_SEQ) {
 		place = PLACE_USER;
 		why = "data with sequence numbers was sent before the session was complete";
 	}
 	/* Its tunnel is there for sessions of before. */
 	if (place == PLACE_USER && t && t->want == DP_WANT_USER && t->state != TUNNEL_USER)
 		why = says_user;
+	rc = place == PLACE_USER ? need_user(d) : 0;
+	if (rc < 0)
+		return rc;
 	r = row_make(d, key, place, row->local_tunnel);
 	if (!r)
 		return -ENOMEM;
@@ -337,14 +356,17 @@ static int dual_net(struct dp *dp, uint32_t generation, const struct dp_net *net
 {
 	struct dual *d = dual_of(dp);
 	bool kernel = d->config.kernel && (d->use_kernel || d->kernel_rows);
+	bool user = d->use_user || d->user_rows;
 	int rc = 0;
 
 	d->net_generation = generation;
 	d->net_waiting = 0;
 	d->net_done = (struct dp_done){ .op = DP_OP_NET, .generation = generation };
-	if (!d->use_user && !kernel)
+	d->net = *net;
+	d->has_net = true;
+	if (!user && !kernel)
 		return say_done(d, DP_OP_NET, 0, generation, 0, ""); /* nobody will need it */
-	if (d->use_user) {
+	if (user) {
 		rc = d->config.user->ops->net(d->config.user, generation, net);
 		d->net_waiting += rc == 0;
 	}

@@ -445,12 +445,20 @@ static void test_socket_that_was_lost(void **state)
 	lab_free(l);
 }
 
-static void test_numbered_data(void **state)
+static void numbered_data(enum dp_want want)
 {
 	struct lab *l = lab_new(NULL, 0);
 	struct dp_row r = row(1);
+	struct dp_net net = { .mtu = 1400 };
+	struct dp_sim_counts n;
 
-	tunnel_up(l, DP_WANT_AUTO, 0, "");
+	dp_auto_use(l->dp, want != DP_WANT_KERNEL, true);
+	assert_int_equal(l->dp->ops->net(l->dp, 1, &net), 0);
+	asked(l, BATCH_NET);
+	answer_done(l, DP_OP_NET, 0, 1, 0, "");
+	sim_runs(l);
+	assert_done(l, DP_OP_NET, 0, 1, 0);
+	tunnel_up(l, want, 0, "");
 	r.flags |= DP_F_SEND_SEQ;
 	r.first_ns = 4;
 	assert_int_equal(l->dp->ops->put(l->dp, 1, 1, &r), 0);
@@ -458,6 +466,9 @@ static void test_numbered_data(void **state)
 	assert_done(l, DP_OP_PUT, 1, 1, 0);
 	assert_where(l, 1, "user",
 		     "data with sequence numbers was sent before the session was complete");
+	/* the net is there for it, once */
+	dp_sim_counts(l->sim, &n);
+	assert_int_equal(n.nets, 1);
 	r = row(2);
 	r.flags |= DP_F_SEND_SEQ;
 	assert_int_equal(l->dp->ops->put(l->dp, 2, 1, &r), 0);
@@ -465,6 +476,12 @@ static void test_numbered_data(void **state)
 	answer_done(l, DP_OP_PUT, 2, 1, 0, "");
 	assert_done(l, DP_OP_PUT, 2, 1, 0);
 	lab_free(l);
+}
+
+static void test_numbered_data(void **state)
+{
+	numbered_data(DP_WANT_AUTO);
+	numbered_data(DP_WANT_KERNEL);
 }
 
 /* ---- the net ---- */
