@@ -52,6 +52,7 @@ struct item {
 	int ifindex;	    /* ADDR, ROUTE */
 	bool halves;	    /* ROUTE: a default route put as two */
 	struct nlm_hop hop; /* PIN */
+	uint32_t holders;   /* PIN: bits of enum net_holder */
 };
 
 struct net {
@@ -463,7 +464,8 @@ static bool link_local(const struct addr *a)
 	return a->family == AF_INET6 && a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80;
 }
 
-int net_pin(struct net *n, const struct addr *to, bool add, const char **ret_text)
+int net_pin(struct net *n, const struct addr *to, enum net_holder holder, bool add,
+	    const char **ret_text)
 {
 	uint8_t len = to->family == AF_INET ? 32 : 128;
 	struct addr plain = { .family = to->family };
@@ -480,7 +482,9 @@ int net_pin(struct net *n, const struct addr *to, bool add, const char **ret_tex
 	it = item_find(n, &key);
 	known = it != NULL;
 	if (!add) {
-		err = it ? route_remove(n, it) : 0;
+		if (it)
+			it->holders &= ~(uint32_t)holder;
+		err = it && !it->holders ? route_remove(n, it) : 0;
 		return err ? fail(n, ret_text, err, "could not remove the route to the server") : 0;
 	}
 	if (!it)
@@ -495,7 +499,10 @@ int net_pin(struct net *n, const struct addr *to, bool add, const char **ret_tex
 		if (!err && !known)
 			item_keep(n, it);
 		if (!err) {
+			if (it->epoch != n->epoch)
+				it->holders = 0; /* every holder asks again for a new aditd */
 			it->epoch = n->epoch;
+			it->holders |= (uint32_t)holder;
 			return 0;
 		}
 	}

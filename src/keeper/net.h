@@ -41,8 +41,11 @@ int net_addr(struct net *n, const char *ifname, const struct prefix *p, bool add
 int net_route(struct net *n, const char *ifname, const struct prefix *p, uint32_t table,
 	      uint32_t metric, bool add, const char **ret_text);
 
-/* A host route to `to` by the way packets take when our own routes are left out. */
-int net_pin(struct net *n, const struct addr *to, bool add, const char **ret_text);
+/* A host route to `to` by the way packets take when our own routes are left out. It is there as
+ * long as any of its holders wants it. */
+enum net_holder { NET_HOLDER_ADITD = 1, NET_HOLDER_PLANE = 2 };
+int net_pin(struct net *n, const struct addr *to, enum net_holder holder, bool add,
+	    const char **ret_text);
 
 /* Remove a device that we made. */
 int net_link_del(struct net *n, int ifindex, const char **ret_text);

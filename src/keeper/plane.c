@@ -177,18 +177,34 @@ static struct held *held_make(struct kplane *p, uint64_t key)
 	return h;
 }
 
+/* Sessions to one server share its pin. */
+static bool pin_wanted(const struct kplane *p, const struct addr *to)
+{
+	struct htab_node *n = NULL;
+	uint64_t pos = 0;
+
+	while ((n = htab_walk(&p->held, &pos, n))) {
+		const struct held *h = container_of(n, struct held, node);
+
+		if (h->pinned && addr_same_ip(&h->pin, to))
+			return true;
+	}
+	return false;
+}
+
 static void held_pin(struct kplane *p, struct held *h, const struct addr *to)
 {
 	const char *why = "";
 
 	if (h->pinned && (!to || !addr_same_ip(&h->pin, to))) {
-		net_pin(p->config.net, &h->pin, false, NULL);
 		h->pinned = false;
+		if (!pin_wanted(p, &h->pin))
+			net_pin(p->config.net, &h->pin, NET_HOLDER_PLANE, false, NULL);
 	}
 	if (!to)
 		return;
 	/* asked again it belongs to this aditd, see net_epoch() */
-	if (net_pin(p->config.net, to, true, &why) < 0) {
+	if (net_pin(p->config.net, to, NET_HOLDER_PLANE, true, &why) < 0) {
 		say(p, TRACE_WARNING,
 		    "the way to a server is not kept apart from the session's "
 		    "own routes: %s",

@@ -362,7 +362,7 @@ static void do_pin(struct server *s, const struct keeper_msg *m, struct answer *
 		refuse(s, a, m, no);
 		return;
 	}
-	err = net_pin(s->net, to, m->add, &text);
+	err = net_pin(s->net, to, NET_HOLDER_ADITD, m->add, &text);
 	if (err)
 		answer_error(a, err, text);
 }
