@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define WAIT_US	   100
+#define WAIT_STEPS 2000
+
 /* A descriptor the forwarding thread may still read. */
 struct leaving {
 	struct list link;
@@ -43,6 +46,18 @@ void attach_free(struct user *u)
 	}
 }
 
+/* The forwarding thread may still be in a batch of the socket before: it does not stay there for
+ * long, but what it reads must not change meanwhile. */
+static int wait_for_thread(struct user *u, uint64_t tag)
+{
+	for (int i = 0; i < WAIT_STEPS; i++) {
+		if (qsbr_passed(&u->qsbr, tag))
+			return 0;
+		usleep(WAIT_US);
+	}
+	return -EBUSY;
+}
+
 int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd)
 {
 	struct user *u = container_of(dp, struct user, dp);
@@ -60,10 +75,13 @@ int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd)
 	rc = addr_from_sockaddr((struct sockaddr *)&name, n, &local);
 	if (rc < 0)
 		return rc;
+	t = &u->fwd.tunnels[tunnel];
+	rc = wait_for_thread(u, t->left);
+	if (rc < 0)
+		return rc;
 	own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (own < 0)
 		return -errno;
-	t = &u->fwd.tunnels[tunnel];
 	memcpy(t->sock.local, local.ip, sizeof(t->sock.local));
 	t->sock.local_scope = local.scope;
 	atomic_store(&t->sock.via, via);
@@ -91,12 +109,13 @@ void dp_user_detach(struct dp *dp, uint32_t tunnel)
 	fd = fwd_unwatch_tunnel(&u->fwd, tunnel);
 	if (fd < 0)
 		return;
+	u->fwd.tunnels[tunnel].left = qsbr_advance(&u->qsbr);
 	l = malloc(sizeof(*l));
 	if (!l)
 		return; /* better one descriptor too many than one that is read as another */
 	list_init(&l->link);
 	l->fd = fd;
-	l->tag = qsbr_advance(&u->qsbr);
+	l->tag = u->fwd.tunnels[tunnel].left;
 	list_push(&u->leaving, &l->link);
 	attach_poll(u);
 }

@@ -49,6 +49,7 @@ struct fwd_sock {
 /* A tunnel's own socket, connected: read as the listener `via`, see attach.c. */
 struct fwd_tunnel {
 	struct fwd_sock sock;
+	uint64_t left; /* of the control thread: the tag of the last detach, see qsbr.h */
 };
 
 struct fwd_bucket {

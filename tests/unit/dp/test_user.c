@@ -1174,6 +1174,12 @@ static void sockets_of_tunnels(void **state)
 	dp_user_detach(w.dp, 100);
 	send_from(&w, w.peer, 1, 0x21, b, len);
 	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), 50), 0);
+	/* one after the other in the same place, while packets come */
+	for (uint32_t i = 0; i < 50; i++) {
+		assert_int_equal(dp_user_attach(w.dp, 100, 1 + i % 2, own), 0);
+		send_from(&w, w.peer, 1, 0x21, b, len);
+	}
+	dp_user_detach(w.dp, 100);
 	for (uint32_t i = 1; i <= 300; i++) {
 		assert_int_equal(dp_user_attach(w.dp, i, 1, own), 0);
 		if (i % 3)
