@@ -108,7 +108,7 @@ suite_net() {
 in_guest() {
     name=$1 programs=$PWD/build/$2
     shift 2
-    ADIT_BUILD=$programs tests/vm/guest.py --auto --timeout 1500 -- /usr/bin/python3 -m pytest \
+    ADIT_BUILD=$programs tests/vm/guest.py --auto --timeout 2100 -- /usr/bin/python3 -m pytest \
         -q -p no:cacheprovider --junitxml="$results/vm-$name.xml" "$@"
 }
 
