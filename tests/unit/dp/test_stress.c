@@ -158,7 +158,8 @@ static void rows_change_while_data_flows(void **state)
 {
 	struct dp_user_config c = { .host_ops = &fake_host_ops,
 				    .host = &host,
-				    .max_sessions = SESSIONS + 8 };
+				    /* rows of the past rest until the thread has let go */
+				    .max_sessions = SESSIONS + 64 };
 	struct dp *dp;
 	pthread_t t;
 	uint32_t version = 0;
