@@ -272,8 +272,8 @@ def test_terminate_and_monitor(world):
     monitor = world.lns.start(BUILD / "src/ctl/adit", "--control", lns.control, "monitor")
     time.sleep(0.5)
     lns.ctl("terminate", "user", "alice")
-    wait_for("the client to see it", lambda: not client.sessions()
-             or client.sessions()[0]["state"] != "up")
+    wait_for("the client to see it",
+             lambda: all(s["state"] != "up" for s in client.sessions()))
     assert "administrator" in lns.ctl("show", "errors").stdout or \
         lns.accounting_lines()[-1]["cause"] == "admin"
     wait_for("the monitor to tell", lambda: "alice" in monitor.text())
