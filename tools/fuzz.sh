@@ -5,7 +5,7 @@
 #
 #   FUZZ_SECONDS=20   time a target
 #   FUZZ_JOBS=2       targets at once
-#   FUZZ_SEED=0       0: another way every time; else always the same way through the same code
+#   FUZZ_RUNS=        so many inputs a target, always the same ones for the same code, instead of a time
 #   FUZZ_MERGE=1      add what was found to tests/fuzz/corpus (only inputs that reach new lines)
 #
 # What was found stays in build/fuzz-found/<target>, a crash in build/fuzz-found/<target>-crash-*.
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 
 seconds=${FUZZ_SECONDS:-20}
 jobs=${FUZZ_JOBS:-2}
-seed=${FUZZ_SEED:-0}
+runs=${FUZZ_RUNS:-}
 least=85
 found=$PWD/build/fuzz-found
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
@@ -48,12 +48,19 @@ ninja -C build/fuzz-cover $(for t in $targets; do echo "tests/fuzz/replay_$t"; d
 run_one() { # target: fuzz it, then measure the corpus of the repository
     t=$1
     corpus=tests/fuzz/corpus/$t
+    limit=-max_total_time=$seconds
+    if [ -n "$runs" ]; then # the same verdict every time: nothing of former runs, no clock
+        rm -rf "${found:?}/$t"
+        limit="-runs=$runs -seed=1"
+    fi
     mkdir -p "$found/$t"
-    if build/fuzz/tests/fuzz/fuzz_"$t" -seed="$seed" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    began=$(date +%s)
+    # shellcheck disable=SC2086 # limit is one or two options
+    if build/fuzz/tests/fuzz/fuzz_"$t" $limit -timeout=10 -rss_limit_mb=2048 \
         -print_final_stats=1 -artifact_prefix="$found/$t-" "$found/$t" "$corpus" \
         >"$found/$t.log" 2>&1; then
-        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$found/$t.log")
-        echo "ok - fuzz $t: $runs runs in $seconds s"
+        done=$(sed -n 's/^stat::number_of_executed_units: *//p' "$found/$t.log")
+        echo "ok - fuzz $t: $done runs in $(($(date +%s) - began)) s"
     else
         echo "not ok - fuzz $t"
         tail -n 40 "$found/$t.log" | sed 's/^/# /'

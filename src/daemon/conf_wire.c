@@ -9,6 +9,8 @@
  */
 #include "conf_tree.h"
 
+#include <adit/l2tp.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -38,6 +40,20 @@ static bool cookie_of(struct conf_build *b, const struct conf_block *block, cons
 	return false;
 }
 
+/* `auto` is the port of L2TP over UDP, and none where there are no ports. */
+static bool port(struct conf_build *b, const struct conf_block *block, const char *key,
+		 uint16_t *ret, bool udp)
+{
+	uint32_t n = conf_number_of(block, key);
+
+	if (n && !udp) {
+		FAIL(b, block, key, "there are no ports with encapsulation = ip");
+		return false;
+	}
+	*ret = n ? (uint16_t)n : udp ? L2TP_PORT : 0;
+	return true;
+}
+
 static bool addresses(struct conf_build *b, const struct conf_block *block, struct dp_row *r)
 {
 	bool udp = r->encap == DP_ENCAP_UDP;
@@ -50,14 +66,8 @@ static bool addresses(struct conf_build *b, const struct conf_block *block, stru
 		     block->name);
 		return false;
 	}
-	if (!udp && (conf_get(block, "local-port") || conf_get(block, "remote-port"))) {
-		FAIL(b, block, conf_get(block, "local-port") ? "local-port" : "remote-port",
-		     "there are no ports with encapsulation = ip");
-		return false;
-	}
-	r->path.local.port = udp ? (uint16_t)conf_number_of(block, "local-port") : 0;
-	r->path.remote.port = udp ? (uint16_t)conf_number_of(block, "remote-port") : 0;
-	return true;
+	return port(b, block, "local-port", &r->path.local.port, udp) &&
+	       port(b, block, "remote-port", &r->path.remote.port, udp);
 }
 
 /* What the kernel can have once only. */

@@ -194,6 +194,21 @@ static void test_every_key(void **state)
 	}
 }
 
+/* Found by the fuzzer: a port by default is no port where there are none. */
+static void test_wire_without_ports(void **state)
+{
+	struct conf *c = parse(WIRE("session-id = 3 encapsulation = ip"));
+
+	read_back(c, CONF_PRINT_DEFAULTS);
+	assert_int_equal(c->wires[0].row.path.local.port, 0);
+	conf_free(c);
+	c = parse(WIRE("session-id = 3 remote-port = 5"));
+	read_back(c, CONF_PRINT_DEFAULTS);
+	assert_int_equal(c->wires[0].row.path.local.port, 1701);
+	assert_int_equal(c->wires[0].row.path.remote.port, 5);
+	conf_free(c);
+}
+
 /* Defaults in the table suit their own checks. */
 static void test_defaults_suit(void **state)
 {
@@ -839,19 +854,13 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_key),
-		cmocka_unit_test(test_defaults_suit),
-		cmocka_unit_test(test_secrets_are_hidden),
-		cmocka_unit_test(test_every_error),
-		cmocka_unit_test(test_durations),
-		cmocka_unit_test(test_values_arrive),
-		cmocka_unit_test(test_digest),
-		cmocka_unit_test(test_sockets),
-		cmocka_unit_test(test_pool_without_ours),
-		cmocka_unit_test(test_files),
-		cmocka_unit_test(test_examples),
-		cmocka_unit_test(test_manual),
-		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_every_key),     cmocka_unit_test(test_wire_without_ports),
+		cmocka_unit_test(test_defaults_suit), cmocka_unit_test(test_secrets_are_hidden),
+		cmocka_unit_test(test_every_error),   cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_values_arrive), cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_sockets),	      cmocka_unit_test(test_pool_without_ours),
+		cmocka_unit_test(test_files),	      cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_manual),	      cmocka_unit_test(test_diff),
 		cmocka_unit_test(test_out_of_memory),
 	};
 
