@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside the keeper's side of the kernel plane (plane.h), shared by its files:
+ *   plane.c       beginning and end, a new configuration, a new aditd
+ *   plane_ask.c   aditd's requests
+ *   plane_tell.c  what aditd is told: answers, news, counters
+ *   plane_held.c  the sessions and tunnels there are
+ */
+#ifndef ADIT_KEEPER_PLANE_INT_H
+#define ADIT_KEEPER_PLANE_INT_H
+
+#include "base/htab.h"
+#include "dp/batch.h"
+#include "dp/kernel.h"
+#include "plane.h"
+#include "wires.h"
+
+#define KPLANE_DELS_MAX 512 /* deletions of one datagram */
+
+/* A session: what aditd was told of its counters last, and the pin that keeps the way to its peer
+ * outside of its own routes (net.h). */
+struct held {
+	struct htab_node node;
+	uint64_t key;
+	uint64_t rx, tx; /* packets aditd knows of */
+	bool made;	 /* a put has succeeded */
+	bool pinned;
+	struct addr pin;
+};
+
+struct htunnel {
+	struct htab_node node;
+	uint32_t local, epoch;
+	uint32_t generation; /* of the last put */
+};
+
+struct kplane {
+	struct kplane_config config;
+	const struct conf *conf;
+	struct kernel *k; /* NULL = there is none, `missing` says why */
+	struct kernel_probe probe;
+	bool probed;
+	struct mono probe_at;	  /* look again, when asked */
+	bool listed;		  /* to this aditd */
+	char missing[BATCH_LINE]; /* "" = PPP sessions can be carried */
+	struct wires *wires;
+	struct htab held, tunnels;
+	uint32_t epoch, generation;
+	uint32_t held_count, tunnel_count;
+	struct mono stats_at;
+	struct prefix local[DP_NET_MAX]; /* addresses of ours on lo */
+	uint8_t local_count;
+
+	uint64_t dels[KPLANE_DELS_MAX];
+	uint32_t del_generations[KPLANE_DELS_MAX];
+	size_t del_count;
+
+	size_t out_len;
+	uint8_t out[BATCH_MAX];
+};
+
+/* ---- plane.c ---- */
+void kplane_say(struct kplane *p, enum trace_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Look at what this kernel can do: p->probe, or p->missing says why not. */
+void kplane_probe(struct kplane *p);
+
+/* ---- plane_held.c ---- */
+struct held *kplane_held_find(const struct kplane *p, uint64_t key);
+/* The one that is there, or a new one; NULL: out of memory. */
+struct held *kplane_held_make(struct kplane *p, uint64_t key);
+/* Keep the way to `to` apart from our own routes, NULL = no longer. */
+void kplane_held_pin(struct kplane *p, struct held *h, const struct addr *to);
+void kplane_held_drop(struct kplane *p, uint64_t key);
+/* A put has failed: of a session that never was, nothing is left. */
+void kplane_held_forget(struct kplane *p, uint64_t key);
+
+struct htunnel *kplane_tunnel_find(const struct kplane *p, uint32_t local);
+struct htunnel *kplane_tunnel_make(struct kplane *p, uint32_t local);
+void kplane_tunnel_drop(struct kplane *p, uint32_t local);
+/* Ask the kernel's plane to end it, and forget it. */
+void kplane_tunnel_end(struct kplane *p, uint32_t local);
+
+/* ---- plane_tell.c ---- */
+/* Records are gathered, and leave when a datagram is full or here. */
+void kplane_flush(struct kplane *p, bool dispensable);
+void kplane_tell(struct kplane *p, const struct batch_record *r);
+void kplane_tell_done(struct kplane *p, enum dp_op op, uint64_t key, uint32_t generation, int error,
+		      const char *text);
+void kplane_tell_tunnel(struct kplane *p, uint32_t local, int error, const char *text, int fd);
+/* One pseudowire as it is now, or all (NULL). */
+void kplane_tell_wires(struct kplane *p, const char *name);
+
+#endif
