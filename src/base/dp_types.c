@@ -23,12 +23,13 @@ enum row_tag {
 	ROW_MASTER = 7,
 	ROW_NETNS = 8,
 	ROW_SOURCE4 = 9,
-	ROW_PARTNER = 10
+	ROW_PARTNER = 10,
+	ROW_CIRCUIT = 11
 };
 
 static const uint16_t all_flags = DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ | DP_F_LENGTH | DP_F_ACFC |
 				  DP_F_PFC | DP_F_IP4 | DP_F_IP6 | DP_F_ANTISPOOF | DP_F_MSS_CLAMP |
-				  DP_F_CLIENT | DP_F_MPPE | DP_F_MPPE_KEYS;
+				  DP_F_CLIENT | DP_F_MPPE | DP_F_MPPE_KEYS | DP_F_FAR_DOWN;
 
 /* Octets of an address of this family, 0 for none. */
 static unsigned int ip_octets(uint16_t family)
@@ -114,6 +115,8 @@ static bool kind_ok(const struct dp_row *r)
 	    !cookie_ok(r->cookie_in, r->cookie_in_len) ||
 	    !cookie_ok(r->cookie_out, r->cookie_out_len))
 		return false;
+	if (r->ends != DP_L2TP_ETH && (r->circuit[0] || r->flags & DP_F_FAR_DOWN))
+		return false;
 	return (r->ends == DP_L2TP_L2TP) == (r->partner != 0);
 }
 
@@ -137,7 +140,7 @@ bool dp_row_ok(const struct dp_row *r)
 	return prefixes_ok(r->prefixes, r->prefix_count, DP_PREFIXES, false) &&
 	       prefixes_ok(r->host_addrs, r->host_addr_count, DP_HOST_ADDRS, true) &&
 	       prefixes_ok(r->routes, r->route_count, DP_PREFIXES, false) && ifname_ok(r->ifname) &&
-	       ifname_ok(r->master);
+	       ifname_ok(r->master) && ifname_ok(r->circuit);
 }
 
 bool dp_net_ok(const struct dp_net *n)
@@ -234,6 +237,8 @@ static void more_save(struct wcur *c, const struct dp_row *r)
 		wcur_tlv_bytes(c, ROW_SOURCE4, r->source4.ip, 4);
 	if (r->partner)
 		wcur_tlv_u64(c, ROW_PARTNER, r->partner);
+	if (r->circuit[0])
+		wcur_tlv_bytes(c, ROW_CIRCUIT, r->circuit, strnlen(r->circuit, sizeof(r->circuit)));
 }
 
 static void cookie_load(struct rcur *v, uint8_t cookie[8], uint8_t *ret_len)
@@ -248,10 +253,19 @@ static void cookie_load(struct rcur *v, uint8_t cookie[8], uint8_t *ret_len)
 	rcur_copy(v, cookie, n);
 }
 
-static void more_load_one(uint16_t tag, struct rcur *v, struct dp_row *r)
+/* A whole value; `name` has been zeroed. */
+static void name_load(struct rcur *v, char name[DP_IFNAME])
 {
 	size_t n = rcur_left(v);
 
+	v->bad |= n >= DP_IFNAME;
+	if (!v->bad)
+		rcur_copy(v, name, n);
+	v->bad |= strnlen(name, DP_IFNAME) != n;
+}
+
+static void more_load_one(uint16_t tag, struct rcur *v, struct dp_row *r)
+{
 	switch (tag) {
 	case ROW_VERSION:
 		r->version = rcur_u8(v);
@@ -277,10 +291,7 @@ static void more_load_one(uint16_t tag, struct rcur *v, struct dp_row *r)
 		r->txqlen = rcur_u16(v);
 		break;
 	case ROW_MASTER:
-		v->bad |= n >= sizeof(r->master);
-		if (!v->bad)
-			rcur_copy(v, r->master, n);
-		v->bad |= strnlen(r->master, sizeof(r->master)) != n;
+		name_load(v, r->master);
 		break;
 	case ROW_NETNS:
 		r->netns = rcur_u32(v);
@@ -291,6 +302,9 @@ static void more_load_one(uint16_t tag, struct rcur *v, struct dp_row *r)
 		break;
 	case ROW_PARTNER:
 		r->partner = rcur_u64(v);
+		break;
+	case ROW_CIRCUIT:
+		name_load(v, r->circuit);
 		break;
 	}
 }

@@ -53,6 +53,8 @@ enum {
 				packets from the peer may have any source */
 	DP_F_MPPE = 1 << 10,  /* data is encrypted both ways (RFC 3078), nothing passes in clear */
 	DP_F_MPPE_KEYS = 1 << 11, /* CCP is still to open: the keys are here, the options not yet */
+	DP_F_FAR_DOWN = 1 << 12,  /* DP_L2TP_ETH: the far circuit is down (RFC 3931 5.4.5): the
+				     interface stays, without a carrier */
 };
 
 struct dp_row {
@@ -99,6 +101,9 @@ struct dp_row {
 	char master[DP_IFNAME]; /* bridge or VRF it is put into, "" = none */
 	uint32_t netns;		/* namespace it lies in, as the plane was told; 0 = the plane's */
 	struct addr source4;	/* preferred source of routes to the session, family 0 = none */
+	/* DP_L2TP_ETH: the interface whose state is that of our circuit (DP_EV_CIRCUIT), "" = the
+	 * pseudowire's own, which is up while it is up administratively. */
+	char circuit[DP_IFNAME];
 
 	uint64_t partner; /* DP_L2TP_L2TP: key of the other session; both rows name each other */
 
@@ -124,7 +129,8 @@ struct dp_net {
 struct dp_counters {
 	uint64_t rx_packets, rx_bytes; /* from the peer */
 	uint64_t tx_packets, tx_bytes; /* to the peer */
-	uint64_t drop_spoof, drop_seq, drop_mtu, drop_other;
+	uint64_t drop_spoof; /* from an address not allowed; L2TPv3: with another cookie */
+	uint64_t drop_seq, drop_mtu, drop_other;
 	struct mono last_rx, last_tx; /* us = 0: never */
 };
 

@@ -22,13 +22,14 @@
 #define CONF_FILE	 "/etc/adit/adit.conf"
 #define CONF_CONTROL	 "/run/adit/control"
 
-/* A UDP socket the keeper makes and aditd uses. */
+/* A UDP socket the keeper makes and aditd uses, or a raw one of protocol 115 (L2TPv3 over IP). */
 struct conf_socket {
 	uint32_t via;		  /* never 0 */
 	char name[CONF_NAME + 8]; /* "listen NAME", "session NAME", "port N" */
 	struct addr addr;	  /* to bind to: any address or one of ours; port 0 = any port */
 	char device[16];	  /* bind to this device, "" = none */
 	bool listener;		  /* of a `listen` block (or there by default) */
+	uint8_t encap;		  /* enum dp_encap; IP: without a port */
 };
 
 /* A users file; `name` is what conf_profile.users holds. */
@@ -146,6 +147,7 @@ enum conf_kind {
 	CONF_PROFILE,
 	CONF_PEER,
 	CONF_SESSION,
+	CONF_TUNNEL,
 	CONF_WIRE,
 	CONF_KIND_COUNT
 };

@@ -247,6 +247,10 @@ bool kplane_events(struct daemon *d)
 		case DP_EV_ROW_LOST:
 			on_lost(d, &e);
 			break;
+		case DP_EV_CIRCUIT:
+			daemon_say(d, TRACE_DEBUG, "the circuit of session %016" PRIx64 " is %s",
+				   e.key, e.up ? "up" : "down");
+			break;
 		}
 	}
 	return any;

@@ -41,7 +41,8 @@ enum batch_tag {
 	BATCH_LIST_END = 39,	/* error, text: not 0 = there is no kernel plane here */
 	BATCH_FOUND = 40,	/* ok, name, text: what is there or missing, and what mends it */
 	BATCH_PROBE_END = 41,
-	BATCH_WIRE = 42 /* name, ifname, ok, text, counters: a static pseudowire of the keeper's
+	BATCH_CIRCUIT = 43, /* key, ok: DP_EV_CIRCUIT */
+	BATCH_WIRE = 42	    /* name, ifname, ok, text, counters: a static pseudowire of the keeper's
 			   own, as it is now; text says why it is not ok */
 };
 
@@ -51,7 +52,7 @@ struct batch_record {
 	uint32_t generation;
 	struct dp_tunnel tunnel;
 	bool priority;	      /* SEND */
-	bool ok;	      /* FOUND, WIRE */
+	bool ok;	      /* FOUND, WIRE, CIRCUIT: it is up */
 	uint8_t class;	      /* PUNT: enum dp_punt_class */
 	int error;	      /* TUNNEL_DONE: 0 or negative errno */
 	const uint8_t *bytes; /* SEND, PUNT: in the datagram */

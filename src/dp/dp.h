@@ -39,13 +39,17 @@ struct dp_tunnel {
 enum dp_event_kind {
 	DP_EV_TUNNEL = 1,      /* the answer to `tunnel` */
 	DP_EV_TUNNEL_LOST = 2, /* somebody else has removed the tunnel from the plane */
-	DP_EV_ROW_LOST = 3     /* ... a session; its row is still to be deleted */
+	DP_EV_ROW_LOST = 3,    /* ... a session; its row is still to be deleted */
+	/* DP_L2TP_ETH: our circuit (dp_row.circuit) is up or down. One comes soon after each put
+	 * that made the row active or changed its circuit, then one with each change. */
+	DP_EV_CIRCUIT = 4
 };
 
 struct dp_event {
 	enum dp_event_kind kind;
 	uint32_t tunnel;    /* TUNNEL, TUNNEL_LOST: our id */
-	uint64_t key;	    /* ROW_LOST */
+	uint64_t key;	    /* ROW_LOST, CIRCUIT */
+	bool up;	    /* CIRCUIT */
 	int error;	    /* TUNNEL: 0 or a negative errno */
 	int fd;		    /* TUNNEL: the tunnel's own connected socket, the taker's; -1 = none */
 	char text[DP_TEXT]; /* in words, with a remedy where there is one */

@@ -70,6 +70,10 @@ static void some_more(struct dp_row *r)
 		some_cookie(r->cookie_out, &r->cookie_out_len);
 		if (rnd(2))
 			r->ends = DP_L2TP_ETH;
+		if (r->ends == DP_L2TP_ETH && rnd(2))
+			snprintf(r->circuit, sizeof(r->circuit), "eth%u.%u", rnd(100), rnd(4095));
+		if (r->ends == DP_L2TP_ETH && rnd(2))
+			r->flags |= DP_F_FAR_DOWN;
 	}
 	if (r->ends != DP_L2TP_ETH && rnd(2)) {
 		r->ends = DP_L2TP_L2TP;
@@ -257,6 +261,10 @@ static void rows_out_of_range_are_not_ok(void **state)
 	BAD(r.ends = DP_L2TP_ETH);
 	BAD(r.ends = DP_L2TP_L2TP);
 	BAD(r.partner = 5);
+	BAD(strcpy(r.circuit, "eth1")); /* of Ethernet alone */
+	BAD(r.flags = DP_F_FAR_DOWN);
+	BAD((r.version = 3, r.ends = DP_L2TP_ETH, strcpy(r.circuit, "a/b")));
+	BAD((r.version = 3, r.ends = DP_L2TP_ETH, memset(r.circuit, 'a', DP_IFNAME)));
 	BAD(r.version = 1);
 	BAD(r.version = 4);
 	BAD(r.encap = DP_ENCAP_IP);
