@@ -5,7 +5,7 @@
 #
 #   FUZZ_SECONDS=20   time a target
 #   FUZZ_JOBS=2       targets at once
-#   FUZZ_RUNS=        so many inputs a target, always the same ones for the same code, instead of a time
+#   FUZZ_RUNS=        so many inputs a target, always the same ones for the same code, within the time
 #   FUZZ_MERGE=1      add what was found to tests/fuzz/corpus (only inputs that reach new lines)
 #
 # What was found stays in build/fuzz-found/<target>, a crash in build/fuzz-found/<target>-crash-*.
@@ -51,7 +51,7 @@ run_one() { # target: fuzz it, then measure the corpus of the repository
     limit=-max_total_time=$seconds
     if [ -n "$runs" ]; then # the same verdict every time: nothing of former runs, no clock
         rm -rf "${found:?}/$t"
-        limit="-runs=$runs -seed=1"
+        limit="$limit -runs=$runs -seed=1"
     fi
     mkdir -p "$found/$t"
     began=$(date +%s)
