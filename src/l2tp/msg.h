@@ -2,6 +2,7 @@
  *
  * Control messages: the header, the AVPs of a message in decoded form, and the checks that belong
  * to a message as a whole (RFC 2661 3.1, 4, 6; spec tables: one row per AVP and per message).
+ * Header and tables of L2TPv3 are in msg3.h; the message, its verdict and the builder are the same.
  *
  * l2tp_header_parse() reads a datagram's header, control or data. l2tp_msg_parse() decodes the AVPs
  * of a control message into struct l2tp_msg, undoing hiding, and says what is wrong with it in the
@@ -94,6 +95,22 @@ struct l2tp_msg {
 	uint32_t rx_speed;	       /* 38; presence of 39 (sequencing required) in have[] */
 	struct l2tp_bytes ppp_cause;   /* 46, whole value */
 	uint32_t lax; /* L2TP_QUIRK_LAX_*: faults of this kind were there, forgiven or not */
+
+	/* L2TPv3 only (RFC 3931 5.4); set by l2tp3_msg_parse() of msg3.h. Of those above v3 uses
+	   1, 5 (of a session too), 7, 8, 10, 11, 13, 15, 25 and 34. */
+	uint32_t router_id, connection_id; /* 60, 61 */
+	struct l2tp_bytes pw_caps;	   /* 62: two octets each, l2tp3_caps_has() */
+	uint32_t local_id, remote_id;	   /* 63, 64: of a session; "local" is the sender's */
+	struct l2tp_bytes cookie;	   /* 65: 0, 4 or 8 octets */
+	struct l2tp_bytes end_id;	   /* 66 */
+	uint16_t pw_type;		   /* 68 */
+	uint16_t sublayer, sequencing;	   /* 69, 70; absent = 0 */
+	uint16_t circuit;		   /* 71: L2TP3_CIRCUIT_* */
+	struct l2tp_bytes language, nonce; /* 72, 73 */
+	uint64_t tx_speed3, rx_speed3;	   /* 74, 75: bits/s, 0 = unknown */
+	struct l2tp_bytes group3;	   /* 89: Attachment Group Identifier (RFC 4667) */
+	struct l2tp_bytes local_end;	   /* 90: Local End Identifier; absent = end_id */
+	uint16_t mtu;			   /* 91: Interface MTU */
 };
 
 static inline bool l2tp_msg_has(const struct l2tp_msg *m, unsigned type)
@@ -154,6 +171,7 @@ struct l2tp_build {
 	struct rng *rng;		  /* needed with a secret */
 	struct l2tp_bytes vector;	  /* the message's Random Vector, once written */
 	uint16_t type;
+	bool v3; /* M and hiding as the table of v3 says; set by l2tp3_build_begin() */
 };
 
 void l2tp_build_begin(struct l2tp_build *b, void *buf, size_t cap, uint16_t type,
