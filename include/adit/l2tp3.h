@@ -84,12 +84,12 @@ enum l2tp3_cdn_result {
 };
 
 /* Control Message Authentication (4.3). */
-enum l2tp3_digest {
-	L2TP3_DIGEST_AUTO, /* MD5 when there is a secret, or over IP (there an integrity check with
+enum l2tp3_auth_mode {
+	L2TP3_AUTH_AUTO, /* MD5 when there is a secret, or over IP (there an integrity check with
 			      an empty secret, 4.1.1.2); else none */
-	L2TP3_DIGEST_NONE,
-	L2TP3_DIGEST_MD5, /* HMAC-MD5; without a secret an integrity check */
-	L2TP3_DIGEST_SHA1
+	L2TP3_AUTH_NONE,
+	L2TP3_AUTH_MD5, /* HMAC-MD5; without a secret an integrity check */
+	L2TP3_AUTH_SHA1
 };
 
 /* What some peers get wrong, and what is done about it. */
@@ -110,7 +110,7 @@ struct l2tp3_params {
 	uint32_t router_id;	 /* our Router ID, an opaque number; 0 is allowed */
 	struct l2tp3_secret_param secret[L2TP3_SECRETS]; /* messages are sent with the first;
 				    received ones may be of either; [1] without [0] is refused */
-	enum l2tp3_digest digest;
+	enum l2tp3_auth_mode digest;
 	bool digest_optional; /* a peer without digest is taken too, although we have a secret */
 	bool challenge; /* the older form: demand an answer to a Challenge AVP (as RFC 2661) */
 	bool hide;	/* hide AVPs we send (needs a secret and authentication, 5.3) */
@@ -378,9 +378,9 @@ struct l2tp3_conn_info {
 	uint32_t local_id, remote_id;
 	struct path path;
 	bool over_ip, initiator;
-	bool authentic;		  /* messages prove the secret */
-	enum l2tp3_digest digest; /* what we put on messages */
-	uint8_t secret_used;	  /* 1, 2: which secret the peer's last message had; 0 none */
+	bool authentic;		     /* messages prove the secret */
+	enum l2tp3_auth_mode digest; /* what we put on messages */
+	uint8_t secret_used;	     /* 1, 2: which secret the peer's last message had; 0 none */
 	const char *host_name, *vendor_name;   /* the peer's */
 	uint32_t router_id;		       /* the peer's */
 	uint16_t pw_types[L2TP3_PW_TYPES_MAX]; /* of the peer that we know too; 0 = end */

@@ -105,7 +105,7 @@ struct l2tp_msg {
 	struct l2tp_bytes end_id;	   /* 66 */
 	uint16_t pw_type;		   /* 68 */
 	uint16_t sublayer, sequencing;	   /* 69, 70; absent = 0 */
-	uint16_t circuit;		   /* 71: L2TP3_CIRCUIT_* */
+	uint16_t circuit;		   /* 71: L2TP3_STATUS_* */
 	struct l2tp_bytes language, nonce; /* 72, 73 */
 	uint64_t tx_speed3, rx_speed3;	   /* 74, 75: bits/s, 0 = unknown */
 	struct l2tp_bytes group3;	   /* 89: Attachment Group Identifier (RFC 4667) */

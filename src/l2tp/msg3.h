@@ -17,6 +17,7 @@
 #ifndef ADIT_L2TP_MSG3_H
 #define ADIT_L2TP_MSG3_H
 
+#include <adit/l2tp3.h>
 #include "l2tp/auth3.h"
 #include "l2tp/msg.h"
 
@@ -27,7 +28,6 @@
 #define L2TP3_HEADER	   12 /* of a control message, from the T bit */
 #define L2TP3_DATA_UDP	   8  /* flags and version, reserved, session id (4.1.2.1) */
 #define L2TP3_DATA_IP	   4  /* session id (4.1.1.1) */
-#define L2TP3_COOKIE_MAX   8
 #define L2TP3_SUBLAYER_LEN 4 /* of the default L2-Specific Sublayer (4.6) */
 
 /* Attribute types of v3 that callers name with l2tp_msg_has() and l2tp_build_*(). */
@@ -63,30 +63,6 @@ enum l2tp3_avp {
 	L2TP3_AVP_MTU = 91,	  /* Interface MTU, RFC 4667 */
 	L2TP3_AVP_ECN = 103	  /* ECN Capability, RFC 9601 */
 };
-
-/* Pseudowire types (IANA; RFC 4719 for the two of Ethernet). */
-#define L2TP3_PW_FRAME_RELAY 0x0001
-#define L2TP3_PW_VLAN	     0x0004
-#define L2TP3_PW_ETHERNET    0x0005
-#define L2TP3_PW_HDLC	     0x0006
-#define L2TP3_PW_PPP	     0x0007
-
-/* L2-Specific Sublayer Type and Data Sequencing Level (5.4.4). */
-#define L2TP3_SUBLAYER_NONE    0
-#define L2TP3_SUBLAYER_DEFAULT 1
-#define L2TP3_SEQ_NONE	       0
-#define L2TP3_SEQ_NON_IP       1
-#define L2TP3_SEQ_ALL	       2
-
-/* Circuit Status (5.4.5, RFC 5641 3). A is clear when any of the four faults is set. */
-#define L2TP3_CIRCUIT_ACTIVE  0x0001
-#define L2TP3_CIRCUIT_NEW     0x0002 /* deprecated; ignored when received */
-#define L2TP3_CIRCUIT_AC_RX   0x0004 /* R: attachment circuit, receive fault */
-#define L2TP3_CIRCUIT_AC_TX   0x0008 /* T */
-#define L2TP3_CIRCUIT_PSN_RX  0x0010 /* I */
-#define L2TP3_CIRCUIT_PSN_TX  0x0020 /* E */
-#define L2TP3_CIRCUIT_FAULTS  0x003c
-#define L2TP3_CIRCUIT_STANDBY 0x0040
 
 /* ---- the header ---- */
 
@@ -153,7 +129,6 @@ bool l2tp3_caps_has(const struct l2tp_bytes *pw_caps, uint16_t pw_type);
 
 const char *l2tp3_type_name(unsigned int type); /* "SCCRQ", "ACK"; NULL when unknown */
 const char *l2tp3_avp_name(unsigned int type);	/* NULL when unknown */
-const char *l2tp3_pw_name(uint16_t pw_type);	/* "Ethernet port"; NULL when unknown */
 
 /* ---- building: l2tp_build_u16(), _u32(), _u64(), _bytes(), _result(), _end() of msg.h go on ----
  */
