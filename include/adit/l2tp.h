@@ -88,7 +88,8 @@ enum l2tp_error {
  * Quirks: what some peers get wrong and what is done about it. A table knows some peers by what
  * they say of themselves (src/l2tp/quirk.c); a profile may name more.
  */
-#define L2TP_QUIRK_PLAIN_SCCRQ	 0x01u /* hide nothing in SCCRQ: the peer cannot read it (Cisco) */
+#define L2TP_QUIRK_PLAIN_SETUP \
+	0x01u /* hide nothing in SCCRQ, SCCRP: the peer cannot read it (Cisco) */
 #define L2TP_QUIRK_LAX_MANDATORY 0x02u /* skip unknown AVPs although they are mandatory */
 #define L2TP_QUIRK_LAX_LENGTH	 0x04u /* skip AVPs of a wrong length although they are mandatory */
 #define L2TP_QUIRK_NO_HELLO	 0x08u /* send no HELLO: the peer does not acknowledge it */

@@ -532,6 +532,16 @@ int tunnel_push(struct l2tp *l, struct tunnel *t, struct l2tp_build *b, uint32_t
 	return rel_push(&t->rel, l->now, (uint8_t)b->type, session, b->c.buf, len);
 }
 
+/* A peer that does not know its secret before it knows who we are hides from itself what we hide.
+ */
+static void build_plain(struct l2tp_build *b, struct tunnel *t)
+{
+	if (b->secret && (t->quirks & L2TP_QUIRK_PLAIN_SETUP)) {
+		t->quirks_used |= L2TP_QUIRK_PLAIN_SETUP;
+		b->secret = NULL;
+	}
+}
+
 /* SCCRQ and SCCRP (6.1, 6.2): who we are, and what cannot be left out. */
 static void build_names(struct l2tp_build *b, const struct tunnel *t)
 {
@@ -593,10 +603,7 @@ static void build_control(struct l2tp *l, struct tunnel *t, struct l2tp_build *b
 	switch (want) {
 	case WANT_SCCRQ:
 		tunnel_build(l, t, b, buf, L2TP_SCCRQ);
-		if (b->secret && (t->quirks & L2TP_QUIRK_PLAIN_SCCRQ)) {
-			t->quirks_used |= L2TP_QUIRK_PLAIN_SCCRQ;
-			b->secret = NULL;
-		}
+		build_plain(b, t);
 		build_names(b, t);
 		build_abilities(b, t);
 		if (t->has_tie)
@@ -604,6 +611,7 @@ static void build_control(struct l2tp *l, struct tunnel *t, struct l2tp_build *b
 		break;
 	case WANT_SCCRP:
 		tunnel_build(l, t, b, buf, L2TP_SCCRP);
+		build_plain(b, t);
 		build_names(b, t);
 		if (t->respond)
 			l2tp_build_bytes(b, 13, t->response, sizeof(t->response));

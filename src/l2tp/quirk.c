@@ -18,6 +18,8 @@ struct quirk_row {
 static const struct quirk_row known[] = {
 	/* OpenL2TP's notes: Huawei sets M on AVPs that nobody else knows. */
 	{ "Huawei*", NULL, 0, 0xffff, L2TP_QUIRK_LAX_MANDATORY },
+	/* xl2tpd looks its secret up after it has read the SCCRQ or SCCRP (aaa.c, control.c). */
+	{ "xelerance.com", NULL, 0, 0xffff, L2TP_QUIRK_PLAIN_SETUP },
 	/* xl2tpd issue 156: AVPs of other lengths than RFC 2661 says. */
 	{ "MikroTik*", NULL, 0, 0xffff, L2TP_QUIRK_LAX_LENGTH },
 	/* xl2tpd issue 191: phones with Android 9 and 10 do not answer HELLO. Their client calls
@@ -29,7 +31,7 @@ static const struct {
 	uint32_t bit;
 	const char *name;
 } names[] = {
-	{ L2TP_QUIRK_PLAIN_SCCRQ, "plain-sccrq" },
+	{ L2TP_QUIRK_PLAIN_SETUP, "plain-setup" },
 	{ L2TP_QUIRK_LAX_MANDATORY, "lax-mandatory" },
 	{ L2TP_QUIRK_LAX_LENGTH, "lax-length" },
 	{ L2TP_QUIRK_NO_HELLO, "no-hello" },
