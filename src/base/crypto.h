@@ -23,6 +23,12 @@ void md5_of(uint8_t ret[MD5_LEN], const struct bytes *pieces, size_t count);
 /* SHA-1 (RFC 3174), likewise. */
 void sha1_of(uint8_t ret[SHA1_LEN], const struct bytes *pieces, size_t count);
 
+/* HMAC (RFC 2104) with these two, over the concatenation of `count` pieces. Any key length. */
+void hmac_md5_of(uint8_t ret[MD5_LEN], const struct bytes *key, const struct bytes *pieces,
+		 size_t count);
+void hmac_sha1_of(uint8_t ret[SHA1_LEN], const struct bytes *key, const struct bytes *pieces,
+		  size_t count);
+
 /* Compare in constant time; lengths are public. */
 bool bytes_equal_ct(const void *a, const void *b, size_t n);
 

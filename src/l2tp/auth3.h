@@ -45,6 +45,7 @@ struct l2tp3_key {
 struct l2tp3_auth {
 	struct l2tp3_key keys[L2TP3_SECRETS_MAX];
 	unsigned int n; /* 0: no digests at all */
+	bool empty;	/* a checksum only: l2tp3_auth_empty() */
 };
 
 /* The nonces of a connection, each as it stood in AVP 73; n = 0 where there is none (yet). */

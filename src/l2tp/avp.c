@@ -37,6 +37,9 @@
 		name, AVP_FORM_UNKNOWN, false, false, 0, LONG, 0, 0 \
 	}
 
+#define ERRORS_SIX  26 /* octets of the Circuit Errors value of v3 */
+#define ERRORS_FOUR 18
+
 #define SCC	 (ON(SCCRQ) | ON(SCCRP))
 #define CALLED	 (ON(ICRQ) | ON(OCRQ))
 #define CONN	 (ON(ICCN) | ON(OCCN))
@@ -183,9 +186,45 @@ static void store_result(struct l2tp_msg *m, struct rcur *c)
 	m->text.p = m->text.n ? c->p : NULL;
 }
 
-bool avp_store(struct l2tp_msg *m, unsigned type, const uint8_t *value, uint16_t n)
+static void store_errors(struct l2tp_msg *m, struct rcur *c)
 {
-	const struct avp_row *row = &rows[type];
+	rcur_u16(c); /* reserved; not checked, V2-6.13-02 */
+	for (size_t i = 0; i < 6; i++)
+		m->call_errors[i] = rcur_u32(c);
+}
+
+/*
+ * RFC 3931 5.4.5 draws four counters, hardware and buffer overruns, time-outs and alignment, and
+ * says that the AVP is as long as with the six of RFC 2661: V3-6.13-01.
+ */
+static void store_errors3(struct l2tp_msg *m, struct rcur *c, uint16_t n)
+{
+	if (n == ERRORS_SIX) {
+		store_errors(m, c);
+		return;
+	}
+	rcur_u16(c);
+	for (size_t i = 2; i < 6; i++)
+		m->call_errors[i] = rcur_u32(c);
+}
+
+/* Lengths that are not one range. */
+static bool length_good(const struct avp_row *row, uint16_t n)
+{
+	if (n < row->min || n > row->max)
+		return false;
+	if (row->form == AVP_FORM_LIST)
+		return n % 2 == 0;
+	if (row->form == AVP_FORM_COOKIE)
+		return n % 4 == 0;
+	if (row->form == AVP_FORM_ERRORS3)
+		return n == ERRORS_SIX || n == ERRORS_FOUR;
+	return true;
+}
+
+bool avp_store(struct l2tp_msg *m, const struct avp_row *row, unsigned type, const uint8_t *value,
+	       uint16_t n)
+{
 	void *to = (uint8_t *)m + row->at;
 	struct rcur c = rcur_of(value, n);
 	struct l2tp_bytes run = { value, n };
@@ -193,11 +232,14 @@ bool avp_store(struct l2tp_msg *m, unsigned type, const uint8_t *value, uint16_t
 	uint32_t u32;
 	uint64_t u64;
 
-	if (n < row->min || n > row->max)
+	if (!length_good(row, n))
 		return false;
 	switch ((enum avp_form)row->form) {
 	case AVP_FORM_UNKNOWN:
 	case AVP_FORM_VECTOR:
+	case AVP_FORM_LEGACY:
+	case AVP_FORM_DIGEST:
+	case AVP_FORM_EXTENDED:
 		return true;
 	case AVP_FORM_EMPTY:
 		break;
@@ -214,6 +256,8 @@ bool avp_store(struct l2tp_msg *m, unsigned type, const uint8_t *value, uint16_t
 		memcpy(to, &u64, sizeof(u64));
 		break;
 	case AVP_FORM_BYTES:
+	case AVP_FORM_LIST:
+	case AVP_FORM_COOKIE:
 		memcpy(to, &run, sizeof(run));
 		break;
 	case AVP_FORM_RESULT:
@@ -224,9 +268,10 @@ bool avp_store(struct l2tp_msg *m, unsigned type, const uint8_t *value, uint16_t
 		m->q931_msg = rcur_u8(&c);
 		break;
 	case AVP_FORM_ERRORS:
-		rcur_u16(&c); /* reserved; not checked, V2-6.13-02 */
-		for (size_t i = 0; i < 6; i++)
-			m->call_errors[i] = rcur_u32(&c);
+		store_errors(m, &c);
+		break;
+	case AVP_FORM_ERRORS3:
+		store_errors3(m, &c, n);
 		break;
 	case AVP_FORM_ACCM:
 		rcur_u16(&c);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The AVPs of RFC 2661 as a table, and one AVP on the wire (RFC 2661 4.1). Internal to the codec:
- * avp.c has the table and the octets of one AVP, auth.c undoes hiding, msg.c makes a message of it.
+ * The AVPs of RFC 2661 and of RFC 3931 as tables, and one AVP on the wire (RFC 2661 4.1, RFC 3931
+ * 5.1). Internal to the codec: avp.c has the table of v2 and the octets of one AVP, avp3.c the
+ * table of v3, auth.c undoes hiding, msg.c makes a message of it by the tables of either version.
  */
 #ifndef ADIT_L2TP_AVP_H
 #define ADIT_L2TP_AVP_H
@@ -41,7 +42,15 @@ enum avp_form {
 	AVP_FORM_Q931,	 /* 4.4.5 */
 	AVP_FORM_ERRORS, /* 4.4.6 */
 	AVP_FORM_ACCM,	 /* 4.4.6 */
-	AVP_FORM_VECTOR	 /* 4.4.1: not stored, it works on what follows it */
+	AVP_FORM_VECTOR, /* 4.4.1: not stored, it works on what follows it */
+
+	/* RFC 3931 */
+	AVP_FORM_LEGACY,   /* an attribute of v2 that v3 lacks: recognised and skipped (4.7.3) */
+	AVP_FORM_DIGEST,   /* 5.4.1: looked at before all else, in auth3.c */
+	AVP_FORM_EXTENDED, /* 5.1: attributes of vendors with long numbers, of which we know none */
+	AVP_FORM_LIST,	   /* 5.4.3: numbers of two octets, at least one */
+	AVP_FORM_COOKIE,   /* 5.4.4: 0, 4 or 8 octets */
+	AVP_FORM_ERRORS3   /* 5.4.5: six counters, as the text has it, or the four of the drawing */
 };
 
 struct avp_row {
@@ -56,6 +65,30 @@ struct avp_row {
 
 /* NULL for a type that nobody gave a name. */
 const struct avp_row *avp_row_of(unsigned type);
+const struct avp_row *avp3_row_of(unsigned type);
+
+/* One row per message: what has to be in it (RFC 2661 6.1 to 6.14, RFC 3931 6.1 to 6.15). */
+struct msg_row {
+	const char *name;
+	bool session;	     /* belongs to a session: faults end that one, not the tunnel */
+	uint8_t required[8]; /* attribute types, behind the last one 0 */
+};
+
+/* What the two versions differ in, for msg_parse(). */
+struct msg_dialect {
+	const struct avp_row *(*row_of)(unsigned type);
+	const struct msg_row *messages;
+	size_t count;
+	bool v3;
+};
+
+/* As l2tp_msg_parse_lax(), by the tables of `dialect`. */
+void msg_parse(const struct msg_dialect *dialect, const uint8_t *payload, size_t len,
+	       const struct l2tp_secret *secret, uint32_t lax, uint8_t scratch[L2TP_SCRATCH],
+	       struct l2tp_msg *ret_msg, struct l2tp_verdict *ret_verdict);
+
+/* Header of a control message of this version, Length not known yet, ids and numbers 0. */
+void msg_put_header(struct wcur *c, unsigned int version, uint16_t len);
 
 /* One AVP as it stands in a message. */
 struct avp {
@@ -80,9 +113,10 @@ enum avp_next avp_next(struct rcur *c, struct avp *ret);
 
 /*
  * Store a plain value of a known attribute into the message. False when its length is not one that
- * the table allows; then nothing is stored.
+ * the row allows; then nothing is stored.
  */
-bool avp_store(struct l2tp_msg *m, unsigned type, const uint8_t *value, uint16_t n);
+bool avp_store(struct l2tp_msg *m, const struct avp_row *row, unsigned type, const uint8_t *value,
+	       uint16_t n);
 
 /* Where plain values of hidden AVPs go. */
 struct avp_room {

@@ -28,12 +28,15 @@
  * A peer that is known to get two of these wrong is forgiven (quirk.c): unknown AVPs with M, and
  * wrong lengths.
  *
+ * The tables and a few of these rules are others in L2TPv3; msg3.h says which.
+ *
  * StopCCN and CDN always take effect once their type could be read: answering the end of something
  * with its end helps nobody.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include "l2tp/avp.h"
+#include "l2tp/msg3.h"
 
 #define HDR_VERSION 0x000f
 #define HDR_KEPT    (L2TP_HDR_T | L2TP_HDR_L | L2TP_HDR_S | L2TP_HDR_O | L2TP_HDR_P)
@@ -41,46 +44,41 @@
 #define CONTROL_LEN 12
 #define VERSION_1_0 0x0100
 
-#define BIT(type) (UINT64_C(1) << (type))
+#define VENDOR_CISCO 9 /* puts the attributes of drafts beside those of RFC 3931 */
 
-/* One row per message: what has to be in it (RFC 2661 6.1 to 6.14). */
-struct msg_row {
-	const char *name;
-	bool session;	   /* belongs to a session: faults end that one, not the tunnel */
-	uint64_t required; /* bit = attribute type; all are below 64 */
-};
+#define BIT(type) (UINT64_C(1) << (type))
 
 /* clang-format off */
 static const struct msg_row messages[] = {
-	[L2TP_ZLB]     = { "ZLB", false, 0 },
-	[L2TP_SCCRQ]   = { "SCCRQ", false, BIT(2) | BIT(3) | BIT(7) | BIT(9) },
-	[L2TP_SCCRP]   = { "SCCRP", false, BIT(2) | BIT(3) | BIT(7) | BIT(9) },
-	[L2TP_SCCCN]   = { "SCCCN", false, 0 },
-	[L2TP_STOPCCN] = { "StopCCN", false, BIT(1) | BIT(9) },
-	[L2TP_HELLO]   = { "HELLO", false, 0 },
-	[L2TP_OCRQ]    = { "OCRQ", true, BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(19) |
-					 BIT(21) },
-	[L2TP_OCRP]    = { "OCRP", true, BIT(14) },
-	[L2TP_OCCN]    = { "OCCN", true, BIT(19) | BIT(24) },
-	[L2TP_ICRQ]    = { "ICRQ", true, BIT(14) | BIT(15) },
-	[L2TP_ICRP]    = { "ICRP", true, BIT(14) },
-	[L2TP_ICCN]    = { "ICCN", true, BIT(19) | BIT(24) },
-	[L2TP_CDN]     = { "CDN", true, BIT(1) | BIT(14) },
-	[L2TP_WEN]     = { "WEN", true, BIT(34) },
-	[L2TP_SLI]     = { "SLI", true, BIT(35) },
+	[L2TP_ZLB]     = { "ZLB", false, { 0 } },
+	[L2TP_SCCRQ]   = { "SCCRQ", false, { 2, 3, 7, 9 } },
+	[L2TP_SCCRP]   = { "SCCRP", false, { 2, 3, 7, 9 } },
+	[L2TP_SCCCN]   = { "SCCCN", false, { 0 } },
+	[L2TP_STOPCCN] = { "StopCCN", false, { 1, 9 } },
+	[L2TP_HELLO]   = { "HELLO", false, { 0 } },
+	[L2TP_OCRQ]    = { "OCRQ", true, { 14, 15, 16, 17, 18, 19, 21 } },
+	[L2TP_OCRP]    = { "OCRP", true, { 14 } },
+	[L2TP_OCCN]    = { "OCCN", true, { 19, 24 } },
+	[L2TP_ICRQ]    = { "ICRQ", true, { 14, 15 } },
+	[L2TP_ICRP]    = { "ICRP", true, { 14 } },
+	[L2TP_ICCN]    = { "ICCN", true, { 19, 24 } },
+	[L2TP_CDN]     = { "CDN", true, { 1, 14 } },
+	[L2TP_WEN]     = { "WEN", true, { 34 } },
+	[L2TP_SLI]     = { "SLI", true, { 35 } },
 };
 /* clang-format on */
 
-static const struct msg_row *msg_row_of(unsigned type)
+static const struct msg_dialect dialect = { avp_row_of, messages,
+					    sizeof(messages) / sizeof(messages[0]), false };
+
+static const struct msg_row *msg_row_of(const struct msg_dialect *d, unsigned type)
 {
-	return type < sizeof(messages) / sizeof(messages[0]) && messages[type].name
-		       ? &messages[type]
-		       : NULL;
+	return type < d->count && d->messages[type].name ? &d->messages[type] : NULL;
 }
 
 const char *l2tp_type_name(unsigned type)
 {
-	const struct msg_row *row = msg_row_of(type);
+	const struct msg_row *row = msg_row_of(&dialect, type);
 
 	return row ? row->name : NULL;
 }
@@ -156,6 +154,7 @@ enum l2tp_header_result l2tp_header_parse(const uint8_t *bytes, size_t len, stru
 /* ---- parsing ---- */
 
 struct parse {
+	const struct msg_dialect *d;
 	struct l2tp_msg *m;
 	struct l2tp_verdict *v;
 	const struct msg_row *row;
@@ -196,23 +195,28 @@ __attribute__((format(printf, 5, 6))) static void fault(struct parse *s,
 static void fault_avp(struct parse *s, const struct avp *a, uint16_t error, const char *what)
 {
 	fault(s, a->mandatory ? L2TP_MSG_CLEAR : L2TP_MSG_OK, L2TP_STOP_ERROR, error,
-	      "%s AVP (%u) %s", l2tp_avp_name(a->type), a->type, what);
+	      "%s AVP (%u) %s", s->d->row_of(a->type)->name, a->type, what);
 }
 
 static void fault_unknown(struct parse *s, const struct avp *a)
 {
-	const char *name = a->vendor ? NULL : l2tp_avp_name(a->type);
+	const struct avp_row *row = a->vendor ? NULL : s->d->row_of(a->type);
 
 	if (!a->mandatory)
 		return;
+	if (s->d->v3 && a->vendor == VENDOR_CISCO) {
+		fault(s, L2TP_MSG_OK, 0, 0, "skipped although mandatory: vendor %u attribute %u",
+		      a->vendor, a->type);
+		return;
+	}
 	s->m->lax |= L2TP_QUIRK_LAX_MANDATORY;
 	if (s->lax & L2TP_QUIRK_LAX_MANDATORY)
 		fault(s, L2TP_MSG_OK, 0, 0, "skipped although mandatory: vendor %u attribute %u",
 		      a->vendor, a->type);
-	else if (name)
+	else if (row)
 		fault(s, L2TP_MSG_CLEAR, L2TP_STOP_ERROR, L2TP_ERR_UNKNOWN_AVP,
-		      "unknown mandatory AVP: vendor 0 attribute %u (%s%s)", a->type, name,
-		      a->reserved ? ", reserved bit set" : "");
+		      "unknown mandatory AVP: vendor 0 attribute %u (%s%s)", a->type, row->name,
+		      a->reserved && !s->d->v3 ? ", reserved bit set" : "");
 	else
 		fault(s, L2TP_MSG_CLEAR, L2TP_STOP_ERROR, L2TP_ERR_UNKNOWN_AVP,
 		      "unknown mandatory AVP: vendor %u attribute %u", a->vendor, a->type);
@@ -293,16 +297,55 @@ static bool value_good(struct parse *s, const struct avp *a, const struct l2tp_b
 	return true;
 }
 
-static void parse_avp(struct parse *s, const struct avp *a)
+/* The values of v3 that the length cannot tell (RFC 3931 5.4.3, 5.4.4). */
+static bool value_good3(struct parse *s, const struct avp *a, const struct l2tp_bytes *value)
 {
-	const struct avp_row *row = a->vendor ? NULL : avp_row_of(a->type);
+	struct rcur c = rcur_of(value->p, value->n);
+	uint64_t v = value->n == 2 ? rcur_u16(&c) : value->n == 4 ? rcur_u32(&c) : UINT64_MAX;
+
+	if (value->n != 2 && value->n != 4)
+		return true;
+	if ((a->type == L2TP3_AVP_CONNECTION_ID && s->m->type != L2TP_STOPCCN && !v) ||
+	    (a->type == L2TP3_AVP_WINDOW && !v)) {
+		fault_avp(s, a, L2TP_ERR_VALUE, "must not be 0");
+		return false;
+	}
+	if (a->type == L2TP3_AVP_LOCAL_SESSION && s->m->type != L2TP_CDN && !v) {
+		fault_avp(s, a, L2TP_ERR_SESSION_ID, "must not be 0");
+		return false;
+	}
+	if ((a->type == L2TP3_AVP_SUBLAYER && v > L2TP3_SUBLAYER_DEFAULT) ||
+	    (a->type == L2TP3_AVP_SEQUENCING && v > L2TP3_SEQ_ALL)) {
+		fault_avp(s, a, L2TP_ERR_VALUE, "has a value that is not supported");
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Skipping these would leave a session whose data the peer cannot read, so they are never
+ * "recoverable" in the sense of RFC 3931 7.1, M or not.
+ */
+static bool never_skipped(const struct parse *s, const struct avp *a)
+{
+	return s->d->v3 && !a->vendor &&
+	       (a->type == L2TP3_AVP_COOKIE || a->type == L2TP3_AVP_SUBLAYER ||
+		a->type == L2TP3_AVP_SEQUENCING);
+}
+
+static void parse_avp(struct parse *s, struct avp *a)
+{
+	const struct avp_row *row = a->vendor ? NULL : s->d->row_of(a->type);
 	struct l2tp_bytes value = { a->value, a->n };
 	uint64_t bit;
 
-	if (a->reserved || !row || row->form == AVP_FORM_UNKNOWN) {
+	/* Reserved bits: "unrecognized" in RFC 2661 4.1, "ignored" in RFC 3931 5.1. */
+	if ((a->reserved && !s->d->v3) || !row || row->form == AVP_FORM_UNKNOWN) {
 		fault_unknown(s, a);
 		return;
 	}
+	if (row->form == AVP_FORM_LEGACY || row->form == AVP_FORM_DIGEST)
+		return;
 	if (a->type == AVP_RANDOM_VECTOR) {
 		parse_vector(s, a);
 		return;
@@ -313,11 +356,12 @@ static void parse_avp(struct parse *s, const struct avp *a)
 	if (s->seen[a->type / 64] & bit)
 		return;
 	s->seen[a->type / 64] |= bit;
+	a->mandatory |= never_skipped(s, a);
 	if (a->hidden && !parse_hidden(s, a, row->hideable, &value))
 		return;
-	if (!value_good(s, a, &value))
+	if (!(s->d->v3 ? value_good3(s, a, &value) : value_good(s, a, &value)))
 		return;
-	if (!avp_store(s->m, a->type, value.p, value.n))
+	if (!avp_store(s->m, row, a->type, value.p, value.n))
 		fault_length(s, a);
 }
 
@@ -326,14 +370,14 @@ static bool parse_type(struct parse *s, struct rcur *c)
 {
 	struct avp a;
 
-	if (avp_next(c, &a) != AVP_NEXT_OK || a.type != AVP_MESSAGE_TYPE || a.reserved ||
-	    a.hidden || a.n != 2) {
+	if (avp_next(c, &a) != AVP_NEXT_OK || a.type != AVP_MESSAGE_TYPE ||
+	    (a.reserved && !s->d->v3) || a.hidden || a.n != 2) {
 		fault(s, L2TP_MSG_DROP, 0, 0, "the first AVP is no readable Message Type");
 		return false;
 	}
 	s->m->type = (uint16_t)(a.value[0] << 8 | a.value[1]);
 	s->m->type_mandatory = a.mandatory;
-	s->row = a.vendor || s->m->type == L2TP_ZLB ? NULL : msg_row_of(s->m->type);
+	s->row = a.vendor || s->m->type == L2TP_ZLB ? NULL : msg_row_of(s->d, s->m->type);
 	s->m->known = s->row;
 	if (s->row) {
 		s->seen[0] |= BIT(AVP_MESSAGE_TYPE);
@@ -349,31 +393,55 @@ static bool parse_type(struct parse *s, struct rcur *c)
 	return false;
 }
 
+/* An absent AVP of v3 that a session can do without; some peers leave it out. */
+static bool missing_forgiven(struct parse *s, unsigned int type)
+{
+	bool first = s->m->type == L2TP_ICRQ || s->m->type == L2TP_OCRQ;
+
+	if (!s->d->v3 ||
+	    (type != L2TP3_AVP_SERIAL && type != L2TP3_AVP_ROUTER_ID && type != L2TP3_AVP_CIRCUIT &&
+	     !(first && type == L2TP3_AVP_REMOTE_SESSION)))
+		return false;
+	s->m->lax |= L2TP3_LAX_MISSING;
+	if (!(s->lax & L2TP3_LAX_MISSING))
+		return false;
+	if (type == L2TP3_AVP_CIRCUIT)
+		s->m->circuit = L2TP3_STATUS_ACTIVE;
+	return true;
+}
+
 static void check_required(struct parse *s)
 {
-	uint64_t missing = s->row->required & ~s->m->have[0];
-	int type;
-
-	if (!missing)
+	for (const uint8_t *type = s->row->required; *type; type++) {
+		if (l2tp_msg_has(s->m, *type) || missing_forgiven(s, *type))
+			continue;
+		fault(s, L2TP_MSG_CLEAR, L2TP_STOP_ERROR, L2TP_ERR_VALUE, "%s without %s AVP (%u)",
+		      s->row->name, s->d->row_of(*type)->name, *type);
 		return;
-	type = __builtin_ctzll(missing);
-	fault(s, L2TP_MSG_CLEAR, L2TP_STOP_ERROR, L2TP_ERR_VALUE, "%s without %s AVP (%d)",
-	      s->row->name, l2tp_avp_name((unsigned)type), type);
+	}
 }
 
 void l2tp_msg_parse(const uint8_t *payload, size_t len, const struct l2tp_secret *secret,
 		    uint8_t scratch[L2TP_SCRATCH], struct l2tp_msg *ret_msg,
 		    struct l2tp_verdict *ret_verdict)
 {
-	l2tp_msg_parse_lax(payload, len, secret, 0, scratch, ret_msg, ret_verdict);
+	msg_parse(&dialect, payload, len, secret, 0, scratch, ret_msg, ret_verdict);
 }
 
 void l2tp_msg_parse_lax(const uint8_t *payload, size_t len, const struct l2tp_secret *secret,
 			uint32_t lax, uint8_t scratch[L2TP_SCRATCH], struct l2tp_msg *ret_msg,
 			struct l2tp_verdict *ret_verdict)
 {
+	msg_parse(&dialect, payload, len, secret, lax, scratch, ret_msg, ret_verdict);
+}
+
+void msg_parse(const struct msg_dialect *d, const uint8_t *payload, size_t len,
+	       const struct l2tp_secret *secret, uint32_t lax, uint8_t scratch[L2TP_SCRATCH],
+	       struct l2tp_msg *ret_msg, struct l2tp_verdict *ret_verdict)
+{
 	struct rcur c = rcur_of(payload, len);
-	struct parse s = { .m = ret_msg,
+	struct parse s = { .d = d,
+			   .m = ret_msg,
 			   .v = ret_verdict,
 			   .secret = secret,
 			   .lax = lax,
@@ -399,9 +467,9 @@ void l2tp_msg_parse_lax(const uint8_t *payload, size_t len, const struct l2tp_se
 
 /* ---- building ---- */
 
-static void put_header(struct wcur *c, uint16_t len)
+void msg_put_header(struct wcur *c, unsigned int version, uint16_t len)
 {
-	wcur_u16(c, HDR_CONTROL | 2);
+	wcur_u16(c, (uint16_t)(HDR_CONTROL | version));
 	wcur_u16(c, len);
 	wcur_u64(c, 0);
 }
@@ -437,13 +505,13 @@ void l2tp_build_begin(struct l2tp_build *b, void *buf, size_t cap, uint16_t type
 	*b = (struct l2tp_build){
 		.c = wcur_of(buf, cap), .secret = secret, .rng = rng, .type = type
 	};
-	put_header(&b->c, 0);
+	msg_put_header(&b->c, 2, 0);
 	l2tp_build_u16(b, AVP_MESSAGE_TYPE, type);
 }
 
 void l2tp_build_bytes(struct l2tp_build *b, unsigned avp, const void *v, size_t n)
 {
-	const struct avp_row *row = avp_row_of(avp);
+	const struct avp_row *row = b->v3 ? avp3_row_of(avp) : avp_row_of(avp);
 	bool hide = b->secret && row && row->hideable;
 	uint16_t flags = row && row->mandatory ? AVP_FLAG_M : 0;
 	size_t at;
@@ -552,7 +620,7 @@ size_t l2tp_build_zlb(uint8_t *buf, size_t cap, uint16_t tunnel, uint16_t ns, ui
 {
 	struct wcur c = wcur_of(buf, cap);
 
-	put_header(&c, CONTROL_LEN);
+	msg_put_header(&c, 2, CONTROL_LEN);
 	if (c.bad)
 		return 0;
 	l2tp_build_stamp(buf, CONTROL_LEN, tunnel, 0, ns, nr);

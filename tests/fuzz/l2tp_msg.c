@@ -92,6 +92,12 @@ static void build_avp(struct l2tp_build *b, const struct l2tp_msg *m, unsigned t
 	case AVP_FORM_Q931:
 	case AVP_FORM_ERRORS:
 	case AVP_FORM_VECTOR:
+	case AVP_FORM_LEGACY:
+	case AVP_FORM_DIGEST:
+	case AVP_FORM_EXTENDED:
+	case AVP_FORM_LIST:
+	case AVP_FORM_COOKIE:
+	case AVP_FORM_ERRORS3:
 		break;
 	}
 }
@@ -123,6 +129,12 @@ static bool same(const struct l2tp_msg *a, const struct l2tp_msg *b, unsigned ty
 	case AVP_FORM_Q931:
 	case AVP_FORM_ERRORS:
 	case AVP_FORM_VECTOR:
+	case AVP_FORM_LEGACY:
+	case AVP_FORM_DIGEST:
+	case AVP_FORM_EXTENDED:
+	case AVP_FORM_LIST:
+	case AVP_FORM_COOKIE:
+	case AVP_FORM_ERRORS3:
 		break;
 	}
 	return true;

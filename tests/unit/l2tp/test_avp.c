@@ -150,7 +150,7 @@ static void store_every_length(void **state)
 				continue;
 			o.p = calloc(1, n ? n : 1);
 			assert_non_null(o.p);
-			assert_int_equal(avp_store(&m, v->type, o.p, n), good);
+			assert_int_equal(avp_store(&m, avp_row_of(v->type), v->type, o.p, n), good);
 			assert_int_equal(l2tp_msg_has(&m, v->type), good);
 			free(o.p);
 		}
@@ -164,7 +164,7 @@ static void store(struct l2tp_msg *m, unsigned type, const char *hex)
 
 	assert_true(o.n <= sizeof(keep));
 	memcpy(keep, o.p, o.n);
-	assert_true(avp_store(m, type, keep, (uint16_t)o.n));
+	assert_true(avp_store(m, avp_row_of(type), type, keep, (uint16_t)o.n));
 	free(o.p);
 }
 
@@ -213,7 +213,7 @@ static void store_result(void **state)
 	assert_int_equal(m.error, 6);
 	assert_int_equal(m.text.n, 2);
 	assert_memory_equal(m.text.p, "ab", 2);
-	assert_false(avp_store(&m, 1, (const uint8_t *)"", 1));
+	assert_false(avp_store(&m, avp_row_of(1), 1, (const uint8_t *)"", 1));
 }
 
 /* V2-6.12-05, V2-6.13-02, V2-6.14-01 */
