@@ -219,7 +219,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 			count(&f->counts.punts_dropped);
 		return;
 	}
-	slot = index_ids_find(dpt_index(f->table), h.tunnel, h.session);
+	slot = index_ids_find(dpt_index(f->table), index_ids_v2(h.tunnel, h.session));
 	if (slot == INDEX_NONE) {
 		punt_unknown(f, s, o, &h, b, len, false);
 		return;
@@ -333,9 +333,10 @@ static void prefetch(struct fwd *f, unsigned int n)
 			if (pkt_head_parse(b->rx[i], b->rx_msg[i].msg_len, &h) != PKT_DATA)
 				continue;
 			if (pass == 0)
-				index_ids_prefetch(x, h.tunnel, h.session);
+				index_ids_prefetch(x, index_ids_v2(h.tunnel, h.session));
 			else
-				dpt_prefetch(f->table, index_ids_find(x, h.tunnel, h.session));
+				dpt_prefetch(f->table,
+					     index_ids_find(x, index_ids_v2(h.tunnel, h.session)));
 		}
 	}
 }

@@ -34,7 +34,7 @@ struct index {
 	uint32_t slots, mask;
 
 	link32 *ids_heads, *ids_next; /* by ids; next by slot */
-	uint32_t *ids;		      /* of a slot: tunnel << 16 | session */
+	uint64_t *ids;		      /* of a slot */
 
 	uint32_t *key_heads, *key_next;
 	uint64_t *keys;
@@ -100,7 +100,7 @@ void index_free(struct index *x)
 
 size_t index_memory(const struct index *x)
 {
-	return sizeof(*x) + (x->mask + 1u) * 12 + (size_t)x->slots * 20 +
+	return sizeof(*x) + (x->mask + 1u) * 12 + (size_t)x->slots * 24 +
 	       (size_t)x->chunk_max * sizeof(struct node *) +
 	       (size_t)x->chunk_count * CHUNK * sizeof(struct node);
 }
@@ -120,12 +120,11 @@ static uint32_t mix(const struct index *x, uint64_t a, uint64_t b)
 
 /* ---- ids ---- */
 
-void index_ids_put(struct index *x, uint16_t tunnel, uint16_t session, uint32_t slot)
+void index_ids_put(struct index *x, uint64_t ids, uint32_t slot)
 {
-	uint32_t id = (uint32_t)tunnel << 16 | session;
-	link32 *head = &x->ids_heads[mix(x, id, 1)];
+	link32 *head = &x->ids_heads[mix(x, ids, 1)];
 
-	x->ids[slot] = id;
+	x->ids[slot] = ids;
 	atomic_store_explicit(&x->ids_next[slot], atomic_load_explicit(head, memory_order_relaxed),
 			      memory_order_relaxed);
 	atomic_store_explicit(head, slot + 1, memory_order_release);
@@ -147,19 +146,18 @@ void index_ids_drop(struct index *x, uint32_t slot)
 	}
 }
 
-uint32_t index_ids_find(const struct index *x, uint16_t tunnel, uint16_t session)
+uint32_t index_ids_find(const struct index *x, uint64_t ids)
 {
-	uint32_t id = (uint32_t)tunnel << 16 | session;
-	uint32_t v = atomic_load_explicit(&x->ids_heads[mix(x, id, 1)], memory_order_acquire);
+	uint32_t v = atomic_load_explicit(&x->ids_heads[mix(x, ids, 1)], memory_order_acquire);
 
-	while (v && x->ids[v - 1] != id)
+	while (v && x->ids[v - 1] != ids)
 		v = atomic_load_explicit(&x->ids_next[v - 1], memory_order_acquire);
 	return v ? v - 1 : INDEX_NONE;
 }
 
-void index_ids_prefetch(const struct index *x, uint16_t tunnel, uint16_t session)
+void index_ids_prefetch(const struct index *x, uint64_t ids)
 {
-	__builtin_prefetch(&x->ids_heads[mix(x, (uint32_t)tunnel << 16 | session, 1)]);
+	__builtin_prefetch(&x->ids_heads[mix(x, ids, 1)]);
 }
 
 /* ---- keys, looked up by the writer alone; a slot's key is written before its ids are linked ----

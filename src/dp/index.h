@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * How a packet finds its session: (our tunnel id, our session id) -> slot, and address -> slot by
+ * How a packet finds its session: (our tunnel id, our session id) -> slot, in L2TPv3 our session id
+ * of 32 bits alone; and address -> slot by
  * the longest prefix; for the control thread also key -> slot. Private memory, rebuilt from the
  * session table at start.
  *
@@ -27,8 +28,19 @@ struct index *index_new(uint32_t slots, const uint8_t key[16], struct qsbr *qsbr
 void index_free(struct index *x);
 size_t index_memory(const struct index *x);
 
+/* Our ids as one number: of L2TPv2, and of L2TPv3, which never equal each other. */
+static inline uint64_t index_ids_v2(uint16_t tunnel, uint16_t session)
+{
+	return (uint32_t)tunnel << 16 | session;
+}
+
+static inline uint64_t index_ids_v3(uint32_t session)
+{
+	return UINT64_C(1) << 32 | session;
+}
+
 /* Writer. The slot is in no chain of that kind yet. */
-void index_ids_put(struct index *x, uint16_t tunnel, uint16_t session, uint32_t slot);
+void index_ids_put(struct index *x, uint64_t ids, uint32_t slot);
 void index_ids_drop(struct index *x, uint32_t slot);
 void index_key_put(struct index *x, uint64_t key, uint32_t slot);
 void index_key_drop(struct index *x, uint32_t slot);
@@ -45,8 +57,8 @@ void index_prefix_put(struct index *x, const struct prefix *p, uint32_t slot);
 void index_prefix_drop(struct index *x, const struct prefix *p, uint32_t slot);
 
 /* Reader (the writer may call them too). */
-uint32_t index_ids_find(const struct index *x, uint16_t tunnel, uint16_t session);
-void index_ids_prefetch(const struct index *x, uint16_t tunnel, uint16_t session);
+uint32_t index_ids_find(const struct index *x, uint64_t ids);
+void index_ids_prefetch(const struct index *x, uint64_t ids);
 uint64_t index_key_of(const struct index *x, uint32_t slot); /* of a slot found by its ids */
 uint32_t index_route4(const struct index *x, const uint8_t ip[4]);
 uint32_t index_route6(const struct index *x, const uint8_t ip[16]);

@@ -418,7 +418,7 @@ void dp_sim_datagram(struct dp *dp, const struct path *path, const uint8_t *byte
 	case PKT_DATA:
 		break;
 	}
-	slot = index_ids_find(dpt_index(s->table), h.tunnel, h.session);
+	slot = index_ids_find(dpt_index(s->table), index_ids_v2(h.tunnel, h.session));
 	if (slot != INDEX_NONE && dpt_snapshot(s->table, slot, &c)) {
 		if (!path_fits(dpt_tunnel(s->table, c.tunnel), path)) {
 			s->stats.drop_path++;

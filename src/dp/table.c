@@ -248,6 +248,25 @@ static void be16(uint8_t at[2], uint16_t v)
 }
 
 /* What forwarding needs of a row. */
+static void be32(uint8_t at[4], uint32_t v)
+{
+	struct wcur c = wcur_of(at, 4);
+
+	wcur_u32(&c, v);
+}
+
+static void config_eth(struct dpt_config *c, const struct dp_row *r)
+{
+	c->kind = DPT_ETH;
+	be32(c->local_session3, r->local_session);
+	be32(c->remote_session3, r->remote_session);
+	c->l2spec = r->l2spec;
+	c->cookie_in_len = r->cookie_in_len;
+	c->cookie_out_len = r->cookie_out_len;
+	memcpy(c->cookie_in, r->cookie_in, sizeof(c->cookie_in));
+	memcpy(c->cookie_out, r->cookie_out, sizeof(c->cookie_out));
+}
+
 static struct dpt_config config_of(const struct dp_row *r, uint32_t tunnel, bool up)
 {
 	struct dpt_config c;
@@ -255,13 +274,17 @@ static struct dpt_config config_of(const struct dp_row *r, uint32_t tunnel, bool
 	memset(&c, 0, sizeof(c));
 	c.state = (uint16_t)(DPT_USED | (up ? DPT_UP : 0));
 	c.flags = r->flags;
-	be16(c.local_tunnel, r->local_tunnel);
-	be16(c.local_session, r->local_session);
-	be16(c.remote_tunnel, r->remote_tunnel);
-	be16(c.remote_session, r->remote_session);
+	be16(c.local_tunnel, (uint16_t)r->local_tunnel);
+	be16(c.local_session, (uint16_t)r->local_session);
+	be16(c.remote_tunnel, (uint16_t)r->remote_tunnel);
+	be16(c.remote_session, (uint16_t)r->remote_session);
 	c.tunnel = tunnel;
 	c.mtu = r->mtu;
 	c.mss4 = r->mss4;
+	if (r->ends == DP_L2TP_ETH) {
+		config_eth(&c, r);
+		return c;
+	}
 	c.mss6 = r->mss6;
 	c.len4 = c.len6 = 255;
 	for (unsigned int i = r->prefix_count; i-- > 0;) {
@@ -337,8 +360,14 @@ static struct dpt_tunnel tunnel_of(const struct dp_row *r)
 	memset(&n, 0, sizeof(n));
 	n.state = DPT_USED;
 	n.family = r->path.remote.family;
-	n.local_id = r->local_tunnel;
-	n.remote_id = r->remote_tunnel;
+	if (r->version == 3) {
+		n.local_id3 = r->local_tunnel;
+		n.remote_id3 = r->remote_tunnel;
+	} else {
+		n.local_id = (uint16_t)r->local_tunnel;
+		n.remote_id = (uint16_t)r->remote_tunnel;
+	}
+	n.encap = r->encap;
 	n.local_port = r->path.local.port;
 	n.remote_port = r->path.remote.port;
 	n.via = r->path.via;
@@ -350,8 +379,14 @@ static struct dpt_tunnel tunnel_of(const struct dp_row *r)
 }
 
 static uint32_t tunnel_find(const struct dpt *t, const struct dpt_tunnel *n)
+/* One of the two is 0. */
+static uint32_t tunnel_chain(const struct dpt_tunnel *n)
 {
-	uint32_t v = t->tunnel_heads[n->local_id % TUNNEL_HEADS];
+	return (n->local_id ^ n->local_id3) % TUNNEL_HEADS;
+}
+
+{
+	uint32_t v = t->tunnel_heads[tunnel_chain(n)];
 
 	while (v && memcmp(&t->tunnels[v - 1], n, sizeof(*n)) != 0)
 		v = t->tunnel_next[v - 1];
@@ -360,7 +395,7 @@ static uint32_t tunnel_find(const struct dpt *t, const struct dpt_tunnel *n)
 
 static void tunnel_link(struct dpt *t, uint32_t i)
 {
-	uint32_t *head = &t->tunnel_heads[t->tunnels[i].local_id % TUNNEL_HEADS];
+	uint32_t *head = &t->tunnel_heads[tunnel_chain(&t->tunnels[i])];
 
 	t->tunnel_next[i] = *head;
 	*head = i + 1;
@@ -368,7 +403,7 @@ static void tunnel_link(struct dpt *t, uint32_t i)
 
 static void tunnel_unlink(struct dpt *t, uint32_t i)
 {
-	uint32_t *at = &t->tunnel_heads[t->tunnels[i].local_id % TUNNEL_HEADS];
+	uint32_t *at = &t->tunnel_heads[tunnel_chain(&t->tunnels[i])];
 
 	while (*at && *at != i + 1)
 		at = &t->tunnel_next[*at - 1];
@@ -561,6 +596,13 @@ static void redo_write(struct dpt *t, uint32_t slot, uint64_t key, uint32_t gene
 
 static bool has_prefix(const struct dp_row *r, const struct prefix *p)
 {
+static uint64_t ids_of(const struct dp_row *r)
+{
+	if (r->version == 3)
+		return index_ids_v3(r->local_session);
+	return index_ids_v2((uint16_t)r->local_tunnel, (uint16_t)r->local_session);
+}
+
 	for (unsigned int i = 0; i < r->prefix_count; i++) {
 		if (r->prefixes[i].len == p->len && addr_same_ip(&r->prefixes[i].addr, &p->addr))
 			return true;
@@ -571,7 +613,7 @@ static bool has_prefix(const struct dp_row *r, const struct prefix *p)
 /* A session of a client has an interface of its own: nothing is routed to it by address. */
 static bool routed_here(const struct dp_row *r)
 {
-	return r && !(r->flags & DP_F_CLIENT);
+	return r && r->ends != DP_L2TP_ETH && !(r->flags & DP_F_CLIENT);
 }
 
 /* Prefixes of `row` that `old` (may be NULL) does not have, put; and the other way, dropped. */
@@ -592,7 +634,7 @@ static void prefixes_change(struct dpt *t, uint32_t slot, const struct dp_row *o
 static int conflicts(const struct dpt *t, uint32_t slot, const struct dp_row *row,
 		     uint64_t *ret_other)
 {
-	uint32_t other = index_ids_find(t->index, row->local_tunnel, row->local_session);
+	uint32_t other = index_ids_find(t->index, ids_of(row));
 
 	if (other != INDEX_NONE && other != slot) {
 		*ret_other = t->exts[other].key;
@@ -666,7 +708,7 @@ int dpt_put(struct dpt *t, uint64_t key, uint32_t generation, const struct dp_ro
 	}
 	if (fresh) {
 		index_key_put(t->index, key, slot);
-		index_ids_put(t->index, row->local_tunnel, row->local_session, slot);
+		index_ids_put(t->index, ids_of(row), slot);
 		t->rows++;
 	}
 	*ret_slot = slot;
@@ -693,7 +735,7 @@ void dpt_stop(struct dpt *t, uint32_t slot)
 		return;
 	state_store(&t->slots[slot], DPT_USED);
 	prefixes_change(t, slot, &i.row, NULL);
-	if (index_ids_find(t->index, i.row.local_tunnel, i.row.local_session) == slot)
+	if (index_ids_find(t->index, ids_of(&i.row)) == slot)
 		index_ids_drop(t->index, slot);
 }
 
@@ -794,7 +836,7 @@ static bool adopt(struct dpt *t, uint32_t slot)
 		config_store(&t->slots[slot], want);
 	t->tunnel_refs[tunnel]++;
 	index_key_put(t->index, i.key, slot);
-	index_ids_put(t->index, i.row.local_tunnel, i.row.local_session, slot);
+	index_ids_put(t->index, ids_of(&i.row), slot);
 	prefixes_change(t, slot, NULL, &i.row);
 	t->rows++;
 	return true;

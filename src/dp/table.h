@@ -42,17 +42,37 @@ enum {
 };
 
 /* 64 octets. Ids and addresses as on the wire, the rest in host order. */
+/* What a slot carries. */
+enum dpt_kind { DPT_PPP = 0, DPT_ETH = 1 /* Ethernet over L2TPv3 */ };
+
 struct dpt_config {
 	uint16_t state;
 	uint16_t flags; /* DP_F_* */
 	uint32_t seq;	/* of changes */
-	uint8_t local_tunnel[2], local_session[2], remote_tunnel[2], remote_session[2];
+	union {
+		struct {
+			uint8_t local_tunnel[2], local_session[2], remote_tunnel[2],
+				remote_session[2];
+		};
+		struct {
+			uint8_t local_session3[4], remote_session3[4]; /* ETH */
+		};
+	};
 	uint32_t tunnel; /* index */
 	uint16_t mtu, mss4, mss6;
 	uint8_t len4, len6; /* the first prefix of each family; 255 = none */
-	uint8_t ip4[4], ip6[16];
+	uint8_t ip4[4];
+	union {
+		uint8_t ip6[16];
+		struct {
+			uint8_t cookie_in[8], cookie_out[8]; /* ETH */
+		};
+	};
 	uint32_t rate_up, rate_down;
-	uint8_t reserved[8];
+	uint8_t kind;			       /* enum dpt_kind */
+	uint8_t l2spec;			       /* ETH: enum dp_l2spec */
+	uint8_t cookie_in_len, cookie_out_len; /* ETH */
+	uint8_t reserved[4];
 };
 
 struct dpt_slot {
@@ -77,12 +97,12 @@ struct dpt_run {
 struct dpt_tunnel {
 	uint32_t state; /* DPT_USED */
 	uint16_t family;
-	uint16_t local_id, remote_id;
+	uint16_t local_id, remote_id; /* L2TPv2 */
 	uint16_t local_port, remote_port;
-	uint16_t reserved;
+	uint16_t encap; /* enum dp_encap */
 	uint32_t via, local_scope, remote_scope, oif;
-	uint8_t local[16], remote[16]; /* local all zero: any */
-	uint8_t reserved2[8];
+	uint8_t local[16], remote[16];	/* local all zero: any */
+	uint32_t local_id3, remote_id3; /* L2TPv3 */
 };
 
 struct dpt;

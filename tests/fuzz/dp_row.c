@@ -157,9 +157,14 @@ static void check(struct space *s)
 		CHECK(dpt_find(s->t, i.key) == slot);
 		CHECK(dpt_snapshot(s->t, slot, &c));
 		CHECK(c.tunnel < dpt_tunnels(s->t));
-		CHECK(index_ids_find(dpt_index(s->t), i.row.local_tunnel, i.row.local_session) ==
+		CHECK(index_ids_find(dpt_index(s->t),
+				     i.row.version == 3
+					     ? index_ids_v3(i.row.local_session)
+					     : index_ids_v2((uint16_t)i.row.local_tunnel,
+							    (uint16_t)i.row.local_session)) ==
 		      slot);
-		for (unsigned int n = 0; !(i.row.flags & DP_F_CLIENT) && n < i.row.prefix_count;
+		for (unsigned int n = 0; !(i.row.flags & DP_F_CLIENT) &&
+					 i.row.ends != DP_L2TP_ETH && n < i.row.prefix_count;
 		     n++)
 			CHECK(index_prefix_find(dpt_index(s->t), &i.row.prefixes[n]) == slot);
 	}

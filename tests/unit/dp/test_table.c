@@ -135,8 +135,8 @@ static void what_is_put_is_found(void **state)
 	r.prefixes[2] = prefix("10.9.0.0/16");
 	r.prefix_count = 3;
 	assert_int_equal(put(&w, 77, 1, &r, true, &slot), 0);
-	assert_int_equal(index_ids_find(dpt_index(w.t), 100, 300), slot);
-	assert_int_equal(index_ids_find(dpt_index(w.t), 100, 301), INDEX_NONE);
+	assert_int_equal(index_ids_find(dpt_index(w.t), index_ids_v2(100, 300)), slot);
+	assert_int_equal(index_ids_find(dpt_index(w.t), index_ids_v2(100, 301)), INDEX_NONE);
 	assert_int_equal(index_route4(dpt_index(w.t), (uint8_t[]){ 10, 0, 0, 1 }), slot);
 	assert_int_equal(index_route4(dpt_index(w.t), (uint8_t[]){ 10, 9, 3, 1 }), slot);
 	assert_int_equal(index_route4(dpt_index(w.t), (uint8_t[]){ 10, 0, 0, 2 }), INDEX_NONE);
@@ -183,7 +183,7 @@ static void what_is_put_is_found(void **state)
 
 	/* Stopped and freed, the slot is found no more and comes back empty. */
 	dpt_stop(w.t, slot);
-	assert_int_equal(index_ids_find(dpt_index(w.t), 100, 300), INDEX_NONE);
+	assert_int_equal(index_ids_find(dpt_index(w.t), index_ids_v2(100, 300)), INDEX_NONE);
 	assert_int_equal(index_route4(dpt_index(w.t), (uint8_t[]){ 10, 0, 0, 2 }), INDEX_NONE);
 	assert_int_equal(dpt_find(w.t, 77), slot);
 	dpt_free(w.t, slot);
@@ -365,7 +365,8 @@ static void check_model(const struct world *w, const struct model *m, int tries)
 		uint32_t got = p.addr.family == AF_INET ? index_route4(dpt_index(w->t), p.addr.ip)
 							: index_route6(dpt_index(w->t), p.addr.ip);
 		uint32_t k = rnd(MODEL);
-		uint32_t slot = index_ids_find(dpt_index(w->t), 100, (uint16_t)(k + 1));
+		uint32_t slot =
+			index_ids_find(dpt_index(w->t), index_ids_v2(100, (uint16_t)(k + 1)));
 
 		assert_int_equal(got, want == UINT32_MAX ? INDEX_NONE : dpt_find(w->t, want + 1));
 		assert_int_equal(slot, m[k].used ? dpt_find(w->t, k + 1) : INDEX_NONE);
@@ -509,7 +510,9 @@ static bool matches(const struct script *s, unsigned int key, const struct kept 
 	assert_true(dpt_snapshot(s->w.t, slot, &c));
 	assert_int_equal(c.mtu, k->row.mtu);
 	assert_int_equal(dpt_tunnel(s->w.t, c.tunnel)->remote_port, k->row.path.remote.port);
-	assert_int_equal(index_ids_find(dpt_index(s->w.t), 100, k->row.local_session), slot);
+	assert_int_equal(index_ids_find(dpt_index(s->w.t),
+					index_ids_v2(100, (uint16_t)k->row.local_session)),
+			 slot);
 	for (unsigned int n = 0; n < k->row.prefix_count; n++)
 		assert_int_equal(index_prefix_find(dpt_index(s->w.t), &k->row.prefixes[n]), slot);
 	return true;
@@ -682,3 +685,4 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+		cmocka_unit_test(pseudowires_are_found),
