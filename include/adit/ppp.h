@@ -90,6 +90,9 @@ struct ppp_params {
 	int64_t auth_us;       /* time limit of the authentication phase, default 30 s */
 	int64_t auth_again_us; /* ask again while the link is up, not with PAP; 0 = never */
 
+	const char *identification; /* words about us, told when LCP opens (RFC 1570 1.1); at most
+				       PPP_TEXT_MAX - 1 octets, NULL or "" = none */
+
 	/* we as peer: methods we agree to use, and who we are */
 	uint8_t peer_auth; /* set of enum ppp_auth; 0 = we refuse to log in */
 	const char *user;
@@ -149,7 +152,9 @@ enum ppp_cmd_kind {
 	PPP_CMD_DROP,  /* the lower layer is gone: the link ends at once, silently; its handle is
 			  dead, no event follows */
 	PPP_CMD_AUTH_ANSWER, /* answer to AUTH_ASK */
-	PPP_CMD_NCP_GO	     /* answer to NCP_READY: the data path is ready */
+	PPP_CMD_NCP_GO,	     /* answer to NCP_READY: the data path is ready */
+	PPP_CMD_TIME_LEFT    /* tell the peer that the link ends in `seconds` (RFC 1570 1.2), with
+				`text`; nothing happens while LCP is not open */
 };
 
 struct ppp_cmd {
@@ -164,7 +169,8 @@ struct ppp_cmd {
 	bool ok;	     /* AUTH_ANSWER */
 	bool no_mppe;	     /* NCP_GO of CCP: the data plane cannot encrypt */
 	bool no_ip4, no_ip6; /* OPEN, AUTH_ANSWER: this user does not get this protocol */
-	const char *text;    /* AUTH_ANSWER: message for the peer, or NULL */
+	const char *text;    /* AUTH_ANSWER, TIME_LEFT: message for the peer, or NULL */
+	uint32_t seconds;    /* TIME_LEFT */
 	const struct ppp_proof *proof; /* AUTH_ANSWER with ok = true of MS-CHAPv2, else NULL */
 	enum adit_cause cause;	       /* CLOSE; AUTH_ANSWER with ok = false: why */
 	uint32_t ask; /* AUTH_ANSWER: the event's number; 0 = the question that is open */

@@ -278,6 +278,7 @@ struct acc_session {
 	bool idle_ask : 1, interim_ask : 1;
 	bool user_listed : 1;
 	bool ra_started : 1, ra_got : 1;
+	bool last_told : 1; /* the user knows that the time is nearly over */
 };
 
 enum acc_dial_state {

@@ -15,7 +15,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define RETRY_US US_S /* memory for a stop line */
+#define RETRY_US US_S	     /* memory for a stop line */
+#define LAST_US	 (60 * US_S) /* before its time is over a session is told so */
 
 /* ---- small things ---- */
 
@@ -137,12 +138,35 @@ void acc_session_dirty(struct access *a, struct acc_session *s)
 	acc_queue_push(&a->dirty, &s->dirty);
 }
 
+/* When the user is told that the session's time is nearly over. */
+static struct mono warn_at(const struct acc_session *s)
+{
+	return s->state == ACC_UP && !s->last_told && s->ends_at.us != MONO_NEVER.us
+		       ? mono_add(s->ends_at, -LAST_US)
+		       : MONO_NEVER;
+}
+
 void acc_session_timer(struct access *a, struct acc_session *s)
 {
 	struct mono at =
 		mono_min(mono_min(s->ends_at, s->idle_at), mono_min(s->interim_at, s->ra_at));
 
-	heap_set(&a->timers, &s->timer, at);
+	heap_set(&a->timers, &s->timer, mono_min(at, warn_at(s)));
+}
+
+/* Of our users; as a client, how long we stay is nobody else's business (RFC 1570 1.2). */
+static void time_left(struct access *a, struct mono now, const struct acc_session *s)
+{
+	struct ppp_cmd cmd = { .kind = PPP_CMD_TIME_LEFT,
+			       .link = s->ppp,
+			       .seconds = (uint32_t)((s->ends_at.us - now.us + US_S - 1) / US_S) };
+	char text[64];
+
+	if (s->dial || s->ends_at.us == MONO_NEVER.us)
+		return;
+	snprintf(text, sizeof(text), "This session ends in %u seconds.", cmd.seconds);
+	cmd.text = text;
+	ppp_do(a->ppp, now, &cmd);
 }
 
 /* ---- made and freed ---- */
@@ -378,6 +402,8 @@ static void session_up(struct access *a, struct mono now, struct acc_session *s)
 	s->idle_at = after_s(now, s->idle_s);
 	if (s->profile && s->profile->interim_us > 0)
 		s->interim_at = mono_add(now, s->profile->interim_us);
+	s->last_told = s->limit_s * US_S <= LAST_US;
+	time_left(a, now, s);
 	acc_session_timer(a, s);
 	acc_session_dirty(a, s);
 	trace_who(a, TRACE_ACCESS_UP, now, s, rcur_u32(&c), s->mtu, 0);
@@ -860,6 +886,10 @@ void acc_session_expire(struct access *a, struct mono now, struct acc_session *s
 	if (mono_due(s->ends_at, now)) {
 		acc_session_hangup(a, now, s, ADIT_CAUSE_SESSION_TIMEOUT, NULL);
 		return;
+	}
+	if (mono_due(warn_at(s), now)) {
+		s->last_told = true;
+		time_left(a, now, s);
 	}
 	if (mono_due(s->idle_at, now)) {
 		s->idle_ask = true;

@@ -224,6 +224,7 @@ static bool profile_ppp(struct conf_build *b, const struct conf_block *block,
 		return false;
 	}
 	params.auth_name = b->c->host_name;
+	params.identification = conf_text_of(block, "identification");
 	params.auth_again_us = conf_duration_of(block, "chap-interval", 0);
 	if (conf_get(block, "auth-attempts"))
 		params.auth_tries = conf_number_of(block, "auth-attempts");

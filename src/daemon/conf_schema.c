@@ -5,6 +5,7 @@
  */
 #include "conf_tree.h"
 
+#include <adit/ppp.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -101,6 +102,8 @@ static const struct conf_key schema[] = {
 	  "drop packets from users whose source address is not theirs" },
 	{ CONF_PROFILE, "header-compression", CONF_T_BOOL, 0, "no", 0, 0, NULL,
 	  "offer and allow the compression of the PPP header (ACFC, PFC)" },
+	{ CONF_PROFILE, "identification", CONF_T_TEXT, 0, NULL, 1, PPP_TEXT_MAX - 1, NULL,
+	  "words about this server, told to users when the link opens" },
 	{ CONF_PROFILE, "session-timeout", CONF_T_DURATION, CONF_K_NEVER, "never", S, 366 * DAY, NULL,
 	  "end sessions after this time" },
 	{ CONF_PROFILE, "idle-timeout", CONF_T_DURATION, CONF_K_NEVER, "never", S, 366 * DAY, NULL,

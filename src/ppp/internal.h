@@ -359,6 +359,7 @@ void chap_build_result(const struct link *l, struct wcur *c);
 extern const struct cp_ops lcp_ops, ipcp_ops, ipv6cp_ops, ccp_ops;
 void lcp_peer_left(struct ppp *e, struct link *l);
 void lcp_build_echo(const struct link *l, struct wcur *c);
+void lcp_time_left(struct ppp *e, struct link *l, uint32_t seconds, const char *text);
 void lcp_protocol_reject(struct ppp *e, struct link *l, uint16_t proto, const uint8_t *p,
 			 size_t len);
 

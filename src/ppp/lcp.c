@@ -350,6 +350,25 @@ static void lcp_rejected(struct ppp *e, struct link *l, uint8_t type)
 	}
 }
 
+/* Identification and Time-Remaining: advice for people, which nobody answers (RFC 1570 1.1, 1.2).
+ */
+static void tell(struct ppp *e, struct link *l, uint8_t code, uint32_t seconds, const char *text)
+{
+	struct wcur c = wcur_of(e->answer, sizeof(e->answer));
+
+	wcur_u32(&c, l->magic);
+	if (code == LCP_TIME)
+		wcur_u32(&c, seconds);
+	wcur_bytes(&c, text, strnlen(text, PPP_TEXT_MAX - 1));
+	reply_put(e, l, PPP_PROTO_LCP, code, ++l->cp[CP_LCP].next_id, e->answer, c.len);
+}
+
+void lcp_time_left(struct ppp *e, struct link *l, uint32_t seconds, const char *text)
+{
+	if (l->cp[CP_LCP].state == CP_OPENED)
+		tell(e, l, LCP_TIME, seconds, text);
+}
+
 static void lcp_up(struct ppp *e, struct link *l)
 {
 	const struct ppp_params *p = &l->profile->p;
@@ -364,6 +383,8 @@ static void lcp_up(struct ppp *e, struct link *l)
 	l->heard = e->now.us;
 	if (p->echo_us > 0)
 		l->echo_at = mono_add(e->now, p->echo_us).us;
+	if (*p->identification)
+		tell(e, l, LCP_IDENT, 0, p->identification);
 	auth_start(e, l);
 }
 

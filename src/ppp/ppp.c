@@ -27,6 +27,8 @@ static void fill_defaults(struct ppp_params *p)
 {
 	if (!p->auth_name)
 		p->auth_name = "adit";
+	if (!p->identification)
+		p->identification = "";
 	if (!p->user)
 		p->user = "";
 	if (!p->password) {
@@ -61,7 +63,7 @@ static bool params_valid(const struct ppp_params *p)
 			return false;
 	}
 	if ((p->peer_auth & ~PPP_AUTH_ALL) || strlen(p->user) > 255 || strlen(p->auth_name) > 255 ||
-	    p->password_len > 255)
+	    p->password_len > 255 || strlen(p->identification) >= PPP_TEXT_MAX)
 		return false;
 	/* RFC 1994 2.3: a CHAP secret has at least one octet. */
 	if ((p->peer_auth & ~PPP_AUTH_PAP) && p->password_len == 0)
@@ -85,7 +87,7 @@ struct ppp_profile *ppp_profile_new(const struct ppp_params *params, int *ret_er
 {
 	struct ppp_params p = *params;
 	struct ppp_profile *f;
-	size_t name, user;
+	size_t name, user, words;
 	char *tail;
 
 	fill_defaults(&p);
@@ -95,7 +97,8 @@ struct ppp_profile *ppp_profile_new(const struct ppp_params *params, int *ret_er
 	}
 	name = strlen(p.auth_name) + 1;
 	user = strlen(p.user) + 1;
-	f = malloc(sizeof(*f) + name + user + p.password_len);
+	words = strlen(p.identification) + 1;
+	f = malloc(sizeof(*f) + name + user + words + p.password_len);
 	if (!f) {
 		*ret_err = -ENOMEM;
 		return NULL;
@@ -103,12 +106,14 @@ struct ppp_profile *ppp_profile_new(const struct ppp_params *params, int *ret_er
 	tail = (char *)(f + 1);
 	memcpy(tail, p.auth_name, name);
 	memcpy(tail + name, p.user, user);
+	memcpy(tail + name + user, p.identification, words);
 	if (p.password_len > 0)
-		memcpy(tail + name + user, p.password, p.password_len);
+		memcpy(tail + name + user + words, p.password, p.password_len);
 	*f = (struct ppp_profile){ .refs = 1, .p = p };
 	f->p.auth_name = tail;
 	f->p.user = tail + name;
-	f->p.password = tail + name + user;
+	f->p.identification = tail + name + user;
+	f->p.password = tail + name + user + words;
 	f->name_len = (uint8_t)(name - 1);
 	f->user_len = (uint8_t)(user - 1);
 	while (f->auths < sizeof(p.auth_order) && p.auth_order[f->auths] != PPP_AUTH_NONE)
@@ -254,6 +259,9 @@ int ppp_do(struct ppp *e, struct mono now, struct ppp_cmd *cmd)
 		break;
 	case PPP_CMD_NCP_GO:
 		do_go(e, l, cmd);
+		break;
+	case PPP_CMD_TIME_LEFT:
+		lcp_time_left(e, l, cmd->seconds, cmd->text ? cmd->text : "");
 		break;
 	case PPP_CMD_OPEN:
 	case PPP_CMD_DROP:

@@ -187,6 +187,16 @@ static int command(struct run *r, enum ppp_cmd_kind kind, enum adit_cause cause,
 	return ppp_do(r->e, r->now, &c);
 }
 
+static void time_left(struct run *r, const char *seconds, const char *text)
+{
+	struct ppp_cmd c = { .kind = PPP_CMD_TIME_LEFT,
+			     .link = r->link,
+			     .seconds = (uint32_t)strtoul(seconds, NULL, 10),
+			     .text = text };
+
+	ppp_do(r->e, r->now, &c);
+}
+
 static void drain(struct run *r)
 {
 	char line[LINE_MAX_] = "";
@@ -562,6 +572,10 @@ static bool set(struct run *r, const char *name, const char *value)
 		p->user = own_string(r, value);
 		return true;
 	}
+	if (strcmp(name, "identification") == 0) {
+		p->identification = own_string(r, value);
+		return true;
+	}
 	if (strcmp(name, "password") == 0) {
 		p->password = own_string(r, value);
 		p->password_len = strlen(value);
@@ -700,6 +714,8 @@ static bool run_command(struct run *r, char *line)
 		command(r, PPP_CMD_CLOSE, a ? find_cause(a) : ADIT_CAUSE_ADMIN, false, NULL);
 	else if (strcmp(word, "drop") == 0)
 		command(r, PPP_CMD_DROP, ADIT_CAUSE_NONE, false, NULL);
+	else if (strcmp(word, "time-left") == 0 && a && b)
+		time_left(r, a, b);
 	else if (strcmp(word, "keys") == 0)
 		keep_keys(r);
 	else if (strcmp(word, "go") == 0) {

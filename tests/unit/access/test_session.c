@@ -6,6 +6,7 @@
  */
 #include "pair.h"
 #include "failmalloc.h"
+#include "access/internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -281,6 +282,45 @@ static void terminate(void **state)
 	pair_until(p, CLIENT(p), ACCESS_EV_UP, 3, 60 * US_S);
 	shut(p);
 	pair_free(p);
+}
+
+/* How often the peer's words were taken. */
+static size_t times_told(struct trace *t, const char *words)
+{
+	struct trace_record r;
+	uint64_t pos = 0, lost;
+	uint8_t raw[2048];
+	size_t n = 0;
+
+	while (trace_read(t, &pos, &r, raw, sizeof(raw) - 1, &lost)) {
+		raw[r.raw_len] = '\0';
+		n += r.kind == TRACE_ACCESS_NOTE && strcmp((char *)raw, words) == 0;
+	}
+	return n;
+}
+
+/* RFC 1570 1.2: at the beginning, and a minute before the end; by the server alone. */
+static void time_remaining(void **state)
+{
+	struct pair_options o = { .session_us = 90 * US_S, .manual = true };
+	struct pair *p = pair_new(&o);
+	void *mem = calloc(1, trace_size(256, 65536));
+	struct trace *t = trace_open(mem, 256, 65536);
+
+	CLIENT(p)->a->trace = LNS(p)->a->trace = t;
+	assert_int_equal(pair_dial(CLIENT(p), ACCESS_CMD_CONNECT, "d0"), 0);
+	pair_until(p, LNS(p), ACCESS_EV_UP, 1, 30 * US_S);
+	pair_run(p, 29 * US_S);
+	assert_int_equal(times_told(t, "This session ends in 90 seconds."), 1);
+	assert_int_equal(times_told(t, "This session ends in 60 seconds."), 0);
+	pair_run(p, 2 * US_S);
+	assert_int_equal(times_told(t, "This session ends in 60 seconds."), 1);
+	pair_until(p, LNS(p), ACCESS_EV_DOWN, 1, 70 * US_S);
+	assert_int_equal(times_told(t, "This session ends in 60 seconds."), 1);
+	CLIENT(p)->a->trace = LNS(p)->a->trace = NULL;
+	pair_free(p);
+	trace_close(t);
+	free(mem);
 }
 
 static void session_timeout(void **state)
@@ -868,6 +908,7 @@ int main(void)
 		cmocka_unit_test(commands_to_nobody),
 		cmocka_unit_test(terminate),
 		cmocka_unit_test(session_timeout),
+		cmocka_unit_test(time_remaining),
 		cmocka_unit_test(idle_timeout),
 		cmocka_unit_test(interim),
 		cmocka_unit_test(user_limit),
