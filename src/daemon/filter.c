@@ -129,7 +129,8 @@ static const struct rule rules[] = {
 
 	/* descriptors */
 	IS(ioctl, 1, FIONBIO), IS(ioctl, 1, FIOCLEX), /* libuv */
-	IS(ioctl, 1, TUNGETIFF), IS(ioctl, 1, TUNSETOFFLOAD), /* the forwarding thread's devices */
+	/* the forwarding thread's devices */
+	IS(ioctl, 1, TUNGETIFF), IS(ioctl, 1, TUNSETOFFLOAD), IS(ioctl, 1, TUNSETCARRIER),
 	IS(ioctl, 1, TCGETS),		/* C library: is standard error a terminal? */
 	IS(fcntl, 1, F_GETFD), IS(fcntl, 1, F_SETFD), IS(fcntl, 1, F_GETFL), IS(fcntl, 1, F_SETFL),
 	IS(fcntl, 1, F_DUPFD_CLOEXEC), IS(fcntl64, 1, F_GETFD), IS(fcntl64, 1, F_SETFD),

@@ -19,9 +19,9 @@ static struct keeper *keeper_of(void *host)
 	return ((struct daemon *)host)->keeper;
 }
 
-static int host_tun_open(void *host, uint32_t id, const char *name)
+static int host_tun_open(void *host, uint32_t id, const char *name, bool ethernet)
 {
-	return keeper_tun(keeper_of(host), COOKIE(COOKIE_PLANE, id), name, NULL);
+	return keeper_tun(keeper_of(host), COOKIE(COOKIE_PLANE, id), name, ethernet, NULL);
 }
 
 static int host_tun_gone(void *host, uint32_t id, const char *name)
@@ -29,9 +29,9 @@ static int host_tun_gone(void *host, uint32_t id, const char *name)
 	return keeper_tun_gone(keeper_of(host), COOKIE(COOKIE_PLANE, id), name, NULL);
 }
 
-static int host_link_up(void *host, uint32_t id, const char *name, uint16_t mtu)
+static int host_link_up(void *host, uint32_t id, const char *name, uint16_t mtu, const char *master)
 {
-	return keeper_link(keeper_of(host), COOKIE(COOKIE_PLANE, id), name, mtu, NULL);
+	return keeper_link(keeper_of(host), COOKIE(COOKIE_PLANE, id), name, mtu, master, NULL);
 }
 
 static int host_addr(void *host, uint32_t id, const char *name, const struct prefix *p, bool add)

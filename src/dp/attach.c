@@ -84,6 +84,7 @@ int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd)
 		return -errno;
 	memcpy(t->sock.local, local.ip, sizeof(t->sock.local));
 	t->sock.local_scope = local.scope;
+	t->sock.raw = t->sock.stripped = fwd_is_raw(fd);
 	atomic_store(&t->sock.via, via);
 	atomic_store(&t->sock.port, local.port);
 	atomic_store(&t->sock.v6, name.ss_family == AF_INET6);

@@ -252,6 +252,7 @@ void down_from(struct fwd *f, uint32_t dev)
 	bool vnet;
 	int fd = tun_fd(f, dev, &vnet);
 	size_t front = vnet ? JOIN_VNET : 0;
+	bool eth = eth_is(f, dev);
 
 	if (fd < 0)
 		return;
@@ -268,7 +269,10 @@ void down_from(struct fwd *f, uint32_t dev)
 		}
 		if (vnet)
 			memcpy(&v, p - front, front);
-		down(f, dev, p, (size_t)n - front, &v);
+		if (eth)
+			eth_down(f, dev - 1, p, (size_t)n - front, &v);
+		else
+			down(f, dev, p, (size_t)n - front, &v);
 		if (queue_full(f)) {
 			queue_flush(f);
 			fwd_clock(f);

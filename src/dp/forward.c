@@ -19,7 +19,7 @@
  */
 #include "forward_int.h"
 #include "admit.h"
-#include "pkt.h"
+#include "pkt3.h"
 #include "base/wire.h"
 
 #include <errno.h>
@@ -36,8 +36,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROUNDS	     4 /* batches from one descriptor before others get their turn */
-#define ICMP_PER_S   1000
+#define ROUNDS	   4 /* batches from one descriptor before others get their turn */
+#define ICMP_PER_S 1000
+#ifndef IPPROTO_L2TP
+#define IPPROTO_L2TP 115
+#endif
 #define MRU_MOST     16384 /* the largest MRU that can be configured: nobody may send more */
 #define EVENT_DEV    ((uint64_t)1 << 32)
 #define EVENT_STOP   ((uint64_t)2 << 32)
@@ -172,8 +175,7 @@ static void up_ip(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint
 	tun_put(f, c, slot, p, &ip, room);
 }
 
-/* RFC 2661 8.1, RFC 3193 3.3: only from the tunnel's own peer, and to the address it talks to. */
-static bool path_ok(const struct dpt_tunnel *t, const struct fwd_sock *s, const struct fwd_outer *o)
+bool fwd_path_ok(const struct dpt_tunnel *t, const struct fwd_sock *s, const struct fwd_outer *o)
 {
 	return t->via == atomic_load_explicit(&s->via, memory_order_relaxed) &&
 	       t->family == o->family && t->remote_port == o->port && t->remote_scope == o->scope &&
@@ -183,17 +185,32 @@ static bool path_ok(const struct dpt_tunnel *t, const struct fwd_sock *s, const 
 
 static bool same_ids(const struct dpt_config *c, const struct pkt_head *h)
 {
-	return (c->local_tunnel[0] << 8 | c->local_tunnel[1]) == h->tunnel &&
+	return c->kind == DPT_PPP && (c->local_tunnel[0] << 8 | c->local_tunnel[1]) == h->tunnel &&
 	       (c->local_session[0] << 8 | c->local_session[1]) == h->session;
 }
 
-/* Does a control message name a tunnel (RFC 2661 3.1)? Only what opens one does not. */
+/* Does a control message name a tunnel (RFC 2661 3.1, RFC 3931 3.2.1)? Only what opens one does
+ * not.
+ */
 static bool has_tunnel(const uint8_t *b, size_t len)
 {
 	struct rcur c = rcur_of(b, len);
+	uint16_t flags = rcur_u16(&c);
 
-	rcur_u32(&c); /* flags, Length */
-	return rcur_u16(&c) != 0;
+	rcur_u16(&c); /* Length */
+	return (flags & 15) == 3 ? rcur_u32(&c) != 0 : rcur_u16(&c) != 0;
+}
+
+/* A control message: `b` is what goes up, `head` is where it begins in it. */
+static void up_control(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
+		       const uint8_t *b, size_t len, size_t head)
+{
+	struct fwd_bucket *bucket = admit_control(f, o, has_tunnel(b + head, len - head));
+
+	if (bucket)
+		punt_datagram(f, bucket, s, o, b, len);
+	else
+		count(&f->counts.punts_dropped);
 }
 
 static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o, uint8_t *b,
@@ -203,20 +220,16 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 	struct dpt_run *run;
 	struct pkt_head h;
 	struct pkt_ppp ppp;
-	struct fwd_bucket *bucket;
 	enum pkt_kind kind = pkt_head_parse(b, len, &h);
 	uint32_t slot;
 
 	if (kind == PKT_BAD || !o->unicast) {
-		count(&f->counts.drop_header);
+		if (kind != PKT_BAD || !eth_up_udp(f, s, o, b, len))
+			count(&f->counts.drop_header);
 		return;
 	}
 	if (kind == PKT_CONTROL) {
-		bucket = admit_control(f, o, has_tunnel(b, len));
-		if (bucket)
-			punt_datagram(f, bucket, s, o, b, len);
-		else
-			count(&f->counts.punts_dropped);
+		up_control(f, s, o, b, len, 0);
 		return;
 	}
 	slot = index_ids_find(dpt_index(f->table), index_ids_v2(h.tunnel, h.session));
@@ -234,7 +247,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		punt_unknown(f, s, o, &h, b, len, false);
 		return;
 	}
-	if (!path_ok(dpt_tunnel(f->table, c.tunnel), s, o)) {
+	if (!fwd_path_ok(dpt_tunnel(f->table, c.tunnel), s, o)) {
 		count(&f->counts.drop_path);
 		return;
 	}
@@ -276,6 +289,31 @@ static void up_all(struct fwd *f, const struct fwd_sock *s, const struct fwd_out
 	up(f, s, o, b, len);
 }
 
+/* L2TPv3 over IP. The octets of an IPv4 socket begin with the IP header. */
+static void up_raw(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o, uint8_t *b,
+		   size_t len)
+{
+	size_t head = 0;
+	enum pkt_kind kind;
+
+	if (s->stripped) { /* there is room: no packet of IP fills its buffer */
+		memmove(b + 4, b, len);
+		memset(b, 0, 4);
+		len += 4;
+	} else if (o->family == AF_INET) {
+		head = pkt3_ip4_payload(b, len);
+		if (!head) {
+			count(&f->counts.drop_header);
+			return;
+		}
+	}
+	kind = eth_up_ip(f, s, o, b + head, len - head);
+	if (kind == PKT_CONTROL && o->unicast)
+		up_control(f, s, o, b + head, len - head, 4);
+	else if (kind != PKT_DATA)
+		count(&f->counts.drop_header);
+}
+
 static int receive(struct fwd *f, int fd)
 {
 	struct fwd_batch *b = f->batch;
@@ -311,7 +349,11 @@ static void drain_errors(int fd)
 static bool outer_of(const struct msghdr *m, const struct fwd_to *from, const struct fwd_sock *s,
 		     struct fwd_outer *ret)
 {
-	if (fwd_outer(m, from, ret))
+	bool told = fwd_outer(m, from, ret);
+
+	if (!ret->port && !s->raw)
+		ret->unicast = false; /* it cannot be answered */
+	if (told)
 		return true;
 	memcpy(ret->local, s->local, sizeof(ret->local));
 	ret->local_scope = s->local_scope;
@@ -368,6 +410,8 @@ static void from_sock(struct fwd *f, const struct fwd_sock *s, uint32_t events)
 				known = outer_of(h, &b->rx_from[i], s, &o);
 			if ((h->msg_flags & MSG_TRUNC) || !known)
 				count(&f->counts.drop_header);
+			else if (s->raw)
+				up_raw(f, s, &o, b->rx[i], b->rx_msg[i].msg_len);
 			else
 				up_all(f, s, &o, b->rx[i], b->rx_msg[i].msg_len);
 		}
@@ -377,6 +421,15 @@ static void from_sock(struct fwd *f, const struct fwd_sock *s, uint32_t events)
 			return;
 		fwd_clock(f);
 	}
+}
+
+bool fwd_is_raw(int fd)
+{
+	socklen_t n = sizeof(int);
+	int protocol = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &n) == 0 &&
+	       protocol == IPPROTO_L2TP;
 }
 
 uint32_t fwd_sock_of(const struct fwd *f, uint32_t via)
@@ -400,7 +453,7 @@ static void collect_ports(struct fwd *f)
 
 	f->batch->port_count = 0;
 	for (uint32_t i = 0; i < high; i++) {
-		if (atomic_load_explicit(&f->socks[i].fd, memory_order_acquire))
+		if (atomic_load_explicit(&f->socks[i].fd, memory_order_acquire) && !f->socks[i].raw)
 			f->batch->ports[f->batch->port_count++] =
 				atomic_load_explicit(&f->socks[i].port, memory_order_relaxed);
 	}

@@ -40,6 +40,10 @@ struct fwd_sock {
 	_Atomic uint16_t port; /* ours */
 	_Atomic bool v6;       /* an AF_INET6 socket */
 	_Atomic bool segment;  /* sends trains */
+	/* Of protocol 115 (L2TPv3 over IP), without a port: raw, or one of the kernel's tunnels,
+	 * which gives control messages without their first four octets. Set before the descriptor.
+	 */
+	bool raw, stripped;
 	/* The address it is bound to, all zero = any: then the kernel tells with each packet. Set
 	 * before the descriptor. */
 	uint8_t local[16];
@@ -115,6 +119,9 @@ int fwd_unwatch_dev(struct fwd *f, uint32_t dev);   /* the descriptor, -1 = ther
 int fwd_watch_tunnel(struct fwd *f, uint32_t tunnel);
 int fwd_unwatch_tunnel(struct fwd *f, uint32_t tunnel); /* the descriptor, -1 = there was none */
 
+/* Is this a socket of protocol 115? */
+bool fwd_is_raw(int fd);
+
 /* The socket of a listener, FWD_SOCKS when there is none. */
 uint32_t fwd_sock_of(const struct fwd *f, uint32_t via);
 
@@ -142,7 +149,11 @@ struct fwd_to {
 	} control;
 };
 
-/* False: the kernel did not say where it went to; the message is of no use. */
+/* RFC 2661 8.1, RFC 3193 3.3: only from the tunnel's own peer, and to the address it talks to. */
+bool fwd_path_ok(const struct dpt_tunnel *t, const struct fwd_sock *s, const struct fwd_outer *o);
+
+/* False: the kernel did not say where it went to; the message is of no use. A port is missed only
+ * where there are some. */
 bool fwd_outer(const struct msghdr *m, const struct fwd_to *from, struct fwd_outer *ret);
 void fwd_address(const struct dpt_tunnel *t, bool v6, struct fwd_to *to, struct msghdr *ret);
 
@@ -150,8 +161,8 @@ void fwd_address(const struct dpt_tunnel *t, bool v6, struct fwd_to *to, struct 
  * may switch at any time (RFC 2661 5.4). */
 bool fwd_sends_seq(const struct dpt_config *c, const struct dpt_run *run);
 
-/* Accept a data packet by its Ns (RFC 2661 5.4)? Moves Nr on. */
-bool fwd_seq_ok(const struct dpt_config *c, struct dpt_run *run, bool has_seq, uint16_t ns,
+/* Accept a data packet by its Ns (RFC 2661 5.4; of 24 bits, RFC 3931 4.6.1)? Moves Nr on. */
+bool fwd_seq_ok(const struct dpt_config *c, struct dpt_run *run, bool has_seq, uint32_t ns,
 		uint64_t now_us);
 
 /* Is the source one of the session's prefixes, or one that stays on the link? */

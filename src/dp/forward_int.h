@@ -25,7 +25,7 @@
 /* Packets from devices lie behind each other, so that many small ones share pages and cache lines.
  * A batch ends when TX_FULL octets are in use; what is left takes one of the longest, and what it
  * is cut into. */
-#define TX_READ	 (65535 + FWD_HEADROOM)
+#define TX_READ	 (65535 + 32 + FWD_HEADROOM) /* a link header more than IP */
 #define TX_FULL	 (160 * 1024)
 #define TX_BYTES (TX_FULL + 2 * TX_READ + 64)
 
@@ -98,7 +98,7 @@ static inline void count(_Atomic uint64_t *counter)
 
 static inline uint32_t dev_of(const struct dpt_config *c, uint32_t slot)
 {
-	return c->flags & DP_F_CLIENT ? slot + 1 : 0;
+	return c->flags & DP_F_CLIENT || c->kind == DPT_ETH ? slot + 1 : 0;
 }
 
 void fwd_clock(struct fwd *f);
@@ -121,6 +121,9 @@ void tun_put(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *
 	     const struct pkt_ip *ip, size_t room);
 void tun_flush(struct fwd *f);
 
+/* The same for an Ethernet frame of a session of that kind. */
+void tun_put_frame(struct fwd *f, uint32_t slot, uint8_t *p, size_t len, size_t room);
+
 /* There is something to read from a device. */
 void down_from(struct fwd *f, uint32_t dev);
 
@@ -137,7 +140,21 @@ void queue_keep(struct fwd *f, const uint8_t *p, size_t n);
  */
 void queue_packet(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint32_t sock,
 		  uint8_t *p, size_t head, const uint8_t *payload, size_t n, uint8_t version);
+/* The same for an Ethernet frame. */
+void queue_frame(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint32_t sock,
+		 uint8_t *p, size_t head, const uint8_t *payload, size_t n);
 bool queue_full(const struct fwd *f);
 void queue_flush(struct fwd *f);
+
+/* eth.c: Ethernet pseudowires. Data of L2TPv3 in a UDP payload; false: it is no such thing. In an
+ * IP payload: what it was, and only PKT_DATA has been dealt with. */
+bool eth_up_udp(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o, uint8_t *b,
+		size_t len);
+enum pkt_kind eth_up_ip(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
+			uint8_t *b, size_t len);
+
+/* Is this the device of one; and a frame from it, in the room that queue_room() gave. */
+bool eth_is(const struct fwd *f, uint32_t dev);
+void eth_down(struct fwd *f, uint32_t slot, uint8_t *p, size_t len, const struct virtio_net_hdr *v);
 
 #endif

@@ -15,17 +15,18 @@
 #include "base/dp_types.h"
 
 struct dp_host_ops {
-	/* Make the TUN device `name` if it is not there (IFF_TUN | IFF_NO_PI, and IFF_VNET_HDR
-	 * unless the host will not: the plane looks, and sets the offloads) and give its
-	 * descriptor, non-blocking; the plane closes it. A device of this name that is not ours:
-	 * EBUSY. */
-	int (*tun_open)(void *host, uint32_t id, const char *name);
+	/* Make the TUN device `name` if it is not there (IFF_TUN, for Ethernet IFF_TAP, with
+	 * IFF_NO_PI, and IFF_VNET_HDR unless the host will not: the plane looks, and sets the
+	 * offloads) and give its descriptor, non-blocking; the plane closes it. A device of this
+	 * name that is not ours: EBUSY. */
+	int (*tun_open)(void *host, uint32_t id, const char *name, bool ethernet);
 
 	/* Remove the device; its addresses and routes go with it. */
 	int (*tun_gone)(void *host, uint32_t id, const char *name);
 
-	/* Set the MTU and bring the device up. May be asked again with another MTU. */
-	int (*link_up)(void *host, uint32_t id, const char *name, uint16_t mtu);
+	/* Set the MTU, put the device into the bridge or VRF `master` ("" = into none) and bring
+	 * it up. May be asked again with other values. */
+	int (*link_up)(void *host, uint32_t id, const char *name, uint16_t mtu, const char *master);
 
 	/* An address of the device. */
 	int (*addr)(void *host, uint32_t id, const char *name, const struct prefix *p, bool add);

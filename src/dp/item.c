@@ -17,7 +17,7 @@ static_assert(ITEM_OWN + DP_PREFIXES == ITEM_ROWS, "all items of a row");
 
 bool item_client(const struct dp_row *r)
 {
-	return r->flags & DP_F_CLIENT;
+	return r->flags & DP_F_CLIENT || r->ends == DP_L2TP_ETH;
 }
 
 bool item_same(const struct item *a, const struct item *b)

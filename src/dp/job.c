@@ -16,8 +16,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <linux/if_tun.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <sys/ioctl.h>
 
 #define PICKS_MAX   64
 #define MTU_DEFAULT 1500
@@ -231,7 +233,7 @@ static bool same_row(const struct dp_row *a, const struct dp_row *b)
 /* A change that a row in place cannot have. */
 static const char *fixed(const struct job *j)
 {
-	if (item_client(&j->row) != item_client(&j->old))
+	if (item_client(&j->row) != item_client(&j->old) || j->row.ends != j->old.ends)
 		return "a session cannot change its side while it is up";
 	if (j->row.local_tunnel != j->old.local_tunnel ||
 	    j->row.local_session != j->old.local_session)
@@ -384,7 +386,8 @@ static void begin_del(struct user *u, struct job *j)
 	j->phase = JOB_REMOVE;
 }
 
-/* The last step of a deletion, and of a new row that failed: the slot comes back. */
+/* The last step of a deletion, and of a new row that failed: the slot comes back, unless the owner
+ * says when its last counters are where a successor finds them. */
 static void end_slot(struct user *u, struct job *j)
 {
 	dpt_counters(u->table, j->slot, &j->counters);
@@ -540,7 +543,9 @@ static bool step_open(struct user *u, struct job *j)
 		return false;
 	}
 	j->ask = ++u->ask;
-	asked(u, j, u->host_ops.tun_open(u->host, j->ask, device(u, j)));
+	asked(u, j,
+	      u->host_ops.tun_open(u->host, j->ask, device(u, j),
+				   own && j->row.ends == DP_L2TP_ETH));
 	return false;
 }
 
@@ -553,14 +558,17 @@ static bool step_link(struct user *u, struct job *j)
 	/* Only the first to open the shared device and a new net set its MTU. */
 	if ((!own && (j->op == JOB_PUT || j->op == JOB_AGAIN)) ||
 	    (!own && j->op == JOB_NET && u->shared_mtu == mtu) ||
-	    (own && j->op == JOB_PUT && !j->fresh && j->old.mtu == mtu)) {
+	    (own && j->op == JOB_PUT && !j->fresh && j->old.mtu == mtu &&
+	     strcmp(j->old.master, j->row.master) == 0)) {
 		j->phase = JOB_ADD;
 		return true;
 	}
 	if (!own)
 		u->shared_mtu = mtu;
 	j->ask = ++u->ask;
-	asked(u, j, u->host_ops.link_up(u->host, j->ask, device(u, j), mtu));
+	asked(u, j,
+	      u->host_ops.link_up(u->host, j->ask, device(u, j), mtu,
+				  own && j->row.ends == DP_L2TP_ETH ? j->row.master : ""));
 	return false;
 }
 
@@ -595,6 +603,16 @@ static void step_commit(struct user *u, struct job *j)
 		commit_net(u, j);
 		j->phase = JOB_REMOVE;
 	} else if (j->op == JOB_SHARED) {
+/* A pseudowire whose far circuit is down has no carrier; no right is needed to say so. */
+static void show_carrier(struct user *u, const struct job *j)
+{
+	int fd = (atomic_load(&u->fwd.devs[dev_of(j)]) >> 1) - 1;
+	int carrier = !(j->row.flags & DP_F_FAR_DOWN);
+
+	if (j->row.ends == DP_L2TP_ETH && fd >= 0)
+		ioctl(fd, TUNSETCARRIER, &carrier); /* before Linux 4.18: it always has one */
+}
+
 		shared_ended(u, j);
 	}
 }
@@ -605,6 +623,7 @@ static bool step_remove(struct user *u, struct job *j)
 {
 	bool device_goes = j->ifname[0] && (j->op == JOB_DEL || (j->undo && j->fresh));
 	bool other = j->undo ? !j->fresh : j->op != JOB_DEL;
+		show_carrier(u, j);
 
 	while (j->at > 0) {
 		struct item it = item_at(j, !j->undo, --j->at);
@@ -810,6 +829,7 @@ void job_answered(struct user *u, uint32_t id, int error, const char *text, int 
 	}
 	if (!j) {
 		if (fd >= 0)
+	show_carrier(u, j);
 			close(fd);
 		return;
 	}

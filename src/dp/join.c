@@ -80,7 +80,7 @@ void join_begin(struct join *j, uint32_t dev, uint32_t slot, const struct join_s
 	j->next = s->seq + s->payload;
 	j->len = s->len;
 	j->count = 1;
-	j->iov[1] = (struct iovec){ s->p, s->len };
+	j->iov[1] = (struct iovec){ s->p - s->link, (size_t)s->link + s->len };
 }
 
 bool join_same_flow(const struct join *j, uint32_t slot, const struct join_seg *s)
@@ -88,7 +88,8 @@ bool join_same_flow(const struct join *j, uint32_t slot, const struct join_seg *
 	const uint8_t *a = j->first.p, *b = s->p;
 
 	if (j->slot != slot || j->first.version != s->version ||
-	    memcmp(a + j->first.transport, b + s->transport, 4) != 0)
+	    memcmp(a + j->first.transport, b + s->transport, 4) != 0 || j->first.link != s->link ||
+	    memcmp(a - s->link, b - s->link, s->link) != 0)
 		return false;
 	return s->version == 4 ? memcmp(a + 12, b + 12, 8) == 0 : memcmp(a + 8, b + 8, 32) == 0;
 }
@@ -183,8 +184,8 @@ void join_finish(struct join *j, int *ret_n)
 	put_u16(tcp + 16, (uint16_t)~pkt_checksum(NULL, 0, sum));
 	j->vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	j->vnet.gso_type = s->version == 4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
-	j->vnet.hdr_len = s->head;
+	j->vnet.hdr_len = (uint16_t)(s->link + s->head);
 	j->vnet.gso_size = s->payload;
-	j->vnet.csum_start = s->transport;
+	j->vnet.csum_start = (uint16_t)(s->link + s->transport);
 	j->vnet.csum_offset = 16;
 }

@@ -29,6 +29,7 @@ struct join_seg {
 	uint8_t flags;		  /* of TCP */
 	uint16_t transport, head; /* octets before TCP, and before the payload */
 	uint16_t len, payload;	  /* of the packet, of its payload; not 0 */
+	uint16_t link;		  /* octets of a frame before the packet, for the caller to set */
 	uint32_t seq;
 };
 
@@ -41,7 +42,7 @@ struct join {
 	uint8_t more;	  /* FIN and PSH of later ones */
 	uint16_t id_step; /* of the IPv4 id: 0 or 1; known from the second segment on */
 	uint32_t next;	  /* sequence number that follows */
-	uint32_t len;	  /* of the packet as it is now */
+	uint32_t len;	  /* of the packet as it is now, without `link` */
 	uint32_t count;	  /* segments */
 	struct virtio_net_hdr vnet;
 	struct iovec iov[1 + JOIN_SEGMENTS]; /* [0] is `vnet` */

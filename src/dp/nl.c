@@ -183,7 +183,7 @@ struct nlmsghdr *nlm_begin(struct nlm *m, uint16_t type, uint16_t flags, const v
 
 /* ---- links ---- */
 
-int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group, uint32_t queue)
+int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group, uint32_t queue, bool link_local)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex };
 	struct nlmsghdr *h = nlm_begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
@@ -193,7 +193,7 @@ int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group, uint32_t queue)
 	mnl_attr_put_u32(h, IFLA_GROUP, group);
 	mnl_attr_put_u32(h, IFLA_TXQLEN, queue);
 	err = nlm_talk(m, h, NULL, NULL);
-	if (err)
+	if (err || link_local)
 		return err;
 	h = nlm_begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
 	spec = mnl_attr_nest_start(h, IFLA_AF_SPEC);
@@ -204,19 +204,6 @@ int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group, uint32_t queue)
 	err = nlm_talk(m, h, NULL, NULL);
 	/* A machine without IPv6 has no such mode. */
 	return err == -EAFNOSUPPORT || err == -EOPNOTSUPP ? 0 : err;
-}
-
-int nlm_link_up(struct nlm *m, int ifindex, uint32_t mtu)
-{
-	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC,
-				 .ifi_index = ifindex,
-				 .ifi_flags = IFF_UP,
-				 .ifi_change = IFF_UP };
-	struct nlmsghdr *h = nlm_begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
-
-	if (mtu)
-		mnl_attr_put_u32(h, IFLA_MTU, mtu);
-	return nlm_talk(m, h, NULL, NULL);
 }
 
 int nlm_link_del(struct nlm *m, int ifindex)

@@ -113,8 +113,7 @@ int nlm_stats(struct nlm *m, int ifindex, void (*each)(void *arg, const struct n
 	      void *arg);
 
 /* 0 or the kernel's negative errno. */
-int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group, uint32_t queue);
-int nlm_link_up(struct nlm *m, int ifindex, uint32_t mtu);
+int nlm_link_mark(struct nlm *m, int ifindex, uint32_t group, uint32_t queue, bool link_local);
 int nlm_link_del(struct nlm *m, int ifindex);
 
 /* Add (-EEXIST when it is there) or remove an address that carries `proto`. */

@@ -86,7 +86,7 @@ bool fwd_outer(const struct msghdr *m, const struct fwd_to *from, struct fwd_out
 		}
 	}
 	/* A packet of our own that came back, and sources that cannot be answered. */
-	if (fwd_unspecified(o.remote) || !o.port)
+	if (fwd_unspecified(o.remote))
 		o.unicast = false;
 	*ret = o;
 	return found;

@@ -8,6 +8,7 @@
  * the train is sent again as single datagrams, and its tunnel is left alone for a while.
  */
 #include "forward_int.h"
+#include "pkt3.h"
 
 #include <errno.h>
 #include <netinet/udp.h>
@@ -80,6 +81,26 @@ static struct train *train_for(struct fwd *f, const struct dpt_config *c, uint32
 	return train_new(f, c, sock, n);
 }
 
+/* A datagram: `front` octets of headers before `p`. */
+static void queue(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint32_t sock,
+		  uint8_t *p, size_t front, size_t head, const uint8_t *payload, size_t n)
+{
+	size_t all = front + head + n;
+	struct train *t = train_for(f, c, sock, (uint32_t)all);
+
+	t->iov_of[t->count++] = t->iovs;
+	t->iov[t->iovs++] = (struct iovec){ p - front, front + head };
+	if (n)
+		t->iov[t->iovs++] = (struct iovec){ (void *)(uintptr_t)payload, n };
+	t->bytes += (uint32_t)all;
+	if (all < t->segment) /* only the last may be shorter */
+		t->closed = true;
+	if (!t->runs || t->run[t->runs - 1].slot != slot)
+		t->run[t->runs++] = (struct queued){ .slot = slot };
+	t->run[t->runs - 1].packets++;
+	t->run[t->runs - 1].bytes += head + n;
+}
+
 void queue_packet(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint32_t sock,
 		  uint8_t *p, size_t head, const uint8_t *payload, size_t n, uint8_t version)
 {
@@ -93,26 +114,24 @@ void queue_packet(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint
 		.proto = version == 4 ? PPP_IP4 : PPP_IP6,
 		.proto_len = c->flags & DP_F_PFC ? 1 : 2,
 	};
-	size_t front, all;
-	struct train *t;
 
 	/* The control thread sends frames of its own, hence a locked operation. */
 	if (o.seq)
 		o.ns = (uint16_t)atomic_fetch_add_explicit(&run->ns, 1, memory_order_relaxed);
-	front = pkt_head_build(p, head + n, &o);
-	all = front + head + n;
-	t = train_for(f, c, sock, (uint32_t)all);
-	t->iov_of[t->count++] = t->iovs;
-	t->iov[t->iovs++] = (struct iovec){ p - front, front + head };
-	if (n)
-		t->iov[t->iovs++] = (struct iovec){ (void *)(uintptr_t)payload, n };
-	t->bytes += (uint32_t)all;
-	if (all < t->segment) /* only the last may be shorter */
-		t->closed = true;
-	if (!t->runs || t->run[t->runs - 1].slot != slot)
-		t->run[t->runs++] = (struct queued){ .slot = slot };
-	t->run[t->runs - 1].packets++;
-	t->run[t->runs - 1].bytes += head + n;
+	queue(f, c, slot, sock, p, pkt_head_build(p, head + n, &o), head, payload, n);
+}
+
+void queue_frame(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint32_t sock,
+		 uint8_t *p, size_t head, const uint8_t *payload, size_t n)
+{
+	bool seq = c->flags & DP_F_SEND_SEQ && c->l2spec == DP_L2SPEC_DEFAULT;
+	uint32_t ns = 0;
+
+	if (seq)
+		ns = atomic_fetch_add_explicit(&dpt_run(f->table, slot)->ns, 1,
+					       memory_order_relaxed);
+	queue(f, c, slot, sock, p, pkt3_build(p, c, !f->socks[sock].raw, seq, ns), head, payload,
+	      n);
 }
 
 static void sent(struct fwd *f, const struct train *t)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sequence numbers of data (RFC 2661 5.4) and the token buckets of the punts: the two small pieces
- * of arithmetic in the forwarding thread, apart so that tests can drive them without it.
+ * Sequence numbers of data (RFC 2661 5.4, RFC 3931 4.6.1) and the token buckets of the punts: the
+ * two small pieces of arithmetic in the forwarding thread, apart so that tests can drive them
+ * without it.
  *
  * Data is never sent again, so a late packet is dropped, not waited for: TCP inside recovers faster
  * than a reordering queue would. Nr of data messages is ignored.
@@ -20,9 +21,11 @@ bool fwd_sends_seq(const struct dpt_config *c, const struct dpt_run *run)
 	return c->flags & DP_F_SEND_SEQ;
 }
 
-bool fwd_seq_ok(const struct dpt_config *c, struct dpt_run *run, bool has_seq, uint16_t ns,
+bool fwd_seq_ok(const struct dpt_config *c, struct dpt_run *run, bool has_seq, uint32_t ns,
 		uint64_t now_us)
 {
+	unsigned int unused = c->kind == DPT_ETH ? 8 : 16; /* bits of 32 above the number */
+	uint32_t mask = UINT32_MAX >> unused;
 	uint32_t nr = atomic_load_explicit(&run->nr, memory_order_relaxed);
 	uint32_t late = atomic_load_explicit(&run->late, memory_order_relaxed);
 	uint64_t last = atomic_load_explicit(&run->last_seq, memory_order_relaxed);
@@ -34,10 +37,10 @@ bool fwd_seq_ok(const struct dpt_config *c, struct dpt_run *run, bool has_seq, u
 		atomic_store_explicit(&run->peer_seq, 1, memory_order_relaxed);
 		return true;
 	}
-	if ((int16_t)(uint16_t)(ns - nr) < 0 && (!last || now_us - last < SILENCE_US)) {
+	if ((int32_t)((ns - nr) << unused) < 0 && (!last || now_us - last < SILENCE_US)) {
 		/* Late or a duplicate: drop. But a peer that counts anew, or that has sent more
 		 * than half the space into the void, must not be shut out for ever. */
-		in_order = (uint16_t)late == ns ? in_order + 1 : 1;
+		in_order = (uint16_t)late == (uint16_t)ns ? in_order + 1 : 1;
 		atomic_store_explicit(&run->late, in_order << 16 | (uint16_t)(ns + 1),
 				      memory_order_relaxed);
 		if (in_order < LATE_RUN)
@@ -45,7 +48,7 @@ bool fwd_seq_ok(const struct dpt_config *c, struct dpt_run *run, bool has_seq, u
 	}
 	if (late)
 		atomic_store_explicit(&run->late, 0, memory_order_relaxed);
-	atomic_store_explicit(&run->nr, (uint16_t)(ns + 1), memory_order_relaxed);
+	atomic_store_explicit(&run->nr, (ns + 1) & mask, memory_order_relaxed);
 	atomic_store_explicit(&run->peer_seq, 2, memory_order_relaxed);
 	atomic_store_explicit(&run->last_seq, now_us, memory_order_relaxed);
 	return true;

@@ -4,6 +4,7 @@
  * other become one packet where the device takes it (join.h); none waits longer than its batch.
  */
 #include "forward_int.h"
+#include "pkt3.h"
 
 #include <errno.h>
 #include <sys/syscall.h>
@@ -88,7 +89,7 @@ static void written(struct fwd *f, uint32_t slot, bool ok, uint32_t packets, uin
 
 static void join_write(struct fwd *f, struct join *j)
 {
-	size_t len = JOIN_VNET + j->len;
+	size_t len = JOIN_VNET + j->first.link + j->len;
 	int iovs, fd;
 	bool vnet;
 
@@ -99,7 +100,8 @@ static void join_write(struct fwd *f, struct join *j)
 	}
 	join_finish(j, &iovs);
 	written(f, j->slot, put_all(fd, j->iov, iovs) == (ssize_t)len, j->count,
-		j->len + (uint64_t)(j->count - 1) * j->first.head);
+		j->first.link + j->len +
+			(uint64_t)(j->count - 1) * (j->first.link + j->first.head));
 }
 
 /*
@@ -181,10 +183,21 @@ static void joins_of(struct fwd *f, uint32_t slot)
 	}
 }
 
+static void put_alone(struct fwd *f, uint32_t dev, uint32_t slot, uint8_t *p, size_t len,
+		      size_t room)
+{
+	struct fwd_batch *b = f->batch;
+
+	if (b->puts == PUTS)
+		puts_write(f);
+	b->put[b->puts++] = (struct put){
+		.p = p, .len = (uint32_t)len, .room = (uint32_t)room, .dev = dev, .slot = slot
+	};
+}
+
 void tun_put(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *p,
 	     const struct pkt_ip *ip, size_t room)
 {
-	struct fwd_batch *b = f->batch;
 	uint32_t dev = dev_of(c, slot);
 	struct join_seg s;
 	bool vnet;
@@ -193,12 +206,31 @@ void tun_put(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *
 	if (vnet && (f->offload & DP_OFFLOAD_TCP) && join_parse(p, ip, &s)) {
 		if (join_put(f, dev, slot, &s))
 			return;
-	} else if (b->joins) {
+	} else if (f->batch->joins) {
 		joins_of(f, slot);
 	}
-	if (b->puts == PUTS)
-		puts_write(f);
-	b->put[b->puts++] = (struct put){
-		.p = p, .len = (uint32_t)ip->len, .room = (uint32_t)room, .dev = dev, .slot = slot
-	};
+	put_alone(f, dev, slot, p, ip->len, room);
+}
+
+void tun_put_frame(struct fwd *f, uint32_t slot, uint8_t *p, size_t len, size_t room)
+{
+	uint32_t dev = slot + 1;
+	uint8_t version = 0;
+	size_t link = pkt3_ip(p, len, &version);
+	struct join_seg s;
+	struct pkt_ip ip;
+	bool vnet;
+
+	tun_fd(f, dev, &vnet);
+	/* What is shorter than its frame is padded: that is not to be joined. */
+	if (vnet && (f->offload & DP_OFFLOAD_TCP) && link &&
+	    pkt_ip_parse(p + link, len - link, version, &ip) && ip.len == len - link &&
+	    join_parse(p + link, &ip, &s)) {
+		s.link = (uint16_t)link;
+		if (join_put(f, dev, slot, &s))
+			return;
+	} else if (f->batch->joins) {
+		joins_of(f, slot);
+	}
+	put_alone(f, dev, slot, p, len, room);
 }

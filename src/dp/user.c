@@ -180,7 +180,8 @@ static uint8_t *build(struct user *u, uint64_t key, uint8_t *frame, size_t *len,
 	struct pkt_out o = { .priority = priority };
 	size_t head;
 
-	if (slot == DPT_NONE || !dpt_snapshot(u->table, slot, &c) || !(c.state & DPT_UP))
+	if (slot == DPT_NONE || !dpt_snapshot(u->table, slot, &c) || !(c.state & DPT_UP) ||
+	    c.kind != DPT_PPP)
 		return NULL;
 	if (*len >= 2 && frame[0] == 0xff && frame[1] == 0x03) {
 		frame += 2;
@@ -309,6 +310,9 @@ static int user_listen(struct dp *dp, uint32_t via, int fd)
 	atomic_store(&s->fd, own + 1);
 	if (atomic_load(&u->fwd.sock_high) <= i)
 		atomic_store(&u->fwd.sock_high, i + 1);
+	s->raw = fwd_is_raw(fd);
+	if (s->raw)
+		a.port = 0; /* the kernel shows the protocol there */
 	rc = fwd_watch_sock(&u->fwd, i);
 	if (rc < 0) {
 		atomic_store(&s->fd, 0);

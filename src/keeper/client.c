@@ -532,7 +532,8 @@ int keeper_socket(struct keeper *k, uint64_t cookie, uint32_t via, uint32_t *ret
 	return queue(k, KEEPER_SOCKET, cookie, ret_id);
 }
 
-int keeper_tun(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t *ret_id)
+int keeper_tun(struct keeper *k, uint64_t cookie, const char *ifname, bool ethernet,
+	       uint32_t *ret_id)
 {
 	int err = begin_name(k, ifname);
 
@@ -547,7 +548,7 @@ int keeper_tun_gone(struct keeper *k, uint64_t cookie, const char *ifname, uint3
 }
 
 int keeper_link(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t mtu,
-		uint32_t *ret_id)
+		const char *master, uint32_t *ret_id)
 {
 	int err = begin_name(k, ifname);
 
@@ -567,6 +568,10 @@ int keeper_addr(struct keeper *k, uint64_t cookie, const char *ifname, const str
 		return err;
 	k->msg.have |= 1u << KEEPER_T_PREFIX | 1u << KEEPER_T_ADD;
 	k->msg.prefix = *prefix;
+	if (ethernet) {
+		k->msg.have |= 1u << KEEPER_T_ETHERNET;
+		k->msg.ethernet = 1;
+	}
 	k->msg.add = add;
 	return queue(k, KEEPER_ADDR, cookie, ret_id);
 }
@@ -582,6 +587,10 @@ int keeper_route(struct keeper *k, uint64_t cookie, const char *ifname, const st
 		       1u << KEEPER_T_METRIC;
 	k->msg.prefix = *prefix;
 	k->msg.table = table;
+	if (!err && master[0]) {
+		k->msg.have |= 1u << KEEPER_T_MASTER;
+		err = text_copy(k->msg.master, sizeof(k->msg.master), master);
+	}
 	k->msg.metric = metric;
 	k->msg.add = add;
 	return queue(k, KEEPER_ROUTE, cookie, ret_id);

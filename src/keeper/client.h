@@ -90,12 +90,13 @@ int keeper_reload(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
  * or IPV6_RECVPKTINFO on; an IPv6 one is IPV6_V6ONLY. */
 int keeper_socket(struct keeper *k, uint64_t cookie, uint32_t via, uint32_t *ret_id);
 
-/* A TUN device without packet information, made on first use; down until keeper_link(). -EBUSY when
- * there is a device of this name that is not ours. */
-int keeper_tun(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t *ret_id);
+/* A TUN device (`ethernet`: a TAP device) without packet information, made on first use; down until
+ * keeper_link(). -EBUSY when there is a device of this name that is not ours. */
+int keeper_tun(struct keeper *k, uint64_t cookie, const char *ifname, bool ethernet,
+	       uint32_t *ret_id);
 int keeper_tun_gone(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t *ret_id);
 int keeper_link(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t mtu,
-		uint32_t *ret_id);
+		const char *master, uint32_t *ret_id);
 
 /* Add or remove. Adding what is there and removing what is not there succeed. */
 int keeper_addr(struct keeper *k, uint64_t cookie, const char *ifname, const struct prefix *prefix,
@@ -103,6 +104,7 @@ int keeper_addr(struct keeper *k, uint64_t cookie, const char *ifname, const str
 /* table 0 = main. */
 int keeper_route(struct keeper *k, uint64_t cookie, const char *ifname, const struct prefix *prefix,
 		 uint32_t table, uint32_t metric, bool add, uint32_t *ret_id);
+/* `master`: the bridge or VRF it belongs to, "" = none. */
 /* A host route to `to` by the way the packets to it go now, whatever routes come later; asked
  * again, the route is looked up anew. Not counted: the first removal removes it. */
 int keeper_pin(struct keeper *k, uint64_t cookie, const struct addr *to, bool add,

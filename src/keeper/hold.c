@@ -26,6 +26,7 @@
 #include "layout.h"
 
 #define SOCKET_BUFFER (8 << 20) /* thousands of peers may send at once */
+#define L2TP_IP	      115	/* protocol, RFC 3931 4.1.1 */
 #define CONTROL_QUEUE 64	/* clients wait in it while aditd is away */
 
 struct held_socket {
@@ -247,7 +248,7 @@ int hold_control(const struct hold *h)
 	return h->control;
 }
 
-/* ---- UDP sockets ---- */
+/* ---- sockets ---- */
 
 /* A failure of a socket, with what the user can do. */
 static int socket_fail(const struct conf_socket *s, int err, const char *step, char *text)
@@ -262,9 +263,9 @@ static int socket_fail(const struct conf_socket *s, int err, const char *step, c
 		hint = "; no interface has this address";
 	else if (err == -ENODEV)
 		hint = "; there is no such interface";
-	snprintf(text, HOLD_TEXT, "%s, UDP %s%s%s: could not %s: %s%s", s->name,
-		 addr_text(&s->addr, addr), s->device[0] ? " on " : "", s->device, step,
-		 strerror(-err), hint);
+	snprintf(text, HOLD_TEXT, "%s, %s %s%s%s: could not %s: %s%s", s->name,
+		 s->encap == DP_ENCAP_IP ? "IP protocol 115 on" : "UDP", addr_text(&s->addr, addr),
+		 s->device[0] ? " on " : "", s->device, step, strerror(-err), hint);
 	return err;
 }
 
@@ -302,7 +303,7 @@ static bool taken_by_others(const struct hold *h, const struct conf_socket *s)
 	int fd, on = 1;
 	bool taken;
 
-	if (!s->addr.port || s->device[0])
+	if (!s->addr.port || s->device[0] || s->encap == DP_ENCAP_IP)
 		return false;
 	list_for_each (it, &h->sockets) {
 		if (container_of(it, struct held_socket, node)->conf.addr.port == s->addr.port)
@@ -327,7 +328,10 @@ static int socket_make(const struct hold *h, const struct conf_socket *s, int *r
 	if (taken_by_others(h, s))
 		return socket_fail(s, -EADDRINUSE, "bind", text);
 
-	fd = socket(s->addr.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+	if (s->encap == DP_ENCAP_IP)
+		fd = socket(s->addr.family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, L2TP_IP);
+	else
+		fd = socket(s->addr.family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
 	if (fd < 0)
 		return socket_fail(s, -errno, "make a socket", text);
 	options_set(fd, s->addr.family);
@@ -349,7 +353,7 @@ static int socket_make(const struct hold *h, const struct conf_socket *s, int *r
 
 static bool same_socket(const struct conf_socket *a, const struct conf_socket *b)
 {
-	return a->via == b->via && addr_equal(&a->addr, &b->addr) &&
+	return a->via == b->via && a->encap == b->encap && addr_equal(&a->addr, &b->addr) &&
 	       strcmp(a->device, b->device) == 0;
 }
 
@@ -427,7 +431,14 @@ bool hold_has_tun(const struct hold *h, const char *name)
 	return tun_find(h, name) != NULL;
 }
 
-static int tun_make(const char *name, int *ret_fd, char *text)
+static bool is_ethernet(int fd)
+{
+	struct ifreq ifr = { 0 };
+
+	return ioctl(fd, TUNGETIFF, &ifr) == 0 && (ifr.ifr_flags & IFF_TAP);
+}
+
+static int tun_make(const char *name, bool ethernet, int *ret_fd, char *text)
 {
 	struct ifreq ifr = { 0 };
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), err;
@@ -442,7 +453,8 @@ static int tun_make(const char *name, int *ret_fd, char *text)
 	}
 	/* Never somebody else's device: the flag does not fit into ifr_flags as signed. The data
 	 * plane sees by itself whether packets have a vnet header, and asks for offloads then. */
-	ifr.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL);
+	ifr.ifr_flags =
+		(short)((ethernet ? IFF_TAP : IFF_TUN) | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL);
 	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
 	if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
 		err = -errno;
@@ -462,14 +474,15 @@ static int tun_make(const char *name, int *ret_fd, char *text)
 	return 0;
 }
 
-int hold_tun(struct hold *h, struct net *net, const char *name, uint32_t epoch, int *ret_fd,
-	     char *text)
+int hold_tun(struct hold *h, struct net *net, const char *name, bool ethernet, uint32_t epoch,
+	     int *ret_fd, char *text)
 {
 	struct held_tun *t = tun_find(h, name);
 	const char *why = NULL;
 	int err;
 
-	if (t && net_index(name) != t->ifindex) { /* somebody removed it */
+	/* somebody removed it, or the configuration made something else of it */
+	if (t && (net_index(name) != t->ifindex || is_ethernet(t->fd) != ethernet)) {
 		hold_tun_drop(h, net, name);
 		t = NULL;
 	}
@@ -484,13 +497,13 @@ int hold_tun(struct hold *h, struct net *net, const char *name, uint32_t epoch, 
 	list_init(&t->node);
 	snprintf(t->name, sizeof(t->name), "%s", name);
 	t->epoch = epoch;
-	err = tun_make(name, &t->fd, text);
+	err = tun_make(name, ethernet, &t->fd, text);
 	if (err) {
 		free(t);
 		return err;
 	}
 	t->ifindex = net_index(name);
-	err = net_link_mark(net, t->ifindex, &why);
+	err = net_link_mark(net, t->ifindex, ethernet, &why);
 	if (err) {
 		snprintf(text, HOLD_TEXT, "interface %s: %.200s", name, why);
 		close(t->fd);

@@ -34,8 +34,8 @@ int hold_socket(struct hold *h, const struct conf_socket *s, int *ret_fd, struct
 		char *text);
 
 /* The TUN device `name`, of which the caller has checked that it may be. `epoch` as in net.h. */
-int hold_tun(struct hold *h, struct net *net, const char *name, uint32_t epoch, int *ret_fd,
-	     char *text);
+int hold_tun(struct hold *h, struct net *net, const char *name, bool ethernet, uint32_t epoch,
+	     int *ret_fd, char *text);
 bool hold_has_tun(const struct hold *h, const char *name);
 /* Close and remove; fine when there is none. */
 void hold_tun_drop(struct hold *h, struct net *net, const char *name);

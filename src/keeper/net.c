@@ -219,17 +219,20 @@ int net_index(const char *ifname)
 	return (int)if_nametoindex(ifname);
 }
 
-int net_link_mark(struct net *n, int ifindex, const char **ret_text)
+int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_text)
 {
-	int err = nlm_link_mark(&n->m, ifindex, NET_MARK_GROUP, LINK_QUEUE);
+	int err = nlm_link_mark(&n->m, ifindex, NET_MARK_GROUP, LINK_QUEUE, ethernet);
 
 	return err ? fail(n, ret_text, err, "could not mark the interface") : 0;
 }
 
-int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char **ret_text)
+int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master, const char **ret_text)
 {
-	int err = nlm_link_up(&n->m, ifindex, mtu);
+	int into = master[0] ? net_index(master) : 0, err;
 
+	if (master[0] && !into)
+		return fail_no_device(n, ret_text, master);
+	err = nlm_link_set(&n->m, ifindex, mtu, 0, 0, into, true);
 	return err ? fail(n, ret_text, err, "could not set the interface up") : 0;
 }
 

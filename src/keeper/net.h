@@ -29,9 +29,13 @@ void net_close(struct net *n); /* removes nothing */
 /* Index of a device, 0 = there is none. */
 int net_index(const char *ifname);
 
-/* Mark a device that we made, lengthen its queue; no link-local address of the kernel's own. */
-int net_link_mark(struct net *n, int ifindex, const char **ret_text);
-int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char **ret_text);
+/* Mark a device that we made, lengthen its queue; no link-local address of the kernel's own, but
+ * for Ethernet. */
+int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_text);
+
+/* Set the MTU, put it into the bridge or VRF `master` ("" = into none), and set it up. */
+int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
+		const char **ret_text);
 
 int net_addr(struct net *n, const char *ifname, const struct prefix *p, bool add,
 	     const char **ret_text);

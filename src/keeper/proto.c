@@ -52,6 +52,8 @@ static const struct tag_row rows[] = {
 	[KEEPER_T_SINCE] = { FORM_U64, false, offsetof(struct keeper_msg, since), 0, 0 },
 	[KEEPER_T_SIZE] = { FORM_U64, true, offsetof(struct keeper_msg, sizes), KEEPER_FDS,
 			    offsetof(struct keeper_msg, size_count) },
+	[KEEPER_T_ETHERNET] = { U32(ethernet) },
+	[KEEPER_T_MASTER] = { TEXT(master) },
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))

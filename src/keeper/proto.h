@@ -31,9 +31,10 @@
 enum keeper_type {
 	KEEPER_HELLO = 1,    /* -> shared memory and facts; fds: journal, table, trace, control */
 	KEEPER_SOCKET = 2,   /* VIA -> fd of a bound UDP socket of the configuration, ADDR */
-	KEEPER_TUN = 3,	     /* NAME -> fd, made on first use, there as long as the keeper */
+	KEEPER_TUN = 3,	     /* NAME, ETHERNET 0/1 -> fd, made on first use, there as long as the
+				keeper */
 	KEEPER_TUN_GONE = 4, /* NAME: close and remove */
-	KEEPER_LINK = 5,     /* NAME, MTU: set up */
+	KEEPER_LINK = 5,     /* NAME, MTU, MASTER: put into that bridge or VRF, set up */
 	KEEPER_ADDR = 6,     /* NAME of the device, PREFIX, ADD 0/1 */
 	KEEPER_ROUTE = 7,    /* NAME of the device, PREFIX, TABLE, METRIC, ADD 0/1 */
 	KEEPER_PIN = 8,	     /* ADDR: keep the route it has now, ADD 0/1 */
@@ -69,7 +70,10 @@ enum keeper_tag {
 	KEEPER_T_STARTS = 16,	   /* u32: how often aditd was started by this keeper */
 	KEEPER_T_INCARNATION = 17, /* u32, see access.h */
 	KEEPER_T_SINCE = 18,	   /* u64: keeper's start, CLOCK_BOOTTIME us */
-	KEEPER_T_SIZE = 19 /* u64, may repeat: sizes of the shared memory in the order of the fds */
+	KEEPER_T_SIZE =
+		19, /* u64, may repeat: sizes of the shared memory in the order of the fds */
+	KEEPER_T_ETHERNET = 20, /* u32 0 or 1 */
+	KEEPER_T_MASTER = 21
 };
 
 struct keeper_env {
@@ -85,7 +89,7 @@ struct keeper_msg {
 	uint32_t id;
 	uint16_t type; /* enum keeper_type */
 	uint32_t have;
-	uint32_t error, via, mtu, table, metric, add, port, status, starts, incarnation;
+	uint32_t error, via, mtu, table, metric, add, port, status, starts, incarnation, ethernet;
 	uint64_t since;
 	char text[KEEPER_TEXT_MAX];
 	char name[KEEPER_NAME_MAX];
@@ -93,6 +97,7 @@ struct keeper_msg {
 	char program[KEEPER_PATH_MAX];
 	struct prefix prefix;
 	struct addr addrs[KEEPER_ADDRS];
+	char master[DP_IFNAME];
 	uint32_t addr_count;
 	uint64_t sizes[KEEPER_FDS];
 	uint32_t size_count;

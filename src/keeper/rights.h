@@ -15,6 +15,11 @@
 /* Is `name` a TUN device of the configuration? */
 bool rights_device(const struct conf *c, const char *name, char *text);
 
+/* A TAP device: the interface of a pseudowire; and the bridge or VRF ("" = none) that it goes into.
+ */
+bool rights_ethernet(const struct conf *c, const char *name, char *text);
+bool rights_master(const struct conf *c, const char *name, const char *master, char *text);
+
 /*
  * An address on a device. On the device of a dialled session any unicast address, since the peer
  * assigns it, as that of a host or of an IPv6 link (/64), because the kernel makes a route of the

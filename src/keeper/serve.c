@@ -257,11 +257,12 @@ static void do_tun(struct server *s, const struct keeper_msg *m, struct answer *
 	char text[HOLD_TEXT] = "";
 	int err, fd;
 
-	if (!rights_device(s->conf, m->name, text)) {
+	if (m->ethernet ? !rights_ethernet(s->conf, m->name, text)
+			: !rights_device(s->conf, m->name, text)) {
 		refuse(s, a, m, text);
 		return;
 	}
-	err = hold_tun(s->hold, s->net, m->name, s->starts, &fd, text);
+	err = hold_tun(s->hold, s->net, m->name, m->ethernet, s->starts, &fd, text);
 	if (err)
 		answer_error(a, err, text);
 	else
@@ -271,14 +272,19 @@ static void do_tun(struct server *s, const struct keeper_msg *m, struct answer *
 static void do_link(struct server *s, const struct keeper_msg *m, struct answer *a)
 {
 	const char *text = "there is no such interface of ours";
+	char no[RIGHTS_TEXT];
 	int err = -ENODEV;
 
+	if (!rights_master(s->conf, m->name, m->master, no)) {
+		refuse(s, a, m, no);
+		return;
+	}
 	if (m->mtu < MTU_MIN || m->mtu > MTU_MAX) {
 		answer_error(a, -EINVAL, "this MTU is not possible");
 		return;
 	}
 	if (hold_has_tun(s->hold, m->name))
-		err = net_link_up(s->net, net_index(m->name), m->mtu, &text);
+		err = net_link_up(s->net, net_index(m->name), m->mtu, m->master, &text);
 	if (err)
 		answer_error(a, err, text);
 }

@@ -63,11 +63,12 @@ static int ip(const char *line)
 	return status ? EIO : 0;
 }
 
-static int tun_open(void *host, uint32_t id, const char *name)
+static int tun_open(void *host, uint32_t id, const char *name, bool ethernet)
 {
-	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
+	struct ifreq ifr = { .ifr_flags = IFF_NO_PI | IFF_VNET_HDR };
 	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
+	ifr.ifr_flags |= ethernet ? IFF_TAP : IFF_TUN;
 	memcpy(ifr.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
 	if (fd >= 0 && ioctl(fd, TUNSETIFF, &ifr) < 0) {
 		int error = errno;
@@ -86,11 +87,12 @@ static int tun_gone(void *host, uint32_t id, const char *name)
 	return answer(host, id, ip(line), -1);
 }
 
-static int link_up(void *host, uint32_t id, const char *name, uint16_t mtu)
+static int link_up(void *host, uint32_t id, const char *name, uint16_t mtu, const char *master)
 {
 	char line[100];
 
-	snprintf(line, sizeof(line), "link set %s mtu %u up", name, mtu);
+	snprintf(line, sizeof(line), "link set %s mtu %u up %s %s", name, mtu,
+		 master[0] ? "master" : "nomaster", master);
 	return answer(host, id, ip(line), -1);
 }
 

@@ -60,13 +60,13 @@ int fake_host_tun(const struct fake_host *h, const char *name)
 	return -1;
 }
 
-static int tun_open(void *host, uint32_t id, const char *name)
+static int tun_open(void *host, uint32_t id, const char *name, bool ethernet)
 {
 	struct fake_host *h = host;
 	char what[80];
 	int rc;
 
-	snprintf(what, sizeof(what), "tun %s", name);
+	snprintf(what, sizeof(what), "%s %s", ethernet ? "tap" : "tun", name);
 	rc = ask(h, id, true, what);
 	if (rc == 0 && strcmp(name, h->foreign) == 0)
 		h->asks[h->ask_count - 1].error = EBUSY;
@@ -81,11 +81,11 @@ static int tun_gone(void *host, uint32_t id, const char *name)
 	return ask(host, id, false, what);
 }
 
-static int link_up(void *host, uint32_t id, const char *name, uint16_t mtu)
+static int link_up(void *host, uint32_t id, const char *name, uint16_t mtu, const char *master)
 {
 	char what[80];
 
-	snprintf(what, sizeof(what), "link %s %u", name, mtu);
+	snprintf(what, sizeof(what), "link %s %u%s%s", name, mtu, master[0] ? " " : "", master);
 	return ask(host, id, true, what);
 }
 
@@ -148,16 +148,23 @@ static int open_pair(struct fake_host *h, const char *name)
 	abort();
 }
 
+static bool is_device(const char *what)
+{
+	return strncmp(what, "tun ", 4) == 0 || strncmp(what, "tap ", 4) == 0;
+}
+
 /* A device goes with its addresses and routes. */
 static void gone(struct fake_host *h, const char *name)
 {
-	char tag[DP_IFNAME + 3];
+	char tag[DP_IFNAME + 5];
 
 	snprintf(tag, sizeof(tag), " %.15s ", name);
 	for (unsigned int i = h->there_count; i-- > 0;) {
 		if (strstr(h->there[i], tag))
 			set_there(h, h->there[i], false);
 	}
+	snprintf(tag, sizeof(tag), "tap %.15s", name);
+	set_there(h, tag, false);
 	for (unsigned int i = 0; i < 32; i++) {
 		if (strcmp(h->tuns[i].name, name) == 0) {
 			close(h->tuns[i].fd);
@@ -168,8 +175,10 @@ static void gone(struct fake_host *h, const char *name)
 
 static void take_link(struct fake_host *h, const char *what)
 {
+	size_t name = (size_t)(strchr(what + 5, ' ') - what) + 1; /* with the space */
+
 	for (unsigned int i = h->there_count; i-- > 0;) {
-		if (strncmp(h->there[i], what, strlen(what) - 4) == 0)
+		if (strncmp(h->there[i], what, name) == 0)
 			set_there(h, h->there[i], false);
 	}
 }
@@ -183,9 +192,9 @@ void fake_host_answer(struct fake_host *h)
 		if (!a.error) {
 			if (strncmp(a.what, "link ", 5) == 0)
 				take_link(h, a.what);
-			if (strncmp(a.what, "tun ", 4) == 0 && a.add)
+			if (is_device(a.what) && a.add)
 				a.fd = open_pair(h, a.what + 4);
-			else if (strncmp(a.what, "tun ", 4) == 0)
+			else if (is_device(a.what))
 				gone(h, a.what + 4);
 			set_there(h, a.what, a.add);
 		}

@@ -178,9 +178,9 @@ static void test_requests(void **state)
 	assert_int_equal(id, 1);
 	assert_int_equal(keeper_events(f->k), POLLIN | POLLOUT);
 	assert_int_equal(keeper_socket(f->k, 2, 0xabcd, NULL), 0);
-	assert_int_equal(keeper_tun(f->k, 3, "adit0", NULL), 0);
+	assert_int_equal(keeper_tun(f->k, 3, "adit0", false, NULL), 0);
 	assert_int_equal(keeper_tun_gone(f->k, 4, "adit0", NULL), 0);
-	assert_int_equal(keeper_link(f->k, 5, "adit0", 1400, NULL), 0);
+	assert_int_equal(keeper_link(f->k, 5, "adit0", 1400, "br0", NULL), 0);
 	assert_int_equal(keeper_addr(f->k, 6, "lo", &p, true, NULL), 0);
 	assert_int_equal(keeper_route(f->k, 7, "adit0", &p, 5, 6, false, NULL), 0);
 	assert_int_equal(keeper_pin(f->k, 8, &a, true, NULL), 0);
@@ -234,7 +234,7 @@ static void test_answers_in_any_order(void **state)
 	uint32_t ids[3];
 
 	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(keeper_tun(f->k, 100 + i, "adit0", &ids[i]), 0);
+		assert_int_equal(keeper_tun(f->k, 100 + i, "adit0", false, &ids[i]), 0);
 	assert_int_equal(keeper_work(f->k), 0);
 	assert_false(keeper_next(f->k, &d));
 	for (uint32_t i = 3; i-- > 0;) {
@@ -343,7 +343,7 @@ static void test_keeper_gone(void **state)
 	f->far = -1;
 	assert_int_equal(keeper_work(f->k), -ECONNRESET);
 	assert_int_equal(keeper_work(f->k), -ECONNRESET);
-	assert_int_equal(keeper_tun(f->k, 9, "adit0", NULL), -ECONNRESET);
+	assert_int_equal(keeper_tun(f->k, 9, "adit0", true, NULL), -ECONNRESET);
 	assert_true(keeper_next(f->k, &d)); /* its last word */
 	assert_int_equal(d.cookie, 1);
 	assert_int_equal(d.error, 0);
@@ -443,8 +443,8 @@ static void test_bad_arguments(void **state)
 	name[KEEPER_HOST_MAX - 1] = 0;
 	assert_int_equal(keeper_resolve(f->k, 0, name, 1, NULL), 0);
 	assert_int_equal(keeper_resolve(f->k, 0, "", 1, NULL), -EINVAL);
-	assert_int_equal(keeper_tun(f->k, 0, name, NULL), -EINVAL);
-	assert_int_equal(keeper_tun(f->k, 0, "", NULL), -EINVAL);
+	assert_int_equal(keeper_tun(f->k, 0, name, false, NULL), -EINVAL);
+	assert_int_equal(keeper_tun(f->k, 0, "", true, NULL), -EINVAL);
 	for (int i = 0; i <= KEEPER_ENVS; i++)
 		env[i] = "A=b";
 	assert_int_equal(keeper_hook(f->k, 0, "x", "/y", env, KEEPER_ENVS, NULL), 0);
