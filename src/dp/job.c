@@ -15,11 +15,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <linux/if_tun.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #define PICKS_MAX   64
 #define MTU_DEFAULT 1500
@@ -603,16 +603,6 @@ static void step_commit(struct user *u, struct job *j)
 		commit_net(u, j);
 		j->phase = JOB_REMOVE;
 	} else if (j->op == JOB_SHARED) {
-/* A pseudowire whose far circuit is down has no carrier; no right is needed to say so. */
-static void show_carrier(struct user *u, const struct job *j)
-{
-	int fd = (atomic_load(&u->fwd.devs[dev_of(j)]) >> 1) - 1;
-	int carrier = !(j->row.flags & DP_F_FAR_DOWN);
-
-	if (j->row.ends == DP_L2TP_ETH && fd >= 0)
-		ioctl(fd, TUNSETCARRIER, &carrier); /* before Linux 4.18: it always has one */
-}
-
 		shared_ended(u, j);
 	}
 }
@@ -623,7 +613,6 @@ static bool step_remove(struct user *u, struct job *j)
 {
 	bool device_goes = j->ifname[0] && (j->op == JOB_DEL || (j->undo && j->fresh));
 	bool other = j->undo ? !j->fresh : j->op != JOB_DEL;
-		show_carrier(u, j);
 
 	while (j->at > 0) {
 		struct item it = item_at(j, !j->undo, --j->at);
@@ -829,7 +818,6 @@ void job_answered(struct user *u, uint32_t id, int error, const char *text, int 
 	}
 	if (!j) {
 		if (fd >= 0)
-	show_carrier(u, j);
 			close(fd);
 		return;
 	}

@@ -302,6 +302,9 @@ static int user_listen(struct dp *dp, uint32_t via, int fd)
 	if (own < 0)
 		return -errno;
 	s = &u->fwd.socks[i];
+	s->raw = fwd_is_raw(fd);
+	if (s->raw)
+		a.port = 0; /* the kernel shows the protocol there */
 	atomic_store(&s->via, via);
 	atomic_store(&s->port, a.port);
 	memcpy(s->local, a.ip, sizeof(s->local));
@@ -310,9 +313,6 @@ static int user_listen(struct dp *dp, uint32_t via, int fd)
 	atomic_store(&s->fd, own + 1);
 	if (atomic_load(&u->fwd.sock_high) <= i)
 		atomic_store(&u->fwd.sock_high, i + 1);
-	s->raw = fwd_is_raw(fd);
-	if (s->raw)
-		a.port = 0; /* the kernel shows the protocol there */
 	rc = fwd_watch_sock(&u->fwd, i);
 	if (rc < 0) {
 		atomic_store(&s->fd, 0);

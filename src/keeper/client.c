@@ -537,6 +537,10 @@ int keeper_tun(struct keeper *k, uint64_t cookie, const char *ifname, bool ether
 {
 	int err = begin_name(k, ifname);
 
+	if (ethernet) {
+		k->msg.have |= 1u << KEEPER_T_ETHERNET;
+		k->msg.ethernet = 1;
+	}
 	return err ? err : queue(k, KEEPER_TUN, cookie, ret_id);
 }
 
@@ -552,6 +556,10 @@ int keeper_link(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t 
 {
 	int err = begin_name(k, ifname);
 
+	if (!err && master[0]) {
+		k->msg.have |= 1u << KEEPER_T_MASTER;
+		err = text_copy(k->msg.master, sizeof(k->msg.master), master);
+	}
 	if (err)
 		return err;
 	k->msg.have |= 1u << KEEPER_T_MTU;
@@ -568,10 +576,6 @@ int keeper_addr(struct keeper *k, uint64_t cookie, const char *ifname, const str
 		return err;
 	k->msg.have |= 1u << KEEPER_T_PREFIX | 1u << KEEPER_T_ADD;
 	k->msg.prefix = *prefix;
-	if (ethernet) {
-		k->msg.have |= 1u << KEEPER_T_ETHERNET;
-		k->msg.ethernet = 1;
-	}
 	k->msg.add = add;
 	return queue(k, KEEPER_ADDR, cookie, ret_id);
 }
@@ -587,10 +591,6 @@ int keeper_route(struct keeper *k, uint64_t cookie, const char *ifname, const st
 		       1u << KEEPER_T_METRIC;
 	k->msg.prefix = *prefix;
 	k->msg.table = table;
-	if (!err && master[0]) {
-		k->msg.have |= 1u << KEEPER_T_MASTER;
-		err = text_copy(k->msg.master, sizeof(k->msg.master), master);
-	}
 	k->msg.metric = metric;
 	k->msg.add = add;
 	return queue(k, KEEPER_ROUTE, cookie, ret_id);

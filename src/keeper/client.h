@@ -95,6 +95,7 @@ int keeper_socket(struct keeper *k, uint64_t cookie, uint32_t via, uint32_t *ret
 int keeper_tun(struct keeper *k, uint64_t cookie, const char *ifname, bool ethernet,
 	       uint32_t *ret_id);
 int keeper_tun_gone(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t *ret_id);
+/* `master`: the bridge or VRF it belongs to, "" = none. */
 int keeper_link(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t mtu,
 		const char *master, uint32_t *ret_id);
 
@@ -104,7 +105,6 @@ int keeper_addr(struct keeper *k, uint64_t cookie, const char *ifname, const str
 /* table 0 = main. */
 int keeper_route(struct keeper *k, uint64_t cookie, const char *ifname, const struct prefix *prefix,
 		 uint32_t table, uint32_t metric, bool add, uint32_t *ret_id);
-/* `master`: the bridge or VRF it belongs to, "" = none. */
 /* A host route to `to` by the way the packets to it go now, whatever routes come later; asked
  * again, the route is looked up anew. Not counted: the first removal removes it. */
 int keeper_pin(struct keeper *k, uint64_t cookie, const struct addr *to, bool add,

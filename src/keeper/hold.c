@@ -181,7 +181,6 @@ static int control_make(struct hold *h, const char *path, uid_t uid, gid_t gid, 
 int hold_new(const struct conf *c, uid_t uid, gid_t gid, struct hold **ret, char *text)
 {
 	struct hold *h = calloc(1, sizeof(*h));
-	int err, i;
 
 	if (!h)
 		return fail(text, -ENOMEM, "could not start");

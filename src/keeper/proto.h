@@ -95,9 +95,9 @@ struct keeper_msg {
 	char name[KEEPER_NAME_MAX];
 	char host[KEEPER_HOST_MAX];
 	char program[KEEPER_PATH_MAX];
+	char master[DP_IFNAME];
 	struct prefix prefix;
 	struct addr addrs[KEEPER_ADDRS];
-	char master[DP_IFNAME];
 	uint32_t addr_count;
 	uint64_t sizes[KEEPER_FDS];
 	uint32_t size_count;

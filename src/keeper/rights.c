@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "access/place.h"
 #include "base/text.h"
 #include "dp/dp.h"
 
@@ -399,9 +398,7 @@ bool rights_tunnel(const struct conf *c, const struct dp_tunnel *t, bool known, 
 
 static bool client_row(const struct conf *c, const struct dp_row *r, bool known, char *text)
 {
-	const struct conf_dial *d = conf_dial_by_ifname(c, r->ifname);
-
-	if (!d)
+	if (!conf_dial_by_ifname(c, r->ifname))
 		return refuse(text, "interface %.15s is not in the configuration", r->ifname);
 	if (r->prefix_count)
 		return refuse(text, "a dialled session has no prefixes of users");
@@ -410,11 +407,6 @@ static bool client_row(const struct conf *c, const struct dp_row *r, bool known,
 	for (unsigned int i = 0; i < r->host_addr_count; i++)
 		if (!rights_addr(c, r->ifname, &r->host_addrs[i], text))
 			return false;
-	if (!place_is(&d->place, r))
-		return refuse(text,
-			      "session \"%s\" has another VRF, namespace or queue in the "
-			      "configuration",
-			      d->name);
 	for (unsigned int i = 0; i < r->route_count; i++)
 		if (!rights_route(c, r->ifname, &r->routes[i], r->table, r->metric, text))
 			return false;
@@ -425,7 +417,9 @@ static bool server_row(const struct conf *c, const struct dp_row *r, char *text)
 {
 	char shown[ADDR_TEXT_MAX];
 
-	if (!server_addrs_ok(r) || r->route_count || r->table || r->pin_peer)
+	if (r->ifname[0])
+		return refuse(text, "interface %.15s is not in the configuration", r->ifname);
+	if (r->host_addr_count || r->route_count || r->peer4.family || r->table || r->pin_peer)
 		return refuse(text,
 			      "a user's session has no addresses and routes of a dialled one");
 	if (r->source4.family && !local_of_profile(c, &r->source4))
@@ -446,8 +440,3 @@ bool rights_row(const struct conf *c, const struct dp_row *r, bool known, char *
 			      "the configuration puts sessions into no bridge, VRF or namespace");
 	return r->flags & DP_F_CLIENT ? client_row(c, r, known, text) : server_row(c, r, text);
 }
-	if (!some_profile(c, r))
-		return refuse(text,
-			      "no profile has sessions in VRF \"%.15s\", this namespace and queue, "
-			      "with an interface named \"%.15s\" and this local-address",
-			      r->master, r->ifname);
