@@ -3,123 +3,12 @@
  * The engine side of the L2TP transcripts, see harness.h.
  */
 #include "harness.h"
-#include <arpa/inet.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/wire.h"
 
-#define START_US (1000 * US_S) /* times in a scenario count from here */
-
-static void fail(struct harness *h, const char *why)
-{
-	if (!h->failed)
-		h->failed = why;
-}
-
-__attribute__((format(printf, 2, 3))) static void note(struct harness *h, const char *fmt, ...)
-{
-	struct harness_line *line = &h->line[(h->first + h->count) % HARNESS_LINES];
-	char text[8192];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	if (h->count == HARNESS_LINES) {
-		fail(h, "too many lines that nobody looks at");
-		return;
-	}
-	line->at = h->now;
-	line->text = strdup(text);
-	h->count++;
-}
-
-char *harness_take(struct harness *h, struct mono *ret_at)
-{
-	struct harness_line *line = &h->line[h->first];
-
-	if (!h->count)
-		return NULL;
-	h->first = (h->first + 1) % HARNESS_LINES;
-	h->count--;
-	*ret_at = line->at;
-	return line->text;
-}
-
-/* ---- addresses ---- */
-
-/* "192.0.2.1:1701" or "[2001:db8::1]:1701". */
-static bool addr_read(const char *text, struct addr *ret)
-{
-	const char *colon = strrchr(text, ':');
-	struct addr a = { 0 };
-	char ip[64];
-	size_t n;
-
-	if (!colon || colon - text >= (long)sizeof(ip))
-		return false;
-	n = (size_t)(colon - text);
-	if (text[0] == '[' && n > 2) {
-		memcpy(ip, text + 1, n - 2);
-		ip[n - 2] = 0;
-		a.family = AF_INET6;
-	} else {
-		memcpy(ip, text, n);
-		ip[n] = 0;
-		a.family = AF_INET;
-	}
-	if (inet_pton(a.family, ip, a.ip) != 1)
-		return false;
-	a.port = (uint16_t)strtoul(colon + 1, NULL, 10);
-	*ret = a;
-	return true;
-}
-
-static const char *addr_write(const struct addr *a, char *buf, size_t cap)
-{
-	char ip[64] = "?";
-
-	inet_ntop(a->family, a->ip, ip, sizeof(ip));
-	snprintf(buf, cap, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, a->port);
-	return buf;
-}
-
-static bool addr_same(const struct addr *a, const struct addr *b)
-{
-	return a->family == b->family && a->port == b->port && a->scope == b->scope &&
-	       !memcmp(a->ip, b->ip, sizeof(a->ip));
-}
-
-/* " to=..., by=..." where the path is not the usual one. */
-static void path_say(const struct harness *h, const struct path *p, char *buf, size_t cap)
-{
-	char a[80];
-	size_t n = 0;
-
-	buf[0] = 0;
-	if (!addr_same(&p->remote, &h->usual.remote))
-		n += (size_t)snprintf(buf, cap, " to=%s", addr_write(&p->remote, a, sizeof(a)));
-	if (!addr_same(&p->local, &h->usual.local))
-		n += (size_t)snprintf(buf + n, cap - n, " by=%s",
-				      addr_write(&p->local, a, sizeof(a)));
-	if (p->via != h->usual.via)
-		snprintf(buf + n, cap - n, " via=%u", p->via);
-}
-
 /* ---- names of objects ---- */
-
-static unsigned label(adit_handle *list, unsigned *count, adit_handle handle)
-{
-	for (unsigned i = *count; i--;) {
-		if (list[i] == handle)
-			return i + 1;
-	}
-	if (*count < HARNESS_OBJECTS)
-		list[(*count)++] = handle;
-	return *count;
-}
 
 static unsigned tunnel_label(struct harness *h, adit_handle handle)
 {
@@ -144,58 +33,9 @@ static adit_handle handle_of(const struct harness *h, const char *word)
 
 /* ---- telling events ---- */
 
-static const char *const causes[] = {
-#define X(name, text) #name,
-	ADIT_CAUSES(X)
-#undef X
-};
-
-struct text {
-	char buf[6000];
-	size_t n;
-};
-
-__attribute__((format(printf, 2, 3))) static void add(struct text *t, const char *fmt, ...)
-{
-	va_list args;
-	int n;
-
-	va_start(args, fmt);
-	n = vsnprintf(t->buf + t->n, sizeof(t->buf) - t->n, fmt, args);
-	va_end(args);
-	t->n += (size_t)n < sizeof(t->buf) - t->n ? (size_t)n : sizeof(t->buf) - t->n - 1;
-}
-
-static void add_string(struct text *t, const char *name, const char *value)
-{
-	if (!value || !*value)
-		return;
-	add(t, " %s=\"", name);
-	for (; *value; value++) {
-		if (*value >= ' ' && *value < 0x7f && *value != '"')
-			add(t, "%c", *value);
-		else
-			add(t, "\\x%02x", (uint8_t)*value);
-	}
-	add(t, "\"");
-}
-
-static void add_number(struct text *t, const char *name, uint32_t v)
-{
-	if (v)
-		add(t, " %s=%u", name, v);
-}
-
-static void add_octets(struct text *t, const uint8_t *p, size_t n)
-{
-	add(t, "x");
-	for (size_t i = 0; i < n; i++)
-		add(t, "%02x", p[i]);
-}
-
 static void add_down(struct text *t, const struct l2tp_event *e)
 {
-	add(t, " cause=%s", e->cause < ADIT_CAUSE_COUNT ? causes[e->cause] : "?");
+	add(t, " cause=%s", cause_word(e->cause));
 	if (e->result)
 		add(t, " result=%u/%u", e->result, e->error);
 	add(t, e->by_peer ? " by=peer" : "");
@@ -224,7 +64,7 @@ static void event_tell(struct harness *h, const struct l2tp_event *e)
 	case L2TP_EV_TUNNEL_UP:
 		add_string(&t, "host", e->host_name);
 		add_string(&t, "vendor", e->vendor_name);
-		path_say(h, e->path, where, sizeof(where));
+		path_say(&h->log, e->path, where, sizeof(where));
 		add(&t, "%s", where);
 		break;
 	case L2TP_EV_TUNNEL_QUIET:
@@ -260,7 +100,7 @@ static void event_tell(struct harness *h, const struct l2tp_event *e)
 		add(&t, " sum=%u", e->a);
 		break;
 	}
-	note(h, "%s", t.buf);
+	note(&h->log, "%s", t.buf);
 }
 
 /* ---- act, then drain ---- */
@@ -273,7 +113,7 @@ static bool make_profile(struct harness *h)
 		return true;
 	h->profile = l2tp_profile_new(&h->params, &err);
 	if (!h->profile)
-		note(h, "= profile %d", err);
+		note(&h->log, "= profile %d", err);
 	return h->profile;
 }
 
@@ -288,8 +128,8 @@ static void accept_at_once(struct harness *h, const struct l2tp_event *e)
 		return;
 	cmd.kind = e->kind == L2TP_EV_TUNNEL_ASK ? L2TP_CMD_TUNNEL_ACCEPT : L2TP_CMD_SESSION_ACCEPT;
 	cmd.profile = h->profile;
-	if (l2tp_do(h->engine, h->now, &cmd))
-		fail(h, "cannot accept what was asked");
+	if (l2tp_do(h->engine, h->log.now, &cmd))
+		fail(&h->log, "cannot accept what was asked");
 }
 
 /* The record of an object, or a free one; beyond HARNESS_RECORDS nothing is kept. */
@@ -334,7 +174,7 @@ static void keep_records(struct harness *h)
 			continue;
 		l2tp_save(h->engine, kind, handle, &c);
 		if (c.bad)
-			fail(h, "a record does not fit");
+			fail(&h->log, "a record does not fit");
 		if (!r)
 			continue;
 		*r = (struct harness_record){ handle, kind, c.len, malloc(c.len ? c.len : 1) };
@@ -352,7 +192,7 @@ static void drain(struct harness *h)
 
 	for (unsigned turns = 0;; turns++) {
 		if (turns > 100000) {
-			fail(h, "the engine never has enough");
+			fail(&h->log, "the engine never has enough");
 			return;
 		}
 		if (l2tp_event(h->engine, &e)) {
@@ -361,49 +201,41 @@ static void drain(struct harness *h)
 			continue;
 		}
 		keep_records(h);
-		n = l2tp_output(h->engine, h->now, buf, sizeof(buf), &path);
+		n = l2tp_output(h->engine, h->log.now, buf, sizeof(buf), &path);
 		if (!n)
 			return;
 		wp_tell(&h->peer, buf, n, words, sizeof(words));
 		if (h->hidden)
 			continue;
-		path_say(h, &path, where, sizeof(where));
-		note(h, "< %s%s", words, where);
+		path_say(&h->log, &path, where, sizeof(where));
+		note(&h->log, "< %s%s", words, where);
 	}
 }
 
 bool harness_until(struct harness *h, struct mono t)
 {
-	while (!h->count && !h->failed) {
+	while (!h->log.count && !h->log.failed) {
 		struct mono next = l2tp_deadline(h->engine);
-		struct mono before = h->now;
+		struct mono before = h->log.now;
 
 		if (next.us > t.us) {
-			h->now = t;
+			h->log.now = t;
 			return false;
 		}
-		if (next.us > h->now.us)
-			h->now = next;
-		l2tp_expire(h->engine, h->now);
+		if (next.us > h->log.now.us)
+			h->log.now = next;
+		l2tp_expire(h->engine, h->log.now);
 		drain(h);
 		next = l2tp_deadline(h->engine);
-		if (mono_due(next, h->now) && h->now.us == before.us) {
-			fail(h, "a deadline stays in the past");
+		if (mono_due(next, h->log.now) && h->log.now.us == before.us) {
+			fail(&h->log, "a deadline stays in the past");
 			return false;
 		}
 	}
-	return h->count;
+	return h->log.count;
 }
 
 /* ---- stimuli ---- */
-
-/* "name=value": the value, else NULL. */
-static const char *value(const char *word, const char *name)
-{
-	size_t n = strlen(name);
-
-	return !strncmp(word, name, n) && word[n] == '=' ? word + n + 1 : NULL;
-}
 
 static void input(struct harness *h, const struct path *path, const uint8_t *bytes, size_t len)
 {
@@ -416,19 +248,19 @@ static void input(struct harness *h, const struct path *path, const uint8_t *byt
 
 	if (len)
 		memcpy(copy, bytes, len);
-	rc = l2tp_input(h->engine, h->now, path, copy, len, &f);
+	rc = l2tp_input(h->engine, h->log.now, path, copy, len, &f);
 	if (rc == L2TP_IN_FRAME) {
 		if (f.off > len || f.len > len - f.off) {
-			fail(h, "a frame outside of the message");
+			fail(&h->log, "a frame outside of the message");
 		} else {
 			add(&t, "= frame s%u ", session_label(h, f.session));
 			add_octets(&t, copy + f.off, f.len);
-			note(h, "%s", t.buf);
+			note(&h->log, "%s", t.buf);
 		}
 	} else if (rc < 0) {
-		note(h, "= %d", rc);
+		note(&h->log, "= %d", rc);
 	} else if (!control) {
-		note(h, rc == L2TP_IN_DROP ? "= dropped" : "= taken");
+		note(&h->log, rc == L2TP_IN_DROP ? "= dropped" : "= taken");
 	}
 	free(copy);
 	drain(h);
@@ -492,7 +324,7 @@ static size_t data_build(struct harness *h, char **words, unsigned count, uint8_
 
 bool harness_send(struct harness *h, char **words, unsigned count)
 {
-	struct path path = h->usual;
+	struct path path = h->log.usual;
 	uint8_t buf[4096];
 	unsigned left = 0;
 	size_t n;
@@ -538,13 +370,13 @@ static void do_send(struct harness *h, adit_handle session, char **words, unsign
 	len = count ? wp_hex(words[count - 1], buf + L2TP_HEADROOM, 1600) : 0;
 	head = l2tp_wrap(h->engine, session, buf + L2TP_HEADROOM, len, priority, &path);
 	if (!head) {
-		note(h, "= not sent");
+		note(&h->log, "= not sent");
 	} else if (head > L2TP_HEADROOM) {
-		fail(h, "more header than headroom");
+		fail(&h->log, "more header than headroom");
 	} else {
 		wp_tell(&h->peer, buf + L2TP_HEADROOM - head, head + len, text, sizeof(text));
-		path_say(h, &path, where, sizeof(where));
-		note(h, "< %s%s", text, where);
+		path_say(&h->log, &path, where, sizeof(where));
+		note(&h->log, "< %s%s", text, where);
 	}
 	drain(h);
 }
@@ -560,15 +392,15 @@ static void load(struct harness *h, const struct harness_record *r)
 	int rc;
 
 	if (tunnel)
-		rc = l2tp_load_tunnel(h->engine, h->now, &c, h->profile, 0, &handle);
+		rc = l2tp_load_tunnel(h->engine, h->log.now, &c, h->profile, 0, &handle);
 	else
-		rc = l2tp_load_session(h->engine, h->now, &c, 0, &handle);
+		rc = l2tp_load_session(h->engine, h->log.now, &c, 0, &handle);
 	for (unsigned i = 0; i < count; i++) {
 		if (list[i] == r->handle)
 			list[i] = handle;
 	}
 	if (rc)
-		note(h, "= %d", rc);
+		note(&h->log, "= %d", rc);
 }
 
 /* The daemon is killed and comes back with what it had kept. */
@@ -618,17 +450,6 @@ static bool command_kind(const char *verb, const char *object, enum l2tp_cmd_kin
 	else
 		return false;
 	return true;
-}
-
-static const char *unquote(char *v)
-{
-	size_t n = strlen(v);
-
-	if (n >= 2 && v[0] == '"' && v[n - 1] == '"') {
-		v[n - 1] = 0;
-		v++;
-	}
-	return v;
 }
 
 static bool command_word(struct harness *h, struct l2tp_cmd *cmd, char *word)
@@ -693,7 +514,7 @@ static bool command_word(struct harness *h, struct l2tp_cmd *cmd, char *word)
 
 bool harness_do(struct harness *h, char **words, unsigned count)
 {
-	struct l2tp_cmd cmd = { .path = h->usual, .cause = ADIT_CAUSE_ADMIN };
+	struct l2tp_cmd cmd = { .path = h->log.usual, .cause = ADIT_CAUSE_ADMIN };
 	unsigned at = 1;
 	int rc;
 
@@ -710,8 +531,8 @@ bool harness_do(struct harness *h, char **words, unsigned count)
 		return true;
 	}
 	if (!strcmp(words[0], "sleep") && count > 1) {
-		h->now = mono_add(h->now, (int64_t)(strtod(words[1], NULL) * 1e6 + 0.5));
-		l2tp_expire(h->engine, h->now);
+		h->log.now = mono_add(h->log.now, (int64_t)(strtod(words[1], NULL) * 1e6 + 0.5));
+		l2tp_expire(h->engine, h->log.now);
 		drain(h);
 		return true;
 	}
@@ -732,9 +553,9 @@ bool harness_do(struct harness *h, char **words, unsigned count)
 			return false;
 	}
 	cmd.profile = h->profile;
-	rc = l2tp_do(h->engine, h->now, &cmd);
+	rc = l2tp_do(h->engine, h->log.now, &cmd);
 	if (rc)
-		note(h, "= %d", rc);
+		note(&h->log, "= %d", rc);
 	else if (cmd.kind == L2TP_CMD_TUNNEL_OPEN)
 		tunnel_label(h, cmd.ret_handle);
 	else if (cmd.kind == L2TP_CMD_SESSION_OPEN)
@@ -914,36 +735,24 @@ bool harness_ask(struct harness *h, char **words, unsigned count, char *ret, siz
 void harness_init(struct harness *h)
 {
 	memset(h, 0, sizeof(*h));
-	h->now.us = START_US;
+	lines_init(&h->log);
 	h->params.host_name = "iut";
-	h->usual.via = 1;
-	addr_read("192.0.2.1:1701", &h->usual.local);
-	addr_read("192.0.2.2:1701", &h->usual.remote);
 	memcpy(h->config.seed, "a transcript is always the same", 32);
+}
+
+void harness_start(struct harness *h)
+{
+	h->engine = l2tp_new(&h->config);
+	l2tp_lenient(h->engine, h->params.quirks);
 }
 
 void harness_free(struct harness *h)
 {
 	l2tp_free(h->engine);
 	l2tp_profile_unref(h->profile);
-	while (h->count) {
-		struct mono at;
-
-		free(harness_take(h, &at));
-	}
-	for (unsigned i = 0; i < h->kept; i++)
-		free(h->keep[i]);
+	lines_free(&h->log);
 	for (size_t i = 0; i < HARNESS_RECORDS; i++)
 		record_drop(&h->record[i]);
-}
-
-static const char *keep(struct harness *h, const char *text)
-{
-	char *copy = strdup(text);
-
-	if (h->kept < sizeof(h->keep) / sizeof(h->keep[0]))
-		h->keep[h->kept++] = copy;
-	return unquote(copy);
 }
 
 bool harness_set(struct harness *h, const char *word)
@@ -1000,24 +809,24 @@ bool harness_set(struct harness *h, const char *word)
 	if ((v = value(word, "window")))
 		p->receive_window = (uint16_t)strtoul(v, NULL, 0);
 	else if ((v = value(word, "host")))
-		p->host_name = keep(h, v);
+		p->host_name = keep(&h->log, v);
 	else if ((v = value(word, "peer-name")))
-		p->peer_name = keep(h, v);
+		p->peer_name = keep(&h->log, v);
 	else if ((v = value(word, "quirk"))) {
 		for (unsigned i = 0; l2tp_quirk_name(i); i++)
 			p->quirks |= strcmp(v, l2tp_quirk_name(i)) ? 0 : l2tp_quirk_bit(i);
 	} else if (!strcmp(word, "known-quirks-off"))
 		p->known_quirks_off = true;
 	else if ((v = value(word, "secret"))) {
-		p->secret = keep(h, v);
+		p->secret = keep(&h->log, v);
 		p->secret_len = strlen(p->secret);
 		h->peer.secret = p->secret;
 	} else if ((v = value(word, "peer-secret"))) {
-		h->peer.secret = keep(h, v);
+		h->peer.secret = keep(&h->log, v);
 	} else if ((v = value(word, "me"))) {
-		return addr_read(v, &h->usual.remote);
+		return addr_read(v, &h->log.usual.remote);
 	} else if ((v = value(word, "iut"))) {
-		return addr_read(v, &h->usual.local);
+		return addr_read(v, &h->log.usual.local);
 	} else {
 		return false;
 	}

@@ -15,16 +15,8 @@
 #define ADIT_TEST_RFC_HARNESS_H
 
 #include <adit/l2tp.h>
+#include "common.h"
 #include "wire_peer.h"
-
-#define HARNESS_LINES	4096
-#define HARNESS_OBJECTS 8192
-#define HARNESS_RECORDS 64
-
-struct harness_line {
-	struct mono at;
-	char *text;
-};
 
 /* What an owner keeps for an object, so that it outlives the process. */
 struct harness_record {
@@ -39,23 +31,20 @@ struct harness {
 	struct l2tp_profile *profile;
 	struct l2tp_params params;
 	struct l2tp_config config;
-	char *keep[32]; /* strings that params points to */
-	unsigned kept;
-	struct mono now;
-	struct path usual; /* of the engine: local is its address, remote is mine */
+	struct lines log;
 	struct wire_peer peer;
-	struct harness_line line[HARNESS_LINES]; /* a ring of what happened and was not looked at */
-	unsigned first, count;
 	adit_handle tunnel[HARNESS_OBJECTS], session[HARNESS_OBJECTS];
 	unsigned tunnels, sessions;
 	struct harness_record record[HARNESS_RECORDS];
-	bool waits;	    /* the owner answers by a line of the scenario, not at once */
-	bool hidden;	    /* T receives what the engine sends, but no line tells it */
-	const char *failed; /* what the harness itself found wrong */
+	bool waits;  /* the owner answers by a line of the scenario, not at once */
+	bool hidden; /* T receives what the engine sends, but no line tells it */
 };
 
 void harness_init(struct harness *h);
 void harness_free(struct harness *h);
+
+/* The scenario's head is read: make the engine. */
+void harness_start(struct harness *h);
 
 /* A word of a `profile` or `engine` line at the head of a scenario. False: not known. */
 bool harness_set(struct harness *h, const char *word);
@@ -70,8 +59,5 @@ bool harness_do(struct harness *h, char **words, unsigned count);   /* do ... */
 
 /* Say the present value of what the words ask for, as `name=value`. False: not known. */
 bool harness_ask(struct harness *h, char **words, unsigned count, char *ret, size_t cap);
-
-/* The oldest line nobody has looked at; NULL when there is none. The caller frees it. */
-char *harness_take(struct harness *h, struct mono *ret_at);
 
 #endif

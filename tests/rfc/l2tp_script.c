@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define START_US     (1000 * US_S)
 #define LINE_MAX_LEN 8192
 #define VARS	     64
 #define REPEATS	     4
@@ -213,7 +212,7 @@ static void expect(struct scenario *s, const struct line *line, char *text)
 	char *got;
 
 	harness_until(&s->h, s->at);
-	got = harness_take(&s->h, &at);
+	got = lines_take(&s->h.log, &at);
 	if (!got) {
 		complain(s, line, "nothing happened, expected", text);
 		return;
@@ -237,7 +236,7 @@ static bool nothing_open(struct scenario *s, const struct line *line)
 
 	while (harness_until(&s->h, s->at)) {
 		struct mono at;
-		char *got = harness_take(&s->h, &at);
+		char *got = lines_take(&s->h.log, &at);
 		char when[32];
 
 		say_time(at, when, sizeof(when));
@@ -269,7 +268,7 @@ static char *take_time(struct scenario *s, char *text)
 		return NULL;
 	v = v * 1e6 + 0.5;
 	s->at.us = plus ? s->at.us + (int64_t)v : START_US + (int64_t)v;
-	if (s->at.us < s->h.now.us)
+	if (s->at.us < s->h.log.now.us)
 		return NULL;
 	end++;
 	while (*end == ' ')
@@ -391,14 +390,13 @@ static bool run(const char *path, bool verbose)
 	for (size_t i = 0; i < s->count && (verbose || !s->failed); i++) {
 		if (run_directive(s, &i))
 			continue;
-		if (!s->started) {
-			s->h.engine = l2tp_new(&s->h.config);
-			l2tp_lenient(s->h.engine, s->h.params.quirks);
-		}
+		if (!s->started)
+			harness_start(&s->h);
 		s->started = true;
 		run_line(s, &s->lines[i]);
-		if (s->h.failed) {
-			complain(s, &s->lines[i], "the engine breaks its contract", s->h.failed);
+		if (s->h.log.failed) {
+			complain(s, &s->lines[i], "the engine breaks its contract",
+				 s->h.log.failed);
 			break;
 		}
 	}

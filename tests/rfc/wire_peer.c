@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Builder and decoder of L2TPv2 messages for the transcripts, see wire_peer.h.
+ * Builder and decoder of L2TP messages of both versions for the transcripts, see wire_peer.h.
  */
 #include "wire_peer.h"
 #include <ctype.h>
@@ -11,14 +11,28 @@
 #include <nettle/md5.h>
 
 /* Values: u16, u32, u64, text, octets, nothing, and some of their own. */
-enum kind { K_U16, K_U32, K_U64, K_TEXT, K_HEX, K_FLAG, K_VERSION, K_RESULT, K_RESPONSE, K_VECTOR };
+enum kind {
+	K_U16,
+	K_U32,
+	K_U64,
+	K_TEXT,
+	K_HEX,
+	K_FLAG,
+	K_VERSION,
+	K_RESULT,
+	K_RESPONSE,
+	K_VECTOR,
+	K_DIGEST
+};
 
-static const struct attr {
+struct attr {
 	const char *name;
 	unsigned type;
 	enum kind kind;
 	bool m, hideable;
-} attrs[] = {
+};
+
+static const struct attr attrs2[] = {
 	{ "result", 1, K_RESULT, true, false },
 	{ "version", 2, K_VERSION, true, false },
 	{ "framing", 3, K_U32, true, true },
@@ -60,31 +74,53 @@ static const struct attr {
 	{ "pppcause", 46, K_HEX, false, true },
 };
 
+static const struct attr attrs3[] = {
+	{ "result", 1, K_RESULT, true, false },	    { "tie", 5, K_U64, true, false },
+	{ "host", 7, K_TEXT, true, false },	    { "vendor", 8, K_TEXT, false, true },
+	{ "window", 10, K_U16, true, false },	    { "challenge", 11, K_HEX, true, true },
+	{ "response", 13, K_RESPONSE, true, true }, { "serial", 15, K_U32, false, true },
+	{ "channel", 25, K_U32, false, true },	    { "errors", 34, K_HEX, false, true },
+	{ "vector", 36, K_VECTOR, true, false },    { "digest", 59, K_DIGEST, true, false },
+	{ "router", 60, K_U32, true, false },	    { "conn", 61, K_U32, true, true },
+	{ "caps", 62, K_HEX, true, true },	    { "local", 63, K_U32, true, true },
+	{ "remote", 64, K_U32, true, true },	    { "cookie", 65, K_HEX, true, true },
+	{ "end", 66, K_TEXT, true, true },	    { "pw", 68, K_U16, true, true },
+	{ "sublayer", 69, K_U16, true, true },	    { "sequencing", 70, K_U16, true, true },
+	{ "circuit", 71, K_U16, true, true },	    { "language", 72, K_TEXT, false, true },
+	{ "nonce", 73, K_HEX, true, false },	    { "tx", 74, K_U64, false, true },
+	{ "rx", 75, K_U64, false, true },	    { "group", 89, K_TEXT, false, true },
+	{ "local-end", 90, K_TEXT, false, true },   { "mtu", 91, K_U16, false, true },
+};
+
 static const struct {
 	const char *name;
 	uint16_t type;
 } types[] = {
 	{ "SCCRQ", 1 }, { "SCCRP", 2 }, { "SCCCN", 3 }, { "StopCCN", 4 }, { "HELLO", 6 },
 	{ "OCRQ", 7 },	{ "OCRP", 8 },	{ "OCCN", 9 },	{ "ICRQ", 10 },	  { "ICRP", 11 },
-	{ "ICCN", 12 }, { "CDN", 14 },	{ "WEN", 15 },	{ "SLI", 16 },
+	{ "ICCN", 12 }, { "CDN", 14 },	{ "WEN", 15 },	{ "SLI", 16 },	  { "ACK", 20 },
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static const struct attr *attr_by_name(const char *name)
+static const struct attr *attr_by_name(const struct wire_peer *w, const char *name)
 {
-	for (size_t i = 0; i < COUNT(attrs); i++) {
-		if (!strcmp(attrs[i].name, name))
-			return &attrs[i];
+	const struct attr *all = w->v3 ? attrs3 : attrs2;
+
+	for (size_t i = 0; i < (w->v3 ? COUNT(attrs3) : COUNT(attrs2)); i++) {
+		if (!strcmp(all[i].name, name))
+			return &all[i];
 	}
 	return NULL;
 }
 
-static const struct attr *attr_by_type(unsigned type)
+static const struct attr *attr_by_type(const struct wire_peer *w, unsigned type)
 {
-	for (size_t i = 0; i < COUNT(attrs); i++) {
-		if (attrs[i].type == type)
-			return &attrs[i];
+	const struct attr *all = w->v3 ? attrs3 : attrs2;
+
+	for (size_t i = 0; i < (w->v3 ? COUNT(attrs3) : COUNT(attrs2)); i++) {
+		if (all[i].type == type)
+			return &all[i];
 	}
 	return NULL;
 }
@@ -129,7 +165,7 @@ size_t wp_hex(const char *text, uint8_t *ret, size_t cap)
 
 /* ---- tunnels: what a well-behaved peer would put into the header ---- */
 
-struct wp_tunnel *wp_tunnel_of(struct wire_peer *w, uint16_t theirs)
+struct wp_tunnel *wp_tunnel_of(struct wire_peer *w, uint32_t theirs)
 {
 	for (unsigned i = 0; theirs && i < w->tunnels; i++) {
 		if (w->tunnel[i].theirs == theirs)
@@ -138,7 +174,7 @@ struct wp_tunnel *wp_tunnel_of(struct wire_peer *w, uint16_t theirs)
 	return NULL;
 }
 
-static struct wp_tunnel *tunnel_of_mine(struct wire_peer *w, uint16_t mine)
+static struct wp_tunnel *tunnel_of_mine(struct wire_peer *w, uint32_t mine)
 {
 	for (unsigned i = w->tunnels; mine && i--;) {
 		if (w->tunnel[i].mine == mine)
@@ -183,13 +219,20 @@ static void hide(const struct wire_peer *w, unsigned type, const uint8_t *vector
 		 const uint8_t *from, uint8_t *to, size_t n, const uint8_t *cipher)
 {
 	const char *secret = w->secret ? w->secret : "";
-	uint8_t number[2] = { (uint8_t)(type >> 8), (uint8_t)type }, pad[16];
+	uint8_t number[2] = { (uint8_t)(type >> 8), (uint8_t)type }, pad[16], key[16];
+	const void *use = secret;
+	size_t len = strlen(secret);
 
+	if (w->v3) {
+		wp_hide_key(secret, key);
+		use = key;
+		len = sizeof(key);
+	}
 	for (size_t i = 0; i < n; i++) {
 		if (i == 0)
-			md5_3(pad, number, 2, secret, strlen(secret), vector, vn);
+			md5_3(pad, number, 2, use, len, vector, vn);
 		else if (i % 16 == 0)
-			md5_3(pad, secret, strlen(secret), cipher + i - 16, 16, "", 0);
+			md5_3(pad, use, len, cipher + i - 16, 16, "", 0);
 		to[i] = from[i] ^ pad[i % 16];
 	}
 }
@@ -202,7 +245,17 @@ struct build {
 	uint8_t vector[1024];
 	size_t vector_len, pad;
 	unsigned type; /* of the message */
+	const char *digest;
+	struct wp_nonce nonce; /* n = 0: there was none */
 };
+
+static struct wp_nonce nonce_of(const uint8_t *p, size_t n)
+{
+	struct wp_nonce nonce = { .n = n < sizeof(nonce.p) ? n : sizeof(nonce.p) };
+
+	memcpy(nonce.p, p, nonce.n);
+	return nonce;
+}
 
 static void put(struct build *b, const void *p, size_t n)
 {
@@ -290,6 +343,7 @@ static size_t value_of(struct wire_peer *w, struct build *b, const struct attr *
 	case K_HEX:
 	case K_FLAG:
 	case K_VECTOR:
+	case K_DIGEST:
 		break;
 	}
 	return 0;
@@ -370,7 +424,7 @@ static bool avp_word(struct wire_peer *w, struct build *b, char *word)
 		b->pad = strtoul(eq, NULL, 10);
 		return true;
 	}
-	a = attr_by_name(word);
+	a = attr_by_name(w, word);
 	if (!a)
 		return false;
 	n = value_of(w, b, a, eq, value);
@@ -382,6 +436,8 @@ static bool avp_word(struct wire_peer *w, struct build *b, char *word)
 		memcpy(w->asked, value, n);
 		w->asked_len = n;
 	}
+	if (w->v3 && a->type == 73)
+		b->nonce = nonce_of(value, n);
 	if (m < 0 ? a->m : m)
 		head |= 0x8000;
 	put_avp(w, b, head, 0, a->type, value, n);
@@ -389,7 +445,8 @@ static bool avp_word(struct wire_peer *w, struct build *b, char *word)
 }
 
 struct header {
-	long tid, sid, ns, nr; /* -1: as usual */
+	long long tid, sid; /* -1: as usual */
+	long ns, nr;
 	unsigned flags;
 	int length_add;
 	long length; /* -1: the right one, with length_add */
@@ -400,7 +457,7 @@ struct header {
 static bool header_word(struct header *h, const char *word)
 {
 	if (!strncmp(word, "tid=", 4))
-		h->tid = strtol(word + 4, NULL, 0);
+		h->tid = strtoll(word + 4, NULL, 0);
 	else if (!strncmp(word, "sid=", 4))
 		h->sid = strtol(word + 4, NULL, 0);
 	else if (!strncmp(word, "ns=", 3))
@@ -474,45 +531,86 @@ static struct wp_tunnel *usual_header(struct wire_peer *w, struct build *b, stru
 	return t;
 }
 
+/* Header, numbers, digests: the message from `at` on has its AVPs, the header not yet. */
+static size_t finish(struct wire_peer *w, struct build *b, struct header *h, struct wp_tunnel *t,
+		     size_t at, bool zlb)
+{
+	size_t length = h->length >= 0 ? (size_t)h->length : b->n - at + (size_t)h->length_add;
+	size_t digests = b->n, end;
+	uint8_t late[128];
+
+	if (h->ns < 0)
+		h->ns = t ? t->ns : 0;
+	if (h->nr < 0)
+		h->nr = t ? t->nr : 0;
+	if (t && !zlb && b->type != 20 && h->ns == t->ns)
+		t->ns++;
+	if (b->digest && !strcmp(b->digest, "late")) {
+		put(b, late, wp_digest_room("md5", late));
+		length += b->n - digests;
+	}
+	put(b, h->junk, h->junk_len);
+	end = b->n;
+	b->n = at;
+	put_u16(b, h->flags);
+	put_u16(b, (unsigned)length);
+	put_u16(b, (unsigned)(w->v3 ? h->tid >> 16 : h->tid));
+	put_u16(b, (unsigned)(w->v3 ? h->tid : h->sid));
+	put_u16(b, (unsigned)h->ns);
+	put_u16(b, (unsigned)h->nr);
+	if (w->v3 && t && b->nonce.n)
+		t->own = b->nonce;
+	if (b->digest && !zlb)
+		wp_digest_sign(w, t, b->digest, b->buf + at, end - at - h->junk_len,
+			       strcmp(b->digest, "late") ? 20 : digests - at, b->type == 1);
+	return end;
+}
+
+/* digest=... anywhere among the words; it says what stands behind the Message Type. */
+static const char *digest_word(const struct wire_peer *w, char **words, unsigned count)
+{
+	for (unsigned i = 1; w->v3 && i < count; i++) {
+		if (!strncmp(words[i], "digest=", 7))
+			return strcmp(words[i] + 7, "none") ? words[i] + 7 : NULL;
+	}
+	if (w->v3 && w->digest)
+		return strcmp(w->digest, "none") ? w->digest : NULL;
+	return w->v3 && w->secret ? "md5" : NULL;
+}
+
 size_t wp_build(struct wire_peer *w, char **words, unsigned count, uint8_t *buf, size_t cap)
 {
-	struct build b = { .buf = buf, .n = 12, .cap = cap };
-	struct header h = { -1, -1, -1, -1, 0xc802, 0, -1, { 0 }, 0 };
+	size_t at = w->over_ip ? 4 : 0;
+	struct build b = { .buf = buf, .n = at + 12, .cap = cap };
+	struct header h = { -1, -1, -1, -1, w->v3 ? 0xc803 : 0xc802, 0, -1, { 0 }, 0 };
+	const char *id = w->v3 ? "conn=" : "tunnel=";
+	uint32_t assigned = 0;
 	struct wp_tunnel *t;
-	uint16_t assigned = 0;
-	size_t length;
 	bool zlb;
 
+	memset(buf, 0, at);
 	if (!count || !type_word(&b, words[0], &zlb)) {
 		fprintf(stderr, "not a message type: %s\n", count ? words[0] : "");
 		return 0;
 	}
+	b.digest = digest_word(w, words, count);
+	if (b.digest && strcmp(b.digest, "late") && !zlb) {
+		uint8_t room[128];
+
+		put(&b, room, wp_digest_room(b.digest, room));
+	}
 	for (unsigned i = 1; i < count; i++) {
-		if (strstr(words[i], "tunnel=") && !strchr(words[i], 'x'))
-			assigned = (uint16_t)strtoul(strchr(words[i], '=') + 1, NULL, 0);
+		if (w->v3 && !strncmp(words[i], "digest=", 7))
+			continue;
+		if (strstr(words[i], id) && !strchr(words[i], 'x'))
+			assigned = (uint32_t)strtoul(strchr(words[i], '=') + 1, NULL, 0);
 		if (!header_word(&h, words[i]) && !avp_word(w, &b, words[i])) {
 			fprintf(stderr, "not a word of a message: %s\n", words[i]);
 			return 0;
 		}
 	}
 	t = usual_header(w, &b, &h, assigned);
-	if (h.ns < 0)
-		h.ns = t ? t->ns : 0;
-	if (h.nr < 0)
-		h.nr = t ? t->nr : 0;
-	if (t && !zlb && h.ns == t->ns)
-		t->ns++;
-	length = h.length >= 0 ? (size_t)h.length : b.n + (size_t)h.length_add;
-	put(&b, h.junk, h.junk_len);
-	cap = b.n;
-	b.n = 0;
-	put_u16(&b, h.flags);
-	put_u16(&b, (unsigned)length);
-	put_u16(&b, (unsigned)h.tid);
-	put_u16(&b, (unsigned)h.sid);
-	put_u16(&b, (unsigned)h.ns);
-	put_u16(&b, (unsigned)h.nr);
-	return cap;
+	return finish(w, &b, &h, t, at, zlb);
 }
 
 /* ---- telling ---- */
@@ -598,6 +696,7 @@ static void say_value(struct wire_peer *w, struct out *o, const struct attr *a, 
 		say_octets(o, p, n, false);
 		break;
 	case K_FLAG:
+	case K_DIGEST: /* told by wp_digest_tell() */
 		break;
 	case K_VERSION:
 		say(o, "%u.%u", p[0], p[1]);
@@ -636,7 +735,7 @@ static size_t take_avp(struct wire_peer *w, struct out *o, const uint8_t *p, siz
 		return 0;
 	}
 	type = get16(p + 4);
-	ret->a = get16(p + 2) ? NULL : attr_by_type(type);
+	ret->a = get16(p + 2) ? NULL : attr_by_type(w, type);
 	ret->hidden = head & 0x4000;
 	ret->n = len - 6;
 	memcpy(ret->value, p + 6, ret->n);
@@ -675,19 +774,23 @@ static size_t take_avp(struct wire_peer *w, struct out *o, const uint8_t *p, siz
 /* Learn the engine's id and challenge, and which tunnel of mine it is. */
 static void learn(struct wire_peer *w, const uint8_t *bytes, unsigned type, const struct seen *s)
 {
-	unsigned mine = get16(bytes + 4);
-	struct wp_tunnel *t = tunnel_of_mine(w, (uint16_t)mine);
+	uint32_t mine = w->v3 ? (uint32_t)get(bytes + 4, 4) : get16(bytes + 4);
+	struct wp_tunnel *t = tunnel_of_mine(w, mine);
+	unsigned id = w->v3 ? 61 : 9;
+	size_t size = w->v3 ? 4 : 2;
 
-	if (s && s->a->type == 9 && s->n == 2) {
-		unsigned theirs = get16(s->value);
+	if (s && s->a->type == id && s->n == size) {
+		uint32_t theirs = (uint32_t)get(s->value, size);
 
 		if (!t)
-			t = wp_tunnel_of(w, (uint16_t)theirs);
+			t = wp_tunnel_of(w, theirs);
 		if (!t)
 			t = tunnel_new(w);
 		if (theirs && type != 4)
-			t->theirs = (uint16_t)theirs;
+			t->theirs = theirs;
 	}
+	if (s && t && w->v3 && s->a->type == 73)
+		t->peer = nonce_of(s->value, s->n);
 	if (s && s->a->type == 11) {
 		memcpy(w->challenge, s->value, s->n);
 		w->challenge_len = s->n;
@@ -721,7 +824,7 @@ static void tell_avps(struct wire_peer *w, struct out *o, const uint8_t *bytes, 
 {
 	static struct seen all[64];
 	struct seen vector = { .n = 0 };
-	size_t count = 0, at = 20, took;
+	size_t count = 0, at = 20, took, digests = 0;
 
 	while (at < len && count < COUNT(all)) {
 		took = take_avp(w, o, bytes + at, len - at, &vector, &all[count]);
@@ -731,7 +834,11 @@ static void tell_avps(struct wire_peer *w, struct out *o, const uint8_t *bytes, 
 		if (!all[count].a)
 			continue;
 		learn(w, bytes, type, &all[count]);
-		count += all[count].a->kind != K_VECTOR;
+		if (all[count].a->kind == K_DIGEST && (at - took != 20 + digests))
+			say(o, " BAD(digest-place)");
+		if (all[count].a->kind == K_DIGEST)
+			digests += took;
+		count += all[count].a->kind != K_VECTOR && all[count].a->kind != K_DIGEST;
 	}
 	check_vector(w, o, &vector, get16(bytes + 8));
 	qsort(all, count, sizeof(all[0]), by_type);
@@ -741,6 +848,21 @@ static void tell_avps(struct wire_peer *w, struct out *o, const uint8_t *bytes, 
 		if (i && all[i].a == all[i - 1].a)
 			say(o, " BAD(twice)");
 	}
+}
+
+/* What follows the session id, cookie first, in one run: the scenario knows what should be there.
+ */
+static void tell_data3(const struct wire_peer *w, struct out *o, const uint8_t *p, size_t len)
+{
+	size_t at = w->over_ip ? 0 : 4;
+
+	say(o, "data");
+	if (!w->over_ip && memcmp(p, "\0\3\0\0", 4))
+		say(o, " BAD(flags-%04x)", get16(p));
+	if (len < at + 4)
+		return;
+	say(o, " sid=%llu rest=", (unsigned long long)get(p + at, 4));
+	say_octets(o, p + at + 4, len - at - 4, false);
 }
 
 static void tell_data(struct out *o, const uint8_t *p, size_t len)
@@ -779,8 +901,17 @@ void wp_tell(struct wire_peer *w, const uint8_t *bytes, size_t len, char *ret, s
 	struct wp_tunnel *t;
 
 	ret[0] = 0;
+	if (w->over_ip && len >= 4 && !get(bytes, 4)) {
+		bytes += 4;
+		len -= 4;
+	} else if (w->over_ip && len >= 4) {
+		tell_data3(w, &o, bytes, len);
+		return;
+	}
 	if (len < 6 || !(bytes[0] & 0x80)) {
-		if (len >= 6)
+		if (len >= 6 && w->v3)
+			tell_data3(w, &o, bytes, len);
+		else if (len >= 6)
 			tell_data(&o, bytes, len);
 		else
 			say(&o, "BAD(short)");
@@ -795,12 +926,13 @@ void wp_tell(struct wire_peer *w, const uint8_t *bytes, size_t len, char *ret, s
 		for (size_t i = 0; i < COUNT(types); i++)
 			name = types[i].type == type ? types[i].name : name;
 	}
-	say(&o, "%s tid=%u sid=%u ns=%u nr=%u",
-	    len == 12 ? "ZLB"
-	    : name    ? name
-		      : "BAD(type)",
-	    get16(bytes + 4), get16(bytes + 6), get16(bytes + 8), get16(bytes + 10));
-	if (get16(bytes) != 0xc802)
+	say(&o, "%s", len == 12 ? "ZLB" : name ? name : "BAD(type)");
+	if (w->v3)
+		say(&o, " tid=%llu", (unsigned long long)get(bytes + 4, 4));
+	else
+		say(&o, " tid=%u sid=%u", get16(bytes + 4), get16(bytes + 6));
+	say(&o, " ns=%u nr=%u", get16(bytes + 8), get16(bytes + 10));
+	if (get16(bytes) != (w->v3 ? 0xc803 : 0xc802))
 		say(&o, " BAD(flags-%04x)", get16(bytes));
 	if (get16(bytes + 2) != len)
 		say(&o, " BAD(length)");
@@ -813,6 +945,12 @@ void wp_tell(struct wire_peer *w, const uint8_t *bytes, size_t len, char *ret, s
 	tell_avps(w, &o, bytes, len, type);
 	learn(w, bytes, type, NULL);
 	t = w->tunnels ? &w->tunnel[w->last] : NULL;
-	if (t && get16(bytes + 8) == t->nr)
+	if (w->v3) {
+		char digests[64];
+
+		wp_digest_tell(w, t, bytes, len, digests, sizeof(digests));
+		say(&o, "%s", digests);
+	}
+	if (t && type != 20 && get16(bytes + 8) == t->nr)
 		t->nr++;
 }

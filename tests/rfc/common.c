@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the engine sides of the L2TP transcripts share, see common.h.
+ */
+#include "common.h"
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fail(struct lines *h, const char *why)
+{
+	if (!h->failed)
+		h->failed = why;
+}
+
+void note(struct lines *h, const char *fmt, ...)
+{
+	struct harness_line *line = &h->line[(h->first + h->count) % HARNESS_LINES];
+	char text[8192];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (h->count == HARNESS_LINES) {
+		fail(h, "too many lines that nobody looks at");
+		return;
+	}
+	line->at = h->now;
+	line->text = strdup(text);
+	h->count++;
+}
+
+char *lines_take(struct lines *h, struct mono *ret_at)
+{
+	struct harness_line *line = &h->line[h->first];
+
+	if (!h->count)
+		return NULL;
+	h->first = (h->first + 1) % HARNESS_LINES;
+	h->count--;
+	*ret_at = line->at;
+	return line->text;
+}
+
+/* ---- addresses ---- */
+
+/* "192.0.2.1:1701" or "[2001:db8::1]:1701". */
+bool addr_read(const char *text, struct addr *ret)
+{
+	const char *colon = strrchr(text, ':');
+	struct addr a = { 0 };
+	char ip[64];
+	size_t n;
+
+	if (!colon || colon - text >= (long)sizeof(ip))
+		return false;
+	n = (size_t)(colon - text);
+	if (text[0] == '[' && n > 2) {
+		memcpy(ip, text + 1, n - 2);
+		ip[n - 2] = 0;
+		a.family = AF_INET6;
+	} else {
+		memcpy(ip, text, n);
+		ip[n] = 0;
+		a.family = AF_INET;
+	}
+	if (inet_pton(a.family, ip, a.ip) != 1)
+		return false;
+	a.port = (uint16_t)strtoul(colon + 1, NULL, 10);
+	*ret = a;
+	return true;
+}
+
+static const char *addr_write(const struct addr *a, char *buf, size_t cap)
+{
+	char ip[64] = "?";
+
+	inet_ntop(a->family, a->ip, ip, sizeof(ip));
+	snprintf(buf, cap, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, a->port);
+	return buf;
+}
+
+static bool same_addr(const struct addr *a, const struct addr *b)
+{
+	return a->family == b->family && a->port == b->port && a->scope == b->scope &&
+	       !memcmp(a->ip, b->ip, sizeof(a->ip));
+}
+
+/* " to=..., by=..." where the path is not the usual one. */
+void path_say(const struct lines *h, const struct path *p, char *buf, size_t cap)
+{
+	char a[80];
+	size_t n = 0;
+
+	buf[0] = 0;
+	if (!same_addr(&p->remote, &h->usual.remote))
+		n += (size_t)snprintf(buf, cap, " to=%s", addr_write(&p->remote, a, sizeof(a)));
+	if (!same_addr(&p->local, &h->usual.local))
+		n += (size_t)snprintf(buf + n, cap - n, " by=%s",
+				      addr_write(&p->local, a, sizeof(a)));
+	if (p->via != h->usual.via)
+		snprintf(buf + n, cap - n, " via=%u", p->via);
+}
+
+const char *cause_word(enum adit_cause cause)
+{
+	static const char *const causes[] = {
+#define X(name, text) #name,
+		ADIT_CAUSES(X)
+#undef X
+	};
+
+	return cause < ADIT_CAUSE_COUNT ? causes[cause] : "?";
+}
+
+/* ---- words ---- */
+
+unsigned label(adit_handle *list, unsigned *count, adit_handle handle)
+{
+	for (unsigned i = *count; i--;) {
+		if (list[i] == handle)
+			return i + 1;
+	}
+	if (*count < HARNESS_OBJECTS)
+		list[(*count)++] = handle;
+	return *count;
+}
+
+void add(struct text *t, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(t->buf + t->n, sizeof(t->buf) - t->n, fmt, args);
+	va_end(args);
+	t->n += (size_t)n < sizeof(t->buf) - t->n ? (size_t)n : sizeof(t->buf) - t->n - 1;
+}
+
+void add_string(struct text *t, const char *name, const char *value)
+{
+	if (!value || !*value)
+		return;
+	add(t, " %s=\"", name);
+	for (; *value; value++) {
+		if (*value >= ' ' && *value < 0x7f && *value != '"')
+			add(t, "%c", *value);
+		else
+			add(t, "\\x%02x", (uint8_t)*value);
+	}
+	add(t, "\"");
+}
+
+void add_number(struct text *t, const char *name, uint32_t v)
+{
+	if (v)
+		add(t, " %s=%u", name, v);
+}
+
+void add_octets(struct text *t, const uint8_t *p, size_t n)
+{
+	add(t, "x");
+	for (size_t i = 0; i < n; i++)
+		add(t, "%02x", p[i]);
+}
+
+/* "name=value": the value, else NULL. */
+const char *value(const char *word, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(word, name, n) && word[n] == '=' ? word + n + 1 : NULL;
+}
+
+const char *unquote(char *v)
+{
+	size_t n = strlen(v);
+
+	if (n >= 2 && v[0] == '"' && v[n - 1] == '"') {
+		v[n - 1] = 0;
+		v++;
+	}
+	return v;
+}
+
+const char *keep(struct lines *h, const char *text)
+{
+	char *copy = strdup(text);
+
+	if (h->kept < sizeof(h->keep) / sizeof(h->keep[0]))
+		h->keep[h->kept++] = copy;
+	return unquote(copy);
+}
+
+void lines_init(struct lines *h)
+{
+	h->now.us = START_US;
+	h->usual.via = 1;
+	addr_read("192.0.2.1:1701", &h->usual.local);
+	addr_read("192.0.2.2:1701", &h->usual.remote);
+}
+
+void lines_free(struct lines *h)
+{
+	while (h->count) {
+		struct mono at;
+
+		free(lines_take(h, &at));
+	}
+	for (unsigned i = 0; i < h->kept; i++)
+		free(h->keep[i]);
+}
