@@ -393,27 +393,10 @@ static bool parse_type(struct parse *s, struct rcur *c)
 	return false;
 }
 
-/* An absent AVP of v3 that a session can do without; some peers leave it out. */
-static bool missing_forgiven(struct parse *s, unsigned int type)
-{
-	bool first = s->m->type == L2TP_ICRQ || s->m->type == L2TP_OCRQ;
-
-	if (!s->d->v3 ||
-	    (type != L2TP3_AVP_SERIAL && type != L2TP3_AVP_ROUTER_ID && type != L2TP3_AVP_CIRCUIT &&
-	     !(first && type == L2TP3_AVP_REMOTE_SESSION)))
-		return false;
-	s->m->lax |= L2TP3_LAX_MISSING;
-	if (!(s->lax & L2TP3_LAX_MISSING))
-		return false;
-	if (type == L2TP3_AVP_CIRCUIT)
-		s->m->circuit = L2TP3_STATUS_ACTIVE;
-	return true;
-}
-
 static void check_required(struct parse *s)
 {
 	for (const uint8_t *type = s->row->required; *type; type++) {
-		if (l2tp_msg_has(s->m, *type) || missing_forgiven(s, *type))
+		if (l2tp_msg_has(s->m, *type))
 			continue;
 		fault(s, L2TP_MSG_CLEAR, L2TP_STOP_ERROR, L2TP_ERR_VALUE, "%s without %s AVP (%u)",
 		      s->row->name, s->d->row_of(*type)->name, *type);

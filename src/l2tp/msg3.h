@@ -108,17 +108,9 @@ bool l2tp3_fallback_parse(const uint8_t *bytes, size_t len, struct l2tp3_header 
 /* ---- messages ---- */
 
 /*
- * One more kind of fault that may be forgiven, besides those of L2TP_QUIRK_LAX_*: a required AVP is
- * absent without which one can do. These are Serial Number, Router ID, Remote Session ID in an ICRQ
- * or OCRQ, Circuit Status (then the circuit is active).
- */
-#define L2TP3_LAX_MISSING 0x80000000u
-
-/*
  * As l2tp_msg_parse(), with the tables of v3. `hide`: the hiding key (l2tp3_hide_secret() of the
  * key that verified the message); NULL while Control Message Authentication is off, then hidden
- * AVPs cannot be read (5.3). `lax`: L2TP_QUIRK_LAX_* and L2TP3_LAX_MISSING that are forgiven; those
- * that were there are in ret_msg->lax, forgiven or not.
+ * AVPs cannot be read (5.3). `lax`: L2TP_QUIRK_LAX_* that are forgiven.
  *
  * Differences to v2: reserved bits of AVPs mean nothing (5.1). Attributes that only v2 has are
  * skipped whatever their M bit says (4.7.3), and so are Cisco's vendor attributes from the drafts,

@@ -211,7 +211,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	key = l2tp3_hide_secret(&auth.keys[used]);
 	l2tp3_peek_nonce(data + h.payload, h.len);
 	l2tp3_msg_parse(data + h.payload, h.len, auth.n && !auth.empty ? &key : NULL,
-			flags & 64 ? L2TP3_LAX_MISSING : 0, scratch, &m, &v);
+			flags & 64 ? L2TP_QUIRK_LAX_MANDATORY : 0, scratch, &m, &v);
 	check(&m, &v, data + h.payload, h.len, scratch);
 	if (m.known && m.type != L2TP_ZLB && v.scope == L2TP_MSG_OK)
 		round_trip(&m, &auth, flags & 16);

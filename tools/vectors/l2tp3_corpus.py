@@ -37,7 +37,6 @@ def whole_messages():
         if REQUIRED[kind]:
             without = REQUIRED[kind][-1]
             add(f"{name}-without", message(kind, req(kind, without)))
-            add(f"{name}-forgiven", message(kind, req(kind, without)), LAX)
     for i, (_, _, kinds, own, _, msg) in enumerate(digests()):
         flags = TWO if len(kinds) == 2 else ONE
         add(f"digest-{i}", msg, flags | (0 if own else PLAIN))
@@ -83,6 +82,7 @@ def attributes():
                        ("no-vector", avp(61, b"0123456", h=True)), ("short", avp(61, b"x", h=True)),
                        ("twice", avp(63, bytes(4)) * 2)):
         add(f"more-{name}", message(10, req(10) + [more]), ONE)
+        add(f"more-{name}-lax", message(10, req(10) + [more]), ONE | LAX)
         add(f"more-{name}-cdn", message(14, req(14) + [more]), ONE)
     for name, first in (("none", b""), ("vendor", avp(0, u16(1), vendor=9)), ("type-60", avp(0, u16(60))),
                         ("type-60-m0", avp(0, u16(60), m=False)), ("type-0", avp(0, u16(0))),

@@ -572,29 +572,6 @@ static void what_a_message_needs(void **state)
 	}
 }
 
-static void missing_and_forgiven(void **state)
-{
-	struct l2tp_verdict v;
-	struct l2tp_msg m;
-	struct raw r;
-
-	begin_without(&r, &vec3_messages[8], 64);
-	v = parse(&m, r.buf, r.n, NULL, L2TP3_LAX_MISSING);
-	assert_int_equal(v.scope, L2TP_MSG_OK);
-	assert_int_equal(m.lax, L2TP3_LAX_MISSING);
-	assert_int_equal(m.remote_id, 0);
-	begin_without(&r, &vec3_messages[8], 71);
-	v = parse(&m, r.buf, r.n, NULL, L2TP3_LAX_MISSING);
-	assert_int_equal(v.scope, L2TP_MSG_OK);
-	assert_int_equal(m.circuit, L2TP3_STATUS_ACTIVE);
-	begin_without(&r, &vec3_messages[8], 63); /* there is no doing without */
-	v = parse(&m, r.buf, r.n, NULL, L2TP3_LAX_MISSING);
-	assert_int_equal(v.scope, L2TP_MSG_CLEAR);
-	begin_without(&r, &vec3_messages[9], 64); /* in an ICRP it is known */
-	v = parse(&m, r.buf, r.n, NULL, L2TP3_LAX_MISSING);
-	assert_int_equal(v.scope, L2TP_MSG_CLEAR);
-}
-
 struct value_case {
 	unsigned message, attr, n;
 	uint64_t v;
@@ -872,7 +849,6 @@ int main(void)
 		cmocka_unit_test(checksum_hides_nothing),
 		cmocka_unit_test(acknowledgements),
 		cmocka_unit_test(what_a_message_needs),
-		cmocka_unit_test(missing_and_forgiven),
 		cmocka_unit_test(values_out_of_range),
 		cmocka_unit_test(unknown_attributes),
 		cmocka_unit_test(attributes_of_drafts),
