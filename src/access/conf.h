@@ -26,6 +26,14 @@ struct conf_pool {
 	uint8_t len6; /* 64 by default */
 };
 
+/* Where the interfaces of sessions lie, in planes that give each session one. */
+struct conf_place {
+	char vrf[16];	       /* "" = none */
+	char netns[CONF_NAME]; /* name of a network namespace, "" = the keeper's own */
+	char ifname[32];       /* pattern of names (place.h), "" = named by the plane; profiles */
+	uint16_t txqlen;       /* queue in packets, 0 = the plane's default */
+};
+
 /* How sessions of a kind behave; shared, counted. */
 struct conf_profile {
 	uint32_t refs;
@@ -43,6 +51,7 @@ struct conf_profile {
 	int64_t interim_us;	     /* accounting, 0 = none */
 	uint32_t max_per_user;	     /* 0 = no limit */
 	bool replace;		     /* a user at the limit: true = the new login wins */
+	struct conf_place place;
 };
 
 /* Who may open tunnels to us. The first that fits wins. */
@@ -90,6 +99,7 @@ struct conf_dial {
 	bool mss_clamp;
 	int64_t idle_us, session_us;
 	char hook_up[256], hook_down[256]; /* programs the keeper runs, "" = none */
+	struct conf_place place;
 };
 
 struct access_conf {

@@ -11,6 +11,7 @@
  * 1661 6.5, 6.6).
  */
 #include "internal.h"
+#include "place.h"
 
 #define PATH_MTU  1500
 #define LEAST_MTU 68 /* RFC 791 */
@@ -99,6 +100,13 @@ static void row_route(struct dp_row *r, const struct prefix *p)
 		r->routes[r->route_count++] = *p;
 }
 
+static void row_place(const struct conf_place *p, struct dp_row *r)
+{
+	memcpy(r->master, p->vrf, sizeof(r->master));
+	r->netns = acc_netns_id(p->netns);
+	r->txqlen = p->txqlen;
+}
+
 static void row_server(const struct acc_session *s, struct dp_row *r)
 {
 	struct prefix p;
@@ -119,6 +127,15 @@ static void row_server(const struct acc_session *s, struct dp_row *r)
 	}
 	if (s->profile->antispoof)
 		r->flags |= DP_F_ANTISPOOF;
+	row_place(&s->profile->place, r);
+	if (s->profile->place.ifname[0])
+		acc_ifname(s->profile->place.ifname, acc_user(s), s->user_len, r->ifname);
+	/* The LNS's address is on no `lo` there that we look after: each session has it. */
+	if (r->netns && r->source4.family) {
+		r->host_addrs[r->host_addr_count++] = host4(s->our_ip4);
+		if (!is_zero(s->peer_ip4, 4))
+			r->peer4 = host4(s->peer_ip4).addr;
+	}
 }
 
 /* The host's side of a dialled session: addresses, routes, and the pin that keeps the tunnel's own
@@ -133,6 +150,7 @@ static void row_client(const struct acc_session *s, struct dp_row *r)
 	r->flags |= DP_F_CLIENT;
 	memcpy(r->ifname, c->ifname, sizeof(r->ifname));
 	r->ifname[sizeof(r->ifname) - 1] = '\0';
+	row_place(&c->place, r);
 	if (s->ip4 && !is_zero(s->our_ip4, 4)) {
 		r->host_addrs[r->host_addr_count++] = host4(s->our_ip4);
 		if (!is_zero(s->peer_ip4, 4)) {
@@ -319,7 +337,7 @@ void acc_net(const struct access_conf *conf, struct dp_net *ret)
 		struct prefix h = { .addr = conf->profiles[i]->local4, .len = 32 };
 
 		h.addr.port = 0;
-		if (h.addr.family == AF_INET)
+		if (h.addr.family == AF_INET && !acc_place_needed(&conf->profiles[i]->place))
 			net_add(ret->local, &ret->local_count, &h);
 	}
 	net_pools(conf, ret);

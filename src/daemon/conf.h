@@ -119,6 +119,10 @@ const struct conf_socket *conf_dial_socket(const struct conf *c, const char *dia
  */
 const char *conf_secret_file(const struct conf *c, size_t index);
 
+/* The name of the network namespace number `index` from 0 that sessions lie in, NULL behind the
+ * last; some come twice. acc_netns_id() of access/place.h is its number in rows. */
+const char *conf_netns(const struct conf *c, size_t index);
+
 /* The parsed users file of a profile, NULL = none. */
 const struct users *conf_users_find(const struct conf *c, const char *name);
 

@@ -306,7 +306,8 @@ static bool build_profile(struct conf_build *b, const struct conf_block *block)
 	a->profiles[a->profile_count++] = p;
 	strcpy(p->name, block->name);
 	if (!profile_pool(b, block, p) || !profile_dns(b, block, p) ||
-	    !conf_users_of(b, block, p) || !profile_ppp(b, block, p))
+	    !conf_users_of(b, block, p) || !profile_ppp(b, block, p) ||
+	    !conf_place_of(b, block, &p->place))
 		return false;
 	p->no_login = !p->users[0];
 	p->mtu = (uint16_t)conf_number_of(block, "mtu");
@@ -430,7 +431,8 @@ static bool build_peer(struct conf_build *b, const struct conf_block *block)
 	p->plane = (uint8_t)plane_of(block, b->c->plane);
 	p->max_tunnels = conf_number_of(block, "max-tunnels");
 	p->max_sessions = conf_number_of(block, "max-sessions");
-	return conf_prefixes_of(b, block, "from", &p->from, &p->from_count) &&
+	return conf_place_carried(b, block, &p->profile->place, p->plane) &&
+	       conf_prefixes_of(b, block, "from", &p->from, &p->from_count) &&
 	       tunnel_of(b, block, &p->l2tp);
 }
 
@@ -630,7 +632,8 @@ static bool build_session(struct conf_build *b, const struct conf_block *block, 
 	snprintf(d->hook_up, sizeof(d->hook_up), "%s", up ? up : "");
 	snprintf(d->hook_down, sizeof(d->hook_down), "%s", down ? down : "");
 	d->digest = dial_digest(b, block, d);
-	return true;
+	return conf_place_of(b, block, &d->place) &&
+	       conf_place_carried(b, block, &d->place, d->plane);
 }
 
 /* ---- all ---- */

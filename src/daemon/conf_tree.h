@@ -100,8 +100,20 @@ bool conf_users_of(struct conf_build *b, const struct conf_block *block, struct 
 
 bool conf_listeners(struct conf_build *b);
 bool conf_wire_build(struct conf_build *b, const struct conf_block *block); /* conf_wire.c */
+/* conf_tunnel.c: a tunnel block; the index of the control connection a pseudowire uses. */
+bool conf_tunnel_build(struct conf_build *b, const struct conf_block *block);
+bool conf_wire_tunnel(struct conf_build *b, const struct conf_block *block, size_t *ret);
+bool conf_wire_port(struct conf_build *b, const struct conf_block *block, const char *key,
+		    uint16_t *ret, bool udp);
+enum pw_connect conf_connect_of(const struct conf_block *block);
+/* The socket of a control connection at `at`: a listener there, or one for all that want it. */
+bool conf_wire_socket(struct conf_build *b, const struct addr *at, uint8_t encap, uint32_t *ret_via);
 bool conf_dial_socket_of(struct conf_build *b, const struct conf_block *block, uint16_t family,
 			 int *ret_index);
+/* conf_place.c: where interfaces lie, and whether the plane `plane` could put them there. */
+bool conf_place_of(struct conf_build *b, const struct conf_block *block, struct conf_place *ret);
+bool conf_place_carried(struct conf_build *b, const struct conf_block *block,
+			const struct conf_place *p, enum dp_want plane);
 bool conf_pool_build(struct conf_build *b, const struct conf_block *block);
 struct conf_pool *conf_pool_find(struct access_conf *a, const char *name);
 bool conf_pools_without_ours(struct conf_build *b);

@@ -438,9 +438,8 @@ struct kernel *kernel_new(const struct kernel_config *config)
 	list_init(&k->finished);
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->more, NULL);
-	k->packet = -1;
 	k->hints.m.fd = -1;
-	k->netns[0] = (struct knetns){ 0, -1 };
+	k->netns[0] = (struct knetns){ 0, -1, -1 };
 	k->netns_n = 1;
 	k->epoll = epoll_create1(EPOLL_CLOEXEC);
 	k->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -526,64 +525,4 @@ void kernel_free(struct kernel *k)
 	pthread_mutex_destroy(&k->lock);
 	pthread_cond_destroy(&k->more);
 	free(k);
-}
-
-/* ---- namespaces ---- */
-
-/* Sockets in the namespace this thread is in now. */
-static int netns_sockets(struct kernel *k, uint32_t slot)
-{
-	for (unsigned int i = 0; i < k->worker_n; i++) {
-		struct nlm *m = calloc(1, sizeof(*m));
-		int err = m ? nlm_open_on(m, k->sys, NETLINK_ROUTE) : -ENOMEM;
-
-		if (err) {
-			free(m);
-			return err;
-		}
-		k->workers[i].rt[slot] = m;
-	}
-	return 0;
-}
-
-int kernel_netns(struct kernel *k, uint32_t id, int fd)
-{
-	uint32_t slot = k->netns_n;
-	int here, err;
-
-	if (!id || fd < 0)
-		return -EINVAL;
-	for (uint32_t i = 0; i < k->netns_n; i++) {
-		if (k->netns[i].id == id)
-			return -EEXIST;
-	}
-	if (slot == KERNEL_NETNS_MAX)
-		return -ENOSPC;
-	here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (here < 0)
-		return -errno;
-	if (setns(fd, CLONE_NEWNET) < 0) {
-		err = -errno;
-		close(here);
-		return err;
-	}
-	err = netns_sockets(k, slot);
-	if (setns(here, CLONE_NEWNET) < 0)
-		abort(); /* what followed would happen in the wrong namespace */
-	close(here);
-	if (!err) {
-		k->netns[slot] = (struct knetns){ id, fcntl(fd, F_DUPFD_CLOEXEC, 3) };
-		err = k->netns[slot].fd < 0 ? -errno : 0;
-	}
-	if (err) {
-		for (unsigned int i = 0; i < k->worker_n; i++) {
-			if (k->workers[i].rt[slot])
-				nlm_close(k->workers[i].rt[slot]);
-			free(k->workers[i].rt[slot]);
-			k->workers[i].rt[slot] = NULL;
-		}
-		return err;
-	}
-	k->netns_n++; /* jobs that name it come later, through the lock */
-	return 0;
 }

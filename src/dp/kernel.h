@@ -134,6 +134,16 @@ struct kernel *kernel_new(const struct kernel_config *config);
  */
 void kernel_free(struct kernel *k);
 
+/*
+ * What the plane needs in another network namespace, given by a descriptor of it (/run/netns/x).
+ * Needs CAP_SYS_ADMIN, and no plane. 0, or the errno of setns() and others. `sys` NULL = the real
+ * system calls. kernel_netns_room() names it for row.netns and takes the room, unless it fails:
+ * then it is still the caller's. 0; -EEXIST; -ENOSPC; -EINVAL. */
+struct kernel_room;
+int kernel_room_open(const struct kernel_sys *sys, int fd, struct kernel_room **ret);
+void kernel_room_close(struct kernel_room *room); /* NULL is fine */
+int kernel_netns_room(struct kernel *k, uint32_t id, struct kernel_room *room);
+
 /* Name a network namespace for row.netns by a descriptor of it (/run/netns/x). Opens sockets
  * there, which needs CAP_SYS_ADMIN now and not later; `fd` stays the caller's. Id 0 is the plane's
  * own. 0; -EEXIST; -ENOSPC; -EINVAL; the errno of setns(). */

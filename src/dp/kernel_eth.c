@@ -105,7 +105,7 @@ int keth_put(struct kwork *w, struct kjob *j)
 	if (!err)
 		err = eth_link(w, j, master);
 	if (!err && j->row.state == DP_ACTIVE)
-		err = kroutes_put(w, j, j->first ? NULL : &j->old, &j->row);
+		err = kroutes_put(w, j, j->first ? NULL : &j->old, &j->row, false);
 	if (!err && j->first && kjob_cancelled(j))
 		err = -ECANCELED;
 	if (!err) {
@@ -189,7 +189,15 @@ static bool has(const struct kitem *v, size_t n, const struct kitem *it)
 	return false;
 }
 
-static int item_gather(struct nlm *rt, const struct kjob *j, const struct dp_row *r,
+/* Routes of an interface in a VRF are in the VRF's table, unless the row names one. */
+static uint32_t table_of(struct nlm *rt, const struct dp_row *r)
+{
+	int master = r->table || !r->master[0] ? 0 : nlm_link_index(rt, r->master);
+
+	return master ? nlm_link_vrf_table(rt, master) : r->table;
+}
+
+static int item_gather(struct nlm *rt, const struct kjob *j, const struct dp_row *r, uint32_t table,
 		       const struct kitem *it, bool add)
 {
 	bool v4 = it->p.addr.family == AF_INET;
@@ -197,7 +205,7 @@ static int item_gather(struct nlm *rt, const struct kjob *j, const struct dp_row
 				   .type = RTN_UNICAST,
 				   .proto = KERNEL_MARK_PROTO,
 				   .len = it->p.len,
-				   .table = r->table,
+				   .table = table,
 				   .metric = it->ours ? r->metric : 0,
 				   .prefix = it->p };
 
@@ -212,11 +220,13 @@ static int item_gather(struct nlm *rt, const struct kjob *j, const struct dp_row
 	return nlm_route_gather(rt, &route, add, it->ours ? NLM_F_EXCL : 0);
 }
 
-int kroutes_put(struct kwork *w, struct kjob *j, const struct dp_row *old, const struct dp_row *r)
+int kroutes_put(struct kwork *w, struct kjob *j, const struct dp_row *old, const struct dp_row *r,
+		bool up)
 {
 	struct nlm *rt = kwork_rt(w, r->netns);
 	struct kitem now[ITEMS_MAX], was[ITEMS_MAX];
 	size_t n = items(r, now), m = items(old, was), i;
+	uint32_t table = n + m ? table_of(rt, r) : 0;
 	bool moved = old && (old->table != r->table || old->metric != r->metric ||
 			     memcmp(&old->source4, &r->source4, sizeof(old->source4)) != 0 ||
 			     memcmp(&old->peer4, &r->peer4, sizeof(old->peer4)) != 0);
@@ -224,12 +234,16 @@ int kroutes_put(struct kwork *w, struct kjob *j, const struct dp_row *old, const
 
 	for (i = 0; i < m; i++) {
 		if (moved || !has(now, n, &was[i]))
-			item_gather(rt, j, old, &was[i], false);
+			item_gather(rt, j, old, old->table ? old->table : table, &was[i], false);
 	}
 	nlm_flush(rt); /* what is gone already is gone */
+	/* A PPP interface never makes its sender wait, so what queues there waits for nothing; the
+	 * kernel's own queue costs 68 KiB, and as much time as half the interface. */
+	if (up)
+		err = nlm_link_up_gather(rt, j->have.ifindex, r->txqlen == 0);
 	for (i = 0; i < n && !err; i++) {
 		if (moved || !has(was, m, &now[i]))
-			err = item_gather(rt, j, r, &now[i], true);
+			err = item_gather(rt, j, r, table, &now[i], true);
 	}
 	if (!err)
 		err = nlm_flush(rt);

@@ -25,7 +25,10 @@
 
 /* What epoll keeps for us: the address of a session and one of these, or one of these alone. */
 enum { FROM_PIPE = 1, FROM_CHANNEL = 2, FROM_UNIT = 3, FROM_MASK = 7 };
-enum { FROM_WAKE = 1, FROM_TIMER = 2, FROM_HINTS = 3, FROM_PACKET = 4, FROM_SESSIONS = 8 };
+enum { FROM_WAKE = 1, FROM_TIMER = 2, FROM_HINTS = 3, FROM_PACKET = 4 };
+/* The packet socket of a namespace is 4 and its slot above that; addresses are larger than all. */
+#define FROM_SLOT     3
+#define FROM_SESSIONS ((uint64_t)(KERNEL_NETNS_MAX + 1) << FROM_SLOT)
 
 #define MUTE_US	     (100 * US_MS)
 #define READS_A_TURN 8
@@ -59,26 +62,33 @@ static const struct sock_filter link_filter[] = {
 	BPF_STMT(BPF_RET | BPF_K, 0),
 };
 
-/* Without it a session has no router advertisements and no DHCPv6, and all else works. */
-static void packet_open(struct kernel *k)
+int kframe_packet(const struct kernel_sys *sys)
 {
 	const struct sock_fprog prog = { sizeof(link_filter) / sizeof(link_filter[0]),
 					 (struct sock_filter *)(uintptr_t)link_filter };
 	struct sockaddr_ll ll = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IPV6) };
-
 	/* Protocol 0: nothing comes in before the filter is there. */
-	k->packet = k->sys->socket(k->sys, AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-	if (k->packet < 0) {
-		k->packet = -1;
+	int fd = sys->socket(sys, AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -1;
+	if (sys->setsockopt(sys, fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ||
+	    sys->bind(sys, fd, &ll, sizeof(ll)) < 0) {
+		sys->close(sys, fd);
+		return -1;
+	}
+	return fd;
+}
+
+void kframe_watch_packet(struct kernel *k, uint32_t slot)
+{
+	struct knetns *ns = &k->netns[slot];
+
+	if (ns->packet < 0 || watch_one(k, EPOLL_CTL_ADD, ns->packet,
+					FROM_PACKET | (uint64_t)slot << FROM_SLOT, EPOLLIN) == 0)
 		return;
-	}
-	if (k->sys->setsockopt(k->sys, k->packet, SOL_SOCKET, SO_ATTACH_FILTER, &prog,
-			       sizeof(prog)) < 0 ||
-	    k->sys->bind(k->sys, k->packet, &ll, sizeof(ll)) < 0 ||
-	    watch_one(k, EPOLL_CTL_ADD, k->packet, FROM_PACKET, EPOLLIN) < 0) {
-		k->sys->close(k->sys, k->packet);
-		k->packet = -1;
-	}
+	k->sys->close(k->sys, ns->packet);
+	ns->packet = -1;
 }
 
 int kframe_open(struct kernel *k)
@@ -94,16 +104,19 @@ int kframe_open(struct kernel *k)
 		if (nlm_l2tp_join(&k->hints) >= 0)
 			err = watch_one(k, EPOLL_CTL_ADD, k->hints.m.fd, FROM_HINTS, EPOLLIN);
 	}
-	if (!err)
-		packet_open(k);
+	if (!err) {
+		k->netns[0].packet = kframe_packet(k->sys);
+		kframe_watch_packet(k, 0);
+	}
 	return err;
 }
 
 void kframe_close(struct kernel *k)
 {
 	nlm_l2tp_close(&k->hints);
-	if (k->packet >= 0)
-		k->sys->close(k->sys, k->packet);
+	for (uint32_t i = 0; i < k->netns_n; i++)
+		if (k->netns[i].packet >= 0)
+			k->sys->close(k->sys, k->netns[i].packet);
 }
 
 static void watch_all(struct kernel *k, struct ksession *s, int op, uint32_t events)
@@ -279,17 +292,17 @@ struct ksession *kframe_session(const struct kernel *k, uint32_t netns, int ifin
 	return NULL;
 }
 
-static int packet_read(struct kernel *k, struct kernel_news *ret)
+static int packet_read(struct kernel *k, const struct knetns *ns, struct kernel_news *ret)
 {
 	struct sockaddr_ll ll;
 	socklen_t len = sizeof(ll);
-	ssize_t n = recvfrom(k->packet, k->buf, sizeof(k->buf), MSG_DONTWAIT,
+	ssize_t n = recvfrom(ns->packet, k->buf, sizeof(k->buf), MSG_DONTWAIT,
 			     (struct sockaddr *)&ll, &len);
 	struct ksession *s;
 
 	if (n < 40)
 		return 0;
-	s = kframe_session(k, 0, ll.sll_ifindex);
+	s = kframe_session(k, ns->id, ll.sll_ifindex);
 	if (!s || s->have.stage != K_UNIT || !allowed(k, s))
 		return 0;
 	ret->kind = KERNEL_NEWS_LOCAL;
@@ -361,8 +374,8 @@ static int event_read(struct kernel *k, uint64_t what, uint32_t events, struct k
 		unmute_all(k);
 	if (what == FROM_HINTS)
 		hints_read(k);
-	if (what == FROM_PACKET)
-		return packet_read(k, ret);
+	if ((what & FROM_MASK) == FROM_PACKET)
+		return packet_read(k, &k->netns[what >> FROM_SLOT], ret);
 	return 0;
 }
 
@@ -424,9 +437,15 @@ int kernel_send_local(struct kernel *k, uint64_t key, const uint8_t *packet, siz
 {
 	struct ksession *s = ksession_find(k, key);
 	struct sockaddr_ll ll = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IPV6) };
+	int fd = -1;
 
-	if (!s || s->end || s->have.stage != K_UNIT || k->packet < 0)
+	if (!s || s->end || s->have.stage != K_UNIT)
+		return 1;
+	for (uint32_t i = 0; i < k->netns_n; i++)
+		if (k->netns[i].id == s->netns)
+			fd = k->netns[i].packet;
+	if (fd < 0)
 		return 1;
 	ll.sll_ifindex = s->have.ifindex;
-	return sendto(k->packet, packet, len, MSG_DONTWAIT, (struct sockaddr *)&ll, sizeof(ll)) < 0;
+	return sendto(fd, packet, len, MSG_DONTWAIT, (struct sockaddr *)&ll, sizeof(ll)) < 0;
 }

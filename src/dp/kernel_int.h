@@ -8,7 +8,9 @@
  *   kernel_ppp.c    jobs of PPP sessions: pipe, channel, unit, joined pipes
  *   kernel_eth.c    jobs of Ethernet sessions, and addresses and routes of both kinds
  *   kernel_frame.c  PPP control frames up and down, what vanished
+ *   kernel_netns.c  sockets in other namespaces
  *   kernel_stat.c   counters
+ *   kernel_carry.c  all of it over an upgrade of the process
  *   kernel_text.c   errors in words, the encoding of tunnels
  *   kernel_probe.c  what this kernel can do
  *
@@ -195,6 +197,7 @@ struct kwork {
 struct knetns {
 	uint32_t id;
 	int fd;
+	int packet; /* AF_PACKET: IPv6 of the link, -1 = none */
 };
 
 struct kernel {
@@ -214,7 +217,6 @@ struct kernel {
 	uint32_t tokens;
 	struct mono now, tokens_at;
 	struct nlm_l2tp hints; /* the multicast group */
-	int packet;	       /* AF_PACKET: IPv6 of the link, -1 = none */
 	struct knetns netns[KERNEL_NETNS_MAX];
 	uint32_t netns_n;
 	bool woken;   /* the owner's thread was woken since it looked last */
@@ -308,6 +310,10 @@ int kmaster(struct kwork *w, struct kjob *j, int *ret_index);
 
 /* ---- kernel_frame.c ---- */
 int kframe_open(struct kernel *k);
+/* A socket for the IPv6 of PPP links, in the namespace this thread is in; -1 = none. Without it a
+ * session has no router advertisements and no DHCPv6, and all else works. */
+int kframe_packet(const struct kernel_sys *sys);
+void kframe_watch_packet(struct kernel *k, uint32_t slot);
 void kframe_close(struct kernel *k);
 void kframe_watch(struct kernel *k, struct ksession *s);
 void kframe_unwatch(struct kernel *k, struct ksession *s);

@@ -145,15 +145,17 @@ static int pipe_open(struct kwork *w, struct kjob *j)
 	return 0;
 }
 
-/* Frames that wait on the pipe: the channel would not show them. */
-static void drain(struct kwork *w, struct kjob *j, uint64_t key, int fd)
+/* Frames that wait: on the pipe, where the channel would not show them; on a channel or a unit,
+ * which keep 32 and no more. */
+static void drain(struct kwork *w, struct kjob *j, uint64_t key, int fd, bool pipe)
 {
 	uint8_t buf[KERNEL_FRAME_MAX];
 	struct kframe *f;
 	ssize_t n;
 
 	for (int i = 0; i < DRAIN_MOST; i++) {
-		n = w->sys->recv(w->sys, fd, buf, sizeof(buf), MSG_DONTWAIT);
+		n = pipe ? w->sys->recv(w->sys, fd, buf, sizeof(buf), MSG_DONTWAIT)
+			 : w->sys->read(w->sys, fd, buf, sizeof(buf));
 		if (n < 2)
 			return;
 		f = malloc(sizeof(*f) + (size_t)n);
@@ -170,7 +172,7 @@ static int channel_number(struct kwork *w, struct kjob *j, uint64_t key, int fd,
 {
 	int err;
 
-	drain(w, j, key, fd);
+	drain(w, j, key, fd, true);
 	err = w->sys->ioctl(w->sys, fd, PPPIOCGCHAN, ret);
 	return err < 0 ? kjob_fail(j, KERNEL_STEP_CHANNEL, err, "") : 0;
 }
@@ -209,6 +211,22 @@ static int families(struct kwork *w, struct kjob *j, uint16_t was)
 	return err < 0 ? kjob_fail(j, KERNEL_STEP_UNIT, err, j->have.ifname) : 0;
 }
 
+/* The name at this try. Users whose names come out alike, or who log in twice, get a number. */
+static void unit_call(struct kwork *w, const struct kjob *j, unsigned int tries,
+		      char ret[DP_IFNAME])
+{
+	const struct dp_row *r = &j->row;
+
+	if (r->ifname[0] && tries && !(r->flags & DP_F_CLIENT))
+		snprintf(ret, DP_IFNAME, "%.9s-%u", r->ifname,
+			 atomic_fetch_add(&w->k->names, 1) % 100000);
+	else if (r->ifname[0] || !j->prefix[0])
+		snprintf(ret, DP_IFNAME, "%s", r->ifname);
+	else
+		snprintf(ret, DP_IFNAME, "%.10s%u", j->prefix,
+			 atomic_fetch_add(&w->k->names, 1) % 100000);
+}
+
 static int unit_make(struct kwork *w, struct kjob *j)
 {
 	const struct dp_row *r = &j->row;
@@ -219,8 +237,7 @@ static int unit_make(struct kwork *w, struct kjob *j)
 			     .ifname = name,
 			     .mtu = r->mtu,
 			     .txqlen = j->txqlen,
-			     .group = j->group,
-			     .up = (r->flags & (DP_F_IP4 | DP_F_IP6)) != 0 };
+			     .group = j->group };
 	unsigned int tries = 0;
 	int err;
 
@@ -230,15 +247,13 @@ static int unit_make(struct kwork *w, struct kjob *j)
 	for (;;) {
 		if (kjob_cancelled(j))
 			return -ECANCELED;
-		if (r->ifname[0] || !j->prefix[0])
-			snprintf(name, sizeof(name), "%s", r->ifname);
-		else
-			snprintf(name, sizeof(name), "%.10s%u", j->prefix,
-				 atomic_fetch_add(&w->k->names, 1) % 100000);
+		unit_call(w, j, tries, name);
 		err = nlm_link_ppp(rt, &p);
-		/* EBUSY: another interface is being made just now. EEXIST: of a name that we
-		 * chose, there is another one. */
-		if (err == 0 || (err != -EBUSY && (err != -EEXIST || r->ifname[0])) ||
+		/* EBUSY: another interface is being made just now. EEXIST: the name of a dialled
+		 * session is the configuration's; of others, there is another one. */
+		if (err == 0 ||
+		    (err != -EBUSY &&
+		     (err != -EEXIST || (r->ifname[0] && r->flags & DP_F_CLIENT))) ||
 		    !kwork_again(w, &tries))
 			break;
 	}
@@ -361,21 +376,11 @@ int kmppe_peek(struct kernel *k, struct ksession *s, const uint8_t *frame, size_
 	return 0;
 }
 
-static int attach(struct kwork *w, struct kjob *j)
+/* The interface, complete but for its channel. */
+static int unit_open(struct kwork *w, struct kjob *j)
 {
-	int chan = -1, err, number = -1;
+	int err;
 
-	if (kjob_cancelled(j))
-		return -ECANCELED;
-	err = channel_number(w, j, j->key, j->have.pppox, &chan);
-	if (err)
-		return err;
-	j->have.chan = dev_ppp_open(w, j);
-	if (j->have.chan < 0)
-		return j->have.chan;
-	err = w->sys->ioctl(w->sys, j->have.chan, PPPIOCATTCHAN, &chan);
-	if (err < 0)
-		return kjob_fail(j, KERNEL_STEP_CHANNEL, err, "");
 	j->have.unit = dev_ppp_open(w, j);
 	if (j->have.unit < 0)
 		return j->have.unit;
@@ -386,17 +391,44 @@ static int attach(struct kwork *w, struct kjob *j)
 		err = families(w, j, DP_F_IP4 | DP_F_IP6);
 	if (!err)
 		err = mppe_flags(w, j);
+	return err ? err
+		   : kroutes_put(w, j, NULL, &j->row,
+				 (j->row.flags & (DP_F_IP4 | DP_F_IP6)) != 0);
+}
+
+/*
+ * What waits for the RTNL comes first: while it does, frames queue on the pipe, whose socket has
+ * room for hundreds. A channel keeps 32, so it is read as soon as it can be, and once more when it
+ * has been connected.
+ */
+static int attach(struct kwork *w, struct kjob *j)
+{
+	int chan = -1, err, number = -1;
+
+	if (kjob_cancelled(j))
+		return -ECANCELED;
+	err = unit_open(w, j);
 	if (err)
 		return err;
 	err = w->sys->ioctl(w->sys, j->have.unit, PPPIOCGUNIT, &number);
-	if (err >= 0)
-		err = w->sys->ioctl(w->sys, j->have.chan, PPPIOCCONNECT, &number);
+	if (err < 0)
+		return kjob_fail(j, KERNEL_STEP_UNIT, err, j->have.ifname);
+	j->have.chan = dev_ppp_open(w, j);
+	if (j->have.chan < 0)
+		return j->have.chan;
+	err = channel_number(w, j, j->key, j->have.pppox, &chan);
+	if (err)
+		return err;
+	err = w->sys->ioctl(w->sys, j->have.chan, PPPIOCATTCHAN, &chan);
+	if (err < 0)
+		return kjob_fail(j, KERNEL_STEP_CHANNEL, err, "");
+	drain(w, j, j->key, j->have.chan, false);
+	err = w->sys->ioctl(w->sys, j->have.chan, PPPIOCCONNECT, &number);
 	if (err < 0)
 		return kjob_fail(j, KERNEL_STEP_ATTACH, err, j->have.ifname);
-	err = kroutes_put(w, j, NULL, &j->row);
-	if (!err)
-		j->have.stage = K_UNIT;
-	return err;
+	drain(w, j, j->key, j->have.chan, false);
+	j->have.stage = K_UNIT;
+	return 0;
 }
 
 /* ---- two pipes joined ---- */
@@ -468,17 +500,17 @@ static int update(struct kwork *w, struct kjob *j)
 		err = mppe_flags(w, j);
 	if (err)
 		return err;
-	if (up || j->row.mtu != j->old.mtu) {
+	if (j->row.mtu != j->old.mtu) {
 		struct nlm *rt = kwork_rt(w, j->row.netns);
 
-		err = nlm_link_set(rt, j->have.ifindex, j->row.mtu, 0, 0, -1, up);
+		err = nlm_link_set(rt, j->have.ifindex, j->row.mtu, 0, 0, -1, false);
 		if (err) {
 			kjob_fail(j, KERNEL_STEP_LINK, err, j->have.ifname);
 			kjob_note(j, rt);
 			return err;
 		}
 	}
-	return kroutes_put(w, j, &j->old, &j->row);
+	return kroutes_put(w, j, &j->old, &j->row, up);
 }
 
 /* ---- put and end ---- */

@@ -108,7 +108,7 @@ static int answers(struct nlm *m, uint32_t first, uint32_t last, nlm_each each, 
 			if (h->nlmsg_type == NLMSG_DONE)
 				return failed;
 			if (h->nlmsg_type == NLMSG_ERROR) {
-				err = ack_read(m, h);
+				err = h->nlmsg_seq == m->spare ? 0 : ack_read(m, h);
 				failed = failed ? failed : err;
 				if (h->nlmsg_seq == last)
 					return failed;
@@ -219,8 +219,6 @@ int nlm_link_ppp(struct nlm *m, const struct nlm_ppp *p)
 	struct nlattr *info, *data;
 	struct nlmsghdr *h;
 
-	if (p->up)
-		ifi.ifi_flags = ifi.ifi_change = IFF_UP;
 	h = nlm_begin(m, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
 	if (p->ifname[0])
 		mnl_attr_put_strz(h, IFLA_IFNAME, p->ifname);
@@ -260,6 +258,29 @@ int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint
 	return nlm_talk(m, h, NULL, NULL);
 }
 
+int nlm_link_up_gather(struct nlm *m, int ifindex, bool direct)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC,
+				 .ifi_index = ifindex,
+				 .ifi_flags = IFF_UP,
+				 .ifi_change = IFF_UP };
+	struct tcmsg tc = { .tcm_family = AF_UNSPEC,
+			    .tcm_ifindex = ifindex,
+			    .tcm_parent = TC_H_ROOT };
+	struct nlmsghdr *h;
+	int err = 0;
+
+	if (direct) {
+		h = nlm_begin(m, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &tc, sizeof(tc));
+		mnl_attr_put_strz(h, TCA_KIND, "noqueue");
+		err = nlm_gather(m, h);
+		m->spare = m->seq; /* a kernel without queueing disciplines has no queue */
+	}
+	if (!err)
+		err = nlm_gather(m, nlm_begin(m, RTM_SETLINK, 0, &ifi, sizeof(ifi)));
+	return err;
+}
+
 int nlm_link_del_group(struct nlm *m, uint32_t group)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
@@ -277,6 +298,50 @@ int nlm_link_index(struct nlm *m, const char *ifname)
 	memset(&r, 0, sizeof(r));
 	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", ifname);
 	return m->sys->ioctl(m->sys, m->fd, SIOCGIFINDEX, &r) < 0 ? 0 : r.ifr_ifindex;
+}
+
+static int vrf_cb(const struct nlmsghdr *h, void *arg)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
+	const struct nlattr *a, *in, *data;
+	uint32_t *ret = arg, table = 0;
+	int left, inner, most;
+	bool vrf = false;
+
+	if (h->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(h) < sizeof(*ifi))
+		return 0;
+	nlm_for_each_msg_attr(a, left, h, ifi)
+	{
+		if (mnl_attr_get_type(a) != IFLA_LINKINFO)
+			continue;
+		nlm_for_each_attr(in, inner, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a))
+		{
+			if (mnl_attr_get_type(in) == IFLA_INFO_KIND)
+				vrf = mnl_attr_get_payload_len(in) >= 4 &&
+				      memcmp(mnl_attr_get_payload(in), "vrf", 4) == 0;
+			if (mnl_attr_get_type(in) != IFLA_INFO_DATA)
+				continue;
+			nlm_for_each_attr(data, most, mnl_attr_get_payload(in),
+					  mnl_attr_get_payload_len(in))
+			{
+				if (mnl_attr_get_type(data) == IFLA_VRF_TABLE &&
+				    mnl_attr_get_payload_len(data) >= 4)
+					table = mnl_attr_get_u32(data);
+			}
+		}
+	}
+	if (vrf)
+		*ret = table;
+	return 0;
+}
+
+uint32_t nlm_link_vrf_table(struct nlm *m, int ifindex)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex };
+	uint32_t table = 0;
+	struct nlmsghdr *h = nlm_begin(m, RTM_GETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+
+	return nlm_talk(m, h, vrf_cb, &table) == 0 ? table : 0;
 }
 
 struct stats_walk {

@@ -21,6 +21,7 @@ struct nlm {
 	uint32_t seq;
 	uint32_t batch;			  /* octets of messages gathered in buf */
 	uint32_t batch_first, batch_last; /* sequence of the first, offset of the last of them */
+	uint32_t spare;			  /* sequence of a message that may fail, 0 = none */
 	bool strict;			  /* tell when a dump was interrupted by changes */
 	char text[160]; /* what the kernel said about the last failure, "" = nothing */
 	_Alignas(8) char buf[NLM_BUF];
@@ -90,17 +91,21 @@ struct nlm_ppp {
 	const char *ifname;   /* "" = the kernel names it */
 	uint32_t mtu, txqlen, group;
 	int master; /* index, 0 = none */
-	bool up;
 };
 int nlm_link_ppp(struct nlm *m, const struct nlm_ppp *p);
 
 /* Change what is not 0, or NULL; `master` -1 = leave. */
 int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint32_t group,
 		 int master, bool up);
+/* Bring it up; `direct` = packets go to its driver without a queue. */
+int nlm_link_up_gather(struct nlm *m, int ifindex, bool direct);
 /* Remove all interfaces of the group in one go; -ENODEV when there are none. */
 int nlm_link_del_group(struct nlm *m, uint32_t group);
 /* Index of an interface in the namespace of the socket; 0 = there is none. */
 int nlm_link_index(struct nlm *m, const char *ifname);
+
+/* The routing table of a VRF, 0 = it is none. */
+uint32_t nlm_link_vrf_table(struct nlm *m, int ifindex);
 
 /* Counters of one interface, or (ifindex 0) of all in the namespace. -EINTR: some may be missing,
  * the list changed. */

@@ -479,47 +479,78 @@ static bool absolute(char *path, size_t cap)
 	return true;
 }
 
+static bool background_begin(struct keeper_main *k)
+{
+	if (!k->opt.background)
+		return true;
+	openlog("adit", LOG_PID, LOG_DAEMON);
+	if (k->opt.resume >= 0 || k->opt.check >= 0)
+		return true; /* we are there already */
+	if (pipe2(k->output, O_CLOEXEC | O_NONBLOCK) < 0)
+		return keeper_main_fail("a pipe: %s", strerror(errno));
+	/* Writers wait when the keeper is slow. */
+	fcntl(k->output[1], F_SETFL, 0);
+	k->parent = start_background();
+	return k->parent >= 0 || keeper_main_fail("the background: %s", strerror(-k->parent));
+}
+
+static bool conf_begin(struct keeper_main *k)
+{
+	char err[CONF_ERR_MAX];
+
+	if (geteuid() != 0)
+		return keeper_main_fail(
+			"must be started as root; it gives up what it does not need");
+	if (!absolute(k->opt.conf, sizeof(k->opt.conf)) ||
+	    (k->opt.program[0] && !absolute(k->opt.program, sizeof(k->opt.program))))
+		return keeper_main_fail("a path is too long");
+	k->s.conf = conf_load(k->opt.conf, CONF_NO_FILES, err, sizeof(err));
+	if (!k->s.conf)
+		return keeper_main_fail("%s", err);
+	if (k->opt.program[0] && access(k->opt.program, X_OK) < 0)
+		return keeper_main_fail("%s: %s", k->opt.program, strerror(errno));
+	return true;
+}
+
+static void say_room(void *arg, const char *text)
+{
+	server_say(arg, TRACE_WARNING, "%s", text);
+}
+
 static bool begin(struct keeper_main *k)
 {
 	struct server *s = &k->s;
-	char err[CONF_ERR_MAX];
-	bool alone = false;
+	int state = k->opt.resume >= 0 ? k->opt.resume : k->opt.check;
+	uint32_t proto = KEEPER_MAGIC;
 
-	if (geteuid() != 0)
-		return fail("must be started as root; it gives up what it does not need");
-	if (!absolute(k->opt.conf, sizeof(k->opt.conf)) ||
-	    !absolute(k->opt.program, sizeof(k->opt.program)))
-		return fail("a path is too long");
-	s->conf = conf_load(k->opt.conf, CONF_NO_FILES, err, sizeof(err));
-	if (!s->conf)
-		return fail("%s", err);
-	if (access(k->opt.program, X_OK) < 0)
-		return fail("%s: %s", k->opt.program, strerror(errno));
-	if (k->opt.background) {
-		if (pipe2(k->output, O_CLOEXEC | O_NONBLOCK) < 0)
-			return fail("a pipe: %s", strerror(errno));
-		/* Writers wait when the keeper is slow. */
-		fcntl(k->output[1], F_SETFL, 0);
-		k->parent = start_background();
-		if (k->parent < 0)
-			return fail("the background: %s", strerror(-k->parent));
-		openlog("adit", LOG_PID, LOG_DAEMON);
-	}
+	if (!conf_begin(k) || !background_begin(k))
+		return false;
 	s->log = log_new("adit-keeper", STDERR_FILENO);
 	if (!s->log)
-		return fail("out of memory");
+		return keeper_main_fail("out of memory");
 	log_begin(k);
-	s->since = s->now = now_get();
-	if (!signals_begin(k) || !parts_begin(k, &alone))
+	s->since = s->now = keeper_main_now();
+	start_self(k->self, sizeof(k->self));
+	if (!signals_begin(k) || !parts_begin(k, state >= 0))
 		return false;
 	k->spawn.program = k->opt.program;
 	k->spawn.conf_path = k->opt.conf;
-	k->spawn.log_fd = k->output[1];
+	s->rooms = rooms_open(s->conf, say_room, s);
 	if (priv_drop(low_port(s->conf)) < 0)
-		return fail("could not give up rights");
+		return keeper_main_fail("could not give up rights");
 	/* Rights belong to threads: those of the plane are made with what is left. */
-	if (!server_plane(s, alone))
-		return fail("out of memory");
+	if (!server_plane(s, net_alone(s->net), state >= 0))
+		return keeper_main_fail("out of memory");
+	k->start_at = k->opt.program[0] ? s->now : MONO_NEVER;
+	if (state >= 0 && !keeper_main_load(k, state, &proto))
+		return false;
+	if (k->opt.check >= 0)
+		_exit(0); /* it can be done; nothing was done */
+	k->spawn.log_fd = k->output[1];
+	if (state >= 0) {
+		close(state);
+		keeper_main_resumed(k, proto);
+	}
 	k->watchdog_us = start_watchdog();
 	if (k->watchdog_us)
 		k->watchdog_at = s->now;
@@ -531,6 +562,7 @@ static void end(struct keeper_main *k)
 	struct server *s = &k->s;
 	struct timespec ts;
 
+	rooms_close(s->rooms);
 	kplane_free(s->plane); /* says what it has to say through the log and net */
 	if (s->net && s->hold) {
 		hold_tun_sweep(s->hold, s->net, UINT32_MAX);

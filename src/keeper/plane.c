@@ -93,7 +93,8 @@ static void open_plane(struct kplane *p)
 			 strerror(errno));
 		return;
 	}
-	swept = p->config.alone ? kernel_sweep(p->k) : 0;
+	rooms_enter(p->config.rooms, p->k);
+	swept = sweep && p->config.alone ? kernel_sweep(p->k) : 0;
 	if (swept)
 		kplane_say(p, TRACE_NOTICE,
 			   "removed %u interfaces and routes of sessions of a former run", swept);
@@ -182,11 +183,32 @@ int kplane_fd(const struct kplane *p)
 	return p->k ? kernel_fd(p->k) : -1;
 }
 
+/* Our addresses on VRFs that no profile names any more. */
+static void leave_vrfs(struct kplane *p, const struct conf *former, const struct conf *conf)
+{
+	for (size_t i = 0; i < former->access->profile_count; i++) {
+		const struct conf_profile *was = former->access->profiles[i];
+		struct prefix own = { .addr = was->local4, .len = 32 };
+		bool kept = !was->place.vrf[0] || was->place.netns[0] || !own.addr.family;
+
+		for (size_t j = 0; !kept && j < conf->access->profile_count; j++) {
+			const struct conf_profile *is = conf->access->profiles[j];
+
+			kept = strcmp(is->place.vrf, was->place.vrf) == 0 && !is->place.netns[0] &&
+			       addr_same_ip(&is->local4, &was->local4);
+		}
+		if (!kept)
+			net_addr(p->config.net, was->place.vrf, &own, false, NULL);
+	}
+}
+
 void kplane_conf(struct kplane *p, const struct conf *conf, struct mono now)
 {
+	if (p->k && p->conf != conf)
+		leave_vrfs(p, p->conf, conf);
 	p->conf = conf;
 	if (!p->k && wanted(conf))
-		open_plane(p);
+		kplane_open(p, true);
 	wires_conf(p->wires, p->k, conf, p->missing, now);
 	kplane_flush(p, false);
 }

@@ -9,13 +9,17 @@
 
 #include "base/trace.h"
 #include "daemon/conf.h"
+#include "dp/carry.h"
 #include "net.h"
+#include "rooms.h"
 
 struct kplane;
 
 struct kplane_config {
 	struct net *net;
-	bool alone; /* the only keeper of this network namespace */
+	struct rooms *rooms; /* namespaces of sessions, NULL = none; stay the caller's */
+	bool alone;  /* the only keeper of this network namespace */
+	bool resume; /* another keeper's plane is taken over: records follow, see below */
 	/* Give a datagram of records to aditd; `fd` goes with it, -1 = none. `dispensable`: it may
 	 * be dropped when aditd does not keep up. */
 	void (*send)(void *arg, const uint8_t *records, size_t len, int fd, bool dispensable);

@@ -21,6 +21,23 @@ static const char *refused(struct kplane *p, const char *what, const char *why)
 	return why;
 }
 
+/* The LNS's address inside stands on the VRF, as on lo elsewhere; it was held against the profiles
+ * with the row. */
+static int vrf_addr(struct kplane *p, const struct dp_row *r, char *text)
+{
+	struct prefix own = { .addr = r->source4, .len = 32 };
+	const char *why = "";
+	int err;
+
+	if (!r->master[0] || r->netns || !r->source4.family || r->flags & DP_F_CLIENT)
+		return 0;
+	err = net_addr(p->config.net, r->master, &own, true, &why);
+	if (err)
+		snprintf(text, KERNEL_TEXT, "our address cannot be put on VRF %s: %s", r->master,
+			 why[0] ? why : strerror(-err));
+	return err;
+}
+
 static void on_put(struct kplane *p, const struct batch_record *r)
 {
 	char text[KERNEL_TEXT] = "";
@@ -39,6 +56,8 @@ static void on_put(struct kplane *p, const struct batch_record *r)
 	} else if (kernel_can_row(&p->probe, &r->u.row, text)) {
 		error = -EOPNOTSUPP;
 	}
+	if (!error && !kplane_held_find(p, r->key))
+		error = vrf_addr(p, &r->u.row, text);
 	h = error ? NULL : kplane_held_make(p, r->key);
 	if (!error && !h)
 		error = -ENOMEM;

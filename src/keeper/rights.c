@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "access/place.h"
 #include "base/text.h"
 #include "dp/dp.h"
 
@@ -396,10 +397,24 @@ bool rights_tunnel(const struct conf *c, const struct dp_tunnel *t, bool known, 
 	return rights_pin(c, remote, known, text);
 }
 
+/* Where the interface lies, and its queue: all as one block of the configuration says. */
+static bool place_is(const struct conf_place *p, const struct dp_row *r)
+{
+	return strcmp(p->vrf, r->master) == 0 && acc_netns_id(p->netns) == r->netns &&
+	       p->txqlen == r->txqlen;
+}
+
 static bool client_row(const struct conf *c, const struct dp_row *r, bool known, char *text)
 {
-	if (!conf_dial_by_ifname(c, r->ifname))
+	const struct conf_dial *d = conf_dial_by_ifname(c, r->ifname);
+
+	if (!d)
 		return refuse(text, "interface %.15s is not in the configuration", r->ifname);
+	if (!place_is(&d->place, r))
+		return refuse(text,
+			      "session \"%s\" has another VRF, namespace or queue in the "
+			      "configuration",
+			      d->name);
 	if (r->prefix_count)
 		return refuse(text, "a dialled session has no prefixes of users");
 	if (r->pin_peer && !rights_pin(c, &r->path.remote, known, text))
@@ -413,18 +428,57 @@ static bool client_row(const struct conf *c, const struct dp_row *r, bool known,
 	return true;
 }
 
+/* The address alone is among the prefixes of the session, which are checked. */
+static bool own_prefix(const struct dp_row *r, const struct addr *a)
+{
+	for (unsigned int i = 0; i < r->prefix_count; i++)
+		if (host_prefix(&r->prefixes[i]) && addr_same_ip(&r->prefixes[i].addr, a))
+			return true;
+	return false;
+}
+
+/* In another namespace our address is on the interface itself: there the keeper has no `lo`. */
+static bool server_addrs_ok(const struct dp_row *r)
+{
+	const struct prefix *own = &r->host_addrs[0];
+
+	if (!r->netns)
+		return r->host_addr_count == 0 && r->peer4.family == 0;
+	if (r->host_addr_count > 1 || (r->peer4.family && !own_prefix(r, &r->peer4)))
+		return false;
+	return r->host_addr_count == 0 ||
+	       (host_prefix(own) && r->source4.family && addr_same_ip(&own->addr, &r->source4));
+}
+
+/* A profile that has its sessions there, under such a name and with this address of ours. */
+static bool some_profile(const struct conf *c, const struct dp_row *r)
+{
+	for (size_t i = 0; i < c->access->profile_count; i++) {
+		const struct conf_profile *p = c->access->profiles[i];
+
+		if (place_is(&p->place, r) &&
+		    (!r->ifname[0] || acc_ifname_fits(p->place.ifname, r->ifname)) &&
+		    (!r->source4.family || addr_same_ip(&p->local4, &r->source4)))
+			return true;
+	}
+	return false;
+}
+
 static bool server_row(const struct conf *c, const struct dp_row *r, char *text)
 {
 	char shown[ADDR_TEXT_MAX];
 
-	if (r->ifname[0])
-		return refuse(text, "interface %.15s is not in the configuration", r->ifname);
-	if (r->host_addr_count || r->route_count || r->peer4.family || r->table || r->pin_peer)
+	if (!server_addrs_ok(r) || r->route_count || r->table || r->pin_peer)
 		return refuse(text,
 			      "a user's session has no addresses and routes of a dialled one");
 	if (r->source4.family && !local_of_profile(c, &r->source4))
 		return refuse(text, "%s is no local-address of a profile",
 			      addr_text(&r->source4, shown));
+	if (!some_profile(c, r))
+		return refuse(text,
+			      "no profile has sessions in VRF \"%.15s\", this namespace and queue, "
+			      "with an interface named \"%.15s\" and this local-address",
+			      r->master, r->ifname);
 	for (unsigned int i = 0; i < r->prefix_count; i++)
 		if (!rights_route(c, c->ifname, &r->prefixes[i], 0, 0, text))
 			return false;
@@ -433,10 +487,9 @@ static bool server_row(const struct conf *c, const struct dp_row *r, char *text)
 
 bool rights_row(const struct conf *c, const struct dp_row *r, bool known, char *text)
 {
+	if (r->ends == DP_L2TP_ETH)
+		return rights_wire_row(c, r, known, text);
 	if (r->ends != DP_L2TP_PPP || r->version == 3 || r->encap != DP_ENCAP_UDP)
 		return refuse(text, "only PPP sessions of L2TPv2 over UDP are made on request");
-	if (r->netns || r->master[0])
-		return refuse(text,
-			      "the configuration puts sessions into no bridge, VRF or namespace");
 	return r->flags & DP_F_CLIENT ? client_row(c, r, known, text) : server_row(c, r, text);
 }

@@ -22,6 +22,7 @@ struct server {
 	struct conf *former; /* before the last reload: hooks of its sessions may still run */
 	struct log *log;
 	struct net *net;
+	struct rooms *rooms;
 	struct hold *hold;
 	struct children *children;
 	struct kplane *plane;

@@ -20,6 +20,7 @@
 
 #define POOL	"pool \"p\" { addresses = 192.0.2.0/24 }\n"
 #define PROFILE POOL "profile \"q\" { pool = p auth = none }\n"
+#define PLACE	"profile \"q\" { auth = none local-address = 192.0.2.1 "
 #define NO_AUTH "auth = none local-address = 192.0.2.1 "
 
 static struct conf *parse(const char *text)
@@ -47,7 +48,8 @@ static const char *example_of(const struct conf_key *k, char *buf, size_t cap)
 	case CONF_T_DURATION:
 		return "\"1 min\"";
 	case CONF_T_TEXT:
-		return "\"a $HOME \\\"b\\\" \\\\ #c\"";
+		return strcmp(k->key, "interface-name") == 0 ? "\"ppp-%u\""
+							     : "\"a $HOME \\\"b\\\" \\\\ #c\"";
 	case CONF_T_CHOICE:
 		snprintf(buf, cap, "%.*s", (int)strcspn(k->choices, "|"), k->choices);
 		return buf;
@@ -457,6 +459,27 @@ static const struct {
 	  "test.conf:1: there are 7 routes; a session can have 6" },
 	{ "listen \"a\" { port = 1701 }\nlisten \"b\" { address = 0.0.0.0 }",
 	  "test.conf:2: listen b has the address and port of \"listen a\"; change or remove one" },
+	{ PLACE "vrf = red }\npeer \"x\" { profile = q data-plane = user }",
+	  "test.conf:2: peer \"x\" has data-plane = user, whose sessions have no interface that "
+	  "could "
+	  "be put into a vrf; use data-plane = auto or kernel" },
+	{ "session \"s\" { server = a data-plane = user namespace = n }",
+	  "test.conf:1: session \"s\" has data-plane = user, whose sessions have no interface that "
+	  "could be put into a namespace; use data-plane = auto or kernel" },
+	{ PLACE "namespace = \"../n\" }",
+	  "test.conf:1: \"../n\" is no network namespace; it is the name that `ip netns` shows" },
+	{ PLACE "interface-name = ppp }",
+	  "test.conf:1: \"ppp\" is no name with a user's in it: it needs one %u, which stands for "
+	  "the user's name" },
+	{ PLACE "interface-name = \"%u\" }",
+	  "test.conf:1: \"%u\" is no name with a user's in it: it has to begin with two or more "
+	  "letters, digits, '-', '_' or '.'" },
+	{ PLACE "interface-name = \"a/b%u\" }",
+	  "test.conf:1: \"a/b%u\" is no name with a user's in it: beside %u it may have letters, "
+	  "digits, '-', '_' and '.' only" },
+	{ PLACE "interface-name = \"subscriber%u\" }",
+	  "test.conf:1: \"subscriber%u\" is no name with a user's in it: names of interfaces have "
+	  "15 octets; it leaves the user's name too few" },
 	{ "include()", "test.conf:1: include takes one file; write include(\"file\")" },
 	{ "include(\"/nonexistent\")",
 	  "test.conf:1: /nonexistent cannot be read: No such file or directory" },

@@ -167,8 +167,8 @@ static void attaching_goes_step_by_step(void **state)
 	tunnel_up(&w, 1);
 	fake_kernel_forget(&w.f);
 	session_up(&w, 7, 1);
-	STEPS_ARE(&w, "socket-pppox", "connect-pppox", "gchan", "open-ppp", "attchan", "open-ppp",
-		  "newlink", "gunit", "ifindex", "npmode", "gunit", "connect-unit", "newroute");
+	STEPS_ARE(&w, "socket-pppox", "connect-pppox", "open-ppp", "newlink", "gunit", "ifindex",
+		  "npmode", "newroute", "gunit", "open-ppp", "gchan", "attchan", "connect-unit");
 	assert_int_equal(fake_kernel_open_count(&w.f, "pppox"), 1);
 	assert_int_equal(fake_kernel_open_count(&w.f, "chan"), 1);
 	assert_int_equal(fake_kernel_open_count(&w.f, "unit"), 1);
@@ -210,8 +210,8 @@ static void a_pipe_becomes_a_unit_later(void **state)
 	r.state = DP_ACTIVE;
 	put(&w, 7, 1, &r);
 	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
-	STEPS_ARE(&w, "gchan", "open-ppp", "attchan", "open-ppp", "newlink", "gunit", "ifindex",
-		  "npmode", "npmode", "gunit", "connect-unit");
+	STEPS_ARE(&w, "open-ppp", "newlink", "gunit", "ifindex", "npmode", "npmode", "gunit",
+		  "open-ppp", "gchan", "attchan", "connect-unit");
 
 	fake_kernel_forget(&w.f);
 	r.flags |= DP_F_IP4;

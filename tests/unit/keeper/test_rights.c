@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "access/place.h"
 #include "dp/dp.h"
 #include "failmalloc.h"
 #include "keeper/child.h"
@@ -522,6 +523,87 @@ static void test_kernel_rows(void **state)
 	assert_false(rights_row(f->c, &t, false, text));
 }
 
+static const char text_of_places[] =
+	"pool \"a\" { addresses = { 10.1.0.0/24 } }\n"
+	"profile \"plain\" { auth = none pool = \"a\" local-address = 192.0.2.1 }\n"
+	"profile \"red\" { auth = none pool = \"a\" local-address = 192.0.2.2 vrf = red\n"
+	"  interface-name = \"red-%u\" queue-length = 50 }\n"
+	"profile \"far\" { auth = none pool = \"a\" local-address = 192.0.2.3\n"
+	"  namespace = far }\n"
+	"session \"vpn\" { server = 192.0.2.9 interface = vpn0 vrf = blue }\n";
+
+/* Exactly one profile's VRF, namespace, name, queue and address; nothing of two of them. */
+static void test_kernel_places(void **state)
+{
+	char text[RIGHTS_TEXT], err[CONF_ERR_MAX] = "";
+	struct conf *c = conf_parse(text_of_places, "t", CONF_NO_FILES, err, sizeof(err));
+	struct dp_row red, far, t;
+
+	assert_string_equal(err, "");
+	assert_non_null(c);
+	memset(&red, 0, sizeof(red));
+	red.ends = DP_L2TP_PPP;
+	red.prefixes[red.prefix_count++] = prefix_of("10.1.0.7/32");
+	far = red;
+	addr_parse("192.0.2.2", &red.source4);
+	strcpy(red.master, "red");
+	strcpy(red.ifname, "red-bob");
+	red.txqlen = 50;
+	assert_true(rights_row(c, &red, false, text));
+	t = red;
+	t.ifname[0] = '\0';
+	assert_true(rights_row(c, &t, false, text));
+	for (int i = 0; i < 7; i++) {
+		t = red;
+		if (i == 0)
+			strcpy(t.master, "blue"); /* a dialled session's */
+		else if (i == 1)
+			t.master[0] = '\0';
+		else if (i == 2)
+			strcpy(t.ifname, "eth0");
+		else if (i == 3)
+			strcpy(t.ifname, "red-a b");
+		else if (i == 4)
+			t.txqlen = 60000;
+		else if (i == 5)
+			addr_parse("192.0.2.1", &t.source4); /* another profile's */
+		else
+			t.netns = acc_netns_id("far");
+		assert_false(rights_row(c, &t, false, text));
+	}
+
+	addr_parse("192.0.2.3", &far.source4);
+	far.netns = acc_netns_id("far");
+	far.host_addrs[far.host_addr_count++] = prefix_of("192.0.2.3/32");
+	addr_parse("10.1.0.7", &far.peer4);
+	assert_true(rights_row(c, &far, false, text));
+	for (int i = 0; i < 5; i++) {
+		t = far;
+		if (i == 0)
+			t.netns = acc_netns_id("elsewhere");
+		else if (i == 1)
+			t.netns = 0;
+		else if (i == 2)
+			t.host_addrs[0] = prefix_of("192.0.2.2/32");
+		else if (i == 3)
+			addr_parse("10.1.0.8", &t.peer4); /* a route to somebody else */
+		else
+			t.host_addrs[t.host_addr_count++] = prefix_of("192.0.2.1/32");
+		assert_false(rights_row(c, &t, false, text));
+	}
+
+	memset(&t, 0, sizeof(t));
+	t.ends = DP_L2TP_PPP;
+	t.flags = DP_F_CLIENT;
+	strcpy(t.ifname, "vpn0");
+	assert_false(rights_row(c, &t, false, text));
+	strcpy(t.master, "red");
+	assert_false(rights_row(c, &t, false, text));
+	strcpy(t.master, "blue");
+	assert_true(rights_row(c, &t, false, text));
+	conf_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -532,6 +614,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_servers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_tunnels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_rows, setup, teardown),
+		cmocka_unit_test(test_kernel_places),
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test_setup_teardown(test_children, setup, teardown),
 		cmocka_unit_test(test_layout),
