@@ -254,6 +254,8 @@ struct ksession *ksession_new(struct kernel *k, uint64_t key);
 void ktunnel_free(struct kernel *k, struct ktunnel *t);
 void ksession_free(struct kernel *k, struct ksession *s);
 void ksession_leaves(struct ksession *s);
+void ksession_enter(struct ksession *s, struct ktunnel *t); /* it is one of the tunnel's */
+void ksession_up(struct kernel *k, struct ksession *s);	    /* listen to what it has now */
 void kframes_free(struct list *frames);
 /* A job came back. */
 void klook_finished(struct kernel *k, struct kjob *j);
@@ -304,8 +306,9 @@ int kmppe_peek(struct kernel *k, struct ksession *s, const uint8_t *frame, size_
 /* ---- kernel_eth.c ---- */
 int keth_put(struct kwork *w, struct kjob *j);
 /* Addresses and routes of the row that `old` has not are added, the others of `old` removed. Either
- * may be NULL. */
-int kroutes_put(struct kwork *w, struct kjob *j, const struct dp_row *old, const struct dp_row *r);
+ * may be NULL. `up`: the interface goes up before. */
+int kroutes_put(struct kwork *w, struct kjob *j, const struct dp_row *old, const struct dp_row *r,
+		bool up);
 int kmaster(struct kwork *w, struct kjob *j, int *ret_index);
 
 /* ---- kernel_frame.c ---- */

@@ -229,7 +229,7 @@ void ksession_leaves(struct ksession *s)
 		s->tunnel->leave++;
 }
 
-static void session_enter(struct ksession *s, struct ktunnel *t)
+void ksession_enter(struct ksession *s, struct ktunnel *t)
 {
 	if (s->tunnel)
 		return;
@@ -460,7 +460,7 @@ static bool put_refused(struct kernel *k, struct ksession *s, struct kreq *r)
 		req_fail(k, r, KERNEL_FAILED, KERNEL_STEP_SESSION, -ENODEV, "");
 		return true;
 	}
-	session_enter(s, t);
+	ksession_enter(s, t);
 	s->local_session = row.local_session;
 	s->partner = row.partner;
 	s->netns = s->indexed ? s->netns : row.netns;
@@ -583,7 +583,7 @@ static void row_keep(struct ksession *s, const struct kreq *r, const struct kjob
 		j->row.ends == DP_L2TP_L2TP && j->row.state == DP_ACTIVE && s->have.stage == K_PIPE;
 }
 
-static void session_up(struct kernel *k, struct ksession *s)
+void ksession_up(struct kernel *k, struct ksession *s)
 {
 	if (s->have.ifindex && !s->indexed) {
 		htab_put(&k->by_index, &s->by_index,
@@ -640,7 +640,7 @@ static void put_finished(struct kernel *k, struct ksession *s, struct kjob *j)
 			put_told(s, j->req);
 			kreq_done(k, j->req, KERNEL_OK, 0, NULL);
 		}
-		session_up(k, s);
+		ksession_up(k, s);
 	}
 	if (j->partner)
 		ksession_ready(k, j->partner);

@@ -519,3 +519,138 @@ size_t children_hooks(const struct children *k)
 	}
 	return n;
 }
+
+/* ---- over an upgrade ---- */
+
+enum { REC_JOB = CARRY_CHILD | CARRY_MUST | 1 };
+
+enum {
+	F_TAG = 1, /* u64 */
+	F_BITS = 2,
+	F_NAME = 3, /* of a hook */
+	F_PROGRAM = 4,
+	F_ENV = 5, /* may repeat */
+	F_HOST = 6,
+	F_PORT = 7,
+	F_PID = 8, /* 0 = it waits */
+	F_FD = 9,
+	F_DEADLINE = 10, /* u64 */
+	F_GOT = 11
+};
+
+#define BIT_HOOK   1u
+#define BIT_ORPHAN 2u
+#define BIT_TERMED 4u
+
+static void job_carry(const struct job *j, struct carry *c)
+{
+	struct wcur *w = carry_begin(c, REC_JOB);
+
+	wcur_tlv_u64(w, F_TAG, j->answer.tag);
+	wcur_tlv_u32(w, F_BITS,
+		     (j->hook ? BIT_HOOK : 0) | (j->orphan ? BIT_ORPHAN : 0) |
+			     (j->termed ? BIT_TERMED : 0));
+	carry_text(c, F_NAME, j->answer.name);
+	carry_text(c, F_PROGRAM, j->program);
+	carry_text(c, F_HOST, j->host);
+	wcur_tlv_u32(w, F_PORT, j->port);
+	for (char **env = j->env ? j->env + 1 : NULL; env && *env; env++) /* PATH is put anew */
+		carry_text(c, F_ENV, *env);
+	wcur_tlv_u32(w, F_PID, (uint32_t)j->pid);
+	wcur_tlv_u64(w, F_DEADLINE, (uint64_t)j->deadline.us);
+	wcur_tlv_bytes(w, F_GOT, j->got, j->got_len);
+	carry_fd(c, F_FD, j->pipe);
+	carry_end(c);
+}
+
+void children_carry(const struct children *k, struct carry *c)
+{
+	list_for_each (it, &k->running) {
+		job_carry(container_of(it, struct job, node), c);
+	}
+	list_for_each (it, &k->waiting) {
+		job_carry(container_of(it, struct job, node), c);
+	}
+}
+
+static bool job_field(struct job *j, uint16_t field, struct rcur f)
+{
+	uint32_t bits;
+
+	switch (field) {
+	case F_TAG:
+		j->answer.tag = rcur_u64(&f);
+		break;
+	case F_BITS:
+		bits = rcur_u32(&f);
+		j->hook = j->answer.hook = bits & BIT_HOOK;
+		j->orphan = bits & BIT_ORPHAN;
+		j->termed = bits & BIT_TERMED;
+		break;
+	case F_NAME:
+		return carry_text_load(f, j->answer.name, sizeof(j->answer.name));
+	case F_PROGRAM:
+		return carry_text_load(f, j->program, sizeof(j->program));
+	case F_HOST:
+		return carry_text_load(f, j->host, sizeof(j->host));
+	case F_PORT:
+		j->port = (uint16_t)rcur_u32(&f);
+		break;
+	case F_PID:
+		j->pid = (pid_t)rcur_u32(&f);
+		break;
+	case F_DEADLINE:
+		j->deadline.us = (int64_t)rcur_u64(&f);
+		break;
+	case F_GOT:
+		j->got_len = rcur_left(&f);
+		if (j->got_len > sizeof(j->got))
+			return false;
+		rcur_copy(&f, j->got, j->got_len);
+		break;
+	case F_FD:
+		j->pipe = (int)rcur_u32(&f);
+		break;
+	default:
+		break;
+	}
+	return !f.bad;
+}
+
+int children_carried(struct children *k, uint16_t tag, struct rcur v)
+{
+	struct keeper_env envs[KEEPER_ENVS];
+	uint32_t env_n = 0;
+	struct job *j;
+	struct rcur f;
+	uint16_t field;
+	bool ok = true;
+
+	if (tag != REC_JOB)
+		return 1;
+	j = job_new(k, 0);
+	if (!j)
+		return -ENOMEM;
+	while (ok && rcur_tlv(&v, &field, &f)) {
+		if (field != F_ENV) {
+			ok = job_field(j, field, f);
+			continue;
+		}
+		ok = env_n < KEEPER_ENVS;
+		if (ok)
+			envs[env_n++] =
+				(struct keeper_env){ (const char *)f.p, (uint16_t)rcur_left(&f) };
+	}
+	if (ok && !v.bad && j->hook)
+		j->env = env_make(envs, env_n);
+	if (!ok || v.bad || (j->hook && !j->env)) {
+		bool memory = ok && !v.bad;
+
+		j->pipe = -1; /* not ours to close: somebody else may have this number */
+		job_free(k, j);
+		return memory ? -ENOMEM : -EBADMSG;
+	}
+	list_push(j->pid ? &k->running : &k->waiting, &j->node);
+	k->running_n += j->pid != 0;
+	return 0;
+}

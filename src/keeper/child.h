@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/dp_types.h"
+#include "dp/carry.h"
 #include "proto.h"
 
 #define CHILD_RUNNING_MAX 16   /* children at once; more wait */
@@ -61,6 +62,11 @@ bool children_next(struct children *k, struct child_answer *ret);
 /* Forget whom to answer (aditd is gone): what runs runs on, answers are thrown away; resolutions
  * are ended. */
 void children_orphan(struct children *k);
+
+/* Over an upgrade of the keeper: as in hold.h. What runs stays a child of the process; answers must
+ * have been taken before (children_next()). */
+void children_carry(const struct children *k, struct carry *c);
+int children_carried(struct children *k, uint16_t tag, struct rcur v);
 
 /* Hooks running or waiting. */
 size_t children_hooks(const struct children *k);

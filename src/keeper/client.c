@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,6 +68,30 @@ int keeper_fd_from_env(void)
 	    type != SOCK_SEQPACKET)
 		return -EINVAL;
 	return (int)n;
+}
+
+int keeper_gate_path(const char *control, char *ret, size_t cap)
+{
+	int n = snprintf(ret, cap, "%s.keeper", control);
+
+	return n < 0 || (size_t)n >= cap ? -ENAMETOOLONG : 0;
+}
+
+int keeper_connect(const char *control)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int err = keeper_gate_path(control, un.sun_path, sizeof(un.sun_path)), fd;
+
+	if (err)
+		return err;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (const struct sockaddr *)&un, sizeof(un)) == 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
 }
 
 struct keeper *keeper_open(int fd, int *ret_err)
@@ -515,6 +540,12 @@ int keeper_status(struct keeper *k, uint64_t cookie, uint32_t *ret_id)
 {
 	begin(k);
 	return queue(k, KEEPER_STATUS, cookie, ret_id);
+}
+
+int keeper_upgrade(struct keeper *k, uint64_t cookie, uint32_t *ret_id)
+{
+	begin(k);
+	return queue(k, KEEPER_UPGRADE, cookie, ret_id);
 }
 
 int keeper_reload(struct keeper *k, uint64_t cookie, uint32_t *ret_id)

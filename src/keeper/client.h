@@ -28,6 +28,12 @@ struct keeper *keeper_open(int fd, int *ret_err);
  * when it is not a socket of the right kind. The variable is removed. */
 int keeper_fd_from_env(void);
 
+/* Where the keeper listens whose control socket is `control`. 0; -ENAMETOOLONG. */
+int keeper_gate_path(const char *control, char *ret, size_t cap);
+
+/* A connection to it, or negative errno. */
+int keeper_connect(const char *control);
+
 /* Closes the descriptor and those in answers nobody took. NULL is fine. */
 void keeper_close(struct keeper *k);
 
@@ -82,6 +88,9 @@ int keeper_hello(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
  * Addresses and routes of a device that was asked for again stay until they are removed. */
 int keeper_ready(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 int keeper_status(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
+
+/* Ask the keeper, over a connection of root's own, to replace itself by execve(). */
+int keeper_upgrade(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 
 /* Ask the keeper to read the configuration again; its error comes back in words. */
 int keeper_reload(struct keeper *k, uint64_t cookie, uint32_t *ret_id);

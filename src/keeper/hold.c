@@ -178,17 +178,27 @@ static int control_make(struct hold *h, const char *path, uid_t uid, gid_t gid, 
 	return 0;
 }
 
-int hold_new(const struct conf *c, uid_t uid, gid_t gid, struct hold **ret, char *text)
+struct hold *hold_blank(void)
 {
 	struct hold *h = calloc(1, sizeof(*h));
 
 	if (!h)
-		return fail(text, -ENOMEM, "could not start");
-	for (i = 0; i < HOLD_MEMORIES; i++)
+		return NULL;
+	for (int i = 0; i < HOLD_MEMORIES; i++)
 		h->memory[i] = -1;
 	h->control = -1;
 	list_init(&h->sockets);
 	list_init(&h->tuns);
+	return h;
+}
+
+int hold_new(const struct conf *c, uid_t uid, gid_t gid, struct hold **ret, char *text)
+{
+	struct hold *h = hold_blank();
+	int err;
+
+	if (!h)
+		return fail(text, -ENOMEM, "could not start");
 	err = memories_make(h, c, text);
 	if (!err)
 		err = control_make(h, c->control, uid, gid, text);
@@ -555,4 +565,189 @@ void hold_counts(const struct hold *h, uint32_t *ret_sockets, uint32_t *ret_tuns
 	}
 	*ret_sockets = sockets;
 	*ret_tuns = tuns;
+}
+
+/* ---- over an upgrade ---- */
+
+enum {
+	REC_MEMORY = CARRY_HOLD | CARRY_MUST | 1,
+	REC_CONTROL = CARRY_HOLD | CARRY_MUST | 2,
+	REC_SOCKET = CARRY_HOLD | CARRY_MUST | 3,
+	REC_TUN = CARRY_HOLD | CARRY_MUST | 4
+};
+
+enum {
+	F_FD = 1,
+	F_WHICH = 2, /* u32 enum hold_memory */
+	F_SIZE = 3,  /* u64 */
+	F_PATH = 4,
+	F_VIA = 5,    /* u32 */
+	F_NAME = 6,   /* of a socket's block, of a device */
+	F_ADDR = 7,   /* addr_save() */
+	F_DEVICE = 8, /* a socket is bound to */
+	F_ENCAP = 9,  /* u32 enum dp_encap */
+	F_INDEX = 10, /* u32, of a device */
+	F_EPOCH = 11  /* u32 */
+};
+
+void hold_carry(const struct hold *h, struct carry *c)
+{
+	struct wcur *w;
+	size_t at;
+
+	for (uint32_t i = 0; i < HOLD_MEMORIES; i++) {
+		w = carry_begin(c, REC_MEMORY);
+		wcur_tlv_u32(w, F_WHICH, i);
+		wcur_tlv_u64(w, F_SIZE, h->size[i]);
+		carry_fd(c, F_FD, h->memory[i]);
+		carry_end(c);
+	}
+	carry_begin(c, REC_CONTROL);
+	carry_text(c, F_PATH, h->control_path);
+	carry_fd(c, F_FD, h->control);
+	carry_end(c);
+	list_for_each (it, &h->sockets) {
+		const struct held_socket *s = container_of(it, struct held_socket, node);
+
+		w = carry_begin(c, REC_SOCKET);
+		wcur_tlv_u32(w, F_VIA, s->conf.via);
+		carry_text(c, F_NAME, s->conf.name);
+		at = wcur_tlv_begin(w, F_ADDR);
+		addr_save(w, &s->conf.addr);
+		wcur_tlv_end(w, at);
+		carry_text(c, F_DEVICE, s->conf.device);
+		wcur_tlv_u32(w, F_ENCAP, s->conf.encap);
+		carry_fd(c, F_FD, s->fd);
+		carry_end(c);
+	}
+	list_for_each (it, &h->tuns) {
+		const struct held_tun *t = container_of(it, struct held_tun, node);
+
+		w = carry_begin(c, REC_TUN);
+		carry_text(c, F_NAME, t->name);
+		wcur_tlv_u32(w, F_INDEX, (uint32_t)t->ifindex);
+		wcur_tlv_u32(w, F_EPOCH, t->epoch);
+		carry_fd(c, F_FD, t->fd);
+		carry_end(c);
+	}
+}
+
+/* A record in plain values. */
+struct carried {
+	int fd;
+	uint32_t which, index, epoch;
+	uint64_t size;
+	struct conf_socket socket;
+	char path[CONF_CONTROL_MAX], name[DP_IFNAME];
+};
+
+static bool carried_load(uint16_t tag, struct rcur v, struct carried *ret)
+{
+	struct rcur f;
+	uint16_t field;
+	bool ok = true;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->fd = -1;
+	while (ok && rcur_tlv(&v, &field, &f)) {
+		switch (field) {
+		case F_FD:
+			ret->fd = (int)rcur_u32(&f);
+			break;
+		case F_WHICH:
+			ret->which = rcur_u32(&f);
+			break;
+		case F_SIZE:
+			ret->size = rcur_u64(&f);
+			break;
+		case F_PATH:
+			ok = carry_text_load(f, ret->path, sizeof(ret->path));
+			break;
+		case F_VIA:
+			ret->socket.via = rcur_u32(&f);
+			break;
+		case F_NAME:
+			ok = tag == REC_TUN ? carry_text_load(f, ret->name, sizeof(ret->name))
+					    : carry_text_load(f, ret->socket.name,
+							      sizeof(ret->socket.name));
+			break;
+		case F_ADDR:
+			addr_load(&f, &ret->socket.addr);
+			break;
+		case F_DEVICE:
+			ok = carry_text_load(f, ret->socket.device, sizeof(ret->socket.device));
+			break;
+		case F_ENCAP:
+			ret->socket.encap = (uint8_t)rcur_u32(&f);
+			break;
+		case F_INDEX:
+			ret->index = rcur_u32(&f);
+			break;
+		case F_EPOCH:
+			ret->epoch = rcur_u32(&f);
+			break;
+		default:
+			break;
+		}
+		ok = ok && !f.bad;
+	}
+	return ok && !v.bad && ret->fd >= 0;
+}
+
+static int carried_socket(struct hold *h, const struct carried *r)
+{
+	struct held_socket *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	list_init(&s->node);
+	s->conf = r->socket;
+	s->fd = r->fd;
+	list_push(&h->sockets, &s->node);
+	return 0;
+}
+
+static int carried_tun(struct hold *h, const struct carried *r)
+{
+	struct held_tun *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	list_init(&t->node);
+	memcpy(t->name, r->name, sizeof(t->name));
+	t->fd = r->fd;
+	t->ifindex = (int)r->index;
+	t->epoch = r->epoch;
+	list_push(&h->tuns, &t->node);
+	return 0;
+}
+
+int hold_carried(struct hold *h, uint16_t tag, struct rcur v)
+{
+	struct carried r;
+
+	if (tag < REC_MEMORY || tag > REC_TUN)
+		return 1;
+	if (!carried_load(tag, v, &r) || (tag == REC_MEMORY && r.which >= HOLD_MEMORIES))
+		return -EBADMSG;
+	if (tag == REC_SOCKET)
+		return carried_socket(h, &r);
+	if (tag == REC_TUN)
+		return carried_tun(h, &r);
+	if (tag == REC_MEMORY) {
+		h->memory[r.which] = r.fd;
+		h->size[r.which] = r.size;
+	} else {
+		h->control = r.fd;
+		memcpy(h->control_path, r.path, sizeof(h->control_path));
+	}
+	return 0;
+}
+
+bool hold_whole(const struct hold *h)
+{
+	for (int i = 0; i < HOLD_MEMORIES; i++)
+		if (h->memory[i] < 0)
+			return false;
+	return h->control >= 0;
 }

@@ -11,6 +11,7 @@
 #define ADIT_KEEPER_HOLD_H
 
 #include "daemon/conf.h"
+#include "dp/carry.h"
 #include "net.h"
 
 #define HOLD_TEXT 256
@@ -44,6 +45,16 @@ uint32_t hold_tun_sweep(struct hold *h, struct net *net, uint32_t epoch);
 
 /* After a reload: close the sockets that are no longer in the configuration. */
 void hold_reload(struct hold *h, const struct conf *c);
+
+/*
+ * Over an upgrade of the keeper (dp/carry.h): hold_carry() writes what is held, hold_carried()
+ * takes one record into what hold_blank() made: 0; 1 a record of no kind known here; -EBADMSG,
+ * -ENOMEM. hold_whole(): nothing is missing. NULL: out of memory.
+ */
+void hold_carry(const struct hold *h, struct carry *c);
+struct hold *hold_blank(void);
+int hold_carried(struct hold *h, uint16_t tag, struct rcur v);
+bool hold_whole(const struct hold *h);
 
 /* How many sockets and devices there are. */
 void hold_counts(const struct hold *h, uint32_t *ret_sockets, uint32_t *ret_tuns);

@@ -10,6 +10,11 @@
  * sessions (SIGTERM) and killed after ten seconds, hooks get five more, then all that carries our
  * mark is removed.
  *
+ * aditd is a child (--run), or a process that systemd has started and that came to the keeper's own
+ * socket (gate.h); then its end is the end of the connection, and nobody here starts the next.
+ *
+ * An upgrade replaces this process by a new program: see replace.c.
+ *
  * If the keeper itself is killed, aditd is told by the end of the pair; the devices vanish with
  * their last descriptor, addresses and routes are removed by the next start.
  */
@@ -26,41 +31,21 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client.h"
+#include "main_int.h"
 #include "priv.h"
-#include "serve.h"
-#include "spawn.h"
-#include "start.h"
 
 #define STOP_US	      (10 * US_S) /* for aditd to end its sessions */
 #define STOP_HOOKS_US (5 * US_S)
 #define RESTART_US    (2 * US_S) /* for aditd to end when it shall be replaced */
 #define RESOLVE_US    (30 * US_S)
 #define HOOK_US	      (60 * US_S)
-#define HOPELESS      4 /* starts in a row that never came to serve */
+#define SETTLE_US     (5 * US_S) /* for the kernel's plane to finish before an upgrade */
+#define ASK_MS	      20000	 /* for the keeper that runs to be replaced */
+#define HOPELESS      4		 /* starts in a row that never came to serve */
 #define UNUSABLE      2 /* exit status of aditd: its options or configuration cannot be used */
 
-struct keeper_main {
-	struct server s;
-	struct options opt;
-	struct spawn_config spawn;
-	struct backoff backoff;
-	pid_t aditd;	      /* 0 = not running */
-	struct mono start_at; /* not running: when to start it */
-	struct mono kill_at;  /* running: when to kill it */
-	bool replacing;	      /* it ends because we asked: start the next at once */
-	bool stopping;
-	struct mono hooks_end; /* stopping, aditd gone: when to wait for hooks no longer */
-	bool done;
-	int status; /* to exit with */
-	bool told_ready;
-	int signals;
-	int parent;    /* pipe to the waiting parent, -1 = none */
-	int output[2]; /* in the background: what aditd and hooks print */
-	int64_t watchdog_us;
-	struct mono watchdog_at;
-};
-
-static struct mono now_get(void)
+struct mono keeper_main_now(void)
 {
 	struct timespec ts;
 
@@ -69,6 +54,12 @@ static struct mono now_get(void)
 }
 
 /* ---- aditd ---- */
+
+static void aditd_signal(const struct keeper_main *k, int sig)
+{
+	if (k->aditd > 0)
+		kill(k->aditd, sig);
+}
 
 static void aditd_start(struct keeper_main *k)
 {
@@ -84,6 +75,7 @@ static void aditd_start(struct keeper_main *k)
 		return;
 	}
 	k->aditd = pid;
+	k->child = true;
 	k->kill_at = MONO_NEVER;
 	k->replacing = false;
 	backoff_started(&k->backoff, s->now);
@@ -91,11 +83,21 @@ static void aditd_start(struct keeper_main *k)
 	server_say(s, TRACE_INFO, "started %s, process %d", k->spawn.program, (int)pid);
 }
 
+/* One that somebody else has started is at the gate. */
+static void aditd_welcome(struct keeper_main *k, int pair, pid_t pid)
+{
+	k->aditd = pid > 0 ? pid : -1;
+	k->child = false;
+	k->kill_at = MONO_NEVER;
+	k->replacing = false;
+	server_begin(&k->s, pair);
+	server_say(&k->s, TRACE_INFO, "aditd has come, process %d", (int)pid);
+}
+
 static void stop_begin(struct keeper_main *k, int status)
 {
 	if (k->stopping) { /* asked twice: somebody is in a hurry */
-		if (k->aditd)
-			kill(k->aditd, SIGKILL);
+		aditd_signal(k, SIGKILL);
 		k->hooks_end = k->s.now;
 		return;
 	}
@@ -104,7 +106,7 @@ static void stop_begin(struct keeper_main *k, int status)
 	k->start_at = MONO_NEVER;
 	start_notify("STOPPING=1");
 	if (k->aditd) {
-		kill(k->aditd, SIGTERM);
+		aditd_signal(k, SIGTERM);
 		k->kill_at = mono_add(k->s.now, STOP_US);
 	} else {
 		k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
@@ -169,11 +171,24 @@ static void aditd_ended(struct keeper_main *k, int status)
 	say_ended(k, status, k->start_at);
 }
 
-static void aditd_replace(struct keeper_main *k)
+/* One that is no child of ours: the connection has ended. */
+static void aditd_left(struct keeper_main *k)
+{
+	server_end(&k->s);
+	k->aditd = 0;
+	k->kill_at = MONO_NEVER;
+	if (k->stopping)
+		k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
+	else
+		server_say(&k->s, k->replacing ? TRACE_NOTICE : TRACE_WARNING,
+			   "aditd has gone; sessions are kept until the next one comes");
+}
+
+void keeper_main_restart(struct keeper_main *k)
 {
 	if (!k->aditd || k->stopping)
 		return;
-	kill(k->aditd, SIGUSR1); /* end, but not the sessions */
+	aditd_signal(k, SIGUSR1); /* end, but not the sessions */
 	k->replacing = true;
 	k->kill_at = mono_add(k->s.now, RESTART_US);
 }
@@ -186,7 +201,7 @@ static void reap(struct keeper_main *k)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == k->aditd)
+		if (pid == k->aditd && k->child)
 			aditd_ended(k, status);
 		else
 			children_ended(k->s.children, k->s.now, pid, status);
@@ -221,7 +236,10 @@ static void signals_read(struct keeper_main *k)
 			reload(k);
 			break;
 		case SIGUSR1:
-			aditd_replace(k);
+			keeper_main_restart(k);
+			break;
+		case SIGUSR2:
+			k->upgrade = true;
 			break;
 		default: /* SIGCHLD: several may have come as one */
 			reap(k);
@@ -249,7 +267,7 @@ static void output_read(struct keeper_main *k)
 
 static void ready_tell(struct keeper_main *k)
 {
-	if (k->told_ready || !k->s.ready)
+	if (k->told_ready || (k->opt.program[0] && !k->s.ready))
 		return;
 	k->told_ready = true;
 	start_notify("READY=1");
@@ -260,6 +278,24 @@ static void ready_tell(struct keeper_main *k)
 	if (dup2(k->output[1], STDOUT_FILENO) < 0 || dup2(k->output[1], STDERR_FILENO) < 0)
 		server_say(&k->s, TRACE_WARNING, "the output of programs is lost: %s",
 			   strerror(errno));
+}
+
+/* ---- the gate ---- */
+
+static void gate_read(struct keeper_main *k)
+{
+	enum gate_call call;
+	pid_t pid = 0;
+	int fd = -1;
+
+	/* With --run there is an aditd, or there will be one. */
+	while ((call = gate_next(k->gate, k->spawn.uid,
+				 !k->opt.program[0] && !k->aditd && !k->stopping, &fd, &pid))) {
+		if (call == GATE_ADITD)
+			aditd_welcome(k, fd, pid);
+		else
+			k->upgrade = true;
+	}
 }
 
 /* ---- the loop ---- */
@@ -295,8 +331,9 @@ static void expire(struct keeper_main *k)
 	server_expire(s);
 	if (mono_due(k->kill_at, s->now)) {
 		k->kill_at = MONO_NEVER;
-		if (k->aditd)
-			kill(k->aditd, SIGKILL);
+		aditd_signal(k, SIGKILL);
+		if (k->aditd && !k->child)
+			aditd_left(k);
 	}
 	if (mono_due(k->start_at, s->now) && !k->stopping)
 		aditd_start(k);
@@ -316,6 +353,10 @@ static void expire(struct keeper_main *k)
 static void pair_broken(struct keeper_main *k)
 {
 	/* It is about to die; if it only closed the pair, it is of no use any more. */
+	if (!k->child) {
+		aditd_left(k);
+		return;
+	}
 	server_end(&k->s);
 	k->kill_at = mono_min(k->kill_at, mono_add(k->s.now, RESTART_US));
 }
@@ -323,7 +364,7 @@ static void pair_broken(struct keeper_main *k)
 static void loop(struct keeper_main *k)
 {
 	struct server *s = &k->s;
-	struct pollfd fds[4 + CHILD_RUNNING_MAX];
+	struct pollfd fds[4 + GATE_FDS + CHILD_RUNNING_MAX];
 	size_t n;
 
 	while (!k->done) {
@@ -331,10 +372,11 @@ static void loop(struct keeper_main *k)
 		fds[1] = (struct pollfd){ .fd = s->pair, .events = server_events(s) };
 		fds[2] = (struct pollfd){ .fd = k->output[0], .events = POLLIN };
 		fds[3] = (struct pollfd){ .fd = kplane_fd(s->plane), .events = POLLIN };
-		n = 4 + children_poll(s->children, fds + 4, CHILD_RUNNING_MAX);
+		n = 4 + gate_poll(k->gate, fds + 4);
+		n += children_poll(s->children, fds + n, CHILD_RUNNING_MAX);
 		if (poll(fds, n, timeout_ms(k)) < 0 && errno != EINTR)
 			break;
-		s->now = now_get();
+		s->now = keeper_main_now();
 		if (fds[2].revents)
 			output_read(k);
 		if (fds[3].revents)
@@ -343,6 +385,9 @@ static void loop(struct keeper_main *k)
 			pair_broken(k);
 		if (fds[0].revents)
 			signals_read(k);
+		gate_read(k);
+		if (k->upgrade)
+			keeper_main_replace(k);
 		expire(k);
 		server_children(s);
 		ready_tell(k);
@@ -371,9 +416,7 @@ static bool low_port(const struct conf *c)
 	return false;
 }
 
-static bool fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static bool fail(const char *format, ...)
+bool keeper_main_fail(const char *format, ...)
 {
 	va_list ap;
 
@@ -395,20 +438,25 @@ static bool signals_begin(struct keeper_main *k)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	k->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return k->signals >= 0 || fail("signals: %s", strerror(errno));
+	return k->signals >= 0 || keeper_main_fail("signals: %s", strerror(errno));
 }
 
-static bool user_begin(struct keeper_main *k, gid_t *ret_group)
+static bool user_begin(struct keeper_main *k, bool resume, gid_t *ret_group)
 {
 	struct server *s = &k->s;
 	char text[PRIV_TEXT];
 	bool found;
 
 	if (priv_user(s->conf->user, &k->spawn.uid, &k->spawn.gid, &found, text) < 0)
-		return fail("%s", text);
+		return keeper_main_fail("%s", text);
+	/* Whom nobody's group holds is nobody's business. */
+	*ret_group = found ? k->spawn.gid : 0;
+	if (resume)
+		return true; /* it was said already */
 	if (!found)
 		server_say(s, TRACE_WARNING,
 			   "there is no user %s: aditd runs as nobody; make one with: adduser "
@@ -419,34 +467,24 @@ static bool user_begin(struct keeper_main *k, gid_t *ret_group)
 			   "aditd runs as %s: without capabilities, but every file of root is its "
 			   "own; better give it a user of its own",
 			   s->conf->user);
-	/* Whom nobody's group holds is nobody's business. */
-	*ret_group = found ? k->spawn.gid : 0;
 	return true;
 }
 
-static bool parts_begin(struct keeper_main *k, bool *ret_alone)
+/* Everything is new: nothing of ours is there, but what a former run has left. */
+static bool parts_make(struct keeper_main *k, gid_t group)
 {
 	struct server *s = &k->s;
-	struct children_config children = { .resolve_us = RESOLVE_US, .hook_us = HOOK_US };
 	char text[HOLD_TEXT], why[256];
-	bool alone;
-	gid_t group = 0;
 	uint32_t swept;
 
-	if (!user_begin(k, &group))
-		return false;
-	s->net = net_open(&alone);
-	if (!s->net)
-		return fail("could not open rtnetlink: %s", strerror(errno));
 	if (hold_new(s->conf, 0, group, &s->hold, text) < 0)
-		return fail("%s", text);
-	children.uid = k->spawn.uid;
-	children.gid = k->spawn.gid;
-	s->children = children_new(&children);
-	if (!s->children)
-		return fail("out of memory");
-	*ret_alone = alone;
-	if (!alone)
+		return keeper_main_fail("%s", text);
+	if (gate_new(s->conf->control, group, &k->gate, text) < 0) {
+		if (!k->opt.program[0])
+			return keeper_main_fail("%s", text);
+		server_say(s, TRACE_WARNING, "%s; `adit-keeper --upgrade` cannot be used", text);
+	}
+	if (!net_alone(s->net))
 		server_say(s, TRACE_INFO, "another adit-keeper runs in this network namespace");
 	swept = net_sweep_all(s->net);
 	if (swept)
@@ -458,6 +496,31 @@ static bool parts_begin(struct keeper_main *k, bool *ret_alone)
 			   "the number of starts cannot be kept (%s); the time is used instead",
 			   why);
 	return true;
+}
+
+/* `resume`: they are filled by records of a former keeper. */
+static bool parts_begin(struct keeper_main *k, bool resume)
+{
+	struct server *s = &k->s;
+	struct children_config children = { .resolve_us = RESOLVE_US, .hook_us = HOOK_US };
+	bool alone;
+	gid_t group = 0;
+
+	if (!user_begin(k, resume, &group))
+		return false;
+	s->net = net_open(&alone);
+	if (!s->net)
+		return keeper_main_fail("could not open rtnetlink: %s", strerror(errno));
+	children.uid = k->spawn.uid;
+	children.gid = k->spawn.gid;
+	s->children = children_new(&children);
+	if (!s->children)
+		return keeper_main_fail("out of memory");
+	if (!resume)
+		return parts_make(k, group);
+	s->hold = hold_blank();
+	k->gate = gate_blank();
+	return (s->hold && k->gate) || keeper_main_fail("out of memory");
 }
 
 /* A reload comes when the working directory may be another. */
@@ -569,6 +632,7 @@ static void end(struct keeper_main *k)
 		net_sweep_all(s->net);
 	}
 	children_free(s->children);
+	gate_free(k->gate);
 	hold_free(s->hold);
 	net_close(s->net);
 	conf_free(s->former);
@@ -576,6 +640,39 @@ static void end(struct keeper_main *k)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	if (s->log)
 		log_free(s->log, (int64_t)ts.tv_sec * US_S + ts.tv_nsec / 1000);
+}
+
+/* --upgrade: root asks the keeper that runs. Exit status. */
+static int upgrade_ask(const char *path)
+{
+	char err[CONF_ERR_MAX];
+	struct conf *c = conf_load(path, CONF_NO_FILES, err, sizeof(err));
+	struct keeper *keeper = NULL;
+	struct keeper_done done;
+	int fd, rc;
+	uint32_t id;
+
+	if (!c)
+		return !keeper_main_fail("%s", err);
+	fd = keeper_connect(c->control);
+	rc = fd < 0 ? fd : 0;
+	if (rc < 0)
+		keeper_main_fail("no keeper answers at %s.keeper: %s", c->control, strerror(-rc));
+	else if (!(keeper = keeper_open(fd, &rc)))
+		close(fd);
+	conf_free(c);
+	if (!keeper)
+		return 1;
+	if (keeper_upgrade(keeper, 0, &id) < 0 || keeper_wait(keeper, id, ASK_MS, &done) < 0 ||
+	    done.error == -ECONNRESET)
+		rc = !keeper_main_fail("the keeper did not answer; its log says more");
+	else if (done.error)
+		rc = !keeper_main_fail("the keeper could not be replaced and goes on as it is: %s",
+				       done.text);
+	else
+		puts(done.text);
+	keeper_close(keeper);
+	return rc;
 }
 
 int main(int argc, char **argv)
@@ -589,16 +686,21 @@ int main(int argc, char **argv)
 	k->start_at = k->kill_at = k->hooks_end = k->watchdog_at = k->s.sweep_at = MONO_NEVER;
 	list_init(&k->s.out);
 	status = start_options(argc, argv, &k->opt);
+	if (status < 0 && k->opt.upgrade)
+		status = upgrade_ask(k->opt.conf);
 	if (status >= 0) {
 		free(k);
 		return status;
 	}
+	/* What a former keeper has left open for us is not for our children. */
+	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 	if (begin(k)) {
-		k->start_at = k->s.now;
 		loop(k);
 		status = k->status;
 	} else {
 		status = 1;
+		if (k->opt.check >= 0)
+			_exit(status); /* what it knows of is not its own */
 	}
 	end(k);
 	free(k);

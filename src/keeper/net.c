@@ -675,3 +675,150 @@ uint32_t net_count(const struct net *n)
 {
 	return n->items.n;
 }
+
+/* ---- over an upgrade ---- */
+
+enum { REC_NAME = CARRY_NET | CARRY_MUST | 1, REC_ITEM = CARRY_NET | 2 };
+
+enum {
+	F_FD = 1,
+	F_EPOCH = 2, /* u32, of the net or of the item */
+	F_KIND = 3,  /* u32 enum item_kind */
+	F_TABLE = 4, /* u32 */
+	F_METRIC = 5,
+	F_LEN = 6,
+	F_ADDR = 7, /* addr_save() */
+	F_IFNAME = 8,
+	F_INDEX = 9,   /* u32 */
+	F_HALVES = 10, /* u32 0 or 1 */
+	F_HOP = 11,    /* u32 index, gateway and source by addr_save() */
+	F_HOLDERS = 12
+};
+
+bool net_alone(const struct net *n)
+{
+	return n->name_fd >= 0;
+}
+
+static void item_carry(const struct item *it, struct carry *c)
+{
+	struct wcur *w = carry_begin(c, REC_ITEM);
+	size_t at;
+
+	wcur_tlv_u32(w, F_KIND, it->key.kind);
+	wcur_tlv_u32(w, F_TABLE, it->key.table);
+	wcur_tlv_u32(w, F_METRIC, it->key.metric);
+	wcur_tlv_u32(w, F_LEN, it->key.len);
+	at = wcur_tlv_begin(w, F_ADDR);
+	addr_save(w, &it->key.addr);
+	wcur_tlv_end(w, at);
+	carry_text(c, F_IFNAME, it->key.ifname);
+	wcur_tlv_u32(w, F_EPOCH, it->epoch);
+	wcur_tlv_u32(w, F_INDEX, (uint32_t)it->ifindex);
+	wcur_tlv_u32(w, F_HALVES, it->halves);
+	wcur_tlv_u32(w, F_HOLDERS, it->holders);
+	at = wcur_tlv_begin(w, F_HOP);
+	wcur_u32(w, (uint32_t)it->hop.ifindex);
+	addr_save(w, &it->hop.gateway);
+	addr_save(w, &it->hop.source);
+	wcur_tlv_end(w, at);
+	carry_end(c);
+}
+
+void net_carry(const struct net *n, struct carry *c)
+{
+	struct wcur *w = carry_begin(c, REC_NAME);
+
+	wcur_tlv_u32(w, F_EPOCH, n->epoch);
+	carry_fd(c, F_FD, n->name_fd);
+	carry_end(c);
+	list_for_each (at, &n->all) {
+		item_carry(container_of(at, struct item, all), c);
+	}
+}
+
+static bool item_load(struct rcur v, struct item *ret)
+{
+	struct addr addr = { 0 };
+	uint32_t kind = 0, table = 0, metric = 0, len = 0;
+	char ifname[DP_IFNAME] = "";
+	bool ok = true;
+	struct rcur f;
+	uint16_t field;
+
+	memset(ret, 0, sizeof(*ret));
+	while (ok && rcur_tlv(&v, &field, &f)) {
+		switch (field) {
+		case F_KIND:
+			kind = rcur_u32(&f);
+			break;
+		case F_TABLE:
+			table = rcur_u32(&f);
+			break;
+		case F_METRIC:
+			metric = rcur_u32(&f);
+			break;
+		case F_LEN:
+			len = rcur_u32(&f);
+			break;
+		case F_ADDR:
+			addr_load(&f, &addr);
+			break;
+		case F_IFNAME:
+			ok = carry_text_load(f, ifname, sizeof(ifname));
+			break;
+		case F_EPOCH:
+			ret->epoch = rcur_u32(&f);
+			break;
+		case F_INDEX:
+			ret->ifindex = (int)rcur_u32(&f);
+			break;
+		case F_HALVES:
+			ret->halves = rcur_u32(&f) != 0;
+			break;
+		case F_HOLDERS:
+			ret->holders = rcur_u32(&f);
+			break;
+		case F_HOP:
+			ret->hop.ifindex = (int)rcur_u32(&f);
+			addr_load(&f, &ret->hop.gateway);
+			addr_load(&f, &ret->hop.source);
+			break;
+		default:
+			break;
+		}
+		ok = ok && !f.bad;
+	}
+	ret->key = item_key((enum item_kind)kind, ifname, &addr, len, table, metric);
+	return ok && !v.bad && kind >= ITEM_ADDR && kind <= ITEM_PIN && addr.family && len <= 128;
+}
+
+int net_carried(struct net *n, uint16_t tag, struct rcur v)
+{
+	uint16_t field;
+	struct rcur f;
+	struct item *it, from;
+	uint32_t epoch;
+
+	if (tag == REC_NAME) {
+		while (rcur_tlv(&v, &field, &f)) {
+			if (field == F_FD)
+				n->name_fd = (int)rcur_u32(&f);
+			else if (field == F_EPOCH)
+				n->epoch = rcur_u32(&f);
+		}
+		return v.bad ? -EBADMSG : 0;
+	}
+	if (tag != REC_ITEM)
+		return 1;
+	if (!item_load(v, &from))
+		return -EBADMSG;
+	if (htab_reserve(&n->items) < 0 || !(it = calloc(1, sizeof(*it))))
+		return -ENOMEM;
+	*it = from;
+	list_init(&it->all);
+	epoch = it->epoch;
+	item_keep(n, it);
+	it->epoch = epoch;
+	return 0;
+}

@@ -11,6 +11,7 @@
 #define ADIT_KEEPER_NET_H
 
 #include "base/dp_types.h"
+#include "dp/carry.h"
 
 #define NET_MARK_PROTO 0xad    /* protocol of routes and of addresses */
 #define NET_MARK_GROUP 0xad17u /* group of interfaces */
@@ -22,6 +23,11 @@ struct net;
  * *ret_alone says so. NULL with errno. */
 struct net *net_open(bool *ret_alone);
 void net_close(struct net *n); /* removes nothing */
+
+/* Over an upgrade of the keeper: as in hold.h. The name is carried, too. */
+void net_carry(const struct net *n, struct carry *c);
+int net_carried(struct net *n, uint16_t tag, struct rcur v);
+bool net_alone(const struct net *n);
 
 /* All functions below: 0 or negative errno; on failure *ret_text (if not NULL) is set to a text
  * that says what was refused and what to do; it is static or lies in `n` until the next call. */

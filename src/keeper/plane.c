@@ -58,7 +58,7 @@ static bool wanted(const struct conf *c)
 	return c->wire_count > 0;
 }
 
-static void open_plane(struct kplane *p)
+void kplane_open(struct kplane *p, bool sweep)
 {
 	struct kernel_config config = { .sessions_max = p->conf->max_sessions };
 	/* Without these no session of ours can be made at all. */
@@ -138,7 +138,8 @@ struct kplane *kplane_new(const struct kplane_config *config, const struct conf 
 		return NULL;
 	}
 	snprintf(p->missing, sizeof(p->missing), "the configuration says data-plane = user");
-	kplane_conf(p, conf, clock_now());
+	if (!config->resume)
+		kplane_conf(p, conf, clock_now());
 	return p;
 }
 

@@ -59,6 +59,15 @@ void kplane_work(struct kplane *p, struct mono now);
 struct mono kplane_deadline(const struct kplane *p);
 void kplane_expire(struct kplane *p, struct mono now);
 
+/*
+ * Over an upgrade of the keeper: as in serve.h. A plane made with `resume` asks nothing of the
+ * kernel before kplane_resumed(), after the last record.
+ */
+bool kplane_settle(struct kplane *p, struct mono now);
+void kplane_carry(const struct kplane *p, struct carry *c);
+int kplane_carried(struct kplane *p, uint16_t tag, struct rcur v);
+void kplane_resumed(struct kplane *p, struct mono now);
+
 /* Sessions and tunnels now. */
 void kplane_counts(const struct kplane *p, uint32_t *ret_tunnels, uint32_t *ret_sessions);
 

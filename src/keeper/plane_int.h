@@ -5,6 +5,7 @@
  *   plane_ask.c   aditd's requests
  *   plane_tell.c  what aditd is told: answers, news, counters
  *   plane_held.c  the sessions and tunnels there are
+ *   plane_carry.c all of it over an upgrade of the keeper
  */
 #ifndef ADIT_KEEPER_PLANE_INT_H
 #define ADIT_KEEPER_PLANE_INT_H
@@ -62,6 +63,9 @@ struct kplane {
 /* ---- plane.c ---- */
 void kplane_say(struct kplane *p, enum trace_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Begin the plane when the kernel has what it takes; p->missing says what is missing. `sweep`:
+ * remove what a former run has left. */
+void kplane_open(struct kplane *p, bool sweep);
 /* Look at what this kernel can do: p->probe, or p->missing says why not. */
 void kplane_probe(struct kplane *p);
 

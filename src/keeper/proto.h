@@ -46,6 +46,8 @@ enum keeper_type {
 	KEEPER_STATUS = 13,  /* -> facts */
 	KEEPER_PLANE = 14,   /* both ways, always with id 0, never answered as such: the TLVs are
 				records of the data plane (src/dp/batch.h), not those below */
+	KEEPER_UPGRADE = 15, /* of root, at the keeper's own socket (gate.h): replace yourself by
+				execve(); answered by the new program, or with the reason why not */
 	KEEPER_FORBIDDEN = 50, /* STATUS, NAME: aditd is being ended by its sandbox because it made
 				  the system call of this number and name; not answered */
 	KEEPER_REPLY = 100 /* to any of these: ERROR (0 or errno), TEXT, and what is named above */

@@ -692,3 +692,168 @@ void server_tell_reload(struct server *s)
 
 	send_msg(s, &m, NULL, 0);
 }
+
+/* ---- over an upgrade ---- */
+
+enum {
+	REC_SERVER = CARRY_KEEPER | CARRY_MUST | 0x20,
+	REC_OUT = CARRY_KEEPER | CARRY_MUST | 0x21,
+	REC_KNOWN = CARRY_KEEPER | 0x22
+};
+
+enum {
+	F_FD = 1, /* the pair; of a datagram, may repeat */
+	F_STARTS = 2,
+	F_INCARNATION = 3,
+	F_SINCE = 4, /* u64 */
+	F_READY = 5, /* u32: 1 ready, 2 ever ready */
+	F_SWEEP = 6, /* u64 */
+	F_BYTES = 7,
+	F_ADDR = 8
+};
+
+bool server_settle(struct server *s)
+{
+	bool settled = kplane_settle(s->plane, s->now);
+
+	server_children(s);
+	return settled;
+}
+
+void server_carry(struct server *s, struct carry *c)
+{
+	uint32_t n = s->known_n < SERVE_KNOWN ? s->known_n : SERVE_KNOWN;
+	struct wcur *w = carry_begin(c, REC_SERVER);
+	size_t at;
+
+	wcur_tlv_u32(w, F_STARTS, s->starts);
+	wcur_tlv_u32(w, F_INCARNATION, s->incarnation);
+	wcur_tlv_u64(w, F_SINCE, (uint64_t)s->since.us);
+	wcur_tlv_u32(w, F_READY, (s->ready ? 1u : 0) | (s->ever_ready ? 2u : 0));
+	wcur_tlv_u64(w, F_SWEEP, (uint64_t)s->sweep_at.us);
+	carry_fd(c, F_FD, s->pair);
+	carry_end(c);
+	list_for_each (it, &s->out) {
+		const struct out *o = container_of(it, struct out, node);
+
+		w = carry_begin(c, REC_OUT);
+		wcur_tlv_bytes(w, F_BYTES, o->bytes, o->len);
+		for (size_t i = 0; i < o->fd_count; i++)
+			carry_fd(c, F_FD, o->fds[i]);
+		carry_end(c);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		w = carry_begin(c, REC_KNOWN);
+		at = wcur_tlv_begin(w, F_ADDR);
+		addr_save(w, &s->known[i]);
+		wcur_tlv_end(w, at);
+		carry_end(c);
+	}
+	net_carry(s->net, c);
+	hold_carry(s->hold, c);
+	children_carry(s->children, c);
+	kplane_carry(s->plane, c);
+}
+
+static int carried_server(struct server *s, struct rcur v)
+{
+	uint16_t field;
+	struct rcur f;
+	uint32_t ready;
+	bool ok = true;
+
+	while (ok && rcur_tlv(&v, &field, &f)) {
+		switch (field) {
+		case F_FD:
+			s->pair = (int)rcur_u32(&f);
+			break;
+		case F_STARTS:
+			s->starts = rcur_u32(&f);
+			break;
+		case F_INCARNATION:
+			s->incarnation = rcur_u32(&f);
+			break;
+		case F_SINCE:
+			s->since.us = (int64_t)rcur_u64(&f);
+			break;
+		case F_READY:
+			ready = rcur_u32(&f);
+			s->ready = ready & 1;
+			s->ever_ready = ready & 2;
+			break;
+		case F_SWEEP:
+			s->sweep_at.us = (int64_t)rcur_u64(&f);
+			break;
+		default:
+			break;
+		}
+		ok = !f.bad;
+	}
+	return ok && !v.bad ? 0 : -EBADMSG;
+}
+
+static int carried_out(struct server *s, struct rcur v)
+{
+	struct out *o = calloc(1, sizeof(*o) + rcur_left(&v));
+	uint16_t field;
+	struct rcur f;
+	bool ok = true;
+
+	if (!o)
+		return -ENOMEM;
+	list_init(&o->node);
+	while (ok && rcur_tlv(&v, &field, &f)) {
+		if (field == F_BYTES) {
+			o->len = rcur_left(&f);
+			rcur_copy(&f, o->bytes, o->len);
+		} else if (field == F_FD) {
+			ok = o->fd_count < KEEPER_FDS;
+			if (ok)
+				o->fds[o->fd_count++] = (int)rcur_u32(&f);
+		}
+	}
+	if (!ok || v.bad) {
+		free(o);
+		return -EBADMSG;
+	}
+	list_push(&s->out, &o->node);
+	s->out_count++;
+	return 0;
+}
+
+static int carried_known(struct server *s, struct rcur v)
+{
+	struct addr a = { 0 };
+	uint16_t field;
+	struct rcur f;
+
+	while (rcur_tlv(&v, &field, &f))
+		if (field == F_ADDR)
+			addr_load(&f, &a);
+	if (v.bad || !a.family)
+		return -EBADMSG;
+	s->known[s->known_n++ % SERVE_KNOWN] = a;
+	return 0;
+}
+
+int server_carried(struct server *s, uint16_t tag, struct rcur v)
+{
+	switch (CARRY_FROM(tag)) {
+	case CARRY_NET:
+		return net_carried(s->net, tag, v);
+	case CARRY_HOLD:
+		return hold_carried(s->hold, tag, v);
+	case CARRY_CHILD:
+		return children_carried(s->children, tag, v);
+	case CARRY_PLANE:
+	case CARRY_KERNEL:
+		return kplane_carried(s->plane, tag, v);
+	default:
+		break;
+	}
+	if (tag == REC_SERVER)
+		return carried_server(s, v);
+	if (tag == REC_OUT)
+		return carried_out(s, v);
+	return tag == REC_KNOWN ? carried_known(s, v) : 1;
+}

@@ -54,8 +54,9 @@ short server_events(const struct server *s);
 /* Send and carry out what is there. False: the pair is broken, aditd cannot go on with it. */
 bool server_work(struct server *s);
 
-/* The kernel's data plane, for this server; `alone` as in net.h. False: out of memory. */
-bool server_plane(struct server *s, bool alone);
+/* The kernel's data plane, for this server; `alone` as in net.h, `resume` as in plane.h. False: out
+ * of memory. */
+bool server_plane(struct server *s, bool alone, bool resume);
 /* It has news. */
 void server_news(struct server *s);
 
@@ -69,6 +70,15 @@ void server_expire(struct server *s);
 bool server_reload(struct server *s, char *err);
 /* Tell aditd that it was read again. */
 void server_tell_reload(struct server *s);
+
+/*
+ * Over an upgrade of the keeper: as in hold.h. Before it server_settle() is called until it says
+ * that nothing is under way that could not be carried. server_carried() has all records but those
+ * that its owner knows; what it keeps them in (net, hold, children, plane) must be there.
+ */
+bool server_settle(struct server *s);
+void server_carry(struct server *s, struct carry *c);
+int server_carried(struct server *s, uint16_t tag, struct rcur v);
 
 void server_say(struct server *s, enum trace_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

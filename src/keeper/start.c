@@ -22,19 +22,25 @@
 #define FAR_FUTURE_S (10u * 366 * 86400)
 
 static const char usage[] =
-	"Usage: adit-keeper [-c FILE] [-b] --run [ADITD]\n"
+	"Usage: adit-keeper [-c FILE] [-b] [--run [ADITD]]\n"
+	"       adit-keeper [-c FILE] --upgrade\n"
 	"\n"
-	"The privileged process of adit: holds sockets, interfaces and routes, and starts aditd.\n"
+	"The privileged process of adit: holds sockets, interfaces and routes, and starts aditd, "
+	"or\n"
+	"waits for one that systemd starts.\n"
 	"\n"
 	"  -c, --config FILE   configuration, " CONF_FILE " if not given\n"
 	"  -b, --background    go into the background once aditd serves; log to syslog\n"
 	"  -f, --foreground    stay in the foreground (as without -b)\n"
 	"      --run [ADITD]   start aditd, and start it again when it dies\n"
+	"      --upgrade       have the keeper that runs replaced by the program that is "
+	"installed\n"
+	"                      now; sessions and their data go on\n"
 	"  -h, --help          this text\n"
 	"  -V, --version       the version\n"
 	"\n"
 	"Signals: HUP reads the configuration again, USR1 restarts aditd alone (sessions go on),\n"
-	"TERM and INT end all sessions and stop.\n";
+	"USR2 is --upgrade, TERM and INT end all sessions and stop.\n";
 
 /* A program without a path: beside the keeper, or where it is installed. */
 static void find_program(const char *name, char *ret, size_t cap)
@@ -63,6 +69,13 @@ static void find_program(const char *name, char *ret, size_t cap)
 	}
 }
 
+void start_self(char *ret, size_t cap)
+{
+	ssize_t n = readlink("/proc/self/exe", ret, cap - 1);
+
+	ret[n > 0 && (size_t)n < cap - 1 ? n : 0] = 0;
+}
+
 static int usage_error(const char *what)
 {
 	fprintf(stderr, "adit-keeper: %s\n%s", what, usage);
@@ -76,6 +89,10 @@ int start_options(int argc, char **argv, struct options *ret)
 		{ "background", no_argument, NULL, 'b' },
 		{ "foreground", no_argument, NULL, 'f' },
 		{ "run", no_argument, NULL, 'r' },
+		{ "upgrade", no_argument, NULL, 'u' },
+		/* for the keeper's own use, see upgrade.h */
+		{ "resume", required_argument, NULL, 'R' },
+		{ "check-state", required_argument, NULL, 'C' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -84,6 +101,7 @@ int start_options(int argc, char **argv, struct options *ret)
 	int c;
 
 	memset(ret, 0, sizeof(*ret));
+	ret->resume = ret->check = -1;
 	snprintf(ret->conf, sizeof(ret->conf), "%s", CONF_FILE);
 	while ((c = getopt_long(argc, argv, "bc:fhV", longs, NULL)) != -1) {
 		switch (c) {
@@ -99,6 +117,15 @@ int start_options(int argc, char **argv, struct options *ret)
 		case 'r':
 			run = true;
 			break;
+		case 'u':
+			ret->upgrade = true;
+			break;
+		case 'R':
+			ret->resume = atoi(optarg);
+			break;
+		case 'C':
+			ret->check = atoi(optarg);
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -110,10 +137,10 @@ int start_options(int argc, char **argv, struct options *ret)
 			return 2;
 		}
 	}
-	if (!run)
-		return usage_error("--run is missing");
-	if (argc - optind > 1)
+	if (argc - optind > (run ? 1 : 0))
 		return usage_error("too many arguments");
+	if (!run)
+		return -1;
 	if (optind < argc && strlen(argv[optind]) >= sizeof(ret->program))
 		return usage_error("the name of aditd is too long");
 	if (optind < argc && strchr(argv[optind], '/'))

@@ -13,8 +13,11 @@
 
 struct options {
 	char conf[256];
-	char program[256]; /* aditd */
+	char program[256]; /* aditd, "" = somebody else starts it */
 	bool background;
+	bool upgrade;	   /* only ask the keeper that runs to replace itself */
+	int resume, check; /* descriptor with the state of a former keeper, -1 = none; `check`: load
+			      it and end */
 };
 
 /* -1 = go on; else the exit status. */
@@ -32,6 +35,9 @@ int start_background(void);
 
 /* The service is up: let the parent go and leave the terminal. Closes `fd`. */
 void start_ready(int fd);
+
+/* The path of this program, "" when it cannot be known. */
+void start_self(char *ret, size_t cap);
 
 /* A line for systemd ("READY=1"); without systemd nothing. */
 void start_notify(const char *line);

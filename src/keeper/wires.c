@@ -338,3 +338,94 @@ bool wires_state(const struct wires *w, size_t index, struct wire_state *ret)
 	}
 	return false;
 }
+
+/* ---- over an upgrade ---- */
+
+enum { REC_WIRE = CARRY_PLANE | CARRY_MUST | 0x20 };
+
+enum {
+	F_NAME = 1,
+	F_KEY = 2, /* u64 */
+	F_IDS = 3, /* u32 local and remote tunnel */
+	F_ROW = 4, /* dp_row_save() */
+	F_UP = 5,  /* u32 0 or 1 */
+	F_GENERATION = 6,
+	F_IFNAME = 7
+};
+
+void wires_carry(const struct wires *w, struct carry *c)
+{
+	list_for_each (it, &w->all) {
+		const struct wire *i = container_of(it, struct wire, link);
+		struct wcur *cur = carry_begin(c, REC_WIRE);
+		size_t at;
+
+		carry_text(c, F_NAME, i->c.name);
+		wcur_tlv_u64(cur, F_KEY, i->key);
+		at = wcur_tlv_begin(cur, F_IDS);
+		wcur_u32(cur, i->c.local_tunnel);
+		wcur_u32(cur, i->c.remote_tunnel);
+		wcur_tlv_end(cur, at);
+		at = wcur_tlv_begin(cur, F_ROW);
+		dp_row_save(cur, &i->c.row);
+		wcur_tlv_end(cur, at);
+		wcur_tlv_u32(cur, F_UP, i->phase == WIRE_UP);
+		wcur_tlv_u32(cur, F_GENERATION, i->generation);
+		carry_text(c, F_IFNAME, i->ifname);
+		carry_end(c);
+	}
+}
+
+static bool wire_field(struct wire *i, uint16_t field, struct rcur f)
+{
+	switch (field) {
+	case F_NAME:
+		return carry_text_load(f, i->c.name, sizeof(i->c.name));
+	case F_KEY:
+		i->key = rcur_u64(&f);
+		break;
+	case F_IDS:
+		i->c.local_tunnel = rcur_u32(&f);
+		i->c.remote_tunnel = rcur_u32(&f);
+		break;
+	case F_ROW:
+		return dp_row_load(&f, &i->c.row);
+	case F_UP:
+		i->phase = rcur_u32(&f) ? WIRE_UP : WIRE_NONE;
+		break;
+	case F_GENERATION:
+		i->generation = rcur_u32(&f);
+		break;
+	case F_IFNAME:
+		return carry_text_load(f, i->ifname, sizeof(i->ifname));
+	default:
+		break;
+	}
+	return !f.bad;
+}
+
+int wires_carried(struct wires *w, uint16_t tag, struct rcur v)
+{
+	struct wire *i;
+	uint16_t field;
+	struct rcur f;
+	bool ok = true;
+
+	if (tag != REC_WIRE)
+		return 1;
+	i = calloc(1, sizeof(*i));
+	if (!i)
+		return -ENOMEM;
+	list_init(&i->link);
+	i->again = MONO_NEVER;
+	while (ok && rcur_tlv(&v, &field, &f))
+		ok = wire_field(i, field, f);
+	if (!ok || v.bad || i->key < WIRES_KEY_FIRST) {
+		wire_free(i);
+		return -EBADMSG;
+	}
+	if ((uint32_t)i->key > w->last_key)
+		w->last_key = (uint32_t)i->key;
+	list_push(&w->all, &i->link);
+	return 0;
+}

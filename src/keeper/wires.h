@@ -8,6 +8,7 @@
 
 #include "base/trace.h"
 #include "daemon/conf.h"
+#include "dp/carry.h"
 #include "dp/kernel.h"
 
 struct wires;
@@ -28,6 +29,10 @@ void wires_free(struct wires *w);			    /* leaves the kernel alone */
 /* A configuration is in force. `k` NULL: there is no plane, `why` says so. */
 void wires_conf(struct wires *w, struct kernel *k, const struct conf *c, const char *why,
 		struct mono now);
+
+/* Over an upgrade of the keeper: as in hold.h; the next configuration finds what is there. */
+void wires_carry(const struct wires *w, struct carry *c);
+int wires_carried(struct wires *w, uint16_t tag, struct rcur v);
 
 /* News of the plane: true when it was about a pseudowire. */
 bool wires_news(struct wires *w, const struct kernel_news *n, struct mono now);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The keeper's own state, shared by its files:
+ *   main.c     the loop, aditd's life, beginning and end
+ *   replace.c  the keeper is replaced by a new program
+ */
+#ifndef ADIT_KEEPER_MAIN_INT_H
+#define ADIT_KEEPER_MAIN_INT_H
+
+#include "gate.h"
+#include "serve.h"
+#include "spawn.h"
+#include "start.h"
+
+struct keeper_main {
+	struct server s;
+	struct options opt;
+	struct spawn_config spawn;
+	struct backoff backoff;
+	struct gate *gate;    /* NULL = none */
+	char self[256];	      /* this program */
+	uint32_t upgrades;    /* how often the keeper was replaced */
+	bool upgrade;	      /* somebody has asked for it */
+	pid_t aditd;	      /* 0 = not running; -1 a process we cannot see */
+	bool child;	      /* ... is ours */
+	struct mono start_at; /* not running: when to start it */
+	struct mono kill_at;  /* running: when to kill it */
+	bool replacing;	      /* it ends because we asked: start the next at once */
+	bool stopping;
+	struct mono hooks_end; /* stopping, aditd gone: when to wait for hooks no longer */
+	bool done;
+	int status; /* to exit with */
+	bool told_ready;
+	int signals;
+	int parent;    /* pipe to the waiting parent, -1 = none */
+	int output[2]; /* in the background: what aditd and hooks print */
+	int64_t watchdog_us;
+	struct mono watchdog_at;
+};
+
+/* ---- main.c ---- */
+struct mono keeper_main_now(void);
+/* To standard error; false. */
+bool keeper_main_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Have aditd replaced by the next one; sessions go on. */
+void keeper_main_restart(struct keeper_main *k);
+
+/* ---- replace.c ---- */
+/* Become the program that is installed now; returns only when that was not possible, and has said
+ * why. */
+void keeper_main_replace(struct keeper_main *k);
+/* Take over what the former keeper has left in `fd`; asks nothing of the kernel. *ret_proto: what
+ * its aditd speaks. False: it has said why. */
+bool keeper_main_load(struct keeper_main *k, int fd, uint32_t *ret_proto);
+/* Go on with it. */
+void keeper_main_resumed(struct keeper_main *k, uint32_t proto);
+
+#endif

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""The keeper replaces itself by another program while traffic runs: nothing is lost, aditd notices
+nothing; a program that cannot take over changes nothing; a kill on the way leaves nothing behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from lab import BUILD, wait_for
+from test_main_job import USERS, World, client_conf, lns_conf, only_session
+
+KEEPER = BUILD / "src/keeper/adit-keeper"
+
+
+def ended(pid):
+    """Is the process gone, or is nothing left of it but its status?"""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+class Upgraded(World):
+    """An LNS whose keeper is a copy that the test puts something else in place of."""
+
+    def __init__(self, lab, peer="", profile=""):
+        super().__init__(lab)
+        (lab.dir / "bin").mkdir()
+        self.program = lab.dir / "bin/adit-keeper"
+        shutil.copy2(KEEPER, self.program)
+        self.server = self.lab.adit(self.lns, lns_conf(profile=profile, peer=peer), users=USERS)
+        self.start_keeper()
+
+    def start_keeper(self, *more):
+        self.server.keeper = self.lns.start(self.program, "-c", self.server.conf, *more, "--run",
+                                            BUILD / "src/daemon/aditd", name="lns")
+        wait_for("aditd to answer", lambda: self.server.ctl("status", check=False).returncode == 0)
+
+    def install(self, script=None):
+        """Put another program in the place of the keeper's."""
+        new = self.program.with_suffix(".new")
+        if script is None:
+            shutil.copy2(KEEPER, new)
+        else:
+            new.write_text("#!/bin/sh\n" + script)
+            new.chmod(0o755)
+        new.rename(self.program)
+
+    def upgrade(self):
+        return self.lns.run(KEEPER, "-c", self.server.conf, "--upgrade", check=False, timeout=60)
+
+    def clean(self):
+        """Has the namespace of the LNS nothing of ours?"""
+        links = self.lns.run("ip", "-o", "link").stdout
+        return "adit0" not in links and not self.lns.run("ip", "route", "show", "proto", "173").stdout
+
+
+@pytest.fixture
+def world(lab):
+    return Upgraded(lab)
+
+
+def test_upgrade_under_traffic(world):
+    """Five replacements of the keeper under a ping: not a packet is lost, and aditd is the same."""
+    client = world.start_client()
+    world.wait_ip6()
+    before, aditd, keeper = only_session(world.server), world.server.aditd_pid(), world.server.keeper.pid
+    ping = world.client.start("ping", "-n", "-i", "0.02", "-c", "300", "198.51.100.2")
+    for number in range(1, 6):
+        world.install()
+        done = world.upgrade()
+        assert done.returncode == 0, done.stderr + world.server.text()
+        assert f"has taken over, upgrade {number}" in done.stdout
+    ping.child.wait(60)
+    assert " 300 received" in ping.text(), ping.text()[-300:]
+    after = only_session(world.server)
+    assert (after["key"], after["since"]) == (before["key"], before["since"])
+    assert world.server.aditd_pid() == aditd and world.server.keeper.pid == keeper
+    assert os.readlink(f"/proc/{keeper}/exe") == str(world.program)
+    # the new keeper knows what the former ones have made, and serves as they did
+    world.server.kill_aditd()
+    assert only_session(world.server)["key"] == before["key"]
+    assert world.client.ping("198.51.100.2") == 3 and world.client.ping("2001:db8:2::2") == 3
+    client.ctl("disconnect", "office")
+    wait_for("the LNS to see the end", lambda: not world.server.sessions())
+    world.server.keeper.stop()
+    assert world.clean(), world.lns.run("ip", "-o", "addr").stdout
+    assert not os.path.exists(world.server.control) and not os.path.exists(f"{world.server.control}.keeper")
+
+
+def test_upgrade_by_signal_with_a_hook_under_way(lab):
+    """SIGUSR2 is the same as --upgrade; a program that runs is waited for by the next keeper."""
+    world = Upgraded(lab)
+    hook = lab.dir / "hook"
+    hook.write_text(f"#!/bin/sh\necho $ADIT_EVENT begin >> {lab.dir}/hooks\nsleep 2\n"
+                    f"echo $ADIT_EVENT end >> {lab.dir}/hooks\n")
+    hook.chmod(0o755)
+    program = lab.dir / "bin/client-keeper"
+    shutil.copy2(KEEPER, program)
+    client = lab.adit(world.client, client_conf(more=f'hook-up = "{hook}"'))
+    client.keeper = world.client.start(program, "-c", client.conf, "--run", BUILD / "src/daemon/aditd")
+    wait_for("aditd to answer", lambda: client.ctl("status", check=False).returncode == 0)
+    client.ctl("connect", "office")
+    wait_for("the hook", lambda: (lab.dir / "hooks").exists())
+    client.keeper.child.send_signal(signal.SIGUSR2)
+    wait_for("the new keeper", lambda: "upgrade 1; sessions go on" in client.text())
+    wait_for("the end of the hook", lambda: "end" in (lab.dir / "hooks").read_text())
+    assert not subprocess.run(["pgrep", "-P", str(client.keeper.pid), "-x", "hook"],
+                              capture_output=True).stdout
+    assert world.client.ping("198.51.100.2") == 3
+    client.ctl("disconnect", "office")
+    wait_for("the hook for the end", lambda: "down" in (lab.dir / "hooks").read_text()
+             or not client.sessions())
+
+
+@pytest.mark.parametrize("script, reason", [
+    ("echo this is no keeper >&2; exit 1\n", "this is no keeper"),
+    ("exit 3\n", "did not say why"),
+    ("kill -9 $$\n", "did not say why"),
+], ids=["says-why", "silent", "killed"])
+def test_program_that_cannot_take_over(world, script, reason):
+    world.start_client()
+    aditd = world.server.aditd_pid()
+    world.install(script)
+    ping = world.client.start("ping", "-n", "-i", "0.02", "-c", "50", "198.51.100.2")
+    done = world.upgrade()
+    assert done.returncode == 1 and reason in done.stderr, done.stdout + done.stderr
+    assert "goes on as it is" in done.stderr and "goes on as it is" in world.server.text()
+    ping.child.wait(60)
+    assert " 50 received" in ping.text()
+    assert world.server.aditd_pid() == aditd
+    # with the right program it works the next time
+    world.install()
+    assert world.upgrade().returncode == 0
+    assert only_session(world.server)["state"] == "up"
+
+
+def test_broken_configuration_stops_an_upgrade(world):
+    world.start_client()
+    text = world.server.conf.read_text()
+    world.server.conf.write_text(text + "nonsense = 1\n")
+    done = subprocess.run([KEEPER, "-c", world.server.conf, "--upgrade"], capture_output=True, text=True)
+    assert done.returncode == 1 and "nonsense" in done.stderr
+    world.server.keeper.child.send_signal(signal.SIGUSR2)
+    wait_for("the refusal", lambda: "goes on as it is" in world.server.text())
+    assert "nonsense" in world.server.text()
+    world.server.conf.write_text(text)
+    assert world.upgrade().returncode == 0 and world.client.ping("198.51.100.2") == 3
+
+
+@pytest.mark.parametrize("where, script", [
+    # the keeper is killed while the new program looks at the state
+    ("check", 'case "$*" in *--check-state*) kill -9 $PPID; exit 1;; esac\n'),
+    # the new program is killed when it has taken the place of the former one
+    ("exec", 'case "$*" in *--resume*) kill -9 $$;; esac\n'),
+    # ... or cannot start after all
+    ("start", 'case "$*" in *--resume*) exit 1;; esac\n'),
+], ids=lambda v: v if len(v) < 8 else "script")
+def test_kill_during_an_upgrade(world, where, script):
+    """As if the keeper had been killed at any other time: aditd ends, the next start is clean."""
+    world.start_client(more='redial-first = "1 s" echo-interval = "1 s" echo-failures = 3')
+    assert world.client.ping("198.51.100.2") == 3
+    aditd = world.server.aditd_pid()
+    world.install(script + f'exec {KEEPER} "$@"\n')
+    assert world.upgrade().returncode == 1
+    world.server.keeper.child.wait(30)
+    wait_for("aditd to end", lambda: ended(aditd))
+    world.install()
+    world.start_keeper()
+    assert not world.server.sessions()
+    wait_for("the client to come back", lambda: any(s["state"] == "up" for s in world.server.sessions()),
+             seconds=60)
+    wait_for("traffic", lambda: world.client.ping("198.51.100.2", 1, wait=1))
+
+
+def test_only_root_may_ask(world):
+    """Also somebody whom the socket's rights let in (here by the group) is asked who he is."""
+    done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", KEEPER, "-c", world.server.conf,
+                           "--upgrade"], capture_output=True, text=True)
+    assert done.returncode == 1 and "only root may ask for an upgrade" in done.stderr, done.stderr
+    assert "taken over" not in world.server.text()
+
+
+def test_upgrade_in_the_background(world):
+    """The keeper that went into the background logs there after an upgrade, too, and stays there."""
+    world.server.keeper.stop()
+    done = world.lns.run(world.program, "-c", world.server.conf, "-b", "--run",
+                         BUILD / "src/daemon/aditd", timeout=60)
+    assert done.returncode == 0
+    world.start_client()
+    assert world.upgrade().returncode == 0
+    status = world.server.json("status")
+    assert status["sessions"] == 1
+    assert world.client.ping("198.51.100.2") == 3
+    pids = [int(p) for p in os.listdir("/proc") if p.isdigit() and
+            _cmdline(p).startswith(str(world.program)) and str(world.server.conf) in _cmdline(p)]
+    assert len(pids) == 1
+    os.kill(pids[0], signal.SIGTERM)
+    wait_for("its end", lambda: ended(pids[0]))
+    assert world.clean()
+
+
+def _cmdline(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
