@@ -185,7 +185,7 @@ bool fwd_path_ok(const struct dpt_tunnel *t, const struct fwd_sock *s, const str
 
 static bool same_ids(const struct dpt_config *c, const struct pkt_head *h)
 {
-	return (c->local_tunnel[0] << 8 | c->local_tunnel[1]) == h->tunnel &&
+	return c->kind == DPT_PPP && (c->local_tunnel[0] << 8 | c->local_tunnel[1]) == h->tunnel &&
 	       (c->local_session[0] << 8 | c->local_session[1]) == h->session;
 }
 

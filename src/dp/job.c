@@ -230,6 +230,20 @@ static bool same_row(const struct dp_row *a, const struct dp_row *b)
 	return memcmp(&x, &y, sizeof(x)) == 0;
 }
 
+/* What this plane does not do. */
+static const char *cannot(const struct dp_row *r)
+{
+	if (r->ends == DP_L2TP_ETH && r->netns)
+		return "it makes interfaces in its own network namespace only";
+	if (r->ends != DP_L2TP_ETH && (r->ends != DP_L2TP_PPP || r->version == 3))
+		return "it terminates PPP over L2TPv2, and Ethernet over L2TPv3";
+	if (r->ends != DP_L2TP_ETH && (r->master[0] || r->netns))
+		return "it has no interface for the session that a VRF or namespace could have";
+	if (r->flags & (DP_F_MPPE | DP_F_MPPE_KEYS))
+		return "it does not encrypt (MPPE)";
+	return NULL;
+}
+
 /* A change that a row in place cannot have. */
 static const char *fixed(const struct job *j)
 {
@@ -311,15 +325,9 @@ static void begin_put(struct user *u, struct job *j)
 		j->phase = JOB_END;
 		return;
 	}
-	if (j->row.ends != DP_L2TP_PPP || j->row.version == 3) {
-		say(j, -EOPNOTSUPP, "the user-space plane cannot carry it",
-		    "it terminates PPP over L2TPv2 only");
-		j->phase = JOB_END;
-		return;
-	}
-	if (j->row.flags & (DP_F_MPPE | DP_F_MPPE_KEYS)) {
-		say(j, -EOPNOTSUPP, "the user-space plane cannot carry it",
-		    "it does not encrypt (MPPE)");
+	why = cannot(&j->row);
+	if (why) {
+		say(j, -EOPNOTSUPP, "the user-space plane cannot carry it", why);
 		j->phase = JOB_END;
 		return;
 	}
@@ -589,6 +597,16 @@ static bool step_add(struct user *u, struct job *j)
 	return true;
 }
 
+/* A pseudowire whose far circuit is down has no carrier; no right is needed to say so. */
+static void show_carrier(struct user *u, const struct job *j)
+{
+	int fd = (atomic_load(&u->fwd.devs[dev_of(j)]) >> 1) - 1;
+	int carrier = !(j->row.flags & DP_F_FAR_DOWN);
+
+	if (j->row.ends == DP_L2TP_ETH && fd >= 0)
+		ioctl(fd, TUNSETCARRIER, &carrier); /* before Linux 4.18: it always has one */
+}
+
 static void step_commit(struct user *u, struct job *j)
 {
 	j->at = item_count(j);
@@ -599,6 +617,7 @@ static void step_commit(struct user *u, struct job *j)
 			j->undo = true;
 		else if (j->fresh)
 			j->phase = JOB_END;
+		show_carrier(u, j);
 	} else if (j->op == JOB_NET) {
 		commit_net(u, j);
 		j->phase = JOB_REMOVE;
@@ -804,6 +823,7 @@ static void opened(struct user *u, struct job *j, int fd)
 	}
 	j->made = true;
 	j->phase = JOB_LINK;
+	show_carrier(u, j);
 }
 
 void job_answered(struct user *u, uint32_t id, int error, const char *text, int fd)
