@@ -247,7 +247,6 @@ static void be16(uint8_t at[2], uint16_t v)
 	wcur_u16(&c, v);
 }
 
-/* What forwarding needs of a row. */
 static void be32(uint8_t at[4], uint32_t v)
 {
 	struct wcur c = wcur_of(at, 4);
@@ -267,6 +266,7 @@ static void config_eth(struct dpt_config *c, const struct dp_row *r)
 	memcpy(c->cookie_out, r->cookie_out, sizeof(c->cookie_out));
 }
 
+/* What forwarding needs of a row. */
 static struct dpt_config config_of(const struct dp_row *r, uint32_t tunnel, bool up)
 {
 	struct dpt_config c;
@@ -280,11 +280,11 @@ static struct dpt_config config_of(const struct dp_row *r, uint32_t tunnel, bool
 	be16(c.remote_session, (uint16_t)r->remote_session);
 	c.tunnel = tunnel;
 	c.mtu = r->mtu;
-	c.mss4 = r->mss4;
 	if (r->ends == DP_L2TP_ETH) {
 		config_eth(&c, r);
 		return c;
 	}
+	c.mss4 = r->mss4;
 	c.mss6 = r->mss6;
 	c.len4 = c.len6 = 255;
 	for (unsigned int i = r->prefix_count; i-- > 0;) {
@@ -378,13 +378,13 @@ static struct dpt_tunnel tunnel_of(const struct dp_row *r)
 	return n;
 }
 
-static uint32_t tunnel_find(const struct dpt *t, const struct dpt_tunnel *n)
 /* One of the two is 0. */
 static uint32_t tunnel_chain(const struct dpt_tunnel *n)
 {
 	return (n->local_id ^ n->local_id3) % TUNNEL_HEADS;
 }
 
+static uint32_t tunnel_find(const struct dpt *t, const struct dpt_tunnel *n)
 {
 	uint32_t v = t->tunnel_heads[tunnel_chain(n)];
 
@@ -594,8 +594,6 @@ static void redo_write(struct dpt *t, uint32_t slot, uint64_t key, uint32_t gene
 
 /* ---- the lookups of a slot ---- */
 
-static bool has_prefix(const struct dp_row *r, const struct prefix *p)
-{
 static uint64_t ids_of(const struct dp_row *r)
 {
 	if (r->version == 3)
@@ -603,6 +601,8 @@ static uint64_t ids_of(const struct dp_row *r)
 	return index_ids_v2((uint16_t)r->local_tunnel, (uint16_t)r->local_session);
 }
 
+static bool has_prefix(const struct dp_row *r, const struct prefix *p)
+{
 	for (unsigned int i = 0; i < r->prefix_count; i++) {
 		if (r->prefixes[i].len == p->len && addr_same_ip(&r->prefixes[i].addr, &p->addr))
 			return true;

@@ -41,10 +41,10 @@ enum {
 	DPT_BUSY = 1 << 2 /* being written */
 };
 
-/* 64 octets. Ids and addresses as on the wire, the rest in host order. */
 /* What a slot carries. */
 enum dpt_kind { DPT_PPP = 0, DPT_ETH = 1 /* Ethernet over L2TPv3 */ };
 
+/* 64 octets. Ids and addresses as on the wire, the rest in host order. */
 struct dpt_config {
 	uint16_t state;
 	uint16_t flags; /* DP_F_* */
