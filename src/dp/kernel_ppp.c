@@ -392,8 +392,7 @@ static int unit_open(struct kwork *w, struct kjob *j)
 	if (!err)
 		err = mppe_flags(w, j);
 	return err ? err
-		   : kroutes_put(w, j, NULL, &j->row,
-				 (j->row.flags & (DP_F_IP4 | DP_F_IP6)) != 0);
+		   : kroutes_put(w, j, NULL, &j->row, (j->row.flags & (DP_F_IP4 | DP_F_IP6)) != 0);
 }
 
 /*

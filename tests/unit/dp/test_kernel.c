@@ -168,7 +168,8 @@ static void attaching_goes_step_by_step(void **state)
 	fake_kernel_forget(&w.f);
 	session_up(&w, 7, 1);
 	STEPS_ARE(&w, "socket-pppox", "connect-pppox", "open-ppp", "newlink", "gunit", "ifindex",
-		  "npmode", "newroute", "gunit", "open-ppp", "gchan", "attchan", "connect-unit");
+		  "npmode", "newqdisc", "setlink", "newroute", "gunit", "open-ppp", "gchan",
+		  "attchan", "connect-unit");
 	assert_int_equal(fake_kernel_open_count(&w.f, "pppox"), 1);
 	assert_int_equal(fake_kernel_open_count(&w.f, "chan"), 1);
 	assert_int_equal(fake_kernel_open_count(&w.f, "unit"), 1);
@@ -217,7 +218,7 @@ static void a_pipe_becomes_a_unit_later(void **state)
 	r.flags |= DP_F_IP4;
 	put(&w, 7, 1, &r);
 	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
-	STEPS_ARE(&w, "npmode", "setlink", "newroute");
+	STEPS_ARE(&w, "npmode", "newqdisc", "setlink", "newroute");
 
 	/* Another prefix in place of the first. */
 	fake_kernel_forget(&w.f);
@@ -225,6 +226,28 @@ static void a_pipe_becomes_a_unit_later(void **state)
 	put(&w, 7, 1, &r);
 	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
 	STEPS_ARE(&w, "delroute", "newroute");
+	end(&w);
+}
+
+/* Packets pass an interface without waiting, unless the row says how many may wait. A kernel that
+ * has no queues to choose from is no reason to fail. */
+static void an_interface_has_no_queue_unless_asked(void **state)
+{
+	struct world w;
+	struct dp_row r = some_row(1, 7);
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	fake_kernel_fail(&w.f, "newqdisc", 1, 0, -EOPNOTSUPP);
+	session_up(&w, 7, 1);
+	fake_kernel_forget(&w.f);
+	r = some_row(1, 8);
+	r.txqlen = 1000;
+	put(&w, 8, 1, &r);
+	done(&w, KERNEL_OP_PUT, 8, KERNEL_OK);
+	STEPS_ARE(&w, "socket-pppox", "connect-pppox", "open-ppp", "newlink", "gunit", "ifindex",
+		  "npmode", "setlink", "newroute", "gunit", "open-ppp", "gchan", "attchan",
+		  "connect-unit");
 	end(&w);
 }
 
@@ -250,6 +273,7 @@ static void what_failed_leaves_nothing(void **state)
 		{ "npmode", 1, -EINVAL, KERNEL_FAILED },
 		{ "gunit", 2, -ENOTTY, KERNEL_FAILED },
 		{ "connect-unit", 1, -ENXIO, KERNEL_FAILED },
+		{ "setlink", 1, -ENOMEM, KERNEL_FAILED },
 		{ "newroute", 1, -ENETDOWN, KERNEL_FAILED },
 	};
 	struct world w;
@@ -960,6 +984,7 @@ int main(void)
 		cmocka_unit_test(a_tunnel_takes_no_packet_of_others),
 		cmocka_unit_test(attaching_goes_step_by_step),
 		cmocka_unit_test(a_pipe_becomes_a_unit_later),
+		cmocka_unit_test(an_interface_has_no_queue_unless_asked),
 		cmocka_unit_test(what_failed_leaves_nothing),
 		cmocka_unit_test(a_failed_tunnel_leaves_nothing),
 		cmocka_unit_test(a_false_failure_is_no_failure),
