@@ -637,7 +637,8 @@ static bool step_remove(struct user *u, struct job *j)
 		struct item it = item_at(j, !j->undo, --j->at);
 
 		if (it.kind == ITEM_NONE || (device_goes && it.kind != ITEM_IS_PIN) ||
-		    (other && has_item(j, j->undo, &it)))
+		    (other && has_item(j, j->undo, &it)) ||
+		    (it.kind == ITEM_IS_PIN && pin_shared(u, j->key, &it.p.addr)))
 			continue;
 		ask_item(u, j, &it, false);
 		return false;

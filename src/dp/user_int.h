@@ -111,6 +111,9 @@ struct user {
 void attach_poll(struct user *u);
 void attach_free(struct user *u);
 
+/* pin.c: does a session other than `key` need the pin of `to`? Walks over all rows. */
+bool pin_shared(const struct user *u, uint64_t key, const struct addr *to);
+
 /* Queue a request; the structure becomes the plane's. -ENOMEM. */
 int job_start(struct user *u, struct job *j);
 struct job *job_new(enum job_op op, uint64_t key, uint32_t generation);

@@ -347,6 +347,53 @@ static void a_session_of_the_lns(void **state)
 	world_free(&w);
 }
 
+/* The first of two sessions to one server that ends leaves the pin to the other. */
+static void sessions_to_one_server_share_its_pin(void **state)
+{
+	struct world w;
+	struct dp_row r;
+
+	world_new(&w);
+	r = client_row(&w, 1);
+	r.table = 11;
+	put_ok(&w, 7, &r);
+	r = client_row(&w, 2);
+	r.table = 12;
+	put_ok(&w, 8, &r);
+	assert_true(fake_host_has(&w.host, "pin 127.0.0.1"));
+	assert_int_equal(w.dp->ops->del(w.dp, 7, 2), 0);
+	assert_int_equal(completion(&w).error, 0);
+	assert_true(fake_host_has(&w.host, "pin 127.0.0.1"));
+
+	/* A put that fails takes nothing from it either. */
+	r = client_row(&w, 3);
+	r.table = 13;
+	w.host.asked = 0;
+	w.host.fail_at = 5; /* device, link, pin, address, address */
+	w.host.fail_with = EIO;
+	assert_int_equal(w.dp->ops->put(w.dp, 9, 1, &r), 0);
+	assert_int_not_equal(completion(&w).error, 0);
+	w.host.fail_at = 0;
+	assert_true(fake_host_has(&w.host, "pin 127.0.0.1"));
+	assert_int_equal(w.dp->ops->del(w.dp, 8, 2), 0);
+	assert_int_equal(completion(&w).error, 0);
+	assert_false(fake_host_has(&w.host, "pin 127.0.0.1"));
+
+	/* Both at once: neither leaves it to the other. */
+	r = client_row(&w, 1);
+	r.table = 11;
+	put_ok(&w, 17, &r);
+	r = client_row(&w, 2);
+	r.table = 12;
+	put_ok(&w, 18, &r);
+	assert_int_equal(w.dp->ops->del(w.dp, 17, 2), 0);
+	assert_int_equal(w.dp->ops->del(w.dp, 18, 2), 0);
+	assert_int_equal(completion(&w).error, 0);
+	assert_int_equal(completion(&w).error, 0);
+	assert_false(fake_host_has(&w.host, "pin 127.0.0.1"));
+	world_free(&w);
+}
+
 static void a_session_of_a_client(void **state)
 {
 	struct world w;
@@ -1237,6 +1284,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_session_of_the_lns),
 		cmocka_unit_test(a_session_of_a_client),
+		cmocka_unit_test(sessions_to_one_server_share_its_pin),
 		cmocka_unit_test(what_fails_is_undone),
 		cmocka_unit_test(a_failed_change_leaves_the_old_row),
 		cmocka_unit_test(refused_rows_say_why),
