@@ -211,6 +211,20 @@ static int need_user(struct dual *d)
 	return rc;
 }
 
+/* In user space all sessions share an interface: what belongs into a VRF or a namespace would be
+ * let out of it. */
+static int refuse_place(struct dual *d, uint64_t key, uint32_t generation, const struct dp_row *row,
+			const char *why)
+{
+	char text[DP_TEXT];
+
+	snprintf(text, sizeof(text),
+		 "it belongs into %s %.15s, which takes the kernel's data plane: %.150s",
+		 row->netns ? "a network namespace" : "VRF", row->netns ? "" : row->master,
+		 why[0] ? why : d->missing);
+	return say_done(d, DP_OP_PUT, key, generation, -EOPNOTSUPP, text);
+}
+
 static int put_new(struct dual *d, uint64_t key, uint32_t generation, const struct dp_row *row)
 {
 	const struct atunnel *t = tunnel_find(d, row->local_tunnel);
@@ -227,6 +241,8 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 		place = PLACE_USER;
 		why = "data with sequence numbers was sent before the session was complete";
 	}
+	if (place == PLACE_USER && (row->master[0] || row->netns))
+		return refuse_place(d, key, generation, row, why ? why : t ? t->why : "");
 	/* Its tunnel is there for sessions of before. */
 	if (place == PLACE_USER && t && t->want == DP_WANT_USER && t->state != TUNNEL_USER)
 		why = says_user;
@@ -237,7 +253,7 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 	if (!r)
 		return -ENOMEM;
 	r->why = why ? strdup(why) : NULL;
-	if (place == PLACE_KERNEL && t->want == DP_WANT_AUTO) {
+	if (place == PLACE_KERNEL && t->want == DP_WANT_AUTO && !row->master[0] && !row->netns) {
 		r->row = malloc(sizeof(*row));
 		if (!r->row) {
 			row_drop(d, r);

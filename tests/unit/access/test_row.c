@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include "access/internal.h"
+#include "access/place.h"
 
 #include <stdlib.h>
 
@@ -160,14 +161,45 @@ static void routes_of_pools(void **state)
 	access_conf_unref(c);
 }
 
+/* Names of interfaces are made of what strangers send. */
+static void names_of_interfaces(void **state)
+{
+	static const struct {
+		const char *pattern, *user, *name;
+	} all[] = {
+		{ "ppp-%u", "bob", "ppp-bob" },
+		{ "ppp-%u", "bob@example.net", "ppp-bob" },
+		{ "ppp-%u", "EXAMPLE\\bob", "ppp-bob" },
+		{ "ppp-%u", "../a b:c", "ppp-.._a_b_c" },
+		{ "ppp-%u", "a-very-long-name-of-a-user", "ppp-a-very-long" },
+		{ "ppp-%u.l", "a-very-long-name-of-a-user", "ppp-a-very-lo.l" },
+		{ "ppp-%u", "\xc3\xa4\x01", "ppp-___" },
+		{ "ppp-%u", "", "ppp-" },
+	};
+	char name[DP_IFNAME];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		acc_ifname(all[i].pattern, all[i].user, strlen(all[i].user), name);
+		assert_string_equal(name, all[i].name);
+		assert_true(acc_ifname_fits(all[i].pattern, name));
+		assert_string_equal(acc_ifname_wrong(all[i].pattern), "");
+	}
+	assert_false(acc_ifname_fits("ppp-%u", "eth0"));
+	assert_false(acc_ifname_fits("ppp-%u", "ppp-a b"));
+	assert_false(acc_ifname_fits("ppp-%u", "ppp"));
+	assert_false(acc_ifname_fits("ppp-%u.l", "ppp-.x"));
+	assert_false(acc_ifname_fits("", "ppp0"));
+	assert_int_equal(acc_netns_id(""), 0);
+	assert_int_not_equal(acc_netns_id("a"), acc_netns_id("b"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sums),
-		cmocka_unit_test(both_ways),
-		cmocka_unit_test(prefix_that_is_not_there),
-		cmocka_unit_test(globs),
-		cmocka_unit_test(routes_of_pools),
+		cmocka_unit_test(sums),	     cmocka_unit_test(names_of_interfaces),
+		cmocka_unit_test(both_ways), cmocka_unit_test(prefix_that_is_not_there),
+		cmocka_unit_test(globs),     cmocka_unit_test(routes_of_pools),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -306,6 +306,30 @@ static void test_refused_session_goes_to_user_space(void **state)
 	lab_free(l);
 }
 
+/* In user space it would be let out of its VRF: neither at once nor when the kernel refuses it. */
+static void test_place_is_never_left(void **state)
+{
+	struct lab *l = lab_new(NULL, 0);
+	struct dp_row r = row(1);
+	struct dp_done d;
+
+	tunnel_up(l, DP_WANT_AUTO, 0, "");
+	strcpy(r.master, "red");
+	l->dp->ops->put(l->dp, 1, 1, &r);
+	asked(l, BATCH_PUT);
+	answer_done(l, DP_OP_PUT, 1, 1, -EOPNOTSUPP, "there is no VRF red");
+	assert_done(l, DP_OP_PUT, 1, 1, -EOPNOTSUPP);
+	assert_int_equal(l->dp->ops->tunnel_del(l->dp, TUNNEL), 0);
+	asked(l, BATCH_TUNNEL_DEL);
+	tunnel_up(l, DP_WANT_AUTO, -EOPNOTSUPP, "no L2TP here");
+	l->dp->ops->put(l->dp, 2, 2, &r);
+	assert_true(l->dp->ops->done(l->dp, &d));
+	assert_int_equal(d.error, -EOPNOTSUPP);
+	assert_string_equal(d.text, "it belongs into VRF red, which takes the kernel's data plane: "
+				    "no L2TP here");
+	lab_free(l);
+}
+
 static void test_deleted_before_it_is_refused(void **state)
 {
 	struct lab *l = lab_new(NULL, 0);
@@ -806,6 +830,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kernel_carries),
 		cmocka_unit_test(test_refused_session_goes_to_user_space),
+		cmocka_unit_test(test_place_is_never_left),
 		cmocka_unit_test(test_deleted_before_it_is_refused),
 		cmocka_unit_test(test_refused_tunnel),
 		cmocka_unit_test(test_kernel_or_nothing),
