@@ -208,6 +208,21 @@ enum l2tp_cmd_kind {
 				   one a minute; what comes sooner waits (6.13) */
 };
 
+/*
+ * What an SCCRQ has to say for peers that speak L2TPv3 too (RFC 3931 4.7.3): filled by the L2TPv3
+ * engine, see l2tp3.h.
+ */
+struct l2tp_offer {
+	uint32_t connection, router_id; /* Assigned Control Connection ID, Router ID */
+	uint8_t caps[16], caps_len;	/* Pseudowire Capabilities List */
+	uint8_t nonce[16], nonce_len;
+	bool has_tie;
+	uint64_t tie;	 /* the tie breaker of both */
+	bool sign;	 /* with a Message Digest, */
+	uint8_t key[16]; /* made with this key */
+	bool sha1;	 /* by HMAC-SHA-1 */
+};
+
 struct l2tp_cmd {
 	enum l2tp_cmd_kind kind;
 	adit_handle tunnel;	      /* ACCEPT, REFUSE, CLOSE, HEARD, SESSION_OPEN */

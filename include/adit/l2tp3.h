@@ -94,9 +94,7 @@ enum l2tp3_auth_mode {
 
 /* What some peers get wrong, and what is done about it. */
 #define L2TP3_QUIRK_LAX_MANDATORY 0x01u /* skip unknown AVPs although they are mandatory */
-#define L2TP3_QUIRK_LAX_MISSING	  0x02u /* do without required AVPs that can be done without */
-#define L2TP3_QUIRK_NO_HELLO	  0x04u
-#define L2TP3_QUIRK_CISCO	  0x08u /* add Cisco's vendor AVPs that IOS asks for (set by hand) */
+#define L2TP3_QUIRK_NO_HELLO	  0x02u /* send no HELLO: the peer does not acknowledge it */
 
 struct l2tp3_secret_param {
 	const void *p;
@@ -345,8 +343,8 @@ size_t l2tp3_output(struct l2tp3 *l, struct mono now, uint8_t *buf, size_t cap,
 /*
  * Put the data header of a session (session id, cookie, sublayer with sequence; over UDP also the
  * first four octets) before `frame`, which has L2TP_HEADROOM octets of room in front of it. Returns
- * the octets prepended and the path, 0 when the session is not established, the peer's circuit is
- * not active, or ours is not. For frames that the data plane does not carry.
+ * the octets prepended and the path, 0 when the session is not established or the peer's circuit is
+ * not active. For frames that the data plane does not carry.
  */
 size_t l2tp3_wrap(struct l2tp3 *l, adit_handle session, uint8_t *frame, size_t len,
 		  struct path *ret_path);

@@ -142,7 +142,8 @@ typedef uint64_t adit_handle;
 	X(PEER_UNPROVEN, "the server could not prove that it knows the password")           \
 	X(NO_ENCRYPTION, "encryption is required and could not be agreed")                  \
 	X(NO_DIAL_OUT, "the peer does not place such calls")                                \
-	X(CALL_REFUSED, "no session block of the configuration takes this call")
+	X(CALL_REFUSED, "no session block of the configuration takes this call")            \
+	X(PW_TYPE, "the peer does not support this type of pseudowire")
 
 enum adit_cause {
 #define X(name, text) ADIT_CAUSE_##name,

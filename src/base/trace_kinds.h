@@ -7,6 +7,7 @@
 #define ADIT_TRACE_KINDS_H
 
 #include "trace_l2tp.h"
+#include "trace_l2tp3.h"
 #include "trace_ppp.h"
 #include "trace_access.h"
 #include "trace_daemon.h"
@@ -16,6 +17,7 @@
 #define TRACE_KINDS(X)        \
 	TRACE_KINDS_BASE(X)   \
 	TRACE_KINDS_L2TP(X)   \
+	TRACE_KINDS_L2TP3(X)  \
 	TRACE_KINDS_PPP(X)    \
 	TRACE_KINDS_ACCESS(X) \
 	TRACE_KINDS_DAEMON(X)

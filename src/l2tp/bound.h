@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Bounds for what strangers have opened: over all, and for each source address. The oldest gives
+ * way to the newest. Those whose address the owner trusts are counted by themselves, so that
+ * strangers do not push them out.
+ */
+#ifndef ADIT_L2TP_BOUND_H
+#define ADIT_L2TP_BOUND_H
+
+#include <adit/types.h>
+#include "base/htab.h"
+#include "base/list.h"
+
+struct bound_source;
+
+/* In each object that may be half-open. */
+struct bound_node {
+	struct list all, by_source;
+	struct bound_source *source; /* NULL: not counted */
+	bool trusted;
+};
+
+struct bound {
+	struct list open, trusted;
+	struct htab sources;
+	uint32_t open_count, trusted_count;
+	uint32_t share;	     /* how many there may be of each kind */
+	uint32_t per_source; /* of one address */
+	size_t *account;     /* octets allocated are added here */
+};
+
+void bound_init(struct bound *b, const uint8_t key[16], size_t *account);
+void bound_free(struct bound *b); /* all nodes have left */
+void bound_node_init(struct bound_node *n);
+
+/* Who has to give way before one more of this source may enter; NULL when there is room. */
+struct bound_node *bound_victim(struct bound *b, const struct addr *from);
+/* The same before one more may be trusted. */
+struct bound_node *bound_victim_trusted(struct bound *b);
+
+/* Count it. 0 or -ENOMEM. The victim has left before. */
+int bound_enter(struct bound *b, struct bound_node *n, const struct addr *from);
+void bound_leave(struct bound *b, struct bound_node *n);
+void bound_trust(struct bound *b, struct bound_node *n);
+
+#endif
