@@ -213,28 +213,26 @@ static void up_control(struct fwd *f, const struct fwd_sock *s, const struct fwd
 		count(&f->counts.punts_dropped);
 }
 
-static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o, uint8_t *b,
-	       size_t len)
+static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
+	       const struct seen *seen, uint8_t *b, size_t len)
 {
+	const struct pkt_head *h = &seen->head;
+	uint32_t slot = seen->slot;
 	struct dpt_config c;
 	struct dpt_run *run;
-	struct pkt_head h;
 	struct pkt_ppp ppp;
-	enum pkt_kind kind = pkt_head_parse(b, len, &h);
-	uint32_t slot;
 
-	if (kind == PKT_BAD || !o->unicast) {
-		if (kind != PKT_BAD || !eth_up_udp(f, s, o, b, len))
+	if (seen->kind == PKT_BAD || !o->unicast) {
+		if (seen->kind != PKT_BAD || !eth_up_udp(f, s, o, b, len))
 			count(&f->counts.drop_header);
 		return;
 	}
-	if (kind == PKT_CONTROL) {
+	if (seen->kind == PKT_CONTROL) {
 		up_control(f, s, o, b, len, 0);
 		return;
 	}
-	slot = index_ids_find(dpt_index(f->table), index_ids_v2(h.tunnel, h.session));
 	if (slot == INDEX_NONE) {
-		punt_unknown(f, s, o, &h, b, len, false);
+		punt_unknown(f, s, o, h, b, len, false);
 		return;
 	}
 	run = dpt_run(f->table, slot);
@@ -243,8 +241,8 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		count(&run->drop_up);
 		return;
 	}
-	if (!(c.state & DPT_USED) || !same_ids(&c, &h)) {
-		punt_unknown(f, s, o, &h, b, len, false);
+	if (!(c.state & DPT_USED) || !same_ids(&c, h)) {
+		punt_unknown(f, s, o, h, b, len, false);
 		return;
 	}
 	if (!fwd_path_ok(dpt_tunnel(f->table, c.tunnel), s, o)) {
@@ -253,40 +251,52 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 	}
 	dpt_hear(f->table, c.tunnel, f->now);
 	if (!(c.state & DPT_UP)) {
-		punt_unknown(f, s, o, &h, b, len, true);
+		punt_unknown(f, s, o, h, b, len, true);
 		return;
 	}
-	if (!fwd_seq_ok(&c, run, h.has_seq, h.ns, f->now)) {
+	if (!fwd_seq_ok(&c, run, h->has_seq, h->ns, f->now)) {
 		count(&f->counts.drop_seq);
 		count(&run->drop_seq);
 		return;
 	}
-	b += h.off;
-	if (!pkt_ppp_parse(b, h.len, &ppp)) {
+	b += h->off;
+	if (!pkt_ppp_parse(b, h->len, &ppp)) {
 		count(&f->counts.drop_header);
 		count(&run->drop_up);
 		return;
 	}
 	if (ppp.proto == PPP_IP4 || ppp.proto == PPP_IP6)
-		up_ip(f, &c, slot, b + ppp.data, h.len - ppp.data, ppp.proto == PPP_IP4 ? 4 : 6,
-		      h.off + ppp.data);
+		up_ip(f, &c, slot, b + ppp.data, h->len - ppp.data, ppp.proto == PPP_IP4 ? 4 : 6,
+		      h->off + ppp.data);
 	else
-		punt_frame(f, slot, DP_PUNT_PPP, b + ppp.off, h.len - ppp.off);
+		punt_frame(f, slot, DP_PUNT_PPP, b + ppp.off, h->len - ppp.off);
 }
 
-/* What one receive gave: datagrams of one length behind each other. Each is a message of its own,
- * data or control, whatever the others are. */
-static void up_all(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o, uint8_t *b,
-		   size_t len)
+static void see(struct fwd *f, const uint8_t *b, size_t len, struct seen *ret)
 {
-	size_t segment = o->segment ? o->segment : len;
+	ret->kind = pkt_head_parse(b, len, &ret->head);
+	ret->slot = ret->kind == PKT_DATA
+			    ? index_ids_find(dpt_index(f->table),
+					     index_ids_v2(ret->head.tunnel, ret->head.session))
+			    : INDEX_NONE;
+}
 
-	while (len > segment) {
-		up(f, s, o, b, segment);
-		b += segment;
-		len -= segment;
+/* What one receive gave: a datagram that was seen, or some of one length behind each other. Each of
+ * these is a message of its own, data or control, whatever the others are. */
+static void up_all(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
+		   const struct seen *seen, uint8_t *b, size_t len)
+{
+	struct seen one;
+
+	if (!o->segment || len <= o->segment) {
+		up(f, s, o, seen, b, len);
+		return;
 	}
-	up(f, s, o, b, len);
+	for (size_t n; len > 0; b += n, len -= n) {
+		n = len < o->segment ? len : o->segment;
+		see(f, b, n, &one);
+		up(f, s, o, &one, b, n);
+	}
 }
 
 /* L2TPv3 over IP. The octets of an IPv4 socket begin with the IP header. */
@@ -361,25 +371,29 @@ static bool outer_of(const struct msghdr *m, const struct fwd_to *from, const st
 }
 
 /*
- * Ask for the memory that the packets of a batch will need, all at once: what the kernel did since
- * the last batch has driven it out of the caches. Nothing here decides anything.
+ * Look at the heads of all datagrams of a batch, and ask for the memory they will need all at once:
+ * what the kernel did since the last batch has driven it out of the caches.
  */
-static void prefetch(struct fwd *f, unsigned int n)
+static void see_all(struct fwd *f, unsigned int n)
 {
-	const struct fwd_batch *b = f->batch;
+	struct fwd_batch *b = f->batch;
 	const struct index *x = dpt_index(f->table);
-	struct pkt_head h;
 
-	for (unsigned int pass = 0; pass < 2; pass++) {
-		for (unsigned int i = 0; i < n; i++) {
-			if (pkt_head_parse(b->rx[i], b->rx_msg[i].msg_len, &h) != PKT_DATA)
-				continue;
-			if (pass == 0)
-				index_ids_prefetch(x, index_ids_v2(h.tunnel, h.session));
-			else
-				dpt_prefetch(f->table,
-					     index_ids_find(x, index_ids_v2(h.tunnel, h.session)));
-		}
+	for (unsigned int i = 0; i < n; i++) {
+		struct seen *t = &b->seen[i];
+
+		t->kind = pkt_head_parse(b->rx[i], b->rx_msg[i].msg_len, &t->head);
+		t->slot = INDEX_NONE;
+		if (t->kind == PKT_DATA)
+			index_ids_prefetch(x, index_ids_v2(t->head.tunnel, t->head.session));
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		struct seen *t = &b->seen[i];
+
+		if (t->kind != PKT_DATA)
+			continue;
+		t->slot = index_ids_find(x, index_ids_v2(t->head.tunnel, t->head.session));
+		dpt_prefetch(f->table, t->slot);
 	}
 }
 
@@ -398,8 +412,8 @@ static void from_sock(struct fwd *f, const struct fwd_sock *s, uint32_t events)
 		/* A negative count is EAGAIN, or an ICMP error that this call has taken off. */
 		int n = receive(f, fd);
 
-		if (n > 8)
-			prefetch(f, (unsigned int)n);
+		if (n > 0 && !s->raw)
+			see_all(f, (unsigned int)n);
 		for (int i = 0; i < n; i++) {
 			const struct msghdr *h = &b->rx_msg[i].msg_hdr;
 
@@ -413,7 +427,7 @@ static void from_sock(struct fwd *f, const struct fwd_sock *s, uint32_t events)
 			else if (s->raw)
 				up_raw(f, s, &o, b->rx[i], b->rx_msg[i].msg_len);
 			else
-				up_all(f, s, &o, b->rx[i], b->rx_msg[i].msg_len);
+				up_all(f, s, &o, &b->seen[i], b->rx[i], b->rx_msg[i].msg_len);
 		}
 		tun_flush(f); /* before the buffers are used again */
 		ring_publish(&f->ring);

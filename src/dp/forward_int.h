@@ -10,6 +10,7 @@
 #include "cut.h"
 #include "forward.h"
 #include "join.h"
+#include "pkt.h"
 
 #include <sys/socket.h>
 
@@ -57,6 +58,13 @@ struct put {
 	uint32_t len, room, dev, slot;
 };
 
+/* What the head of a datagram says, and whose it is. */
+struct seen {
+	struct pkt_head head; /* of data */
+	uint32_t slot;	      /* of data; INDEX_NONE: of nobody */
+	enum pkt_kind kind;
+};
+
 struct fwd_batch {
 	uint8_t spare[TX_READ];
 	uint8_t rx[FWD_BATCH][FWD_BUF];
@@ -64,6 +72,7 @@ struct fwd_batch {
 	struct mmsghdr rx_msg[FWD_BATCH], tx_msg[TRAINS];
 	struct iovec rx_iov[FWD_BATCH];
 	struct fwd_to rx_from[FWD_BATCH];
+	struct seen seen[FWD_BATCH];
 	uint32_t rx_used; /* messages of the last receive */
 
 	struct train train[TRAINS];
