@@ -137,8 +137,12 @@ void auth_start(struct ppp *e, struct link *l)
 	l->eap_we = EAP_WE_IDLE;
 	l->eap_peer = EAP_PEER_IDLE;
 	l->eap_noted = false;
-	if (l->ms)
+	if (l->ms) {
+		/* The keys of a former login are nobody's now: this one may give none (EAP-MD5). */
 		l->ms->responded = false;
+		bytes_wipe(&l->ms->we, sizeof(l->ms->we));
+		bytes_wipe(&l->ms->peer, sizeof(l->ms->peer));
+	}
 	if (l->auth_we == PPP_AUTH_NONE)
 		l->flags |= F_WE_DONE;
 	else if (l->auth_we & PPP_AUTH_EAP)

@@ -769,6 +769,37 @@ static void test_mppe(void **state)
 	}
 }
 
+/* A login begins without the keys of the one before: it may be by a method that gives none. */
+static void test_keys_end_with_their_login(void **state)
+{
+	struct ppp_params a = pair_params(0), b = pair_params(1);
+	bool without[2] = { false, false };
+	struct ppp_info info;
+	struct pair p;
+
+	memset(a.auth_order, 0, sizeof(a.auth_order));
+	a.auth_order[0] = PPP_AUTH_EAP_MSCHAPV2; /* the client's come late, too */
+	b.peer_auth = PPP_AUTH_ALL;
+	a.mppe = b.mppe = PPP_MPPE_PREFER;
+	pair_init(&p, 3100);
+	p.delay_us = 5 * US_MS;
+	pair_open_both(&p, &a, &b);
+	pair_run(&p, 2 * US_S);
+	assert_true(pair_info(&p, 0, &info) && info.mppe_keys);
+	assert_true(pair_info(&p, 1, &info) && info.mppe_keys);
+	pair_inject(&p, 0, "\xff\x03\xc0\x21\x01\x77\x00\x04", 8);
+	for (unsigned i = 0; i < 2000; i++) {
+		pair_run(&p, US_MS);
+		for (unsigned side = 0; side < 2; side++) {
+			assert_true(pair_info(&p, side, &info));
+			without[side] |= !info.mppe_keys;
+		}
+	}
+	assert_true(without[0] && without[1]);
+	assert_true(info.mppe_keys); /* and it is up again */
+	pair_free(&p);
+}
+
 /* The same over wires that lose and double: up in time, and always alike on both sides. */
 static void test_mppe_on_a_bad_wire(void **state)
 {
@@ -808,6 +839,7 @@ int main(void)
 		cmocka_unit_test(test_methods_on_a_bad_wire),
 		cmocka_unit_test(test_mutual_methods),
 		cmocka_unit_test(test_mppe),
+		cmocka_unit_test(test_keys_end_with_their_login),
 		cmocka_unit_test(test_mppe_on_a_bad_wire),
 		cmocka_unit_test(test_usual),
 		cmocka_unit_test(test_auth_combinations),
