@@ -9,6 +9,8 @@
  *   put KEY local=ADDRESS:PORT remote=ADDRESS:PORT flags=N [state=1] [via=1] [tunnel=10,20]
  *       [session=1,2] [mtu=N] [mss4=N] [mss6=N] [prefix=P]... [host=P]... [route=P]... [peer4=A]
  *       [pin=1] [metric=N] [ns=N]
+ *       of Ethernet: wire=NAME [encap=ip] [l2spec=1] [cookiein=HEX] [cookieout=HEX] [master=NAME]
+ *   listen VIA ip:ADDRESS: raw, of protocol 115
  *   del KEY | stats KEY | send KEY HEX | plane
  */
 #include "dp/user.h"
@@ -175,6 +177,40 @@ static void pair(const char *text, uint32_t *a, uint32_t *b)
 	*b = (uint32_t)strtoul(*end ? end + 1 : end, NULL, 0);
 }
 
+static uint8_t cookie(const char *hex, uint8_t *bytes)
+{
+	unsigned int octet;
+	uint8_t n = 0;
+
+	for (; n < 8 && sscanf(hex + 2 * n, "%2x", &octet) == 1; n++)
+		bytes[n] = (uint8_t)octet;
+	return n;
+}
+
+static bool put_wire_word(struct dp_row *r, const char *word)
+{
+	const char *v;
+
+	if (option(word, "wire", &v)) {
+		r->ends = DP_L2TP_ETH;
+		r->version = 3;
+		snprintf(r->ifname, sizeof(r->ifname), "%s", v);
+	} else if (option(word, "encap", &v)) {
+		r->encap = strcmp(v, "ip") == 0 ? DP_ENCAP_IP : DP_ENCAP_UDP;
+	} else if (option(word, "l2spec", &v)) {
+		r->l2spec = (uint8_t)atoi(v);
+	} else if (option(word, "cookiein", &v)) {
+		r->cookie_in_len = cookie(v, r->cookie_in);
+	} else if (option(word, "cookieout", &v)) {
+		r->cookie_out_len = cookie(v, r->cookie_out);
+	} else if (option(word, "master", &v)) {
+		snprintf(r->master, sizeof(r->master), "%s", v);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static void put_word(struct dp_row *r, const char *word)
 {
 	const char *v;
@@ -213,7 +249,7 @@ static void put_word(struct dp_row *r, const char *word)
 		r->pin_peer = (uint8_t)atoi(v);
 	else if (option(word, "metric", &v))
 		r->metric = (uint32_t)atoi(v);
-	else
+	else if (!put_wire_word(r, word))
 		die("unknown option", word);
 }
 
@@ -261,10 +297,12 @@ static void do_net(struct dp *dp, char *rest)
 static void do_listen(struct dp *dp, uint32_t via, const char *text)
 {
 	struct sockaddr_storage ss;
-	struct addr a = address(text);
+	bool raw = strncmp(text, "ip:", 3) == 0;
+	struct addr a = address(text + (raw ? 3 : 0));
 	socklen_t n = addr_to_sockaddr(&a, &ss);
 	int one = 1, zero = 0, big = 8 << 20,
-	    fd = socket(a.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	    fd = socket(a.family, (raw ? SOCK_RAW : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC,
+			raw ? 115 : 0);
 	int rc;
 
 	/* "[::]:1701" takes both families. Room for many, as the keeper's listeners have. */
@@ -309,13 +347,14 @@ static void do_plane(struct dp *dp)
 
 	dp->ops->plane_stats(dp, &n);
 	printf("{\"plane\": 1, \"rx\": %llu, \"tx\": %llu, \"unknown\": %llu, \"path\": %llu, "
-	       "\"header\": %llu, \"spoof\": %llu, \"mtu\": %llu, \"other\": %llu, \"rows\": %u, "
+	       "\"header\": %llu, \"spoof\": %llu, \"seq\": %llu, \"mtu\": %llu, \"other\": %llu, "
+	       "\"rows\": %u, "
 	       "\"offloads\": %u}\n",
 	       (unsigned long long)n.rx_packets, (unsigned long long)n.tx_packets,
 	       (unsigned long long)n.drop_unknown, (unsigned long long)n.drop_path,
 	       (unsigned long long)n.drop_header, (unsigned long long)n.drop_spoof,
-	       (unsigned long long)n.drop_mtu, (unsigned long long)n.drop_other, n.rows,
-	       n.offloads);
+	       (unsigned long long)n.drop_seq, (unsigned long long)n.drop_mtu,
+	       (unsigned long long)n.drop_other, n.rows, n.offloads);
 }
 
 static void command(struct dp *dp, char *line)
