@@ -8,6 +8,7 @@
  * So the timer never sleeps longer than a minute at a time, and looks again.
  */
 #include "daemon.h"
+#include "notify.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -29,7 +30,7 @@ struct io_watch {
 struct io {
 	struct daemon *d;
 	uv_loop_t loop;
-	uv_timer_t timer;
+	uv_timer_t timer, watchdog;
 	uv_prepare_t prepare;
 	uv_poll_t dp, keeper, control;
 	uv_signal_t term, intr, hup, usr1;
@@ -119,6 +120,12 @@ static void on_timer(uv_timer_t *h)
 	run_timers(io->d);
 }
 
+/* A loop that hangs sends none, and systemd starts the next aditd. */
+static void on_watchdog(uv_timer_t *h)
+{
+	notify_send("WATCHDOG=1");
+}
+
 static void on_signal(uv_signal_t *h, int number)
 {
 	struct io *io = h->data;
@@ -198,6 +205,7 @@ struct io *io_new(struct daemon *d)
 		return NULL;
 	}
 	uv_timer_init(&io->loop, &io->timer);
+	uv_timer_init(&io->loop, &io->watchdog);
 	uv_prepare_init(&io->loop, &io->prepare);
 	io->timer.data = io->prepare.data = io;
 	io->keeper_on = UV_READABLE;
@@ -213,6 +221,10 @@ struct io *io_new(struct daemon *d)
 
 int io_run(struct io *io)
 {
+	uint64_t ms = (uint64_t)notify_watchdog() / 1000;
+
+	if (ms)
+		uv_timer_start(&io->watchdog, on_watchdog, 0, ms);
 	while (!io->d->quit)
 		uv_run(&io->loop, UV_RUN_DEFAULT);
 	return 0;

@@ -11,6 +11,7 @@
  * what must outlive the process is in the journal already, as it would be after a kill.
  */
 #include "control.h"
+#include "notify.h"
 
 #include "base/crypto.h"
 #include "keeper/layout.h"
@@ -37,9 +38,10 @@ static void usage(FILE *f)
 {
 	fprintf(f, "usage: aditd [-c FILE] [-n] [-f] [-v]\n"
 		   "\n"
-		   "The L2TP daemon. It is started by adit-keeper, which holds its rights:\n"
+		   "The L2TP daemon. adit-keeper holds its rights, and starts it:\n"
 		   "    adit-keeper -c FILE --run aditd\n"
 		   "\n"
+		   "or systemd does (adit.service).\n"
 		   "  -c FILE     configuration (" CONF_FILE ")\n"
 		   "  -n          check it, say what it would change in the daemon that runs, and "
 		   "end\n"
@@ -120,7 +122,7 @@ struct memory {
 
 static bool say_hello(struct daemon *d, struct memory *ret, int *ret_control)
 {
-	struct keeper_done done;
+	struct keeper_done done = { 0 };
 	uint32_t id;
 	int rc = keeper_hello(d->keeper, 0, &id);
 
@@ -131,7 +133,8 @@ static bool say_hello(struct daemon *d, struct memory *ret, int *ret_control)
 	if (rc == 0 && done.fd_count < 4)
 		rc = -EBADMSG;
 	if (rc < 0) {
-		daemon_say(d, TRACE_WARNING, "the keeper does not answer: %s", strerror(-rc));
+		daemon_say(d, TRACE_WARNING, "the keeper does not serve us: %s",
+			   rc == done.error && done.text[0] ? done.text : strerror(-rc));
 		return false;
 	}
 	*ret = (struct memory){ .journal = map(d, done.fds[0], done.sizes[0], "journal"),
@@ -231,6 +234,7 @@ static bool start(struct daemon *d)
 
 static void stop(struct daemon *d)
 {
+	notify_send("READY=1");
 	if (d->trace && d->log)
 		run_log(d);
 	control_free(d->control);
@@ -271,14 +275,20 @@ static void say_advice(void *arg, const char *text)
 	daemon_say(arg, TRACE_WARNING, "%s", text);
 }
 
-static int open_keeper(struct keeper **ret)
+/* The keeper that started us, or the one of this configuration when somebody else did. */
+static int open_keeper(const struct conf *c, struct keeper **ret)
 {
 	int fd = keeper_fd_from_env(), err = 0;
 
 	if (fd == -ENOENT) {
-		fprintf(stderr, "aditd: it is started by adit-keeper, which holds its rights; run: "
-				"adit-keeper -c FILE --run aditd\n");
-		return 2;
+		fd = keeper_connect(c->control);
+		if (fd < 0) {
+			fprintf(stderr,
+				"aditd: no keeper answers at %s.keeper (%s); adit-keeper holds the "
+				"rights of aditd and starts it: adit-keeper -c FILE --run aditd\n",
+				c->control, strerror(-fd));
+			return 1;
+		}
 	}
 	*ret = fd < 0 ? NULL : keeper_open(fd, &err);
 	if (*ret)
@@ -306,7 +316,7 @@ int main(int argc, char **argv)
 	list_init(&d->resolving);
 	d->conf_path = o.conf;
 	d->conf = load(&o);
-	status = d->conf ? open_keeper(&d->keeper) : UNUSABLE;
+	status = d->conf ? open_keeper(d->conf, &d->keeper) : UNUSABLE;
 	if (status == 0) {
 		d->log = log_new("aditd", STDERR_FILENO);
 		d->acct = acct_new(d->conf->accounting);

@@ -44,6 +44,7 @@ enum {
 	F_UNIT = 23,
 	F_INDEX = 24,
 	F_IFNAME = 25,
+	F_PACKET = 27,	/* the socket for the IPv6 of links in a namespace */
 	F_COUNTERS = 26 /* u64 packets and octets in, out; errors in, out; times of the last */
 };
 
@@ -77,6 +78,7 @@ static void netns_carry(const struct kernel *k, uint32_t slot, struct carry *c)
 
 	wcur_tlv_u32(w, F_ID, k->netns[slot].id);
 	carry_fd(c, F_FD, k->netns[slot].fd);
+	carry_fd(c, F_PACKET, k->netns[slot].packet);
 	for (unsigned int i = 0; i < k->worker_n; i++)
 		carry_fd(c, F_SOCKET, k->workers[i].rt[slot]->fd);
 	carry_end(c);
@@ -188,6 +190,8 @@ static int netns_carried(struct kernel *k, struct rcur v)
 			ns.id = rcur_u32(&f);
 		} else if (field == F_FD) {
 			ns.fd = (int)rcur_u32(&f);
+		} else if (field == F_PACKET) {
+			ns.packet = (int)rcur_u32(&f);
 		} else if (field == F_SOCKET && n < k->worker_n) {
 			struct nlm *m = calloc(1, sizeof(*m));
 
@@ -422,6 +426,8 @@ int kernel_carried(struct kernel *k, uint16_t tag, struct rcur v)
 
 void kernel_resume(struct kernel *k)
 {
+	for (uint32_t i = 1; i < k->netns_n; i++)
+		kframe_watch_packet(k, i);
 	list_for_each (at, &k->all_sessions) {
 		struct ksession *s = container_of(at, struct ksession, all);
 

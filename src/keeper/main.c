@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "daemon/notify.h"
 #include "main_int.h"
 #include "priv.h"
 
@@ -104,7 +105,7 @@ static void stop_begin(struct keeper_main *k, int status)
 	k->stopping = true;
 	k->status = status;
 	k->start_at = MONO_NEVER;
-	start_notify("STOPPING=1");
+	notify_send("STOPPING=1");
 	if (k->aditd) {
 		aditd_signal(k, SIGTERM);
 		k->kill_at = mono_add(k->s.now, STOP_US);
@@ -212,14 +213,14 @@ static void reload(struct keeper_main *k)
 {
 	char err[CONF_ERR_MAX];
 
-	start_notify("RELOADING=1");
+	notify_send("RELOADING=1");
 	if (server_reload(&k->s, err)) {
 		server_say(&k->s, TRACE_NOTICE, "the configuration was read again");
 		server_tell_reload(&k->s);
 	} else {
 		server_say(&k->s, TRACE_WARNING, "the configuration stays as it was: %s", err);
 	}
-	start_notify("READY=1");
+	notify_send("READY=1");
 }
 
 static void signals_read(struct keeper_main *k)
@@ -270,7 +271,7 @@ static void ready_tell(struct keeper_main *k)
 	if (k->told_ready || (k->opt.program[0] && !k->s.ready))
 		return;
 	k->told_ready = true;
-	start_notify("READY=1");
+	notify_send("READY=1");
 	if (k->parent < 0)
 		return;
 	start_ready(k->parent);
@@ -341,7 +342,7 @@ static void expire(struct keeper_main *k)
 	    (children_hooks(s->children) == 0 || mono_due(k->hooks_end, s->now)))
 		k->done = true;
 	if (mono_due(k->watchdog_at, s->now)) {
-		start_notify("WATCHDOG=1");
+		notify_send("WATCHDOG=1");
 		k->watchdog_at = mono_add(s->now, k->watchdog_us);
 	}
 	if (mono_due(log_deadline(s->log), s->now)) {
@@ -614,7 +615,7 @@ static bool begin(struct keeper_main *k)
 		close(state);
 		keeper_main_resumed(k, proto);
 	}
-	k->watchdog_us = start_watchdog();
+	k->watchdog_us = notify_watchdog();
 	if (k->watchdog_us)
 		k->watchdog_at = s->now;
 	return true;

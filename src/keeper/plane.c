@@ -93,7 +93,8 @@ void kplane_open(struct kplane *p, bool sweep)
 			 strerror(errno));
 		return;
 	}
-	rooms_enter(p->config.rooms, p->k);
+	if (sweep) /* else the former keeper's sockets there are taken over */
+		rooms_enter(p->config.rooms, p->k);
 	swept = sweep && p->config.alone ? kernel_sweep(p->k) : 0;
 	if (swept)
 		kplane_say(p, TRACE_NOTICE,

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/notify.h"
 #include "main_int.h"
 #include "proto.h"
 #include "upgrade.h"
@@ -194,10 +195,10 @@ static void replace_try(struct keeper_main *k, struct carry *c, char *why)
 	replace_argv(k, check, number, argv);
 	if (upgrade_check(argv, fd, why) == 0) {
 		replace_argv(k, resume, number, argv);
-		start_notify("RELOADING=1");
+		notify_send("RELOADING=1");
 		err = upgrade_exec(argv, c, fd);
 		snprintf(why, UPGRADE_TEXT, "%.100s: %s", k->self, strerror(-err));
-		start_notify("READY=1");
+		notify_send("READY=1");
 	}
 	close(fd);
 }
@@ -265,7 +266,7 @@ void keeper_main_resumed(struct keeper_main *k, uint32_t proto)
 	server_say(s, TRACE_NOTICE, "%s; sessions go on", text);
 	gate_answer(k->gate, 0, text);
 	if (k->told_ready)
-		start_notify("READY=1");
+		notify_send("READY=1");
 	if (k->aditd && proto != KEEPER_MAGIC) {
 		server_say(s, TRACE_NOTICE, "aditd speaks another protocol and is replaced, too");
 		keeper_main_restart(k);

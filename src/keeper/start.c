@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Options, going into the background, telling systemd (sd_notify(3) is one datagram, so no library
- * is needed), and the number of the start, which makes session keys unique over reboots.
+ * Options, going into the background, and the number of the start, which makes session keys unique
+ * over reboots.
  */
 #include "start.h"
 
@@ -10,9 +10,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -258,38 +256,4 @@ void start_ready(int fd)
 	if (chdir("/") < 0) {
 		/* Then it stays where it is. */
 	}
-}
-
-/* ---- systemd ---- */
-
-void start_notify(const char *line)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	socklen_t len;
-	int fd;
-
-	if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(un.sun_path))
-		return;
-	memcpy(un.sun_path, path, strlen(path));
-	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-	if (path[0] == '@')
-		un.sun_path[0] = 0;
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	sendto(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&un,
-	       len);
-	close(fd);
-}
-
-int64_t start_watchdog(void)
-{
-	const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
-	long long n;
-
-	if (!usec || (pid && strtol(pid, NULL, 10) != (long)getpid()))
-		return 0;
-	n = strtoll(usec, NULL, 10);
-	return n > 0 ? n / 2 : 0;
 }

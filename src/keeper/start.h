@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What surrounds the keeper's work: options, the background, systemd, the number of the start.
+ * What surrounds the keeper's work: options, the background, the number of the start.
  */
 #ifndef ADIT_KEEPER_START_H
 #define ADIT_KEEPER_START_H
@@ -38,11 +38,5 @@ void start_ready(int fd);
 
 /* The path of this program, "" when it cannot be known. */
 void start_self(char *ret, size_t cap);
-
-/* A line for systemd ("READY=1"); without systemd nothing. */
-void start_notify(const char *line);
-
-/* How often systemd wants a sign of life, in microseconds; 0 = never. */
-int64_t start_watchdog(void);
 
 #endif

@@ -210,3 +210,51 @@ def _cmdline(pid):
             return f.read().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
+
+
+class Apart(Upgraded):
+    """The two processes as a service manager starts them: the keeper waits for an aditd to come."""
+
+    def start_keeper(self, *more):
+        self.server.keeper = self.lns.start(self.program, "-c", self.server.conf, *more, name="lns")
+        wait_for("the keeper's socket", lambda: os.path.exists(f"{self.server.control}.keeper"))
+        self.start_aditd()
+
+    def start_aditd(self):
+        self.number = getattr(self, "number", 0) + 1
+        self.aditd = self.lns.start(BUILD / "src/daemon/aditd", "-c", self.server.conf,
+                                    name=f"aditd-{self.number}")
+        wait_for("aditd to answer", lambda: self.server.ctl("status", check=False).returncode == 0)
+
+
+def test_aditd_that_comes_by_itself(lab):
+    """It is killed, restarted and upgraded under, and finds its sessions each time; a second one, and
+    one of another user, are turned away; SIGTERM to the keeper ends all."""
+    world = Apart(lab)
+    client = world.start_client()
+    world.wait_ip6()
+    key = only_session(world.server)["key"]
+    second = world.lns.run(BUILD / "src/daemon/aditd", "-c", world.server.conf, check=False)
+    assert second.returncode == 1 and "another aditd serves" in second.stderr, second.stderr
+    other = world.lns.run("setpriv", "--reuid=65534", "--clear-groups", BUILD / "src/daemon/aditd", "-c",
+                          world.server.conf, check=False)
+    assert other.returncode == 1 and "not the `user`" in other.stderr, other.stderr
+    world.aditd.child.kill()
+    wait_for("the keeper to see it", lambda: "aditd has gone" in world.server.text())
+    world.start_aditd()
+    assert only_session(world.server)["key"] == key and world.client.ping("198.51.100.2") == 3
+    # USR1 to aditd is a restart, to the keeper it means the same
+    for process in (world.aditd, world.server.keeper):
+        process.child.send_signal(signal.SIGUSR1)
+        assert world.aditd.child.wait(30) == 0
+        world.start_aditd()
+        assert only_session(world.server)["key"] == key
+    ping = world.client.start("ping", "-n", "-i", "0.02", "-c", "50", "198.51.100.2")
+    assert world.upgrade().returncode == 0
+    ping.child.wait(60)
+    assert " 50 received" in ping.text()
+    assert world.aditd.alive() and only_session(world.server)["key"] == key
+    world.server.keeper.child.send_signal(signal.SIGTERM)
+    wait_for("the client to be told", lambda: all(s["state"] != "up" for s in client.sessions()))
+    assert world.server.keeper.child.wait(30) == 0 and world.aditd.child.wait(30) == 0
+    assert world.clean()
