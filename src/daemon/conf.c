@@ -156,6 +156,14 @@ const struct conf_value *conf_get(const struct conf_block *b, const char *key)
 	return v && v->n ? v : NULL;
 }
 
+const struct conf_value *conf_has(const struct conf_block *b, const char *key)
+{
+	for (size_t i = 0; i < b->count; i++)
+		if (strcmp(b->values[i].key->key, key) == 0)
+			return b->values[i].n ? b->values + i : NULL;
+	return NULL;
+}
+
 /* ---- what libconfuse calls ---- */
 
 /* libconfuse calls the text it is given "[buf]". */
@@ -698,6 +706,7 @@ void conf_free(struct conf *c)
 	if (c->wires)
 		bytes_wipe(c->wires, c->wire_count * sizeof(*c->wires)); /* cookies */
 	free(c->wires);
+	pw_conf_unref(c->pw);
 	conf_blocks_free(c);
 	free(c);
 }

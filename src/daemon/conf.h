@@ -14,6 +14,7 @@
 #define ADIT_DAEMON_CONF_H
 
 #include "access/access.h"
+#include "access/pw.h"
 #include "base/trace.h"
 
 #define CONF_PATH_MAX	 256  /* files and programs, with NUL */
@@ -75,8 +76,9 @@ struct conf {
 	size_t socket_count;
 	struct conf_users *users;
 	size_t users_count;
-	struct conf_wire *wires;
+	struct conf_wire *wires; /* static ones */
 	size_t wire_count;
+	struct pw_conf *pw; /* those agreed with their peers */
 
 	/* Ready for ACCESS_CMD_CONF. `serial` is 0: whoever puts it in force numbers it. Every
 	 * dial's ifname is set and no two are equal. dials[i].via is the number of its IPv4 socket,
@@ -111,6 +113,9 @@ void conf_free(struct conf *c); /* NULL is allowed; wipes secrets */
 const struct conf_socket *conf_socket_find(const struct conf *c, uint32_t via);
 const struct conf_dial *conf_dial_find(const struct conf *c, const char *name);
 const struct conf_dial *conf_dial_by_ifname(const struct conf *c, const char *ifname);
+
+/* The pseudowire agreed with its peer that has this interface, NULL = none. */
+const struct pw_conf_wire *conf_pw_by_ifname(const struct conf *c, const char *ifname);
 
 /* The socket a dialled session uses towards a server of this family, NULL = none suits. */
 const struct conf_socket *conf_dial_socket(const struct conf *c, const char *dial, int family);

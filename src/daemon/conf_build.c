@@ -661,17 +661,26 @@ static bool room(struct conf_build *b)
 {
 	struct access_conf *a = b->c->access;
 	size_t pools = conf_count_of(b->c, CONF_POOL), profiles = conf_count_of(b->c, CONF_PROFILE),
-	       peers = conf_count_of(b->c, CONF_PEER), dials = conf_count_of(b->c, CONF_SESSION);
+	       peers = conf_count_of(b->c, CONF_PEER), dials = conf_count_of(b->c, CONF_SESSION),
+	       wires = conf_count_of(b->c, CONF_WIRE);
 
 	a->pools = calloc(pools + 1, sizeof(*a->pools));
 	a->profiles = calloc(profiles + 1, sizeof(struct conf_profile *));
 	a->peers = calloc(peers + 1, sizeof(*a->peers));
 	a->dials = calloc(dials + 1, sizeof(*a->dials));
 	b->c->dial_sockets = calloc(dials + 1, sizeof(*b->c->dial_sockets));
-	b->c->wires = calloc(conf_count_of(b->c, CONF_WIRE) + 1, sizeof(*b->c->wires));
+	b->c->wires = calloc(wires + 1, sizeof(*b->c->wires));
+	b->c->pw = pw_conf_new();
 	if (!a->pools || !a->profiles || !a->peers || !a->dials || !b->c->dial_sockets ||
-	    !b->c->wires)
+	    !b->c->wires || !b->c->pw)
 		return conf_no_memory(b);
+	b->c->pw->tunnels =
+		calloc(conf_count_of(b->c, CONF_TUNNEL) + wires + 1, sizeof(*b->c->pw->tunnels));
+	b->c->pw->wires = calloc(wires + 1, sizeof(*b->c->pw->wires));
+	if (!b->c->pw->tunnels || !b->c->pw->wires)
+		return conf_no_memory(b);
+	b->c->pw->max_tunnels = b->c->max_tunnels;
+	b->c->pw->max_sessions = b->c->max_sessions;
 	return true;
 }
 
@@ -691,6 +700,8 @@ static bool build_kind(struct conf_build *b, enum conf_kind kind)
 			ok = build_profile(b, block);
 		else if (kind == CONF_PEER)
 			ok = build_peer(b, block);
+		else if (kind == CONF_TUNNEL)
+			ok = conf_tunnel_build(b, block);
 		else if (kind == CONF_WIRE)
 			ok = conf_wire_build(b, block);
 		else if (kind == CONF_SESSION)
@@ -706,7 +717,8 @@ bool conf_make(struct conf *c, unsigned int flags, struct conf_err *e)
 	return required_set(&b) && build_global(&b) && room(&b) && conf_listeners(&b) &&
 	       build_kind(&b, CONF_POOL) && build_kind(&b, CONF_PROFILE) &&
 	       conf_pools_without_ours(&b) && build_kind(&b, CONF_PEER) &&
-	       build_kind(&b, CONF_SESSION) && build_kind(&b, CONF_WIRE);
+	       build_kind(&b, CONF_SESSION) && build_kind(&b, CONF_TUNNEL) &&
+	       build_kind(&b, CONF_WIRE);
 }
 
 /* ---- look up ---- */
@@ -744,6 +756,14 @@ const struct conf_socket *conf_dial_socket(const struct conf *c, const char *dia
 		if (strcmp(c->access->dials[i].name, dial) == 0)
 			return index < 0 ? NULL : c->sockets + index;
 	}
+	return NULL;
+}
+
+const struct pw_conf_wire *conf_pw_by_ifname(const struct conf *c, const char *ifname)
+{
+	for (size_t i = 0; i < c->pw->wire_count; i++)
+		if (strcmp(c->pw->wires[i].row.ifname, ifname) == 0)
+			return c->pw->wires + i;
 	return NULL;
 }
 

@@ -38,6 +38,13 @@ const char *conf_text_of(const struct conf_block *block, const char *key)
 	return v ? v->v[0] : key_of(block, key)->def;
 }
 
+bool conf_differs(const struct conf_block *block, const char *key)
+{
+	const struct conf_value *v = conf_get(block, key);
+
+	return v && (!v->key->def || strcmp(v->key->def, v->v[0]) != 0);
+}
+
 bool conf_bool_of(const struct conf_block *block, const char *key)
 {
 	const char *text = conf_text_of(block, key);
@@ -179,6 +186,7 @@ const char *conf_secret_file(const struct conf *c, size_t index)
 
 			if (v->v &&
 			    (strcmp(v->key->key, "secret-file") == 0 ||
+			     strcmp(v->key->key, "old-secret-file") == 0 ||
 			     strcmp(v->key->key, "password-file") == 0) &&
 			    index-- == 0)
 				return v->v[0];

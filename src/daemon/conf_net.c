@@ -50,8 +50,9 @@ static const struct conf_socket *socket_clash(const struct conf *c, const struct
 	for (size_t i = 0; i < c->socket_count; i++) {
 		const struct conf_socket *o = c->sockets + i;
 
-		if (o->addr.family == s->addr.family && o->addr.port == s->addr.port &&
-		    strcmp(o->device, s->device) == 0 && addr_same_ip(&o->addr, &s->addr))
+		if (o->encap == s->encap && o->addr.family == s->addr.family &&
+		    o->addr.port == s->addr.port && strcmp(o->device, s->device) == 0 &&
+		    addr_same_ip(&o->addr, &s->addr))
 			return o;
 	}
 	return NULL;
@@ -135,14 +136,44 @@ bool conf_dial_socket_of(struct conf_build *b, const struct conf_block *block, u
 	for (size_t i = 0; i < b->c->socket_count; i++) {
 		const struct conf_socket *o = b->c->sockets + i;
 
-		if (o->addr.family == family && o->addr.port == port && !o->device[0] &&
-		    (addr_is_any(&o->addr) || addr_same_ip(&o->addr, &s.addr))) {
+		if (o->encap == DP_ENCAP_UDP && o->addr.family == family && o->addr.port == port &&
+		    !o->device[0] && (addr_is_any(&o->addr) || addr_same_ip(&o->addr, &s.addr))) {
 			*ret_index = (int)i;
 			return true;
 		}
 	}
 	snprintf(s.name, sizeof(s.name), "port %u", port);
 	return socket_add(b, &s, ret_index);
+}
+
+bool conf_wire_socket(struct conf_build *b, const struct addr *at, uint8_t encap, uint32_t *ret_via)
+{
+	struct conf_socket s = { .addr = *at, .encap = encap };
+	struct addr host = *at;
+	char text[ADDR_TEXT_MAX];
+	int index;
+
+	for (size_t i = 0; i < b->c->socket_count; i++) {
+		const struct conf_socket *o = b->c->sockets + i;
+
+		if (o->encap != encap || o->addr.family != at->family || o->addr.port != at->port ||
+		    o->device[0] || !(addr_is_any(&o->addr) || addr_same_ip(&o->addr, at)))
+			continue;
+		*ret_via = o->via;
+		return true;
+	}
+	host.port = 0;
+	if (encap == DP_ENCAP_IP)
+		snprintf(s.name, sizeof(s.name), "L2TP over IP");
+	else
+		snprintf(s.name, sizeof(s.name), "port %u", at->port);
+	if (!addr_is_any(at))
+		snprintf(s.name + strlen(s.name), sizeof(s.name) - strlen(s.name), " of %.40s",
+			 addr_text(&host, text));
+	if (!socket_add(b, &s, &index))
+		return false;
+	*ret_via = b->c->sockets[index].via;
+	return true;
 }
 
 /* ---- pools ---- */

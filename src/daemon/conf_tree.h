@@ -57,6 +57,8 @@ void conf_blocks_free(struct conf *c);
 
 /* The value of a key, NULL when it is not in the file. The key is one of the kind. */
 const struct conf_value *conf_get(const struct conf_block *b, const char *key);
+/* The same for a key that the kind may not have. */
+const struct conf_value *conf_has(const struct conf_block *b, const char *key);
 
 /* Make everything of `c` from its blocks. False with the error told. */
 bool conf_make(struct conf *c, unsigned int flags, struct conf_err *e);
@@ -82,6 +84,8 @@ bool conf_no_memory(struct conf_build *b); /* tells it; false */
 
 /* The text of a single value or its default; NULL when there is neither. */
 const char *conf_text_of(const struct conf_block *block, const char *key);
+/* Is it set, and to something else than its default? */
+bool conf_differs(const struct conf_block *block, const char *key);
 bool conf_bool_of(const struct conf_block *block, const char *key);
 uint32_t conf_number_of(const struct conf_block *block, const char *key); /* "auto", "any" are 0 */
 /* In microseconds, `never` for "never". */

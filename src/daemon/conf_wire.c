@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * Pseudowire blocks: Ethernet over L2TPv3 with everything configured (RFC 3931 7.4), as rows for
- * the kernel's data plane.
- *
- * MTU. What fits into 1,500 octets: less IP 20 or 40; UDP 8 and the flags word 4, or with IP
- * nothing of the kind; the session id 4; the cookie we send; the sublayer 4 (RFC 3931 4.1); and the
- * Ethernet header 14 of what is carried.
+ * the kernel's data plane; and those agreed with the peer over a control connection, as src/access
+ * (pw.h) wants to see them. Control connections themselves: conf_tunnel.c.
  */
 #include "conf_tree.h"
 
-#include <adit/l2tp.h>
+#include "base/crypto.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define PATH_MTU 1500u
 
 static bool cookie_of(struct conf_build *b, const struct conf_block *block, const char *key,
 		      uint8_t cookie[8], uint8_t *ret_len)
@@ -40,18 +35,19 @@ static bool cookie_of(struct conf_build *b, const struct conf_block *block, cons
 	return false;
 }
 
-/* `auto` is the port of L2TP over UDP, and none where there are no ports. */
-static bool port(struct conf_build *b, const struct conf_block *block, const char *key,
-		 uint16_t *ret, bool udp)
+/* An address where a name will not do. */
+static bool address(struct conf_build *b, const struct conf_block *block, const char *key,
+		    struct addr *ret)
 {
-	uint32_t n = conf_number_of(block, key);
+	const char *text = conf_text_of(block, key);
 
-	if (n && !udp) {
-		FAIL(b, block, key, "there are no ports with encapsulation = ip");
-		return false;
-	}
-	*ret = n ? (uint16_t)n : udp ? L2TP_PORT : 0;
-	return true;
+	if (text && addr_parse(text, ret) == 0 && !ret->port)
+		return true;
+	FAIL(b, block, key,
+	     "%s of pseudowire \"%s\" is no address such as 192.0.2.1 or 2001:db8::1; names are "
+	     "for pseudowires without tunnel-id",
+	     key, block->name);
+	return false;
 }
 
 static bool addresses(struct conf_build *b, const struct conf_block *block, struct dp_row *r)
@@ -59,15 +55,42 @@ static bool addresses(struct conf_build *b, const struct conf_block *block, stru
 	bool udp = r->encap == DP_ENCAP_UDP;
 
 	r->path.local = conf_addr_of(block, "local");
-	r->path.remote = conf_addr_of(block, "remote");
+	if (!address(b, block, "remote", &r->path.remote))
+		return false;
 	if (r->path.local.family != r->path.remote.family) {
 		FAIL(b, block, "remote",
 		     "local and remote of pseudowire \"%s\" are of different families",
 		     block->name);
 		return false;
 	}
-	return port(b, block, "local-port", &r->path.local.port, udp) &&
-	       port(b, block, "remote-port", &r->path.remote.port, udp);
+	return conf_wire_port(b, block, "local-port", &r->path.local.port, udp) &&
+	       conf_wire_port(b, block, "remote-port", &r->path.remote.port, udp);
+}
+
+/* A name that nobody else has: another interface, or a pseudowire. */
+static bool name_alone(struct conf_build *b, const struct conf_block *block, const char *ifname)
+{
+	const struct conf *c = b->c;
+	const char *other = NULL;
+
+	for (size_t i = 0; i < c->wire_count && !other; i++)
+		if (strcmp(c->wires[i].row.ifname, ifname) == 0 &&
+		    strcmp(c->wires[i].name, block->name) != 0)
+			other = c->wires[i].name;
+	for (size_t i = 0; i < c->pw->wire_count && !other; i++)
+		if (strcmp(c->pw->wires[i].row.ifname, ifname) == 0 &&
+		    strcmp(c->pw->wires[i].name, block->name) != 0)
+			other = c->pw->wires[i].name;
+	if (other) {
+		FAIL(b, block, "interface",
+		     "pseudowire \"%s\" has this interface already; use another one", other);
+		return false;
+	}
+	if (strcmp(ifname, c->ifname) != 0 && !conf_dial_by_ifname(c, ifname))
+		return true;
+	FAIL(b, block, "interface", "the interface %s is another block's; use another name",
+	     ifname);
+	return false;
 }
 
 /* What the kernel can have once only. */
@@ -79,7 +102,6 @@ static bool alone(struct conf_build *b, const struct conf_block *block, const st
 		const struct conf_wire *o = c->wires + i;
 		const char *key = o->local_tunnel == w->local_tunnel		 ? "tunnel-id"
 				  : o->row.local_session == w->row.local_session ? "session-id"
-				  : strcmp(o->row.ifname, w->row.ifname) == 0	 ? "interface"
 										 : NULL;
 
 		if (!key)
@@ -88,37 +110,22 @@ static bool alone(struct conf_build *b, const struct conf_block *block, const st
 		     o->name, key);
 		return false;
 	}
-	if (strcmp(w->row.ifname, c->ifname) == 0 || conf_dial_by_ifname(c, w->row.ifname)) {
-		FAIL(b, block, "interface", "the interface %s is another block's; use another name",
-		     w->row.ifname);
-		return false;
-	}
 	return true;
 }
 
-bool conf_wire_build(struct conf_build *b, const struct conf_block *block)
+/* What both kinds have. */
+static bool row_of(struct conf_build *b, const struct conf_block *block, struct dp_row *r)
 {
-	struct conf_wire *w = b->c->wires + b->c->wire_count++;
-	const char *bridge = conf_text_of(block, "bridge");
-	struct dp_row *r = &w->row;
-	uint32_t mtu = conf_number_of(block, "mtu"), head;
+	const char *bridge = conf_text_of(block, "bridge"),
+		   *name = conf_text_of(block, "interface");
+	const struct conf_key *key = conf_get(block, "interface") ? NULL : block->values[0].key;
+	char why[128];
 
-	strcpy(w->name, block->name);
 	r->state = DP_ACTIVE;
 	r->ends = DP_L2TP_ETH;
 	r->version = 3;
-	r->encap = strcmp(conf_text_of(block, "encapsulation"), "ip") == 0 ? DP_ENCAP_IP
-									   : DP_ENCAP_UDP;
 	r->l2spec = strcmp(conf_text_of(block, "sublayer"), "none") == 0 ? DP_L2SPEC_NONE
 									 : DP_L2SPEC_DEFAULT;
-	r->local_tunnel = w->local_tunnel = conf_number_of(block, "tunnel-id");
-	r->remote_tunnel = w->remote_tunnel = conf_number_of(block, "peer-tunnel-id");
-	r->local_session = conf_number_of(block, "session-id");
-	r->remote_session = conf_number_of(block, "peer-session-id");
-	if (!addresses(b, block, r) ||
-	    !cookie_of(b, block, "cookie", r->cookie_in, &r->cookie_in_len) ||
-	    !cookie_of(b, block, "peer-cookie", r->cookie_out, &r->cookie_out_len))
-		return false;
 	if (conf_bool_of(block, "sequencing"))
 		r->flags = DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ;
 	if (r->flags && r->l2spec == DP_L2SPEC_NONE) {
@@ -126,11 +133,172 @@ bool conf_wire_build(struct conf_build *b, const struct conf_block *block)
 		     "sequence numbers stand in the sublayer; set sublayer = default");
 		return false;
 	}
-	snprintf(r->ifname, sizeof(r->ifname), "%s", conf_text_of(block, "interface"));
+	for (size_t i = 0; key && i < block->count; i++)
+		if (strcmp(block->values[i].key->key, "interface") == 0)
+			key = block->values[i].key;
+	if (key && !conf_value_ok(key, block->name, why, sizeof(why))) {
+		FAIL(b, block, "interface",
+		     "\"%s\" cannot be the name of an interface; set interface", block->name);
+		return false;
+	}
+	memcpy(r->ifname, name ? name : block->name, strlen(name ? name : block->name) + 1);
 	snprintf(r->master, sizeof(r->master), "%s", bridge ? bridge : "");
-	head = (r->path.remote.family == AF_INET6 ? 40u : 20u) +
-	       (r->encap == DP_ENCAP_UDP ? 8u + 4u : 0u) + 4u + r->cookie_out_len +
-	       (r->l2spec == DP_L2SPEC_DEFAULT ? 4u : 0u) + 14u;
-	r->mtu = (uint16_t)(mtu ? mtu : PATH_MTU - head);
-	return alone(b, block, w);
+	return name_alone(b, block, r->ifname);
+}
+
+/* Options that say nothing where they stand. */
+static bool unused(struct conf_build *b, const struct conf_block *block, const char *const *keys,
+		   const char *why)
+{
+	for (; *keys; keys++) {
+		if (!conf_differs(block, *keys))
+			continue;
+		FAIL(b, block, *keys, "%s of pseudowire \"%s\" %s", *keys, block->name, why);
+		return false;
+	}
+	return true;
+}
+
+/* The ids, all of them or none. */
+static bool required(struct conf_build *b, const struct conf_block *block, const char *const *keys)
+{
+	for (; *keys; keys++) {
+		const struct conf_key *k = NULL;
+
+		for (size_t i = 0; i < block->count; i++)
+			if (strcmp(block->values[i].key->key, *keys) == 0)
+				k = block->values[i].key;
+		if (!k || conf_get(block, *keys))
+			continue;
+		FAIL(b, block, *keys, "pseudowire \"%s\" has no %s; set %s: %s", block->name, *keys,
+		     *keys, k->help);
+		return false;
+	}
+	return true;
+}
+
+static bool static_build(struct conf_build *b, const struct conf_block *block)
+{
+	static const char *const needed[] = { "local",	    "remote",
+					      "tunnel-id",  "peer-tunnel-id",
+					      "session-id", "peer-session-id",
+					      NULL };
+	static const char *const none[] = { "tunnel",	     "secret",	"secret-file",
+					    "remote-end-id", "circuit", "cookie-length",
+					    "connect",	     "type",	NULL };
+	struct conf_wire *w = b->c->wires + b->c->wire_count++;
+	struct dp_row *r = &w->row;
+	uint32_t mtu = conf_number_of(block, "mtu");
+
+	strcpy(w->name, block->name);
+	if (!required(b, block, needed) ||
+	    !unused(b, block, none,
+		    "is for pseudowires that are agreed with the peer; remove it, or tunnel-id "
+		    "and peer-tunnel-id"))
+		return false;
+	r->encap = strcmp(conf_text_of(block, "encapsulation"), "ip") == 0 ? DP_ENCAP_IP
+									   : DP_ENCAP_UDP;
+	r->local_tunnel = w->local_tunnel = conf_number_of(block, "tunnel-id");
+	r->remote_tunnel = w->remote_tunnel = conf_number_of(block, "peer-tunnel-id");
+	r->local_session = conf_number_of(block, "session-id");
+	r->remote_session = conf_number_of(block, "peer-session-id");
+	if (!addresses(b, block, r) ||
+	    !cookie_of(b, block, "cookie", r->cookie_in, &r->cookie_in_len) ||
+	    !cookie_of(b, block, "peer-cookie", r->cookie_out, &r->cookie_out_len) ||
+	    !alone(b, block, w) || !row_of(b, block, r))
+		return false;
+	r->mtu = mtu ? (uint16_t)mtu : pw_mtu(r, PW_PATH_MTU);
+	return true;
+}
+
+/* ---- agreed with the peer ---- */
+
+/* Ids on both sides without an agreement: session-id and peer-session-id in a tunnel. */
+static bool fixed_of(struct conf_build *b, const struct conf_block *block, struct pw_conf_wire *w)
+{
+	static const char *const ids[] = { "session-id", "peer-session-id", NULL };
+	static const char *const none[] = { "remote-end-id", "cookie-length", "type", NULL };
+	static const char *const cookies[] = { "cookie", "peer-cookie", NULL };
+	struct dp_row *r = &w->row;
+
+	w->fixed = conf_get(block, ids[0]) || conf_get(block, ids[1]);
+	if (!w->fixed)
+		return unused(b, block, cookies,
+			      "is for pseudowires with session-id; set cookie-length");
+	r->local_session = conf_number_of(block, "session-id");
+	r->remote_session = conf_number_of(block, "peer-session-id");
+	if (!required(b, block, ids) ||
+	    !unused(b, block, none, "is agreed with the peer, but session-id is set; remove one") ||
+	    !cookie_of(b, block, "cookie", r->cookie_in, &r->cookie_in_len) ||
+	    !cookie_of(b, block, "peer-cookie", r->cookie_out, &r->cookie_out_len))
+		return false;
+	for (size_t i = 0; i + 1 < b->c->pw->wire_count; i++) {
+		if (!b->c->pw->wires[i].fixed ||
+		    b->c->pw->wires[i].row.local_session != r->local_session)
+			continue;
+		FAIL(b, block, "session-id",
+		     "pseudowire \"%s\" has this session-id already; use another one",
+		     b->c->pw->wires[i].name);
+		return false;
+	}
+	return true;
+}
+
+/* One of each name in a control connection: a call of the peer has to find its pseudowire. */
+static bool end_id_of(struct conf_build *b, const struct conf_block *block, struct pw_conf_wire *w)
+{
+	const char *id = conf_text_of(block, "remote-end-id");
+
+	snprintf(w->end_id, sizeof(w->end_id), "%s", id ? id : block->name);
+	for (size_t i = 0; !w->fixed && i + 1 < b->c->pw->wire_count; i++) {
+		const struct pw_conf_wire *o = b->c->pw->wires + i;
+
+		if (o->fixed || o->tunnel != w->tunnel || strcmp(o->end_id, w->end_id) != 0)
+			continue;
+		FAIL(b, block, "remote-end-id",
+		     "pseudowire \"%s\" has the remote-end-id \"%s\" already; use another one",
+		     o->name, o->end_id);
+		return false;
+	}
+	return true;
+}
+
+/* All that makes this pseudowire what it is, but for its control connection. */
+static uint64_t digest_of(const struct conf_block *block)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < block->count; i++) {
+		const char *key = block->values[i].key->key, *text = conf_text_of(block, key);
+
+		if (!strstr(key, "secret"))
+			hash = conf_hash_text(conf_hash_text(hash, key), text ? text : "");
+	}
+	return hash ? hash : 1;
+}
+
+static bool agreed_build(struct conf_build *b, const struct conf_block *block)
+{
+	struct pw_conf_wire *w = b->c->pw->wires + b->c->pw->wire_count++;
+	const char *circuit = conf_text_of(block, "circuit"), *len;
+
+	strcpy(w->name, block->name);
+	if (!conf_wire_tunnel(b, block, &w->tunnel) || !fixed_of(b, block, w) ||
+	    !end_id_of(b, block, w) || !row_of(b, block, &w->row))
+		return false;
+	len = conf_text_of(block, "cookie-length");
+	w->cookie_len = (uint8_t)(len[0] - '0');
+	w->type = strcmp(conf_text_of(block, "type"), "vlan") == 0 ? PW_VLAN : PW_ETHERNET;
+	w->connect = conf_connect_of(block);
+	w->mtu = (uint16_t)conf_number_of(block, "mtu");
+	snprintf(w->row.circuit, sizeof(w->row.circuit), "%s", circuit ? circuit : "");
+	w->digest = digest_of(block);
+	return true;
+}
+
+bool conf_wire_build(struct conf_build *b, const struct conf_block *block)
+{
+	if (conf_get(block, "tunnel-id") || conf_get(block, "peer-tunnel-id"))
+		return static_build(b, block);
+	return agreed_build(b, block);
 }

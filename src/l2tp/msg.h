@@ -172,6 +172,7 @@ struct l2tp_build {
 	struct l2tp_bytes vector;	  /* the message's Random Vector, once written */
 	uint16_t type;
 	struct l2tp_secret own; /* room for what `secret` points to, of v3 */
+	uint8_t own_key[16];	/* and for the key itself: the caller's may go */
 	bool v3; /* M and hiding as the table of v3 says; set by l2tp3_build_begin() */
 };
 

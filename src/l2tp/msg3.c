@@ -217,6 +217,8 @@ void l2tp3_build_begin(struct l2tp_build *b, void *buf, size_t cap, uint16_t typ
 	if (!hide || !auth || !auth->n || auth->empty)
 		return;
 	b->own = l2tp3_hide_secret(&auth->keys[0]);
+	memcpy(b->own_key, b->own.p, sizeof(b->own_key));
+	b->own.p = b->own_key;
 	b->secret = &b->own;
 	b->rng = rng;
 }

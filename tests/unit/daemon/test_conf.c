@@ -68,7 +68,9 @@ static const char *example_of(const struct conf_key *k, char *buf, size_t cap)
 	case CONF_T_IFNAME:
 		return "if0";
 	case CONF_T_REF:
-		return strcmp(k->choices, "pool") == 0 ? "p" : "q";
+		return strcmp(k->choices, "pool") == 0	   ? "p"
+		       : strcmp(k->choices, "tunnel") == 0 ? "t"
+							   : "q";
 	}
 	return NULL;
 }
@@ -103,6 +105,21 @@ static const char *partner_of(const struct conf_key *k)
 		{ CONF_SESSION, "number", "server = s wait-for-call = yes" },
 		{ CONF_SESSION, "redial-first", "server = s redial-cap = 1h" },
 		{ CONF_SESSION, NULL, "server = s" },
+		{ CONF_TUNNEL, "remote", "" },
+		{ CONF_TUNNEL, "old-secret", "remote = 192.0.2.8 secret = y" },
+		{ CONF_TUNNEL, "old-secret-file", "remote = 192.0.2.8 secret = y" },
+		{ CONF_TUNNEL, "challenge", "remote = 192.0.2.8 secret = y" },
+		{ CONF_TUNNEL, "hide", "remote = 192.0.2.8 secret = y" },
+		{ CONF_TUNNEL, "redial-first", "remote = 192.0.2.8 redial-cap = 1h" },
+		{ CONF_TUNNEL, NULL, "remote = peer.example.net" },
+		{ CONF_WIRE, "tunnel", "" },
+		{ CONF_WIRE, "secret", "remote = 192.0.2.8" },
+		{ CONF_WIRE, "secret-file", "remote = 192.0.2.8" },
+		{ CONF_WIRE, "remote-end-id", "remote = 192.0.2.8" },
+		{ CONF_WIRE, "circuit", "remote = 192.0.2.8" },
+		{ CONF_WIRE, "type", "remote = 192.0.2.8" },
+		{ CONF_WIRE, "cookie-length", "remote = 192.0.2.8" },
+		{ CONF_WIRE, "connect", "remote = 192.0.2.8" },
 		{ CONF_WIRE, "local",
 		  "remote = 192.0.2.8 tunnel-id = 7 peer-tunnel-id = 8 session-id = 9 "
 		  "peer-session-id = 10 interface = w0" },
@@ -141,10 +158,14 @@ static const char *partner_of(const struct conf_key *k)
 static void config_with(const struct conf_key *k, char *buf, size_t cap)
 {
 	char value[64];
-	const char *example = strcmp(k->key, "server") == 0 ? "lns.example.net"
-			      : strstr(k->key, "cookie")    ? "0123456789abcdef"
-							    : example_of(k, value, sizeof(value));
-	const char *before = k->kind == CONF_PROFILE ? POOL : k->kind == CONF_PEER ? PROFILE : "";
+	const char *example = strcmp(k->key, "server") == 0   ? "lns.example.net"
+			      : strcmp(k->key, "remote") == 0 ? "192.0.2.7"
+			      : strstr(k->key, "cookie")      ? "0123456789abcdef"
+							      : example_of(k, value, sizeof(value));
+	const char *before = k->kind == CONF_PROFILE	     ? POOL
+			     : k->kind == CONF_PEER	     ? PROFILE
+			     : strcmp(k->key, "tunnel") == 0 ? "tunnel \"t\" { remote = ::9 }\n"
+							     : "";
 
 	if (k->kind == CONF_GLOBAL)
 		snprintf(buf, cap, "%s = %s\n", k->key, example);
@@ -194,6 +215,95 @@ static void test_every_key(void **state)
 		conf_free(without);
 		conf_free(c);
 	}
+}
+
+/* A site-to-site bridge takes one short block. */
+static void test_wire_agreed(void **state)
+{
+	struct conf *c =
+		parse("pseudowire \"paris\" { remote = 198.51.100.2 secret = s bridge = br0 "
+		      "}");
+	const struct pw_conf_tunnel *t = c->pw->tunnels;
+	const struct pw_conf_wire *w = c->pw->wires;
+
+	assert_int_equal(c->wire_count, 0);
+	assert_int_equal(c->pw->wire_count, 1);
+	assert_int_equal(c->pw->tunnel_count, 1);
+	assert_string_equal(t->name, "paris");
+	assert_true(t->implied);
+	assert_string_equal(t->remote, "198.51.100.2");
+	assert_int_equal(t->port, 1701);
+	assert_int_equal(t->encap, DP_ENCAP_UDP);
+	assert_int_equal(t->via6, 0);
+	assert_int_equal(c->socket_count, 1);
+	assert_int_equal(c->sockets[0].addr.port, 1701);
+	assert_int_equal(c->sockets[0].via, t->via4);
+	assert_int_equal(w->tunnel, 0);
+	assert_int_equal(w->type, PW_ETHERNET);
+	assert_int_equal(w->cookie_len, 8);
+	assert_false(w->fixed);
+	assert_string_equal(w->end_id, "paris");
+	assert_string_equal(w->row.ifname, "paris");
+	assert_string_equal(w->row.master, "br0");
+	assert_int_equal(w->row.l2spec, DP_L2SPEC_DEFAULT);
+	assert_ptr_equal(conf_pw_by_ifname(c, "paris"), w);
+	assert_null(conf_pw_by_ifname(c, "br0"));
+	conf_free(c);
+}
+
+/* Pseudowires to one peer with the same options share a control connection; others do not. */
+static void test_wires_share(void **state)
+{
+	struct conf *c = parse("listen \"all\" { }\n"
+			       "pseudowire \"a\" { remote = 192.0.2.8 secret = s }\n"
+			       "pseudowire \"b\" { remote = 192.0.2.8 secret = s circuit = eth1 }\n"
+			       "pseudowire \"c\" { remote = 192.0.2.8 secret = t }\n"
+			       "pseudowire \"d\" { remote = 192.0.2.8 encapsulation = ip }\n"
+			       "tunnel \"t\" { remote = peer.example.net }\n"
+			       "pseudowire \"e\" { tunnel = t remote-end-id = 7 type = vlan }\n"
+			       "pseudowire \"f\" { tunnel = t session-id = 5 peer-session-id = 6 "
+			       "cookie = 01234567 }\n");
+	const struct pw_conf *pw = c->pw;
+
+	assert_int_equal(pw->tunnel_count, 4);
+	assert_string_equal(pw->tunnels[0].name, "t");
+	assert_int_not_equal(pw->tunnels[0].via4, 0);
+	assert_int_not_equal(pw->tunnels[0].via6, 0);
+	assert_int_equal(pw->wires[0].tunnel, 1);
+	assert_int_equal(pw->wires[1].tunnel, 1);
+	assert_string_equal(pw->wires[1].row.circuit, "eth1");
+	assert_int_equal(pw->wires[2].tunnel, 2);
+	assert_int_equal(pw->wires[3].tunnel, 3);
+	assert_int_equal(pw->wires[4].tunnel, 0);
+	assert_int_equal(pw->wires[4].type, PW_VLAN);
+	assert_string_equal(pw->wires[4].end_id, "7");
+	assert_true(pw->wires[5].fixed);
+	assert_int_equal(pw->wires[5].row.cookie_in_len, 4);
+	/* the listeners, and one socket of protocol 115 */
+	assert_int_equal(c->socket_count, 3);
+	assert_int_equal(c->sockets[2].encap, DP_ENCAP_IP);
+	assert_int_equal(c->sockets[2].addr.port, 0);
+	assert_int_equal(pw->tunnels[3].via4, c->sockets[2].via);
+	conf_free(c);
+}
+
+/* What makes a control connection another one, and what may change while it lives. */
+static void test_tunnel_digests(void **state)
+{
+	static const char *const texts[] = {
+		"tunnel \"t\" { remote = 192.0.2.8 secret = a }",
+		"tunnel \"t\" { remote = 192.0.2.8 secret = b old-secret = a }",
+		"tunnel \"t\" { remote = 192.0.2.8 secret = a digest = md5 }",
+	};
+	struct conf *c[3];
+
+	for (size_t i = 0; i < 3; i++)
+		c[i] = parse(texts[i]);
+	assert_int_equal(c[0]->pw->tunnels[0].digest, c[1]->pw->tunnels[0].digest);
+	assert_int_not_equal(c[0]->pw->tunnels[0].secrets, c[1]->pw->tunnels[0].secrets);
+	assert_int_not_equal(c[0]->pw->tunnels[0].digest, c[2]->pw->tunnels[0].digest);
+	for (size_t i = 0; i < 3; i++)
+		conf_free(c[i]);
 }
 
 /* Found by the fuzzer: a port by default is no port where there are none. */
@@ -374,6 +484,46 @@ static const struct {
 	{ "session-interface = elevenchars",
 	  "test.conf:1: a number of up to six digits follows the "
 	  "name; write at most 9 characters" },
+	{ "pseudowire \"a\" { }",
+	  "test.conf:1: pseudowire \"a\" has no remote; set remote: name or address of the peer" },
+	{ "pseudowire \"longer-than-allowed\" { remote = 192.0.2.1 }",
+	  "test.conf:1: \"longer-than-allowed\" cannot be the name of an interface; set "
+	  "interface" },
+	{ "pseudowire \"a\" { remote = 192.0.2.1 }\npseudowire \"b\" { remote = 192.0.2.1\n "
+	  "interface = a }",
+	  "test.conf:3: pseudowire \"a\" has this interface already; use another one" },
+	{ "pseudowire \"a\" { remote = 192.0.2.1 }\npseudowire \"b\" { remote = 192.0.2.1\n "
+	  "remote-end-id = a }",
+	  "test.conf:3: pseudowire \"a\" has the remote-end-id \"a\" already; use another one" },
+	{ "pseudowire \"a\" { remote = 192.0.2.1 cookie = 01234567 }",
+	  "test.conf:1: cookie of pseudowire \"a\" is for pseudowires with session-id; set "
+	  "cookie-length" },
+	{ "pseudowire \"a\" { tunnel = t }",
+	  "test.conf:1: there is no tunnel \"t\"; add tunnel \"t\" { ... }" },
+	{ "tunnel \"t\" { remote = ::1 }\npseudowire \"a\" { tunnel = t\n secret = x }",
+	  "test.conf:3: secret belongs into tunnel \"t\", which pseudowire \"a\" names" },
+	{ "tunnel \"t\" { remote = ::1 local = 192.0.2.1 }",
+	  "test.conf:1: local and remote of tunnel \"t\" are of different families" },
+	{ "tunnel \"t\" { remote = 192.0.2.1:99 }",
+	  "test.conf:1: write the address alone and the port as remote-port = 99" },
+	{ "tunnel \"t\" { remote = \"no way\" }",
+	  "test.conf:1: \"no way\" is neither a host name nor an address" },
+	{ "tunnel \"t\" { remote = ::1 hide = yes }",
+	  "test.conf:1: hide needs a secret; set secret or secret-file" },
+	{ "tunnel \"t\" { remote = ::1 old-secret = a }",
+	  "test.conf:1: there is an old secret but no new one; set secret" },
+	{ "tunnel \"t\" { remote = ::1 secret = a digest = none }",
+	  "test.conf:1: with digest = none the secret proves nothing; set challenge = yes, or "
+	  "remove digest" },
+	{ "tunnel \"t\" { remote = ::1 redial-first = 1h }",
+	  "test.conf:1: redial-cap is shorter than redial-first" },
+	{ "pseudowire \"a\" { remote = ::1 session-id = 4 }",
+	  "test.conf:1: pseudowire \"a\" has no peer-session-id; set peer-session-id: number of "
+	  "the "
+	  "session on the peer's side, that stands in packets to it" },
+	{ WIRE("session-id = 3 secret = a"), "test.conf:1: secret of pseudowire \"a\" is for "
+					     "pseudowires that are agreed with the peer; "
+					     "remove it, or tunnel-id and peer-tunnel-id" },
 	{ WIRE("session-id = 3 cookie = 0123456g"),
 	  "test.conf:1: cookie of pseudowire \"a\" is not 8 or 16 hexadecimal digits" },
 	{ WIRE("session-id = 3 peer-cookie = 0123456789"),
@@ -877,13 +1027,23 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_key),     cmocka_unit_test(test_wire_without_ports),
-		cmocka_unit_test(test_defaults_suit), cmocka_unit_test(test_secrets_are_hidden),
-		cmocka_unit_test(test_every_error),   cmocka_unit_test(test_durations),
-		cmocka_unit_test(test_values_arrive), cmocka_unit_test(test_digest),
-		cmocka_unit_test(test_sockets),	      cmocka_unit_test(test_pool_without_ours),
-		cmocka_unit_test(test_files),	      cmocka_unit_test(test_examples),
-		cmocka_unit_test(test_manual),	      cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_wire_without_ports),
+		cmocka_unit_test(test_wire_agreed),
+		cmocka_unit_test(test_wires_share),
+		cmocka_unit_test(test_tunnel_digests),
+		cmocka_unit_test(test_defaults_suit),
+		cmocka_unit_test(test_secrets_are_hidden),
+		cmocka_unit_test(test_every_error),
+		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_values_arrive),
+		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_sockets),
+		cmocka_unit_test(test_pool_without_ours),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_diff),
 		cmocka_unit_test(test_out_of_memory),
 	};
 

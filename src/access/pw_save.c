@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Records of pseudowires that outlive the process, and recovery from them. A record holds the name
+ * of its block in the configuration, what the planes know it by, and the engine's own record; it is
+ * kept under our id of the connection or session, which stays the same. A record is a sequence of
+ * (tag, length, value); tags that a reader does not know are skipped.
+ */
+#include "pw_int.h"
+
+enum tag {
+	TAG_NAME = 1,	    /* of the connection, the pseudowire */
+	TAG_ENGINE = 2,	    /* the engine's record */
+	TAG_KEY = 3,	    /* session: of its row, 0 = none yet */
+	TAG_GENERATION = 4, /* session: of its row */
+	TAG_NEAR = 5	    /* session: our circuit is up */
+};
+
+#define GENERATIONS 0x10000 /* more than were told since the record was written */
+
+/* The record of an object of the engine. */
+struct rec {
+	struct htab_node by_handle, by_id;
+	enum pw_object kind;
+	adit_handle h;
+	uint64_t id;
+	bool dirty;
+	struct list in; /* p->recs_dirty, or p->recs_gone */
+};
+
+void pw_recs_init(struct pw *p)
+{
+	htab_init(&p->recs, p->hash_key);
+	htab_init(&p->recs_by_id, p->hash_key);
+	list_init(&p->recs_dirty);
+	list_init(&p->recs_gone);
+}
+
+static void rec_forget(struct pw *p, struct rec *r)
+{
+	if (r->h) {
+		htab_drop(&p->recs, &r->by_handle);
+		htab_drop(&p->recs_by_id, &r->by_id);
+	}
+	list_drop(&r->in);
+}
+
+void pw_recs_free(struct pw *p)
+{
+	struct htab_node *n;
+	struct list *l;
+	uint64_t pos;
+
+	while (pos = 0, (n = htab_walk(&p->recs, &pos, NULL))) {
+		struct rec *r = container_of(n, struct rec, by_handle);
+
+		rec_forget(p, r);
+		free(r);
+	}
+	while ((l = list_pop(&p->recs_gone)))
+		free(container_of(l, struct rec, in));
+	htab_free(&p->recs);
+	htab_free(&p->recs_by_id);
+}
+
+static uint64_t kind_hash(const struct htab *t, enum pw_object kind, uint64_t v)
+{
+	return pw_hash(t, v ^ (uint64_t)kind << 62);
+}
+
+static struct rec *rec_of(const struct pw *p, enum pw_object kind, adit_handle h)
+{
+	struct htab_node *n = htab_find(&p->recs, kind_hash(&p->recs, kind, h));
+
+	for (; n; n = htab_next(n)) {
+		struct rec *r = container_of(n, struct rec, by_handle);
+
+		if (r->h == h && r->kind == kind)
+			return r;
+	}
+	return NULL;
+}
+
+static struct rec *rec_by_id(const struct pw *p, enum pw_object kind, uint64_t id)
+{
+	struct htab_node *n = htab_find(&p->recs_by_id, kind_hash(&p->recs_by_id, kind, id));
+
+	for (; n; n = htab_next(n)) {
+		struct rec *r = container_of(n, struct rec, by_id);
+
+		if (r->id == id && r->kind == kind)
+			return r;
+	}
+	return NULL;
+}
+
+/* The id its record is kept under; 0 = it needs none. */
+static uint64_t id_of(const struct pw *p, enum pw_object kind, adit_handle h)
+{
+	struct l2tp3_session_info s;
+	struct l2tp3_conn_info c;
+
+	if (kind == PW_OBJ_CONN)
+		return l2tp3_conn_info(p->l, h, &c) ? c.local_id : 0;
+	return l2tp3_session_info(p->l, h, &s) ? s.local_id : 0;
+}
+
+/* A connection or session has changed. Without memory it stays without a record. */
+static void touch(struct pw *p, enum pw_object kind, adit_handle h)
+{
+	struct rec *r = rec_of(p, kind, h);
+
+	if (!r) {
+		uint64_t id = id_of(p, kind, h);
+
+		if (!id || htab_reserve(&p->recs) < 0 || htab_reserve(&p->recs_by_id) < 0)
+			return;
+		r = calloc(1, sizeof(*r));
+		if (!r)
+			return;
+		r->kind = kind;
+		r->h = h;
+		r->id = id;
+		list_init(&r->in);
+		htab_put(&p->recs, &r->by_handle, kind_hash(&p->recs, kind, h));
+		htab_put(&p->recs_by_id, &r->by_id, kind_hash(&p->recs_by_id, kind, id));
+	}
+	if (!r->dirty)
+		list_push(&p->recs_dirty, &r->in);
+	r->dirty = true;
+}
+
+static void gone(struct pw *p, enum pw_object kind, adit_handle h)
+{
+	struct rec *r = rec_of(p, kind, h);
+
+	if (!r)
+		return;
+	rec_forget(p, r);
+	r->h = 0;
+	list_push(&p->recs_gone, &r->in);
+}
+
+bool pwe_dirty(struct pw *p, enum pw_object *ret_kind, uint64_t *ret_id, bool *ret_gone)
+{
+	enum l2tp3_object kind;
+	struct list *l;
+	adit_handle h;
+	bool is_gone;
+
+	while (l2tp3_dirty(p->l, &kind, &h, &is_gone)) {
+		enum pw_object as = kind == L2TP3_OBJ_CONN ? PW_OBJ_CONN : PW_OBJ_SESSION;
+
+		if (is_gone)
+			gone(p, as, h);
+		else
+			touch(p, as, h);
+	}
+	l = list_pop(&p->recs_gone);
+	*ret_gone = l != NULL;
+	if (!l)
+		l = list_pop(&p->recs_dirty);
+	if (!l)
+		return false;
+	*ret_kind = container_of(l, struct rec, in)->kind;
+	*ret_id = container_of(l, struct rec, in)->id;
+	if (*ret_gone)
+		free(container_of(l, struct rec, in));
+	else
+		container_of(l, struct rec, in)->dirty = false;
+	return true;
+}
+
+static void save_wire(const struct pw *p, const struct pww *w, adit_handle h, struct wcur *c)
+{
+	bool rowed = w->session == h && w->row_state == PWW_ROW_PUT;
+
+	wcur_tlv_bytes(c, TAG_NAME, w->name, strlen(w->name));
+	wcur_tlv_u64(c, TAG_KEY, rowed ? w->key : 0);
+	wcur_tlv_u32(c, TAG_GENERATION, w->generation);
+	wcur_tlv_u32(c, TAG_NEAR, w->near_up);
+}
+
+void pwe_save(const struct pw *p, enum pw_object kind, uint64_t id, struct wcur *c)
+{
+	const struct rec *r = rec_by_id(p, kind, id);
+	struct l2tp3_session_info s;
+	struct l2tp3_conn_info i;
+	size_t at;
+
+	if (!r)
+		return;
+	if (kind == PW_OBJ_CONN && l2tp3_conn_info(p->l, r->h, &i)) {
+		const struct pwc *conn = pwc_find(p, i.owner);
+
+		if (conn)
+			wcur_tlv_bytes(c, TAG_NAME, conn->name, strlen(conn->name));
+	} else if (kind == PW_OBJ_SESSION && l2tp3_session_info(p->l, r->h, &s)) {
+		const struct pww *w = pww_find(p, s.owner);
+
+		if (w)
+			save_wire(p, w, r->h, c);
+	}
+	at = wcur_tlv_begin(c, TAG_ENGINE);
+	l2tp3_save(p->l, kind == PW_OBJ_CONN ? L2TP3_OBJ_CONN : L2TP3_OBJ_SESSION, r->h, c);
+	wcur_tlv_end(c, at);
+}
+
+/* ---- recovery ---- */
+
+struct saved {
+	char name[CONF_NAME];
+	struct rcur engine;
+	uint64_t key;
+	uint32_t generation;
+	bool near;
+};
+
+static bool read_record(struct rcur *c, struct saved *ret)
+{
+	struct rcur v;
+	uint16_t tag;
+	size_t n;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->engine = rcur_of(NULL, 0);
+	while (rcur_tlv(c, &tag, &v)) {
+		n = rcur_left(&v);
+		switch (tag) {
+		case TAG_NAME:
+			if (n < sizeof(ret->name))
+				rcur_copy(&v, ret->name, n);
+			break;
+		case TAG_ENGINE:
+			ret->engine = v;
+			break;
+		case TAG_KEY:
+			ret->key = rcur_u64(&v);
+			break;
+		case TAG_GENERATION:
+			ret->generation = rcur_u32(&v);
+			break;
+		case TAG_NEAR:
+			ret->near = rcur_u32(&v) != 0;
+			break;
+		default:
+			break;
+		}
+	}
+	return !c->bad && ret->name[0] && ret->engine.p;
+}
+
+/* The former record is of no use: have it removed. */
+static int spoilt(struct pw *p, enum pw_object kind, uint64_t id)
+{
+	struct rec *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->kind = kind;
+	r->id = id;
+	list_init(&r->in);
+	list_push(&p->recs_gone, &r->in);
+	return 1;
+}
+
+static int load_conn(struct pw *p, struct mono now, struct saved *s)
+{
+	struct pwt *t = pwt_find(p, s->name);
+	struct l2tp3_conn_info i;
+	struct pwc *c;
+	int rc;
+
+	if (!t)
+		return 1;
+	c = pwc_new(p, t);
+	if (!c)
+		return -ENOMEM;
+	rc = l2tp3_load_conn(p->l, now, &s->engine, t->c->l2tp, c->id, &c->h);
+	if (rc) {
+		pwc_free(p, c);
+		return rc;
+	}
+	if (!l2tp3_conn_info(p->l, c->h, &i) || i.state != L2TP3_CS_UP)
+		return 0; /* it ends: CONN_DOWN follows */
+	pwc_up(c, &i);
+	c->told = true;
+	/* of several the one that came up last is in use */
+	if (t->conn && t->conn->up) {
+		struct l2tp3_conn_info o;
+
+		if (l2tp3_conn_info(p->l, t->conn->h, &o) && o.since.us > i.since.us)
+			return 0;
+	}
+	t->conn = c;
+	t->state = PWT_UP;
+	heap_clear(&p->tunnel_timers, &t->timer);
+	return 0;
+}
+
+static int load_session(struct pw *p, struct mono now, struct saved *s)
+{
+	struct pww *w = pww_by_name(p, s->name);
+	adit_handle h;
+	int rc;
+
+	if (!w || w->session)
+		return 1;
+	rc = l2tp3_load_session(p->l, now, &s->engine, w->id, &h);
+	if (rc)
+		return rc;
+	pww_take_up(p, now, w, h, s->key, s->generation + GENERATIONS, s->near);
+	return 0;
+}
+
+int pwe_load(struct pw *p, struct mono now, enum pw_object kind, uint64_t id, struct rcur *c)
+{
+	struct saved s;
+	int rc = 1;
+
+	if (read_record(c, &s))
+		rc = kind == PW_OBJ_CONN ? load_conn(p, now, &s) : load_session(p, now, &s);
+	return rc == 1 ? spoilt(p, kind, id) : rc;
+}
+
+void pwe_loaded(struct pw *p, struct mono now)
+{
+	pw_pump(p, now);
+	list_for_each_safe (it, &p->tunnels) {
+		struct pwt *t = container_of(it, struct pwt, in);
+
+		if (t->state == PWT_UP)
+			pww_tunnel_up(p, now, t);
+	}
+}

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Control connections of pseudowires (RFC 3931 3.3): dialled when the configuration says so, taken
+ * when the peer dials, and dialled again after a loss, later each time.
+ *
+ * Both sides may dial. Requests that cross are settled by the engine (5.4.3, tie breakers). A peer
+ * that opens a connection while we believe to have one has lost it: once the new one is up, which
+ * only the real peer can bring about, it takes the place of the former.
+ */
+#include "pw_int.h"
+
+#define RESOLVE_US (60 * US_S) /* the resolver owes an answer */
+#define LOOK_US	   (60 * US_S) /* the addresses of a peer that is waited for are looked up again */
+#define PENDING_US (5 * US_S)  /* the peer is opening a connection: wait for that */
+
+/* ---- objects ---- */
+
+struct pwt *pwt_new(struct pw *p, const struct pw_conf_tunnel *c)
+{
+	struct pwt *t;
+	uint32_t n = 1;
+
+	list_for_each (it, &p->tunnels)
+		n++;
+	if (heap_reserve(&p->tunnel_timers, n) < 0)
+		return NULL;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->id = ++p->next_id;
+	t->c = c;
+	list_init(&t->conns);
+	list_init(&t->wires);
+	list_init(&t->news);
+	list_push(&p->tunnels, &t->in);
+	return t;
+}
+
+void pwt_free(struct pw *p, struct pwt *t)
+{
+	heap_clear(&p->tunnel_timers, &t->timer);
+	list_drop(&t->in);
+	list_drop(&t->news);
+	free(t);
+}
+
+void pwt_release(struct pw *p, struct pwt *t)
+{
+	if (!t->c && list_empty(&t->conns) && list_empty(&t->wires))
+		pwt_free(p, t);
+}
+
+struct pwt *pwt_find(const struct pw *p, const char *name)
+{
+	list_for_each (it, &p->tunnels) {
+		struct pwt *t = container_of(it, struct pwt, in);
+
+		if (t->c && strcmp(t->c->name, name) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+struct pwc *pwc_new(struct pw *p, struct pwt *t)
+{
+	struct pwc *c = htab_reserve(&p->conns_by_id) < 0 ? NULL : calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->id = ++p->next_id;
+	c->t = t;
+	c->encap = t->c->encap;
+	c->plane = t->c->plane;
+	snprintf(c->name, sizeof(c->name), "%s", t->c->name);
+	list_init(&c->news);
+	list_push(&t->conns, &c->in);
+	htab_put(&p->conns_by_id, &c->by_id, pw_hash(&p->conns_by_id, c->id));
+	return c;
+}
+
+void pwc_free(struct pw *p, struct pwc *c)
+{
+	struct pwt *t = c->t;
+
+	if (t->conn == c)
+		t->conn = NULL;
+	list_drop(&c->in);
+	list_drop(&c->news);
+	htab_drop(&p->conns_by_id, &c->by_id);
+	free(c);
+	pwt_release(p, t);
+}
+
+struct pwc *pwc_find(const struct pw *p, uint64_t id)
+{
+	struct htab_node *n = htab_find(&p->conns_by_id, pw_hash(&p->conns_by_id, id));
+
+	for (; n; n = htab_next(n)) {
+		struct pwc *c = container_of(n, struct pwc, by_id);
+
+		if (c->id == id)
+			return c;
+	}
+	return NULL;
+}
+
+struct pwc *pwc_by_local(const struct pw *p, uint32_t local)
+{
+	list_for_each (it, &p->tunnels) {
+		const struct pwt *t = container_of(it, struct pwt, in);
+
+		list_for_each (at, &t->conns) {
+			struct pwc *c = container_of(at, struct pwc, in);
+
+			if (c->up && c->local == local)
+				return c;
+		}
+	}
+	return NULL;
+}
+
+/* ---- the peer ---- */
+
+static bool same_peer(const struct pwt *t, const struct addr *remote)
+{
+	struct addr a;
+
+	for (size_t i = 0; i < t->path_count; i++)
+		if (addr_same_ip(&t->paths[i].remote, remote))
+			return true;
+	return addr_parse(t->c->remote, &a) == 0 && addr_same_ip(&a, remote);
+}
+
+bool pwt_fits(const struct pwt *t, const struct path *path)
+{
+	if (!t->c || (t->c->encap == DP_ENCAP_IP) != (path->remote.port == 0))
+		return false;
+	if (t->c->local.family && !addr_is_any(&t->c->local) &&
+	    !addr_same_ip(&t->c->local, &path->local))
+		return false;
+	return same_peer(t, &path->remote);
+}
+
+/* Whose request this is; one that has no connection comes first. */
+static struct pwt *tunnel_for(const struct pw *p, const struct l2tp3_event *ev)
+{
+	struct pwt *found = NULL;
+
+	list_for_each (it, &p->tunnels) {
+		struct pwt *t = container_of(it, struct pwt, in);
+
+		if (!pwt_fits(t, ev->path) ||
+		    (t->c->host_name[0] && !text_glob(t->c->host_name, ev->host_name)))
+			continue;
+		if (!found || (found->state == PWT_UP && t->state != PWT_UP))
+			found = t;
+	}
+	return found;
+}
+
+/* ---- dialling ---- */
+
+static void timer(struct pw *p, struct pwt *t, struct mono at)
+{
+	heap_set(&p->tunnel_timers, &t->timer, at);
+}
+
+static bool dials(const struct pw *p, const struct pwt *t)
+{
+	if (!t->c || p->shutdown || t->off)
+		return false;
+	return t->c->connect == PW_AUTO || t->asked;
+}
+
+/* A name whose addresses have to be known to recognise the peer. */
+static bool watches(const struct pw *p, const struct pwt *t)
+{
+	struct addr a;
+
+	return t->c && !p->shutdown && addr_parse(t->c->remote, &a) < 0;
+}
+
+static void resolve(struct pw *p, struct mono now, struct pwt *t)
+{
+	t->state = PWT_RESOLVING;
+	timer(p, t, mono_add(now, RESOLVE_US));
+	pw_news_t(p, t, PWT_N_RESOLVE);
+}
+
+static void rest(struct pw *p, struct mono now, struct pwt *t)
+{
+	t->state = PWT_IDLE;
+	timer(p, t, watches(p, t) ? mono_add(now, LOOK_US) : MONO_NEVER);
+}
+
+static void failed(struct pw *p, struct mono now, struct pwt *t, enum adit_cause cause,
+		   const char *text, bool by_peer)
+{
+	pw_reason_set(&t->why, cause, text, by_peer);
+	list_for_each (it, &t->wires) {
+		struct pww *w = container_of(it, struct pww, in_tunnel);
+
+		if (!w->wanted || w->bits & PWW_N_DOWN)
+			continue; /* its own end has been told */
+		w->why = t->why;
+		w->why.established = false;
+		pw_news_w(p, w, PWW_N_DOWN);
+	}
+	if (!dials(p, t)) {
+		rest(p, now, t);
+		return;
+	}
+	t->attempts++;
+	t->state = PWT_WAITING;
+	timer(p, t, mono_add(now, pw_backoff(p, t->c, t->attempts)));
+}
+
+/* Open a connection over the next path. */
+static void try_next(struct pw *p, struct mono now, struct pwt *t)
+{
+	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_CONN_OPEN, .profile = t->c->l2tp };
+	struct pwc *c;
+	int rc;
+
+	if (t->path_next >= t->path_count) {
+		failed(p, now, t, t->why.cause, t->why.text, t->why.by_peer);
+		return;
+	}
+	c = pwc_new(p, t);
+	if (!c) {
+		failed(p, now, t, ADIT_CAUSE_NO_MEMORY, NULL, false);
+		return;
+	}
+	c->path = t->paths[t->path_next++];
+	cmd.path = c->path;
+	cmd.owner = c->id;
+	rc = l2tp3_do(p->l, now, &cmd);
+	if (rc) {
+		pwc_free(p, c);
+		failed(p, now, t, rc == 2 ? ADIT_CAUSE_LIMIT_TUNNELS : ADIT_CAUSE_NO_MEMORY, NULL,
+		       false);
+		return;
+	}
+	c->h = cmd.ret_handle;
+	t->conn = c;
+	t->state = PWT_TRYING;
+	timer(p, t, MONO_NEVER);
+}
+
+/* Is the peer opening one? */
+static bool pending(const struct pwt *t)
+{
+	list_for_each (it, &t->conns) {
+		const struct pwc *c = container_of(it, struct pwc, in);
+
+		if (c->h && !c->up)
+			return true;
+	}
+	return false;
+}
+
+void pwt_advance(struct pw *p, struct mono now, struct pwt *t)
+{
+	if (t->state != PWT_IDLE && t->state != PWT_WAITING)
+		return;
+	if (dials(p, t) && pending(t)) {
+		t->state = PWT_WAITING;
+		timer(p, t, mono_add(now, PENDING_US));
+	} else if (dials(p, t) || (watches(p, t) && !t->path_count)) {
+		resolve(p, now, t);
+	} else {
+		rest(p, now, t);
+	}
+}
+
+void pwt_expire(struct pw *p, struct mono now, struct pwt *t)
+{
+	timer(p, t, MONO_NEVER);
+	if (t->state == PWT_RESOLVING)
+		failed(p, now, t, ADIT_CAUSE_NAME_NOT_FOUND, "the name service did not answer",
+		       false);
+	else if (t->state == PWT_WAITING)
+		pwt_advance(p, now, t);
+	else if (t->state == PWT_IDLE && watches(p, t))
+		resolve(p, now, t);
+}
+
+int pwt_resolved(struct pw *p, struct mono now, const struct pw_cmd *cmd)
+{
+	struct pwt *t = pwt_find(p, cmd->name);
+	size_t n = cmd->path_count < PW_PATHS_MAX ? cmd->path_count : PW_PATHS_MAX;
+
+	if (!t)
+		return 1;
+	if (n) {
+		memcpy(t->paths, cmd->paths, n * sizeof(*t->paths));
+		t->path_count = n;
+	}
+	if (t->state != PWT_RESOLVING)
+		return 2; /* it is up already: but now we know the peer's addresses */
+	t->path_next = 0;
+	if (!n) {
+		failed(p, now, t, cmd->cause, cmd->text, false);
+	} else if (dials(p, t) && !pending(t)) {
+		try_next(p, now, t);
+	} else {
+		t->state = PWT_IDLE;
+		pwt_advance(p, now, t);
+	}
+	return 0;
+}
+
+/* ---- ending ---- */
+
+static void close_conn(struct pw *p, struct mono now, struct pwc *c, uint16_t result,
+		       enum adit_cause cause, const char *text)
+{
+	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_CONN_CLOSE };
+
+	if (!c->h)
+		return;
+	cmd.conn = c->h;
+	cmd.result = result;
+	cmd.cause = cause;
+	cmd.text = text;
+	l2tp3_do(p->l, now, &cmd);
+}
+
+void pwt_close(struct pw *p, struct mono now, struct pwt *t, enum adit_cause cause,
+	       const char *text)
+{
+	list_for_each (it, &t->conns)
+		close_conn(p, now, container_of(it, struct pwc, in),
+			   cause == ADIT_CAUSE_SHUTDOWN ? L2TP_STOP_SHUTDOWN : L2TP_STOP_CLEAR,
+			   cause, text);
+	if (t->state != PWT_UP && t->state != PWT_TRYING)
+		rest(p, now, t);
+}
+
+void pwt_drop(struct pw *p, struct mono now, struct pwt *t, enum adit_cause cause, const char *text)
+{
+	pwt_close(p, now, t, cause, text);
+	timer(p, t, MONO_NEVER);
+	t->c = NULL;
+	list_drop(&t->news);
+	t->bits = 0;
+}
+
+/* ---- events of the engine ---- */
+
+static void refuse(struct pw *p, struct mono now, const struct l2tp3_event *ev, uint16_t result,
+		   const char *text)
+{
+	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_CONN_REFUSE, .conn = ev->conn };
+
+	cmd.result = result;
+	cmd.text = text;
+	l2tp3_do(p->l, now, &cmd);
+}
+
+static void on_ask(struct pw *p, struct mono now, const struct l2tp3_event *ev)
+{
+	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_CONN_ACCEPT, .conn = ev->conn, .trusted = true };
+	struct pwt *t = p->shutdown ? NULL : tunnel_for(p, ev);
+	struct pwc *c;
+
+	if (!t || t->off) {
+		refuse(p, now, ev, p->shutdown ? L2TP_STOP_SHUTDOWN : L2TP_STOP_UNAUTHORISED,
+		       t ? "taken down by an administrator"
+			 : "no tunnel or pseudowire block of the configuration has this peer");
+		return;
+	}
+	c = pwc_new(p, t);
+	if (!c) {
+		refuse(p, now, ev, L2TP_STOP_ERROR, "out of memory");
+		return;
+	}
+	c->h = ev->conn;
+	c->path = *ev->path;
+	cmd.owner = c->id;
+	cmd.profile = t->c->l2tp;
+	if (l2tp3_do(p->l, now, &cmd))
+		pwc_free(p, c);
+}
+
+void pwc_up(struct pwc *c, const struct l2tp3_conn_info *i)
+{
+	c->up = true;
+	c->local = i->local_id;
+	c->remote = i->remote_id;
+	c->path = i->path;
+	snprintf(c->host, sizeof(c->host), "%s", i->host_name);
+}
+
+static void on_up(struct pw *p, struct mono now, struct pwc *c)
+{
+	struct l2tp3_conn_info i;
+	struct pwt *t = c->t;
+	struct pwc *old = t->conn;
+
+	if (!t->c || !l2tp3_conn_info(p->l, c->h, &i))
+		return;
+	pwc_up(c, &i);
+	pw_news_c(p, c, PWC_N_UP);
+	t->conn = c;
+	t->state = PWT_UP;
+	t->attempts = 0;
+	t->why.cause = ADIT_CAUSE_NONE;
+	timer(p, t, MONO_NEVER);
+	if (old && old != c) {
+		if (old->up) {
+			pw_reason_set(&t->why, ADIT_CAUSE_REPLACED, NULL, true);
+			pww_tunnel_down(p, now, t, &t->why);
+		}
+		close_conn(p, now, old, L2TP_STOP_CLEAR, ADIT_CAUSE_REPLACED,
+			   "replaced by a newer connection");
+	}
+	pww_tunnel_up(p, now, t);
+}
+
+static void on_down(struct pw *p, struct mono now, struct pwc *c, const struct l2tp3_event *ev)
+{
+	struct pwt *t = c->t;
+	bool used = t->conn == c, was_up = c->up, gone = !t->c;
+
+	pw_reason_set(&c->why, ev->cause, ev->text, ev->by_peer);
+	c->why.established = c->up;
+	c->h = 0;
+	c->up = false;
+	if (used) {
+		t->conn = NULL;
+		t->why = c->why;
+		if (was_up)
+			pww_tunnel_down(p, now, t, &c->why);
+	}
+	if (c->told || c->bits & PWC_N_UP)
+		pw_news_c(p, c, PWC_N_DOWN);
+	else
+		pwc_free(p, c); /* and `t`, when that is gone */
+	if (!used || gone)
+		return;
+	t->state = PWT_IDLE;
+	/* another address may answer; one that refuses us will do so from all of them */
+	if (!was_up && !ev->by_peer && dials(p, t) && t->path_next < t->path_count)
+		try_next(p, now, t);
+	else
+		failed(p, now, t, t->why.cause, t->why.text, t->why.by_peer);
+}
+
+void pwt_event(struct pw *p, struct mono now, const struct l2tp3_event *ev)
+{
+	struct l2tp3_cmd heard = { .kind = L2TP3_CMD_CONN_HEARD, .conn = ev->conn };
+	struct pwc *c = ev->kind == L2TP3_EV_CONN_ASK ? NULL : pwc_find(p, ev->owner);
+
+	switch (ev->kind) {
+	case L2TP3_EV_CONN_ASK:
+		on_ask(p, now, ev);
+		break;
+	case L2TP3_EV_CONN_UP:
+		if (c)
+			on_up(p, now, c);
+		break;
+	case L2TP3_EV_CONN_QUIET:
+		/* data shows that the peer sends, not that it hears us: always ask */
+		l2tp3_do(p->l, now, &heard);
+		break;
+	case L2TP3_EV_CONN_MOVED:
+		if (c)
+			c->path = *ev->path;
+		break;
+	case L2TP3_EV_CONN_DOWN:
+		if (c)
+			on_down(p, now, c, ev);
+		break;
+	case L2TP3_EV_SESSION_ASK:
+	case L2TP3_EV_SESSION_UP:
+	case L2TP3_EV_SESSION_STATUS:
+	case L2TP3_EV_SESSION_ERRORS:
+	case L2TP3_EV_SESSION_DOWN:
+		break;
+	}
+}

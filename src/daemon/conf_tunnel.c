@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Control connections of L2TPv3: `tunnel` blocks, and the ones that pseudowires without a tunnel
+ * block imply. A pseudowire block has options of the same names; the connection it implies is built
+ * as if they stood in a tunnel block. Pseudowires whose options are the same share one.
+ */
+#include "conf_tree.h"
+
+#include "base/crypto.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* `auto` is the port of L2TP over UDP, and none where there are no ports. */
+bool conf_wire_port(struct conf_build *b, const struct conf_block *block, const char *key,
+		    uint16_t *ret, bool udp)
+{
+	uint32_t n = conf_number_of(block, key);
+
+	if (n && !udp) {
+		FAIL(b, block, key, "there are no ports with encapsulation = ip");
+		return false;
+	}
+	*ret = n ? (uint16_t)n : udp ? L2TP_PORT : 0;
+	return true;
+}
+
+enum pw_connect conf_connect_of(const struct conf_block *block)
+{
+	const char *text = conf_text_of(block, "connect");
+
+	return strcmp(text, "manual") == 0 ? PW_MANUAL
+	       : strcmp(text, "wait") == 0 ? PW_WAIT
+					   : PW_AUTO;
+}
+
+/* Name or address of the peer, and ours. */
+static bool remote_of(struct conf_build *b, const struct conf_block *block,
+		      struct pw_conf_tunnel *t)
+{
+	const char *remote = conf_text_of(block, "remote");
+	struct addr a;
+
+	t->local = conf_addr_of(block, "local");
+	if (addr_parse(remote, &a) == 0) {
+		if (a.port) {
+			FAIL(b, block, "remote",
+			     "write the address alone and the port as remote-port = %u", a.port);
+			return false;
+		}
+		if (t->local.family && t->local.family != a.family) {
+			FAIL(b, block, "remote",
+			     "local and remote of %s \"%s\" are of different families",
+			     conf_kind_name(block->kind), block->name);
+			return false;
+		}
+		t->local.family = a.family;
+	} else if (strpbrk(remote, " /[]:")) {
+		FAIL(b, block, "remote", "\"%s\" is neither a host name nor an address", remote);
+		return false;
+	}
+	snprintf(t->remote, sizeof(t->remote), "%s", remote);
+	return true;
+}
+
+/* The sockets it leaves by and is answered on, of the families it may be of. */
+static bool sockets_of(struct conf_build *b, const struct conf_block *block,
+		       struct pw_conf_tunnel *t)
+{
+	static const uint16_t families[] = { AF_INET, AF_INET6 };
+	struct addr want = conf_addr_of(block, "local");
+	bool udp = t->encap == DP_ENCAP_UDP;
+	uint16_t port;
+
+	if (!conf_wire_port(b, block, "local-port", &port, udp) ||
+	    !conf_wire_port(b, block, "remote-port", &t->port, udp))
+		return false;
+	for (size_t i = 0; i < 2; i++) {
+		struct addr at = want;
+
+		if (t->local.family && t->local.family != families[i])
+			continue;
+		at.family = families[i];
+		at.port = port;
+		if (!conf_wire_socket(b, &at, t->encap, i == 0 ? &t->via4 : &t->via6))
+			return false;
+	}
+	return true;
+}
+
+/* ---- secrets ---- */
+
+/* The secrets: the one we use first. */
+static bool secrets_of(struct conf_build *b, const struct conf_block *block, char *ret,
+		       char *ret_old, size_t cap)
+{
+	bool set = false, old = false;
+
+	if (!conf_secret_of(b, block, "secret", "secret-file", ret, cap, &set) ||
+	    !conf_secret_of(b, block, "old-secret", "old-secret-file", ret_old, cap, &old))
+		return false;
+	if (old && !set) {
+		FAIL(b, block, conf_get(block, "old-secret") ? "old-secret" : "old-secret-file",
+		     "there is an old secret but no new one; set secret");
+		return false;
+	}
+	for (size_t i = 0; !set && i < 2; i++) {
+		const char *key = i == 0 ? "challenge" : "hide";
+
+		if (!conf_bool_of(block, key))
+			continue;
+		FAIL(b, block, key, "%s needs a secret; set secret or secret-file", key);
+		return false;
+	}
+	return true;
+}
+
+static bool digest_of(struct conf_build *b, const struct conf_block *block, bool secret,
+		      struct l2tp3_params *ret)
+{
+	const char *text = conf_text_of(block, "digest");
+
+	ret->digest = !text			  ? secret ? L2TP3_AUTH_SHA1 : L2TP3_AUTH_AUTO
+		      : strcmp(text, "md5") == 0  ? L2TP3_AUTH_MD5
+		      : strcmp(text, "sha1") == 0 ? L2TP3_AUTH_SHA1
+						  : L2TP3_AUTH_NONE;
+	if (ret->digest == L2TP3_AUTH_NONE && secret && !ret->challenge) {
+		FAIL(b, block, "digest",
+		     "with digest = none the secret proves nothing; set challenge = yes, or "
+		     "remove digest");
+		return false;
+	}
+	if (ret->digest == L2TP3_AUTH_NONE && ret->hide) {
+		FAIL(b, block, "hide", "values can only be hidden with a digest; remove one");
+		return false;
+	}
+	return true;
+}
+
+/* A number that differs from host to host: an opaque one will do (RFC 3931 5.4.3). */
+static uint32_t router_id_of(const struct conf_build *b, const struct conf_block *block)
+{
+	struct addr a = conf_addr_of(block, "router-id");
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	if (a.family)
+		return (uint32_t)a.ip[0] << 24 | (uint32_t)a.ip[1] << 16 | (uint32_t)a.ip[2] << 8 |
+		       a.ip[3];
+	hash = conf_hash_text(hash, b->c->host_name);
+	return (uint32_t)(hash ^ hash >> 32);
+}
+
+static bool profile_of(struct conf_build *b, const struct conf_block *block,
+		       struct pw_conf_tunnel *t)
+{
+	struct l2tp3_params params = { .host_name = b->c->host_name };
+	char secret[L2TP_SECRET_MAX + 2], old[L2TP_SECRET_MAX + 2];
+	int err = 0;
+
+	if (!secrets_of(b, block, secret, old, sizeof(secret)))
+		return false;
+	params.secret[0] = (struct l2tp3_secret_param){ secret, strlen(secret) };
+	params.secret[1] = (struct l2tp3_secret_param){ old, strlen(old) };
+	params.challenge = conf_bool_of(block, "challenge");
+	params.hide = conf_bool_of(block, "hide");
+	params.router_id = router_id_of(b, block);
+	params.receive_window = (uint16_t)conf_number_of(block, "receive-window");
+	params.hello_us = conf_duration_of(block, "hello-interval", -1);
+	params.retry_max = conf_number_of(block, "retries");
+	params.retry_max_sccrq = params.retry_max;
+	params.empty_us = -1;
+	params.mirror_sublayer = true;
+	params.pw_types[0] = L2TP3_PW_ETHERNET;
+	params.pw_types[1] = L2TP3_PW_VLAN;
+	params.peer_name = conf_text_of(block, "host-name");
+	if (digest_of(b, block, secret[0], &params))
+		t->l2tp = l2tp3_profile_new(&params, &err);
+	t->secrets = conf_hash_text(conf_hash_text(UINT64_C(0xcbf29ce484222325), secret), old);
+	bytes_wipe(secret, sizeof(secret));
+	bytes_wipe(old, sizeof(old));
+	if (!t->l2tp && err == -ENOMEM)
+		return conf_no_memory(b);
+	if (!t->l2tp && err)
+		FAIL(b, block, "secret", "the options of %s \"%s\" do not fit together",
+		     t->implied ? "pseudowire" : "tunnel", block->name);
+	return t->l2tp != NULL;
+}
+
+/* All that makes this connection what it is, without the name and the secrets. */
+static uint64_t tunnel_digest(const struct conf_build *b, const struct conf_block *block)
+{
+	uint64_t hash = conf_hash_text(UINT64_C(0xcbf29ce484222325), b->c->host_name);
+
+	for (size_t i = 0; i < block->count; i++) {
+		const char *key = block->values[i].key->key, *text = conf_text_of(block, key);
+
+		if (!strstr(key, "secret") && strcmp(key, "connect") != 0)
+			hash = conf_hash_text(conf_hash_text(hash, key), text ? text : "");
+	}
+	return hash ? hash : 1;
+}
+
+static bool build(struct conf_build *b, const struct conf_block *block, struct pw_conf_tunnel *t)
+{
+	const char *plane = conf_text_of(block, "data-plane"),
+		   *host = conf_text_of(block, "host-name");
+
+	t->encap = strcmp(conf_text_of(block, "encapsulation"), "ip") == 0 ? DP_ENCAP_IP
+									   : DP_ENCAP_UDP;
+	t->plane = (uint8_t)(!plane			    ? b->c->plane
+			     : strcmp(plane, "kernel") == 0 ? DP_WANT_KERNEL
+			     : strcmp(plane, "user") == 0   ? DP_WANT_USER
+							    : DP_WANT_AUTO);
+	t->prefer6 = strcmp(conf_text_of(block, "prefer"), "ipv6") == 0;
+	t->connect = conf_connect_of(block);
+	snprintf(t->host_name, sizeof(t->host_name), "%s", host ? host : "");
+	t->redial_first_us = conf_duration_of(block, "redial-first", 0);
+	t->redial_cap_us = conf_duration_of(block, "redial-cap", 0);
+	if (t->redial_cap_us < t->redial_first_us) {
+		FAIL(b, block, "redial-cap", "redial-cap is shorter than redial-first");
+		return false;
+	}
+	t->digest = tunnel_digest(b, block);
+	return remote_of(b, block, t) && sockets_of(b, block, t) && profile_of(b, block, t);
+}
+
+bool conf_tunnel_build(struct conf_build *b, const struct conf_block *block)
+{
+	struct pw_conf_tunnel *t = b->c->pw->tunnels + b->c->pw->tunnel_count++;
+
+	strcpy(t->name, block->name);
+	return build(b, block, t);
+}
+
+/* ---- implied by a pseudowire ---- */
+
+/* The same connection: then it is one. */
+static bool same(const struct pw_conf_tunnel *a, const struct pw_conf_tunnel *b)
+{
+	return a->digest == b->digest && a->secrets == b->secrets && a->connect == b->connect;
+}
+
+static bool imply(struct conf_build *b, const struct conf_block *block, size_t *ret)
+{
+	size_t n, at = b->c->pw->tunnel_count;
+	const struct conf_key *keys = conf_keys(CONF_TUNNEL, &n);
+	struct pw_conf_tunnel *t = b->c->pw->tunnels + at;
+	struct conf_block as = *block;
+	bool ok;
+
+	as.kind = CONF_TUNNEL;
+	as.count = n;
+	as.values = calloc(n, sizeof(*as.values));
+	if (!as.values)
+		return conf_no_memory(b);
+	for (size_t i = 0; i < n; i++) {
+		const struct conf_value *v = conf_has(block, keys[i].key);
+
+		if (v)
+			as.values[i] = *v;
+		as.values[i].key = keys + i;
+	}
+	b->c->pw->tunnel_count++;
+	strcpy(t->name, block->name);
+	t->implied = true;
+	ok = build(b, &as, t);
+	free(as.values);
+	for (size_t i = 0; ok && i < at; i++) {
+		if (!b->c->pw->tunnels[i].implied || !same(b->c->pw->tunnels + i, t))
+			continue;
+		l2tp3_profile_unref(t->l2tp);
+		memset(t, 0, sizeof(*t));
+		b->c->pw->tunnel_count--;
+		at = i;
+	}
+	*ret = at;
+	return ok;
+}
+
+bool conf_wire_tunnel(struct conf_build *b, const struct conf_block *block, size_t *ret)
+{
+	static const char *const own[] = { "remote", "secret",	   "secret-file", "encapsulation",
+					   "local",  "local-port", "remote-port" };
+	const char *name = conf_text_of(block, "tunnel");
+
+	if (!name && !conf_get(block, "remote")) {
+		FAIL(b, block, "remote",
+		     "pseudowire \"%s\" has no remote; set remote: name or address of the peer",
+		     block->name);
+		return false;
+	}
+	if (!name)
+		return imply(b, block, ret);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		if (!conf_differs(block, own[i]))
+			continue;
+		FAIL(b, block, own[i],
+		     "%s belongs into tunnel \"%s\", which pseudowire \"%s\" names", own[i], name,
+		     block->name);
+		return false;
+	}
+	for (size_t i = 0; i < b->c->pw->tunnel_count; i++) {
+		*ret = i;
+		if (!b->c->pw->tunnels[i].implied && strcmp(b->c->pw->tunnels[i].name, name) == 0)
+			return true;
+	}
+	FAIL(b, block, "tunnel", "there is no tunnel \"%s\"; add tunnel \"%s\" { ... }", name,
+	     name);
+	return false;
+}

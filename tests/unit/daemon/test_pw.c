@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Pseudowires between two engines in virtual time (access/pw.h), made from the text of two
+ * configurations: whoever begins, over UDP and over IP, through loss, collisions, a restart from
+ * records, and changes of the configuration. The data plane is a list of rows here.
+ */
+#include "test_pw.h"
+
+#include "base/wire.h"
+
+#define PEER_A "192.0.2.1"
+#define PEER_B "192.0.2.2"
+
+static void both_up(struct world *w)
+{
+	run_until(w, 60, up_everywhere);
+	check_rows(w);
+}
+
+/* The short form on both sides: both dial, the requests cross, one connection is left. */
+static void test_short_form(void **state)
+{
+	struct world w;
+
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " secret = s bridge = br0 }",
+		   "pseudowire \"x\" { remote = " PEER_A " secret = s circuit = eth1 }");
+	both_up(&w);
+	run_until(&w, 30, never);
+	assert_int_equal(tunnels(&w.side[0]), 1);
+	assert_int_equal(tunnels(&w.side[1]), 1);
+	assert_string_equal(w.side[0].rows[0].row.ifname, "x");
+	assert_string_equal(w.side[0].rows[0].row.master, "br0");
+	assert_string_equal(w.side[1].rows[0].row.circuit, "eth1");
+	assert_int_equal(w.side[0].rows[0].row.cookie_in_len, 8);
+	/* 1500 - IP 20 - UDP 8 - flags 4 - session 4 - cookie 8 - sublayer 4 - Ethernet 14 */
+	assert_int_equal(w.side[0].rows[0].row.mtu, 1438);
+	world_close(&w);
+}
+
+/* Every pair of settings, with a fifth of the datagrams lost. */
+static void test_product(void **state)
+{
+	static const char *const encaps[] = { "udp", "ip" };
+	static const char *const secrets[] = { "", "secret = s digest = md5", "secret = s",
+					       "secret = s digest = none challenge = yes",
+					       "secret = s hide = yes" };
+	static const char *const cookies[] = { "0", "4", "8" };
+	static const char *const shapes[] = { "sublayer = none", "sublayer = default",
+					      "sequencing = yes" };
+	uint32_t seed = 1;
+
+	for (unsigned int n = 0; n < 2 * 5 * 3 * 3 * 2; n++, seed++) {
+		const char *encap = encaps[n % 2], *secret = secrets[n / 2 % 5];
+		const char *cookie = cookies[n / 10 % 3], *shape = shapes[n / 30 % 3];
+		const char *connect = n / 90 ? "auto" : "wait";
+		char a[512], b[512];
+		struct world w;
+
+		snprintf(a, sizeof(a),
+			 "tunnel \"t\" { remote = " PEER_B " encapsulation = %s %s retries = 9 }\n"
+			 "pseudowire \"x\" { tunnel = t cookie-length = %s %s }",
+			 encap, secret, cookie, shape);
+		snprintf(b, sizeof(b),
+			 "tunnel \"t\" { remote = " PEER_A " encapsulation = %s %s retries = 9 "
+			 "connect = %s }\n"
+			 "pseudowire \"x\" { tunnel = t cookie-length = %s %s }",
+			 encap, secret, connect, cookies[(n + 1) % 3], shape);
+		world_open(&w, a, b);
+		w.seed = seed;
+		w.loss = 20;
+		run_until(&w, 600, up_everywhere);
+		check_rows(&w);
+		assert_int_equal(w.side[0].rows[0].row.flags & DP_F_SEND_SEQ ? 1 : 0,
+				 strstr(shape, "seq") != NULL);
+		assert_int_equal(w.side[0].rows[0].row.l2spec,
+				 strstr(shape, "none") ? DP_L2SPEC_NONE : DP_L2SPEC_DEFAULT);
+		world_close(&w);
+	}
+}
+
+/* A circuit goes down on one side: the other's row has no carrier; and back. */
+static void test_circuits(void **state)
+{
+	struct pw_wire_info i;
+	struct world w;
+
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " circuit = eth1 }",
+		   "pseudowire \"x\" { remote = " PEER_A " }");
+	both_up(&w);
+	/* nothing was said of eth1 yet */
+	assert_true(w.side[1].rows[0].row.flags & DP_F_FAR_DOWN);
+	for (int turn = 0; turn < 2; turn++) {
+		circuit(&w, 0, true);
+		run_until(&w, 10, never);
+		assert_false(w.side[1].rows[0].row.flags & DP_F_FAR_DOWN);
+		assert_true(pwe_wire_find(w.side[1].pw, "x", &i));
+		assert_true(i.near_up && i.far_up);
+		circuit(&w, 0, false);
+		run_until(&w, 10, never);
+		assert_true(w.side[1].rows[0].row.flags & DP_F_FAR_DOWN);
+		assert_true(pwe_wire_find(w.side[1].pw, "x", &i));
+		assert_true(i.near_up && !i.far_up);
+		assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
+		assert_true(!i.near_up && i.far_up);
+	}
+	world_close(&w);
+}
+
+/* One side dies and is back from its records: nothing ends, nobody notices. */
+static void test_restart(void **state)
+{
+	uint32_t session, tunnel;
+	uint64_t key;
+	struct world w;
+
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " secret = s circuit = eth1 }",
+		   "pseudowire \"x\" { remote = " PEER_A " secret = s }");
+	both_up(&w);
+	circuit(&w, 0, true);
+	run_until(&w, 10, never);
+	session = w.side[0].rows[0].row.local_session;
+	tunnel = w.side[0].rows[0].row.local_tunnel;
+	key = w.side[0].rows[0].key;
+	for (int turn = 0; turn < 3; turn++) {
+		restart(&w, turn % 2);
+		assert_int_equal(tunnels(&w.side[turn % 2]), 1);
+		run_until(&w, 300, never); /* HELLO goes both ways */
+		check_rows(&w);
+	}
+	assert_int_equal(w.side[0].rows[0].row.local_session, session);
+	assert_int_equal(w.side[0].rows[0].row.local_tunnel, tunnel);
+	assert_int_equal(w.side[0].rows[0].key, key);
+	assert_int_equal(w.downs, 0);
+	assert_false(w.side[1].rows[0].row.flags & DP_F_FAR_DOWN);
+	/* and it can be told of a change afterwards */
+	circuit(&w, 0, false);
+	run_until(&w, 10, never);
+	assert_true(w.side[1].rows[0].row.flags & DP_F_FAR_DOWN);
+	world_close(&w);
+}
+
+/* One side loses all it knew: the other takes the new connection for the former. */
+static void test_amnesia(void **state)
+{
+	struct world w;
+	uint32_t session;
+
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " secret = s }",
+		   "pseudowire \"x\" { remote = " PEER_A " secret = s connect = wait }");
+	both_up(&w);
+	session = w.side[1].rows[0].row.local_session;
+	forget(&w, 0);
+	run_until(&w, 60, never);
+	both_up(&w);
+	assert_int_not_equal(w.side[1].rows[0].row.local_session, session);
+	run_until(&w, 300, never);
+	check_rows(&w);
+	assert_int_equal(tunnels(&w.side[1]), 1);
+	world_close(&w);
+}
+
+/* Secrets that differ: nothing comes up, both sides say why; mended by a reload. */
+static void test_secrets(void **state)
+{
+	struct pw_wire_info i;
+	struct world w;
+
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " secret = one }",
+		   "pseudowire \"x\" { remote = " PEER_A " secret = two }");
+	run_until(&w, 60, never);
+	assert_int_equal(w.side[0].row_count, 0);
+	assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
+	assert_false(i.up);
+	reload(&w, 1, "pseudowire \"x\" { remote = " PEER_A " secret = one }");
+	run_until(&w, 300, up_everywhere);
+	check_rows(&w);
+	world_close(&w);
+}
+
+/* A secret is changed in the steps of the manual: whoever dials anew at any moment gets through. */
+static void test_two_secrets(void **state)
+{
+#define STEP(peer, secret, old)                                 \
+	"tunnel \"t\" { remote = " peer " secret = " secret old \
+	" }\npseudowire \"x\" { tunnel = t }"
+	static const char *const steps[][2] = {
+		{ STEP(PEER_B, "a", " old-secret = b"), STEP(PEER_A, "a", " old-secret = b") },
+		{ STEP(PEER_B, "b", " old-secret = a"), STEP(PEER_A, "a", " old-secret = b") },
+		{ STEP(PEER_B, "b", " old-secret = a"), STEP(PEER_A, "b", " old-secret = a") },
+		{ STEP(PEER_B, "b", ""), STEP(PEER_A, "b", "") },
+	};
+	struct world w;
+
+	world_open(&w, STEP(PEER_B, "a", ""), STEP(PEER_A, "a", ""));
+	both_up(&w);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		for (int side = 0; side < 2; side++)
+			reload(&w, side, steps[i][side]);
+		run_until(&w, 130, never);
+		assert_int_equal(w.downs, (uint32_t)(2 * i)); /* the reload ended nothing */
+		restart(&w, (int)i % 2);
+		run_until(&w, 10, never);
+		terminate(&w, (int)i % 2); /* dialled anew with the secrets of now */
+		run_until(&w, 60, never);
+		both_up(&w);
+	}
+	world_close(&w);
+}
+
+/* A reload ends what was changed, and leaves alone what was not. */
+static void test_reload(void **state)
+{
+	struct world w;
+	uint32_t session;
+	uint64_t key;
+
+	world_open(&w,
+		   "pseudowire \"x\" { remote = " PEER_B " }\n"
+		   "pseudowire \"y\" { remote = " PEER_B " }",
+		   "pseudowire \"x\" { remote = " PEER_A " }\n"
+		   "pseudowire \"y\" { remote = " PEER_A " }");
+	w.want_rows = 2;
+	both_up(&w);
+	assert_int_equal(tunnels(&w.side[0]), 1);
+	key = row_of(&w.side[0], "x")->key;
+	session = row_of(&w.side[0], "y")->row.local_session;
+	reload(&w, 0,
+	       "pseudowire \"x\" { remote = " PEER_B " }\n"
+	       "pseudowire \"y\" { remote = " PEER_B " mtu = 1000 }");
+	run_until(&w, 30, never);
+	check_rows(&w);
+	assert_int_equal(row_of(&w.side[0], "x")->key, key);
+	assert_int_not_equal(row_of(&w.side[0], "y")->row.local_session, session);
+	assert_int_equal(row_of(&w.side[0], "y")->row.mtu, 1000);
+	/* the first is removed, which gave the connection its name */
+	w.want_rows = 1;
+	reload(&w, 0, "pseudowire \"y\" { remote = " PEER_B " mtu = 1000 }");
+	run_until(&w, 30, never);
+	assert_int_equal(w.side[0].row_count, 1);
+	assert_int_equal(w.side[1].row_count, 1);
+	assert_non_null(row_of(&w.side[0], "y"));
+	reload(&w, 0, "");
+	run_until(&w, 30, never);
+	assert_int_equal(w.side[0].row_count, 0);
+	assert_int_equal(w.side[1].row_count, 0);
+	assert_true(pwe_ended(w.side[0].pw));
+	world_close(&w);
+}
+
+/* A call for what is not there is refused, and tried again later and later. */
+static void test_no_such_wire(void **state)
+{
+	struct pw_wire_info i;
+	struct world w;
+
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " }",
+		   "pseudowire \"y\" { remote = " PEER_A " }");
+	run_until(&w, 120, never);
+	assert_int_equal(w.side[0].row_count, 0);
+	assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
+	assert_string_equal(i.text, "no pseudowire of the configuration has this Remote End ID");
+	assert_in_range(i.attempts, 3, 10);
+	reload(&w, 1, "pseudowire \"y\" { remote = " PEER_A " remote-end-id = x }");
+	run_until(&w, 120, up_everywhere);
+	check_rows(&w);
+	world_close(&w);
+}
+
+/* Types have to be the same. */
+static void test_types(void **state)
+{
+	struct world w;
+
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " type = vlan }",
+		   "pseudowire \"x\" { remote = " PEER_A " }");
+	run_until(&w, 60, never);
+	assert_int_equal(w.side[0].row_count, 0);
+	reload(&w, 1, "pseudowire \"x\" { remote = " PEER_A " type = vlan }");
+	run_until(&w, 120, up_everywhere);
+	check_rows(&w);
+	world_close(&w);
+}
+
+/* Ids that are configured: the connection is there for the life of the peer. */
+static void test_fixed(void **state)
+{
+	struct world w;
+
+	world_open(&w,
+		   "pseudowire \"x\" { remote = " PEER_B " session-id = 5 peer-session-id = 6 "
+		   "cookie = 01020304 }",
+		   "pseudowire \"x\" { remote = " PEER_A " session-id = 6 peer-session-id = 5 "
+		   "peer-cookie = 01020304 }");
+	both_up(&w);
+	assert_int_equal(w.side[0].rows[0].row.local_session, 5);
+	restart(&w, 0);
+	run_until(&w, 10, never);
+	check_rows(&w);
+	w.loss = 100;
+	run_until(&w, 300, never);
+	assert_int_equal(w.side[0].row_count, 0);
+	w.loss = 0;
+	run_until(&w, 300, up_everywhere);
+	check_rows(&w);
+	world_close(&w);
+}
+
+/* `adit disconnect` and `adit connect`. */
+static void test_disconnect(void **state)
+{
+	struct pw_cmd cmd = { .kind = PW_CMD_DISCONNECT, .name = "x" };
+	struct world w;
+
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " }",
+		   "pseudowire \"x\" { remote = " PEER_A " }");
+	both_up(&w);
+	assert_int_equal(pwe_do(w.side[0].pw, w.now, &cmd), 0);
+	run_until(&w, 300, never);
+	assert_int_equal(w.side[0].row_count, 0);
+	assert_int_equal(w.side[1].row_count, 0);
+	assert_int_equal(pwe_do(w.side[0].pw, w.now, &cmd), 2);
+	cmd.kind = PW_CMD_CONNECT;
+	assert_int_equal(pwe_do(w.side[0].pw, w.now, &cmd), 0);
+	both_up(&w);
+	cmd.name = "z";
+	assert_int_equal(pwe_do(w.side[0].pw, w.now, &cmd), 1);
+	world_close(&w);
+}
+
+/* The data plane cannot: the peer is told, and it is tried again. */
+static void test_plane_fails(void **state)
+{
+	struct pw_wire_info i;
+	struct world w;
+
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " }",
+		   "pseudowire \"x\" { remote = " PEER_A " }");
+	w.side[0].put_error = -EEXIST;
+	run_until(&w, 30, never);
+	assert_int_equal(w.side[0].row_count, 0);
+	assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
+	assert_int_equal(i.cause, ADIT_CAUSE_DATA_PLANE);
+	w.side[0].put_error = 0;
+	run_until(&w, 300, up_everywhere);
+	check_rows(&w);
+	world_close(&w);
+}
+
+/* An orderly stop ends everything on both sides. */
+static void test_shutdown(void **state)
+{
+	struct pw_cmd cmd = { .kind = PW_CMD_SHUTDOWN };
+	struct world w;
+
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " }",
+		   "pseudowire \"x\" { remote = " PEER_A " }");
+	both_up(&w);
+	pwe_do(w.side[0].pw, w.now, &cmd);
+	run_until(&w, 5, never);
+	assert_true(pwe_ended(w.side[0].pw));
+	assert_int_equal(w.side[1].row_count, 0);
+	world_close(&w);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_short_form),   cmocka_unit_test(test_product),
+		cmocka_unit_test(test_circuits),     cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_amnesia),	     cmocka_unit_test(test_secrets),
+		cmocka_unit_test(test_two_secrets),  cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_no_such_wire), cmocka_unit_test(test_types),
+		cmocka_unit_test(test_fixed),	     cmocka_unit_test(test_disconnect),
+		cmocka_unit_test(test_plane_fails),  cmocka_unit_test(test_shutdown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
