@@ -41,10 +41,10 @@ configure() {
 }
 
 asan_build() {
-    configure build/test -Db_sanitize=address,undefined -Db_lundef=false && ninja -C build/test
+    configure build/test -Db_sanitize=address,undefined -Db_lundef=false -Dfaults=true && ninja -C build/test
 }
 gcc_build() {
-    configure build/test-gcc -Dbuildtype=release -Dwerror=true && ninja -C build/test-gcc
+    configure build/test-gcc -Dbuildtype=release -Dwerror=true -Dfaults=true && ninja -C build/test-gcc
 }
 clang_build() {
     CC=clang configure build/test-clang -Dwerror=true && ninja -C build/test-clang

@@ -409,6 +409,12 @@ static void fill_dial(struct acc_session *s, const struct record *r)
 	memcpy(d->dns6, r->dns6, sizeof(d->dns6));
 }
 
+/* Why a session was about to end, as its record says. */
+static enum adit_cause cause_of(const struct record *r, enum adit_cause otherwise)
+{
+	return r->cause && r->cause < ADIT_CAUSE_COUNT ? (enum adit_cause)r->cause : otherwise;
+}
+
 /* Both engines take their half back. The cause when one does not, NONE when the session goes on,
  * COUNT when out of memory. */
 static enum adit_cause revive(struct access *a, struct mono now, struct acc_session *s,
@@ -423,15 +429,19 @@ static enum adit_cause revive(struct access *a, struct mono now, struct acc_sess
 		return ADIT_CAUSE_COUNT;
 	if (rc > 0) {
 		s->l2tp = 0;
+		/* The half that has ended already has no record of its own. */
+		if (r->flags & FLAG_ENDING && !r->has_l2tp)
+			return cause_of(r, ADIT_CAUSE_RESTART);
 		return s->tunnel->l2tp ? ADIT_CAUSE_JOURNAL : ADIT_CAUSE_TUNNEL_LOST;
 	}
 	if (r->flags & FLAG_ENDING)
-		return r->cause && r->cause < ADIT_CAUSE_COUNT ? (enum adit_cause)r->cause
-							       : ADIT_CAUSE_NONE;
+		return cause_of(r, ADIT_CAUSE_NONE);
 	if (!(r->flags & FLAG_ESTABLISHED))
 		return ADIT_CAUSE_RESTART;
-	if (!r->has_ppp || !ppp)
-		return ppp ? ADIT_CAUSE_JOURNAL : ADIT_CAUSE_CONFIG;
+	if (!ppp)
+		return ADIT_CAUSE_CONFIG;
+	if (!r->has_ppp) /* PPP was ending, or began anew */
+		return cause_of(r, ADIT_CAUSE_RESTART);
 	rc = ppp_load(a->ppp, now, &r->ppp, ppp, s->self, &s->ppp);
 	if (rc < 0)
 		return ADIT_CAUSE_COUNT;

@@ -385,6 +385,7 @@ static void save_engines(const struct access *a, const struct acc_session *s, st
 
 static void save_session(const struct access *a, const struct acc_session *s, struct wcur *c)
 {
+	struct ppp_info link;
 	size_t at;
 
 	save_whose(s, c);
@@ -404,6 +405,14 @@ static void save_session(const struct access *a, const struct acc_session *s, st
 	wcur_tlv_end(c, at);
 	save_addresses(s, c);
 	save_engines(a, s, c);
+	/* PPP has begun to end: the session does not yet, but would not be brought back. */
+	if (!s->ending && s->ppp && ppp_info(a->ppp, s->ppp, &link) &&
+	    link.cause != ADIT_CAUSE_NONE) {
+		at = wcur_tlv_begin(c, ACC_TAG_END);
+		wcur_u8(c, (uint8_t)link.cause);
+		wcur_bytes(c, link.text, strlen(link.text));
+		wcur_tlv_end(c, at);
+	}
 	if (s->ending) {
 		at = wcur_tlv_begin(c, ACC_TAG_END);
 		wcur_u8(c, s->cause);

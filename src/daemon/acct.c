@@ -13,6 +13,7 @@
  */
 #include "acct.h"
 #include "access/access.h"
+#include "base/fault.h"
 #include "base/list.h"
 
 #include <errno.h>
@@ -260,6 +261,12 @@ static int write_batch(struct acct *a)
 		memcpy(buf + n, l->text, l->len);
 		n += l->len;
 	}
+#ifdef ADIT_FAULTS
+	if (fault_due("in-append")) {
+		done = write(a->fd, buf, n / 2);
+		fault_die();
+	}
+#endif
 	done = write(a->fd, buf, n);
 	error = done < 0 ? errno : (size_t)done < n ? ENOSPC : 0;
 	free(buf);

@@ -86,6 +86,12 @@ struct daemon {
 	struct answer answers[DAEMON_ANSWERS];
 	size_t answer_count;
 
+	struct del {
+		uint64_t key;
+		uint32_t generation;
+	} *dels; /* rows to be deleted once the journal says so */
+	size_t del_count, del_room;
+
 	bool lines_wait;      /* accounting lines wait for others */
 	struct mono lines_at; /* until then */
 

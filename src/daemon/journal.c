@@ -6,6 +6,7 @@
  */
 #include "daemon.h"
 
+#include "base/fault.h"
 #include "base/wire.h"
 #include "keeper/store.h"
 
@@ -49,6 +50,7 @@ static bool load_kind(struct daemon *d, enum access_object kind, size_t *ret_bad
 		rc = access_load(d->access, d->now, kind, r.id, &c);
 		if (rc < 0)
 			return false;
+		FAULT("in-load");
 		*ret_bad += rc != 0;
 	}
 	return true;
@@ -113,6 +115,7 @@ size_t journal_commit(struct daemon *d)
 			store_del(d->store, (uint8_t)kind, id);
 		else
 			save(d, kind, id);
+		FAULT("in-commit");
 		n++;
 	}
 	return n;

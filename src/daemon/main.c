@@ -14,6 +14,7 @@
 #include "notify.h"
 
 #include "base/crypto.h"
+#include "base/fault.h"
 #include "keeper/layout.h"
 #include "keeper/store.h"
 
@@ -209,10 +210,12 @@ static bool start(struct daemon *d)
 		return false;
 	for (size_t i = 0; i < d->conf->socket_count; i++)
 		peer_socket_open(d, d->conf->sockets + i);
+	FAULT("loaded");
 	acct_recover(d->acct);
 	io_tick(d);
 	run_drain(d);
 	acct_recovered(d->acct);
+	FAULT("before-sweep");
 	plane_sweep(d);
 	plane_trust_conf(d);
 	plane_trust_tunnels(d);
@@ -224,6 +227,7 @@ static bool start(struct daemon *d)
 			   strerror(errno));
 		return false;
 	}
+	FAULT("before-ready");
 	if (keeper_ready(d->keeper, COOKIE(COOKIE_READY, 0), NULL) < 0)
 		return false;
 	daemon_say(d, TRACE_NOTICE, "aditd %s serves as \"%s\" (start %u)", ADIT_VERSION,
@@ -250,6 +254,7 @@ static void stop(struct daemon *d)
 		store_close(d->store);
 	acct_free(d->acct);
 	output_free(d->output);
+	free(d->dels);
 	keeper_close(d->keeper);
 	log_free(d->log, io_wall_us());
 	if (d->trace)
@@ -313,6 +318,9 @@ int main(int argc, char **argv)
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return 1;
+#ifdef ADIT_FAULTS
+	fault_open();
+#endif
 	list_init(&d->resolving);
 	d->conf_path = o.conf;
 	d->conf = load(&o);

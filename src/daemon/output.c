@@ -9,6 +9,7 @@
  * path MTU does (EINVAL, EMSGSIZE). Then what was refused is sent one by one, and for a while all.
  */
 #include "daemon.h"
+#include "base/fault.h"
 #include "base/train.h"
 
 #include <errno.h>
@@ -196,6 +197,7 @@ static void flush(struct daemon *d, struct output *o)
 			send_some(d, o, s->fd, from, i);
 		from = i;
 	}
+	FAULT("in-send");
 	trains_clear(&o->trains);
 }
 

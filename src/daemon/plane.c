@@ -68,6 +68,7 @@ bool plane_open(struct daemon *d, void *table, uint64_t size)
 		.ifname = d->conf->ifname,
 		.table = table,
 		.table_size = (size_t)size,
+		.keep_ended = true,
 	};
 	struct dp *user;
 

@@ -13,6 +13,7 @@
  */
 #include "daemon.h"
 
+#include "base/fault.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -86,17 +87,62 @@ struct access_cmd *run_answer(struct daemon *d, enum access_cmd_kind kind)
 }
 
 /* A request the data plane could not even queue is answered at once. */
-static void plane_failed(struct daemon *d, enum dp_op op, const struct access_event *ev, int error)
+static void plane_failed(struct daemon *d, enum dp_op op, uint64_t key, uint32_t generation,
+			 int error)
 {
 	struct answer *a = d->answers + d->answer_count;
 	struct access_cmd *cmd = run_answer(d, ACCESS_CMD_DP_DONE);
 
 	a->done.op = (uint8_t)op;
-	a->done.key = ev->key;
-	a->done.generation = ev->generation;
+	a->done.key = key;
+	a->done.generation = generation;
 	a->done.error = error;
 	snprintf(a->done.text, sizeof(a->done.text), "%s", strerror(-error));
 	cmd->done = &a->done;
+}
+
+static void del_now(struct daemon *d, uint64_t key, uint32_t generation)
+{
+	int rc;
+
+	FAULT("before-del");
+	rc = d->dp->ops->del(d->dp, key, generation);
+	FAULT("after-del");
+	if (rc < 0)
+		plane_failed(d, DP_OP_DEL, key, generation, rc);
+}
+
+/* A row goes after the journal says that its session ends: a successor that knows nothing of the
+ * end would put it anew, and what it had counted would be lost. */
+static void del_later(struct daemon *d, uint64_t key, uint32_t generation)
+{
+	if (d->del_count == d->del_room) {
+		size_t room = d->del_room ? d->del_room * 2 : 64;
+		struct del *grown = realloc(d->dels, room * sizeof(*grown));
+
+		if (!grown) {
+			del_now(d, key, generation);
+			return;
+		}
+		d->dels = grown;
+		d->del_room = room;
+	}
+	d->dels[d->del_count++] = (struct del){ key, generation };
+}
+
+/* False: there is no room for more answers now. */
+static bool carry_out_dels(struct daemon *d)
+{
+	size_t n = 0;
+
+	while (n < d->del_count && d->answer_count < DAEMON_ANSWERS) {
+		del_now(d, d->dels[n].key, d->dels[n].generation);
+		n++;
+	}
+	if (n)
+		memmove(d->dels, d->dels + n, (d->del_count - n) * sizeof(*d->dels));
+	d->del_count -= n;
+	return d->del_count == 0;
 }
 
 static void on_auth(struct daemon *d, const struct access_event *ev)
@@ -212,19 +258,19 @@ static void on_event(struct daemon *d, const struct access_event *ev)
 
 	switch (ev->kind) {
 	case ACCESS_EV_DP_PUT:
+		FAULT("before-put");
 		rc = d->dp->ops->put(d->dp, ev->key, ev->generation, ev->row);
+		FAULT("after-put");
 		if (rc < 0)
-			plane_failed(d, DP_OP_PUT, ev, rc);
+			plane_failed(d, DP_OP_PUT, ev->key, ev->generation, rc);
 		break;
 	case ACCESS_EV_DP_DEL:
-		rc = d->dp->ops->del(d->dp, ev->key, ev->generation);
-		if (rc < 0)
-			plane_failed(d, DP_OP_DEL, ev, rc);
+		del_later(d, ev->key, ev->generation);
 		break;
 	case ACCESS_EV_DP_NET:
 		rc = d->dp->ops->net(d->dp, ev->generation, ev->net);
 		if (rc < 0)
-			plane_failed(d, DP_OP_NET, ev, rc);
+			plane_failed(d, DP_OP_NET, ev->key, ev->generation, rc);
 		break;
 	case ACCESS_EV_AUTH:
 		on_auth(d, ev);
@@ -303,7 +349,9 @@ static bool write_lines(struct daemon *d)
 	text[0] = '\0';
 	d->lines_wait = false;
 	if (acct_waiting(d->acct) && !lines_wait(d)) {
+		FAULT("before-lines");
 		rc = acct_flush(d->acct, d->now, text);
+		FAULT("after-lines");
 		d->lines_at = mono_add(d->now, LINES_US);
 	}
 	if (rc && text[0])
@@ -322,8 +370,13 @@ static void drain(struct daemon *d)
 	while (more) {
 		while (take_events(d))
 			;
+		FAULT("before-commit");
 		more = journal_commit(d) > 0;
+		FAULT("before-send");
+		d->dp->ops->committed(d->dp);
+		more |= !carry_out_dels(d) || d->answer_count;
 		output_drain(d);
+		FAULT("after-send");
 		more |= write_lines(d);
 	}
 	run_log(d);
@@ -368,6 +421,7 @@ static bool take_done(struct daemon *d)
 		struct access_cmd cmd = { .kind = ACCESS_CMD_DP_DONE, .done = &done };
 
 		access_do(d->access, d->now, &cmd);
+		FAULT(done.op == DP_OP_DEL ? "del-done" : "put-done");
 		any = true;
 	}
 	return any;

@@ -368,6 +368,18 @@ static bool dual_done(struct dp *dp, struct dp_done *ret)
 	return false;
 }
 
+static void dual_committed(struct dp *dp)
+{
+	struct dual *d = dual_of(dp);
+
+	for (enum place p = PLACE_USER; p <= PLACE_KERNEL; p++) {
+		struct dp *plane = plane_of(d, p);
+
+		if (plane && plane->ops->committed)
+			plane->ops->committed(plane);
+	}
+}
+
 static int dual_net(struct dp *dp, uint32_t generation, const struct dp_net *net)
 {
 	struct dual *d = dual_of(dp);
@@ -721,6 +733,7 @@ static const struct dp_ops dual_ops = {
 	.unlisten = dual_unlisten,
 	.fd = dual_fd,
 	.done = dual_done,
+	.committed = dual_committed,
 	.punt = dual_punt,
 	.stats = dual_stats,
 	.heard = dual_heard,

@@ -102,6 +102,11 @@ struct dp_ops {
 	bool (*done)(struct dp *dp, struct dp_done *ret); /* next completion */
 	bool (*punt)(struct dp *dp, struct dp_punt *ret); /* next punt */
 
+	/* What the completions taken so far say is where a successor of the owner finds it. Before
+	 * that, a deletion that a successor asks for again is answered with the same last counters.
+	 * NULL in planes that keep nothing. */
+	void (*committed)(struct dp *dp);
+
 	/* Counters now, from memory; false when the key is unknown. */
 	bool (*stats)(struct dp *dp, uint64_t key, struct dp_counters *ret);
 

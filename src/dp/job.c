@@ -12,6 +12,7 @@
  * row whose deletion takes everything with it.
  */
 #include "user_int.h"
+#include "base/fault.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -335,6 +336,10 @@ static void begin_put(struct user *u, struct job *j)
 		memset(j->row.ifname, 0, sizeof(j->row.ifname));
 	j->routed = item_routed(&u->net, &j->row);
 	j->slot = dpt_find(u->table, j->key);
+	if (j->slot != DPT_NONE && dpt_get(u->table, j->slot, &info) && info.ended) {
+		dpt_free(u->table, j->slot); /* of a deletion; nobody asks for its counters now */
+		j->slot = DPT_NONE;
+	}
 	j->fresh = j->slot == DPT_NONE;
 	if (j->fresh) {
 		begin_fresh(u, j);
@@ -387,6 +392,7 @@ static void begin_del(struct user *u, struct job *j)
 	j->old_routed = info.routed;
 	memcpy(j->ifname, info.row.ifname, sizeof(j->ifname));
 	dpt_stop(u->table, j->slot);
+	FAULT("in-del");
 	if (item_client(&info.row))
 		close_later(j, fwd_unwatch_dev(&u->fwd, j->slot + 1));
 	j->tag = qsbr_advance(&u->qsbr);
@@ -400,7 +406,9 @@ static void end_slot(struct user *u, struct job *j)
 {
 	dpt_counters(u->table, j->slot, &j->counters);
 	client_drop(u, j->slot);
-	dpt_free(u->table, j->slot);
+	j->held = j->op == JOB_DEL && u->keep_ended;
+	if (!j->held)
+		dpt_free(u->table, j->slot);
 }
 
 /* ---- the net ---- */
@@ -411,7 +419,7 @@ static void check_routes(struct user *u)
 	struct dpt_info info;
 
 	for (uint32_t slot = 0; slot < dpt_high(u->table); slot++) {
-		if (dpt_get(u->table, slot, &info) &&
+		if (dpt_get(u->table, slot, &info) && !info.ended &&
 		    (item_routed(&u->net, &info.row) & ~info.routed))
 			again(u, info.key, info.generation);
 	}
@@ -447,7 +455,7 @@ static void begin_again(struct user *u, struct job *j)
 	struct dpt_info info;
 
 	j->slot = dpt_find(u->table, j->key);
-	if (j->slot == DPT_NONE || !dpt_get(u->table, j->slot, &info)) {
+	if (j->slot == DPT_NONE || !dpt_get(u->table, j->slot, &info) || info.ended) {
 		j->phase = JOB_END;
 		return;
 	}
@@ -520,7 +528,7 @@ static void shared_ended(struct user *u, const struct job *j)
 		step(u, w);
 	}
 	for (uint32_t slot = 0; j->lost && !j->error && slot < dpt_high(u->table); slot++) {
-		if (dpt_get(u->table, slot, &info) && info.routed)
+		if (dpt_get(u->table, slot, &info) && info.routed && !info.ended)
 			again(u, info.key, info.generation);
 	}
 }
@@ -918,6 +926,24 @@ int job_start(struct user *u, struct job *j)
 	return 0;
 }
 
+void job_committed(struct user *u)
+{
+	for (struct list *l; (l = list_pop(&u->ended)) != NULL;) {
+		struct job *j = container_of(l, struct job, link);
+		uint64_t hash = htab_hash(&u->keys, &j->key, sizeof(j->key));
+		struct htab_node *n = htab_find(&u->keys, hash);
+		struct dpt_info info;
+
+		while (n && container_of(n, struct job, node)->key != j->key)
+			n = htab_next(n);
+		/* Asked for once more meanwhile: that request has the slot. */
+		if (!n && dpt_find(u->table, j->key) == j->slot &&
+		    dpt_get(u->table, j->slot, &info) && info.ended)
+			dpt_free(u->table, j->slot);
+		job_free(j);
+	}
+}
+
 void job_poll(struct user *u)
 {
 	while (!list_empty(&u->quiet)) {
@@ -939,7 +965,7 @@ void job_recover(struct user *u)
 	bool shared = dpt_net_get(u->table, &u->net) && (u->net.local_count || u->net.pool_count);
 
 	for (uint32_t slot = 0; slot < dpt_high(u->table); slot++) {
-		if (!dpt_get(u->table, slot, &info))
+		if (!dpt_get(u->table, slot, &info) || info.ended)
 			continue;
 		if (!item_client(&info.row)) {
 			shared = true;

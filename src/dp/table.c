@@ -11,6 +11,7 @@
  * shared memory, and die there.
  */
 #include "table.h"
+#include "base/fault.h"
 #include "base/wire.h"
 
 #include <assert.h>
@@ -19,7 +20,7 @@
 #include <stdlib.h>
 
 #ifndef DPT_STEP
-#define DPT_STEP()
+#define DPT_STEP() FAULT("in-table")
 #endif
 
 #define PAGE	    4096u
@@ -504,6 +505,7 @@ static bool ext_get(const struct dpt *t, uint32_t slot, struct dpt_info *ret)
 	ret->generation = e->generation;
 	ret->routed = e->routed;
 	ret->up = config_load(&t->slots[slot]).state & DPT_UP;
+	ret->ended = config_load(&t->slots[slot]).state & DPT_ENDED;
 	return true;
 }
 
@@ -733,7 +735,7 @@ void dpt_stop(struct dpt *t, uint32_t slot)
 
 	if (!dpt_get(t, slot, &i))
 		return;
-	state_store(&t->slots[slot], DPT_USED);
+	state_store(&t->slots[slot], DPT_USED | DPT_ENDED);
 	prefixes_change(t, slot, &i.row, NULL);
 	if (index_ids_find(t->index, ids_of(&i.row)) == slot)
 		index_ids_drop(t->index, slot);
@@ -824,12 +826,24 @@ static bool adopt(struct dpt *t, uint32_t slot)
 
 	if (!(was.state & DPT_USED) || !dpt_get(t, slot, &i))
 		return false;
-	if (dpt_find(t, i.key) != DPT_NONE || conflicts(t, slot, &i.row, &other) ||
+	/* Ids and addresses of one that was stopped may be another's by now. */
+	if (dpt_find(t, i.key) != DPT_NONE || (!i.ended && conflicts(t, slot, &i.row, &other)) ||
 	    index_prefix_reserve(t->index, DP_PREFIXES) < 0)
 		return false;
 	tunnel = tunnel_again(t, was.tunnel, &i.row);
 	if (tunnel == DPT_NONE)
 		return false;
+	if (i.ended) {
+		want = was;
+		want.tunnel = tunnel;
+		want.state = DPT_USED | DPT_ENDED;
+		if (memcmp(&want, &was, sizeof(want)) != 0)
+			config_store(&t->slots[slot], want);
+		t->tunnel_refs[tunnel]++;
+		index_key_put(t->index, i.key, slot);
+		t->rows++;
+		return true;
+	}
 	want = config_of(&i.row, tunnel, i.up && i.row.state == DP_ACTIVE);
 	want.seq = was.seq;
 	if (memcmp(&want, &was, sizeof(want)) != 0)

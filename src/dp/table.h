@@ -37,8 +37,9 @@
 /* State of a slot, the low half of word 0; flags of the row (DP_F_*) are beside it. */
 enum {
 	DPT_USED = 1 << 0,
-	DPT_UP = 1 << 1,  /* forward; set last, cleared first */
-	DPT_BUSY = 1 << 2 /* being written */
+	DPT_UP = 1 << 1,   /* forward; set last, cleared first */
+	DPT_BUSY = 1 << 2, /* being written */
+	DPT_ENDED = 1 << 3 /* dpt_stop(): only its key and its counters are left */
 };
 
 /* What a slot carries. */
@@ -134,6 +135,7 @@ struct dpt_info {
 	uint64_t key;
 	uint32_t generation;
 	bool up;
+	bool ended;	   /* by dpt_stop() */
 	uint8_t routed;	   /* bit i: prefixes[i] has a route of its own */
 	struct dp_row row; /* with the interface name that was chosen */
 };
@@ -159,7 +161,8 @@ int dpt_put(struct dpt *t, uint64_t key, uint32_t generation, const struct dp_ro
 void dpt_regenerate(struct dpt *t, uint32_t slot, uint32_t generation);
 void dpt_routed(struct dpt *t, uint32_t slot, uint8_t routed);
 
-/* Stop forwarding and take the slot out of all lookups of packets; it keeps its key. */
+/* Stop forwarding and take the slot out of all lookups of packets; it keeps its key and its
+ * counters, also when the table is opened anew, until dpt_free(). */
 void dpt_stop(struct dpt *t, uint32_t slot);
 
 /* Give the slot back. It was stopped, and the reader has been quiet since. */

@@ -123,8 +123,16 @@ static bool user_done(struct dp *dp, struct dp_done *ret)
 		memcpy(ret->ifname, j->ifname, sizeof(ret->ifname));
 	if (j->op == JOB_DEL)
 		ret->counters = j->counters;
-	job_free(j);
+	if (j->held)
+		list_push(&u->ended, &j->link);
+	else
+		job_free(j);
 	return true;
+}
+
+static void user_committed(struct dp *dp)
+{
+	job_committed(user_of(dp));
 }
 
 static bool user_punt(struct dp *dp, struct dp_punt *ret)
@@ -433,6 +441,7 @@ static void user_free(struct dp *dp)
 	for (struct list *l = u->done.next; l != &u->done; l = l->next)
 		container_of(l, struct job, link)->next = NULL;
 	jobs_free(&u->done);
+	jobs_free(&u->ended);
 	jobs_free(&u->asking);
 	jobs_free(&u->shared_wait);
 	jobs_free(&u->quiet);
@@ -469,6 +478,7 @@ static const struct dp_ops user_ops = {
 	.unlisten = user_unlisten,
 	.fd = user_fd,
 	.done = user_done,
+	.committed = user_committed,
 	.punt = user_punt,
 	.stats = user_stats,
 	.heard = user_heard,
@@ -548,6 +558,8 @@ struct dp *dp_user_new(const struct dp_user_config *c)
 	list_init(&u->shared_wait);
 	list_init(&u->quiet);
 	list_init(&u->done);
+	list_init(&u->ended);
+	u->keep_ended = c->keep_ended;
 	list_init(&u->clients);
 	list_init(&u->leaving);
 	qsbr_init(&u->qsbr);

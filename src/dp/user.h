@@ -34,6 +34,9 @@ struct dp_user_config {
 
 	uint8_t hash_key[16]; /* random */
 
+	bool keep_ended; /* the owner calls `committed` (dp.h): until then the counters of a deleted
+			    session stay in the table */
+
 	/* Limits of what comes up to the control plane. */
 	struct dp_rate control;	    /* control messages of known sources (see `trust` in dp.h):
 				       200,000/s, 65,536 */

@@ -55,6 +55,7 @@ struct job {
 	bool undo;	 /* it failed: remove what was added */
 	bool picked;	 /* the name of the device is ours to choose */
 	uint32_t picks;
+	bool held; /* DEL: the slot keeps its counters until job_committed() */
 	bool made; /* the device was opened by this job */
 	bool lost; /* SHARED: it was there before */
 	uint8_t routed, old_routed;
@@ -94,6 +95,8 @@ struct user {
 
 	struct htab keys; /* struct job */
 	struct list asking, shared_wait, quiet, done;
+	struct list ended; /* deletions given out whose slots are held */
+	bool keep_ended;
 	struct list clients;
 	uint32_t ask; /* last id */
 	enum shared_state shared;
@@ -118,6 +121,9 @@ bool pin_shared(const struct user *u, uint64_t key, const struct addr *to);
 int job_start(struct user *u, struct job *j);
 struct job *job_new(enum job_op op, uint64_t key, uint32_t generation);
 void job_free(struct job *j);
+
+/* Give the slots of all deletions back that were given out. */
+void job_committed(struct user *u);
 
 /* Finish what the forwarding thread has let go of. */
 void job_poll(struct user *u);

@@ -34,6 +34,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/htab.h"
 
 #define STORE_MAGIC    0x6c6e727574696461ull /* "aditurnl" */
@@ -359,6 +360,7 @@ static void pair_look(const struct class *c, uint32_t n, struct pair *ret)
 static void pair_wipe(const struct class *c, uint32_t n, unsigned int last)
 {
 	mark_store(slot_head(c, n, !last), 0);
+	FAULT("in-wipe");
 	mark_store(slot_head(c, n, last), 0);
 }
 
@@ -473,6 +475,7 @@ static void slot_write(const struct class *c, struct head *h, uint64_t id, uint6
 	mark_store(h, 0);
 	if (len)
 		memcpy(slot_bytes(h), bytes, len);
+	FAULT("in-write");
 	h->len = htole32((uint32_t)len);
 	h->seq = htole64(seq);
 	h->id = htole64(id);

@@ -24,6 +24,8 @@
 #include <unistd.h>
 
 #include "base/addr.h"
+#include "base/rng.h"
+#include "base/text.h"
 #include "base/train.h"
 
 #define LOAD_BURST 64 /* datagrams taken before the answers leave: the engines keep them */
@@ -49,7 +51,39 @@ struct load {
 	struct path *paths;
 	struct pollfd *polls;
 	uint32_t count; /* of sockets */
+
+	/* A bad path: this share of datagrams is lost in each direction, and as many leave or come
+	 * late, after later ones. */
+	uint32_t impair; /* percent */
+	struct rng rng;
+	struct held {
+		uint32_t socket;
+		size_t len;
+		uint8_t bytes[LAC_PACKET_MAX];
+	} late_out, late_in; /* len 0 = none */
 };
+
+enum load_fate { LOAD_PASS, LOAD_LOSE, LOAD_LATE };
+
+static enum load_fate load_fate(struct load *g)
+{
+	uint32_t n = g->impair ? rng_below(&g->rng, 100) : 100;
+
+	return n < g->impair ? LOAD_LOSE : n < 2 * g->impair ? LOAD_LATE : LOAD_PASS;
+}
+
+/* Keep it for later; what was kept before goes now. False: it is too long. */
+static bool load_hold(struct held *h, uint32_t sock, const uint8_t *bytes, size_t len,
+		      struct held *ret_before)
+{
+	*ret_before = *h;
+	if (len > sizeof(h->bytes))
+		return false;
+	h->socket = sock;
+	h->len = len;
+	memcpy(h->bytes, bytes, len);
+	return true;
+}
 
 static volatile sig_atomic_t load_stop;
 
@@ -99,6 +133,7 @@ static void load_flush(struct load *g)
 
 static void load_send(struct load *g, struct mono now)
 {
+	struct held before;
 	struct path path;
 	uint8_t *room;
 	size_t n, off;
@@ -112,9 +147,42 @@ static void load_send(struct load *g, struct mono now)
 		n = lac_output(g->lac, now, room, &off, &path);
 		if (!n)
 			break;
+		switch (load_fate(g)) {
+		case LOAD_PASS:
+			break;
+		case LOAD_LOSE:
+			continue;
+		case LOAD_LATE:
+			if (!load_hold(&g->late_out, path.via, room + off, n, &before))
+				break;
+			if (before.len)
+				(void)!send(g->polls[before.socket].fd, before.bytes, before.len,
+					    MSG_DONTWAIT);
+			continue;
+		}
 		trains_add(&g->trains, &path, room + off, n, g->most);
 	}
 	load_flush(g);
+}
+
+static void load_input(struct load *g, uint32_t i, struct mono now, const uint8_t *bytes,
+		       size_t len)
+{
+	struct held before;
+
+	switch (load_fate(g)) {
+	case LOAD_PASS:
+		break;
+	case LOAD_LOSE:
+		return;
+	case LOAD_LATE:
+		if (!load_hold(&g->late_in, i, bytes, len, &before))
+			break;
+		if (before.len)
+			lac_input(g->lac, now, &g->paths[before.socket], before.bytes, before.len);
+		return;
+	}
+	lac_input(g->lac, now, &g->paths[i], bytes, len);
 }
 
 /* One datagram, or several of one length (UDP_GRO). Returns how many, 0 when there is none. */
@@ -142,8 +210,7 @@ static unsigned int load_take(struct load *g, uint32_t i, struct mono now)
 			piece = (size_t)len;
 	}
 	for (at = 0; at < n; at += piece, count++)
-		lac_input(g->lac, now, &g->paths[i], g->received + at,
-			  n - at < piece ? n - at : piece);
+		load_input(g, i, now, g->received + at, n - at < piece ? n - at : piece);
 	return count ? count : 1;
 }
 
@@ -239,6 +306,29 @@ static void load_report(struct load *g, const struct lac_config *config, int64_t
 		fprintf(stderr, "adit-load: the first failure: %s\n", st.reason);
 }
 
+/* One line a session. 0 or a negative errno. */
+static int load_records(struct load *g, const char *path)
+{
+	FILE *f = fopen(path, "we");
+	const struct lac_record *r;
+
+	if (!f)
+		return -errno;
+	for (size_t i = 0; (r = lac_record(g->lac, i)); i++)
+		fprintf(f,
+			"{\"number\":%u,\"tunnel\":%u,\"session\":%u,\"remote_tunnel\":%u,"
+			"\"remote_session\":%u,\"ip4\":\"%u.%u.%u.%u\",\"was_up\":%s,\"ours\":%s,"
+			"\"cause\":\"%s\",\"up_ms\":%lld,\"sent\":%llu,\"sent_octets\":%llu,"
+			"\"received\":%llu,\"received_octets\":%llu}\n",
+			r->number, r->local_tunnel, r->local_session, r->remote_tunnel,
+			r->remote_session, r->ip4[0], r->ip4[1], r->ip4[2], r->ip4[3],
+			r->was_up ? "true" : "false", r->ours ? "true" : "false",
+			cause_name(r->cause), (long long)(r->up_us / US_MS),
+			(unsigned long long)r->sent, (unsigned long long)r->sent_octets,
+			(unsigned long long)r->received, (unsigned long long)r->received_octets);
+	return fclose(f) ? -errno : 0;
+}
+
 static void load_usage(FILE *f)
 {
 	fputs("usage: adit-load --server ADDRESS[:PORT] [options]\n"
@@ -252,7 +342,16 @@ static void load_usage(FILE *f)
 	      "  --ip6             a session is up when IPv6 is up, too\n"
 	      "  --hold SECONDS    stay up that long, then check that no session was lost\n"
 	      "  --limit SECONDS   give up setting up after that time (120)\n"
-	      "  --abandon         say nothing to the LNS at the end\n",
+	      "  --abandon         say nothing to the LNS at the end\n"
+	      "  --pings N         echo requests a second from each session to the LNS's address\n"
+	      "                    inside\n"
+	      "  --ping-count N    so many from each session, and no more\n"
+	      "  --churn N         so many more sessions that come and go all the time\n"
+	      "  --impair PERCENT  lose so many datagrams in each direction, and let as many come\n"
+	      "                    late\n"
+	      "  --records FILE    write what became of every session, one JSON object a line, "
+	      "when\n"
+	      "                    all is over\n",
 	      f);
 }
 
@@ -261,6 +360,8 @@ struct load_options {
 	struct addr server;
 	int64_t hold, limit;
 	bool abandon;
+	uint32_t impair;
+	const char *records;
 };
 
 /* A number from 1 (or 0) to `max`, or -1 after a message. */
@@ -283,13 +384,18 @@ static int load_parse(int argc, char **argv, struct load_options *o)
 					       { "tunnels", required_argument, NULL, 't' },
 					       { "window", required_argument, NULL, 'w' },
 					       { "user", required_argument, NULL, 'u' },
-					       { "password", required_argument, NULL, 'p' },
+					       { "password", required_argument, NULL, 'P' },
 					       { "secret", required_argument, NULL, 'S' },
 					       { "host-name", required_argument, NULL, 'H' },
 					       { "ip6", no_argument, NULL, '6' },
 					       { "hold", required_argument, NULL, 'h' },
 					       { "limit", required_argument, NULL, 'l' },
 					       { "abandon", no_argument, NULL, 'a' },
+					       { "pings", required_argument, NULL, 'p' },
+					       { "impair", required_argument, NULL, 'i' },
+					       { "ping-count", required_argument, NULL, 'C' },
+					       { "churn", required_argument, NULL, 'c' },
+					       { "records", required_argument, NULL, 'r' },
 					       { "help", no_argument, NULL, '?' },
 					       { 0 } };
 	int c, i;
@@ -314,7 +420,7 @@ static int load_parse(int argc, char **argv, struct load_options *o)
 		case 'u':
 			o->lac.user = optarg;
 			break;
-		case 'p':
+		case 'P':
 			o->lac.password = optarg;
 			break;
 		case 'S':
@@ -334,6 +440,22 @@ static int load_parse(int argc, char **argv, struct load_options *o)
 			break;
 		case 'a':
 			o->abandon = true;
+			break;
+		case 'p':
+			o->lac.pings = (uint32_t)load_number("pings", optarg, 1, 50);
+			break;
+		case 'i':
+			o->impair = (uint32_t)load_number("impair", optarg, 0, 40);
+			break;
+		case 'C':
+			o->lac.ping_count = (uint32_t)load_number("ping-count", optarg, 1, 1000000);
+			break;
+		case 'c':
+			o->lac.churn = (uint32_t)load_number("churn", optarg, 1, 10000);
+			break;
+		case 'r':
+			o->records = optarg;
+			o->lac.record = true;
 			break;
 		default:
 			load_usage(stderr);
@@ -355,6 +477,8 @@ static int load_make(struct load *g, struct load_options *o)
 
 	if (getrandom(o->lac.seed, sizeof(o->lac.seed), 0) < 0)
 		return -errno;
+	g->impair = o->impair;
+	rng_init(&g->rng, o->lac.seed);
 	g->lac = lac_new(&o->lac, &err);
 	g->paths = calloc(o->lac.tunnels, sizeof(*g->paths));
 	g->polls = calloc(o->lac.tunnels, sizeof(*g->polls));
@@ -427,20 +551,31 @@ int main(int argc, char **argv)
 	load_report(g, &o.lac, load_now().us - begun.us);
 	load_until(g, mono_add(load_now(), o.hold * US_S), 0);
 	lac_stats(g->lac, &st);
+	if (st.up && (o.lac.pings || o.lac.churn)) {
+		/* what is under way comes to its end before it is counted */
+		lac_calm(g->lac);
+		load_stop = 0;
+		load_until(g, mono_add(load_now(), 2 * US_S), 0);
+	}
+	lac_stats(g->lac, &st);
+	if (o.lac.churn)
+		fprintf(stderr,
+			"adit-load: of those that come and go %u did, %u did not come up, %u were "
+			"lost\n",
+			st.churned, st.churn_failed, st.churn_dropped);
 	if (st.dropped)
 		fprintf(stderr, "adit-load: %u sessions were lost while held: %s\n", st.dropped,
 			st.reason);
 	if (!o.abandon) {
-		struct mono end = mono_add(load_now(), 5 * US_S);
-		struct lac_stats now_st = st;
+		struct mono end = mono_add(load_now(), 10 * US_S);
 
 		lac_close(g->lac, load_now());
 		load_send(g, load_now());
-		while (now_st.tunnels_up && load_now().us < end.us) {
+		while (!lac_closed(g->lac) && load_now().us < end.us)
 			load_wait(g, end);
-			lac_stats(g->lac, &now_st);
-		}
 	}
+	if (o.records && (err = load_records(g, o.records)) < 0)
+		fprintf(stderr, "adit-load: %s: %s\n", o.records, strerror(-err));
 	load_free(g);
 	return st.up == o.lac.sessions && !st.dropped ? 0 : 1;
 }

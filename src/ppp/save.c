@@ -2,7 +2,8 @@
  *
  * Records of links that outlive the process: a sequence of tagged fields (base/wire.h); unknown
  * tags are skipped, so records of a newer version can be read. Only links that carry traffic are
- * kept, that is with all authentication done and a network protocol open.
+ * kept, that is with all authentication done and a network protocol open, or open before and
+ * negotiated once more.
  *
  * After ppp_load() the link goes on where it was: open automata stay open and answer, a network
  * protocol that was being negotiated starts again, since the peer may have opened its side
@@ -33,9 +34,11 @@ enum tag {
 bool ppp_can_save(const struct ppp *e, adit_handle link)
 {
 	const struct link *l = link_get(e, link);
+	/* Open, or on the way there again: a repeat of the peer's request is enough for that. */
+	enum cp_state least = l && l->flags & F_ANY_UP ? CP_REQ_SENT : CP_OPENED;
 
 	return l && l->phase == PH_NETWORK && l->cp[CP_LCP].state == CP_OPENED &&
-	       (l->cp[CP_IPCP].state == CP_OPENED || l->cp[CP_IPV6CP].state == CP_OPENED);
+	       (l->cp[CP_IPCP].state >= least || l->cp[CP_IPV6CP].state >= least);
 }
 
 bool ppp_dirty(struct ppp *e, adit_handle *ret_link, uint64_t *ret_owner)
@@ -340,7 +343,8 @@ int ppp_load(struct ppp *e, struct mono now, struct rcur *c, struct ppp_profile 
 	while (rc == 0 && rcur_tlv(c, &tag, &v))
 		rc = load_field(e, l, tag, v, &seen);
 	if (rc == 0 &&
-	    (c->bad || (seen & needed) != needed || !(l->flags & (F_TOLD_IP4 | F_TOLD_IP6))))
+	    (c->bad || (seen & needed) != needed ||
+	     (l->cp[CP_IPCP].state < CP_REQ_SENT && l->cp[CP_IPV6CP].state < CP_REQ_SENT)))
 		rc = 1;
 	/* The peer encrypts: without keys, or against the configuration of today, it cannot go on.
 	 */

@@ -491,7 +491,7 @@ static void lookups_agree_with_a_naive_model(void **state)
 /* The script: each entry leaves one of these states of each key: absent, or a row. */
 #define KEYS 4
 struct kept {
-	bool there, up;
+	bool there, up, ended;
 	struct dp_row row;
 };
 
@@ -507,7 +507,7 @@ static void script_put(struct script *s, unsigned int key, struct dp_row r, bool
 {
 	uint32_t slot;
 
-	s->after[key] = (struct kept){ true, up, r };
+	s->after[key] = (struct kept){ true, up, false, r };
 	s->at++;
 	assert_int_equal(put(&s->w, key + 1, 1, &r, up, &slot), 0);
 	s->before[key] = s->after[key];
@@ -519,6 +519,7 @@ static void script_del(struct script *s, unsigned int key)
 
 	s->at++;
 	s->after[key].up = false;
+	s->after[key].ended = true;
 	dpt_stop(s->w.t, slot);
 	s->before[key] = s->after[key];
 	s->after[key].there = false;
@@ -575,8 +576,18 @@ static bool matches(const struct script *s, unsigned int key, const struct kept 
 	if (!k->there)
 		return slot == DPT_NONE;
 	if (slot == DPT_NONE || !dpt_get(s->w.t, slot, &i) || i.up != k->up ||
-	    memcmp(&i.row, &k->row, sizeof(i.row)) != 0)
+	    i.ended != k->ended || memcmp(&i.row, &k->row, sizeof(i.row)) != 0)
 		return false;
+	if (k->ended) { /* its ids and addresses are free, its counters are there */
+		assert_int_not_equal(
+			index_ids_find(dpt_index(s->w.t),
+				       index_ids_v2(100, (uint16_t)k->row.local_session)),
+			slot);
+		for (unsigned int n = 0; n < k->row.prefix_count; n++)
+			assert_int_not_equal(
+				index_prefix_find(dpt_index(s->w.t), &k->row.prefixes[n]), slot);
+		return true;
+	}
 	assert_true(dpt_snapshot(s->w.t, slot, &c));
 	assert_int_equal(c.mtu, k->row.mtu);
 	assert_int_equal(dpt_tunnel(s->w.t, c.tunnel)->remote_port, k->row.path.remote.port);
