@@ -8,6 +8,7 @@
  *   journal.c  records of the engine to and from the journal
  *   peer.c     UDP sockets, names and routes to servers
  *   plane.c    the user-space data plane and the keeper's part of it
+ *   pwire.c    pseudowires of L2TPv3
  *   kplane.c   the kernel's data plane, which the keeper has
  *   reload.c   a new configuration
  *   hook.c     programs run when a session is up or down
@@ -59,6 +60,7 @@ struct daemon {
 	uint32_t conf_serial;
 
 	struct access *access;
+	struct pw *pw; /* pseudowires */
 	struct dp *dp;		    /* auto.h: the user-space plane and the kernel's */
 	struct dp *user;	    /* the former */
 	struct dp *remote;	    /* the latter, which is the keeper's */
@@ -188,6 +190,26 @@ void peer_resolved(struct daemon *d, const struct keeper_done *done);
 /* Answers to questions for addresses that needed no name service. True when there was one. */
 bool peer_answer(struct daemon *d);
 void peer_free(struct daemon *d);
+
+void peer_resolve_wire(struct daemon *d, const struct pw_event *ev);
+
+/* ---- pwire.c ---- */
+
+bool pwire_open(struct daemon *d);
+bool pwire_events(struct daemon *d); /* all of them; true when there were any */
+/* A datagram of L2TPv3: then *ret is 0 or -ENOMEM. False: it is for the other engine. */
+bool pwire_input(struct daemon *d, const struct dp_punt *p, int *ret);
+/* A completion, an event of the planes: true when it was about a pseudowire. */
+bool pwire_done(struct daemon *d, const struct dp_done *done);
+bool pwire_plane_event(struct daemon *d, const struct dp_event *e);
+void pwire_tunnel_tell(struct daemon *d, uint32_t local); /* the planes: it is up */
+void pwire_tunnels(struct daemon *d);			  /* all that are up, after a restart */
+bool pwire_uses(struct daemon *d, uint32_t via);	  /* is a connection over this socket? */
+size_t pwire_commit(struct daemon *d);
+bool pwire_load(struct daemon *d, size_t *ret_bad); /* false: out of memory */
+bool pwire_conf(struct daemon *d, const struct conf *next);
+/* What ends when `next` comes into force, as lines; the octets written. */
+size_t pwire_effects(struct daemon *d, const struct conf *next, char *buf, size_t cap);
 
 /* ---- plane.c ---- */
 

@@ -67,6 +67,8 @@ bool journal_load(struct daemon *d)
 		if (!load_kind(d, kinds[i], &bad))
 			return false;
 	access_loaded(d->access, d->now);
+	if (!pwire_load(d, &bad))
+		return false;
 	store_forget_unreadable(d->store);
 	access_summary(d->access, &s);
 	if (bad)
@@ -118,5 +120,5 @@ size_t journal_commit(struct daemon *d)
 		FAULT("in-commit");
 		n++;
 	}
-	return n;
+	return n + pwire_commit(d);
 }

@@ -236,6 +236,8 @@ bool kplane_events(struct daemon *d)
 
 	while (d->dp->ops->event(d->dp, &e)) {
 		any = true;
+		if (pwire_plane_event(d, &e))
+			continue;
 		switch (e.kind) {
 		case DP_EV_TUNNEL:
 			on_tunnel(d, &e);

@@ -206,7 +206,7 @@ static bool start(struct daemon *d)
 
 	if (!say_hello(d, &m, &control) || !open_trace(d, &m) || !sandbox_enter(d) ||
 	    !journal_open(d, m.journal, m.journal_size) || !plane_open(d, m.table, m.table_size) ||
-	    !open_engine(d) || !journal_load(d))
+	    !open_engine(d) || !pwire_open(d) || !journal_load(d))
 		return false;
 	for (size_t i = 0; i < d->conf->socket_count; i++)
 		peer_socket_open(d, d->conf->sockets + i);
@@ -220,6 +220,7 @@ static bool start(struct daemon *d)
 	plane_trust_conf(d);
 	plane_trust_tunnels(d);
 	kplane_tunnels(d);
+	pwire_tunnels(d);
 	d->control = control_new(d, control);
 	d->io = d->control ? io_new(d) : NULL;
 	if (!d->io) {
@@ -248,6 +249,7 @@ static void stop(struct daemon *d)
 	if (d->dp)
 		d->dp->ops->free(d->dp);
 	access_free(d->access);
+	pwe_free(d->pw);
 	reload_free(d);
 	peer_free(d);
 	if (d->store)

@@ -213,6 +213,32 @@ static unsigned int most(const struct daemon *d, struct output *o, int fd)
 	return o->cuts && mono_due(o->plain_until, d->now) ? TRAIN_SEGMENTS : 1;
 }
 
+/* Control messages of pseudowires. */
+static void drain_wires(struct daemon *d, struct output *o)
+{
+	const struct daemon_socket *s;
+	struct path path;
+	uint8_t *room;
+	size_t len;
+
+	for (;;) {
+		room = trains_room(&o->trains, PW_PACKET_MAX);
+		if (!room) {
+			flush(d, o);
+			continue;
+		}
+		len = pwe_output(d->pw, d->now, room, PW_PACKET_MAX, &path);
+		if (!len)
+			break;
+		s = peer_socket(d, path.via);
+		if (s)
+			trains_add(&o->trains, &path, room, len,
+				   path.remote.port ? most(d, o, s->fd) : 1);
+		else
+			d->send_failed++;
+	}
+}
+
 void output_drain(struct daemon *d)
 {
 	struct output *o = d->output;
@@ -247,5 +273,6 @@ void output_drain(struct daemon *d)
 		else
 			d->send_failed++;
 	}
+	drain_wires(d, o);
 	flush(d, o);
 }

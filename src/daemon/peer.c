@@ -26,8 +26,10 @@ struct resolving {
 	char host[256];
 	bool prefer6;
 	struct addr source;
-	bool at_hand;	    /* no name service is needed, or none can be asked */
-	struct addr server; /* at hand: the address, family 0 = none */
+	bool wire;	     /* of a control connection of pseudowires: */
+	uint32_t via4, via6; /* its sockets */
+	bool at_hand;	     /* no name service is needed, or none can be asked */
+	struct addr server;  /* at hand: the address, family 0 = none */
 	char failure[160];
 };
 
@@ -100,6 +102,7 @@ void peer_sockets_sweep(struct daemon *d)
 
 		for (uint16_t t = 0; !used && (t = access_tunnel_next(d->access, t));)
 			used = access_tunnel(d->access, t, &info) && info.l2tp.path.via == s->via;
+		used = used || pwire_uses(d, s->via);
 		if (used) {
 			i++;
 			continue;
@@ -147,7 +150,9 @@ static int local_for(const struct daemon_socket *s, const struct addr *source,
 static int path_to(struct daemon *d, const struct resolving *r, const struct addr *remote,
 		   struct path *ret, char *why, size_t cap)
 {
-	const struct conf_socket *cs = conf_dial_socket(d->conf, r->name, remote->family);
+	const struct conf_socket *cs =
+		r->wire ? conf_socket_find(d->conf, remote->family == AF_INET ? r->via4 : r->via6)
+			: conf_dial_socket(d->conf, r->name, remote->family);
 	const struct daemon_socket *s = cs ? peer_socket(d, cs->via) : NULL;
 	char text[ADDR_TEXT_MAX], source[ADDR_TEXT_MAX];
 	struct addr local;
@@ -196,38 +201,77 @@ static void answer(struct daemon *d, struct resolving *r, const struct addr *add
 	cmd.cause = n ? ADIT_CAUSE_NONE : count ? ADIT_CAUSE_NO_ROUTE : ADIT_CAUSE_NAME_NOT_FOUND;
 	cmd.text = n ? NULL : why[0] ? why : "the name has no address";
 	list_drop(&r->in);
-	if (access_do(d->access, d->now, &cmd) < 0)
+	if (r->wire) {
+		struct pw_cmd wire = { .kind = PW_CMD_RESOLVED, .name = r->name };
+
+		wire.paths = paths;
+		wire.path_count = n;
+		wire.cause = cmd.cause;
+		wire.text = cmd.text;
+		pwe_do(d->pw, d->now, &wire);
+	} else if (access_do(d->access, d->now, &cmd) < 0)
 		daemon_say(d, TRACE_WARNING, "out of memory");
 	free(r);
 }
 
-void peer_resolve(struct daemon *d, const struct access_event *ev)
+/* NULL: out of memory; then the engine's own time limit ends the attempt. */
+static struct resolving *resolving_new(struct daemon *d, const char *name, const char *host)
 {
 	struct resolving *r = calloc(1, sizeof(*r));
-	int rc;
 
 	if (!r) {
-		daemon_say(d, TRACE_WARNING, "out of memory: %s is not looked up", ev->host);
-		return; /* the engine's own time limit ends the attempt */
+		daemon_say(d, TRACE_WARNING, "out of memory: %s is not looked up", host);
+		return NULL;
 	}
-	snprintf(r->name, sizeof(r->name), "%s", ev->name);
-	snprintf(r->host, sizeof(r->host), "%s", ev->host);
-	r->prefer6 = ev->prefer6;
-	r->source = ev->source;
+	snprintf(r->name, sizeof(r->name), "%s", name);
+	snprintf(r->host, sizeof(r->host), "%s", host);
+	return r;
+}
+
+static void start(struct daemon *d, struct resolving *r, uint16_t port)
+{
+	int rc;
+
 	r->number = d->resolve_count++;
 	list_push(&d->resolving, &r->in);
-	if (addr_parse(ev->host, &r->server) == 0) {
-		r->server.port = ev->port;
+	if (addr_parse(r->host, &r->server) == 0) {
+		r->server.port = port;
 		r->at_hand = true;
 		return;
 	}
-	rc = keeper_resolve(d->keeper, COOKIE(COOKIE_RESOLVE, r->number), ev->host, ev->port, NULL);
+	rc = keeper_resolve(d->keeper, COOKIE(COOKIE_RESOLVE, r->number), r->host, port, NULL);
 	if (rc < 0) {
 		snprintf(r->failure, sizeof(r->failure), "the keeper cannot look it up: %s",
 			 strerror(-rc));
 		r->server.family = 0;
 		r->at_hand = true;
 	}
+}
+
+void peer_resolve(struct daemon *d, const struct access_event *ev)
+{
+	struct resolving *r = resolving_new(d, ev->name, ev->host);
+
+	if (!r)
+		return;
+	r->prefer6 = ev->prefer6;
+	r->source = ev->source;
+	start(d, r, ev->port);
+}
+
+void peer_resolve_wire(struct daemon *d, const struct pw_event *ev)
+{
+	struct resolving *r = resolving_new(d, ev->name, ev->host);
+
+	if (!r)
+		return;
+	r->prefer6 = ev->prefer6;
+	if (!addr_is_any(&ev->source))
+		r->source = ev->source;
+	r->wire = true;
+	r->via4 = ev->via4;
+	r->via6 = ev->via6;
+	start(d, r, ev->port);
 }
 
 bool peer_answer(struct daemon *d)

@@ -85,6 +85,8 @@ static void apply(struct daemon *d, struct reload *r)
 	}
 	d->conf = r->next;
 	r->next = NULL;
+	if (!pwire_conf(d, d->conf))
+		put(r, "out of memory; the former pseudowires stay\n");
 	log_configure(d->log, d->conf->log_to, d->conf->log_level);
 	plane_trust_conf(d);
 	if (acct_path(d->acct, d->conf->accounting) < 0)
@@ -225,7 +227,7 @@ void reload_effects(struct daemon *d, const struct conf *next, char *buf, size_t
 	struct access_session_info info;
 	size_t len = 0, gone = 0;
 
-	buf[0] = '\0';
+	len = pwire_effects(d, next, buf, cap);
 	for (uint64_t key = 0; (key = access_session_next(d->access, key));) {
 		const struct conf_dial *now, *then;
 

@@ -326,6 +326,7 @@ static bool take_events(struct daemon *d)
 	}
 	any = any || d->answer_count;
 	give_answers(d);
+	any = pwire_events(d) || any;
 	return peer_answer(d) || any;
 }
 
@@ -392,7 +393,7 @@ static bool all_ended(struct daemon *d)
 	struct access_tunnel_info info;
 
 	access_summary(d->access, &s);
-	if (s.sessions || keeper_open_count(d->keeper))
+	if (s.sessions || !pwe_ended(d->pw) || keeper_open_count(d->keeper))
 		return false;
 	for (uint16_t t = 0; (t = access_tunnel_next(d->access, t));)
 		if (access_tunnel(d->access, t, &info) && info.l2tp.state != L2TP_TS_LINGER)
@@ -420,7 +421,8 @@ static bool take_done(struct daemon *d)
 	while (d->dp->ops->done(d->dp, &done)) {
 		struct access_cmd cmd = { .kind = ACCESS_CMD_DP_DONE, .done = &done };
 
-		access_do(d->access, d->now, &cmd);
+		if (!pwire_done(d, &done))
+			access_do(d->access, d->now, &cmd);
 		FAULT(done.op == DP_OP_DEL ? "del-done" : "put-done");
 		any = true;
 	}
@@ -439,7 +441,9 @@ void run_punts(struct daemon *d)
 			any = true;
 
 		for (; n < PUNT_BATCH && d->dp->ops->punt(d->dp, &p); n++) {
-			if (p.class == DP_PUNT_DATAGRAM)
+			if (p.class == DP_PUNT_DATAGRAM && pwire_input(d, &p, &rc))
+				;
+			else if (p.class == DP_PUNT_DATAGRAM)
 				rc = access_input(d->access, d->now, &p.path, p.bytes, p.len);
 			else
 				rc = access_frame(d->access, d->now, p.key, p.class, p.bytes,
@@ -504,6 +508,8 @@ void run_timers(struct daemon *d)
 {
 	if (mono_due(access_deadline(d->access), d->now))
 		access_expire(d->access, d->now);
+	if (mono_due(pwe_deadline(d->pw), d->now))
+		pwe_expire(d->pw, d->now);
 	log_expire(d->log, d->now, d->wall_us);
 	peer_sockets_sweep(d);
 	if (d->stopping && mono_due(d->stop_by, d->now))
@@ -513,7 +519,7 @@ void run_timers(struct daemon *d)
 
 struct mono run_deadline(const struct daemon *d)
 {
-	struct mono at = access_deadline(d->access);
+	struct mono at = mono_min(access_deadline(d->access), pwe_deadline(d->pw));
 
 	at = mono_min(at, log_deadline(d->log));
 	at = mono_min(at, acct_deadline(d->acct));
@@ -538,6 +544,7 @@ void run_stop(struct daemon *d, bool orderly)
 		d->stopping = true;
 		d->stop_by = mono_add(d->now, DAEMON_STOP_US);
 		access_do(d->access, d->now, &cmd);
+		pwe_do(d->pw, d->now, &(struct pw_cmd){ .kind = PW_CMD_SHUTDOWN });
 	} else {
 		d->quit = true; /* asked twice: at once */
 	}

@@ -6,6 +6,7 @@
 #include "layout.h"
 
 #include "access/access.h"
+#include "access/pw.h"
 
 /* Room for a journal where addresses are short. */
 #define SMALL_MACHINE (512u << 20)
@@ -19,11 +20,13 @@ void layout_journal(uint32_t max_tunnels, uint32_t max_sessions,
 		  max_sessions + max_sessions / 4 + 64 },
 		{ ACCESS_OBJ_ACCT, ACCESS_SAVE_ACCT_MAX, 2 * max_sessions + 1024 },
 		{ ACCESS_OBJ_STATE, ACCESS_SAVE_STATE_MAX, 4 },
+		{ LAYOUT_PW_CONN, PW_SAVE_CONN_MAX, max_tunnels + max_tunnels / 4 + 64 },
+		{ LAYOUT_PW_SESSION, PW_SAVE_SESSION_MAX, max_sessions + max_sessions / 4 + 64 },
 	};
 	size_t i;
 
 	while (sizeof(void *) == 4 && store_size(c, LAYOUT_JOURNAL_CLASSES) > SMALL_MACHINE)
-		for (i = 0; i < 3; i++)
+		for (i = 0; i < LAYOUT_JOURNAL_CLASSES; i++)
 			c[i].count -= c[i].count / 8;
 	memcpy(ret, c, sizeof(c));
 }

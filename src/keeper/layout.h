@@ -11,7 +11,10 @@
 
 #include "store.h"
 
-#define LAYOUT_JOURNAL_CLASSES 4 /* the kinds of enum access_object */
+/* The kinds of enum access_object, then two of pseudowires (enum pw_object). */
+#define LAYOUT_JOURNAL_CLASSES 6
+#define LAYOUT_PW_CONN	       5
+#define LAYOUT_PW_SESSION      6
 
 /* The trace ring: records and octets of raw bytes beside them, for trace_open(). */
 #define LAYOUT_TRACE_RECORDS 32768u

@@ -5,6 +5,7 @@
  * each rule allows what the configuration says and nothing next to it.
  */
 #include "rights.h"
+#include "rights_wire.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -102,24 +103,15 @@ bool rights_device(const struct conf *c, const char *name, char *text)
 	return refuse(text, "interface %.15s is not in the configuration", name);
 }
 
-/* The row of the pseudowire that has this interface. */
-static const struct dp_row *wire_of(const struct conf *c, const char *ifname)
-{
-	for (size_t i = 0; ifname[0] && i < c->wire_count; i++)
-		if (strcmp(c->wires[i].row.ifname, ifname) == 0)
-			return &c->wires[i].row;
-	return NULL;
-}
-
 bool rights_ethernet(const struct conf *c, const char *name, char *text)
 {
-	return wire_of(c, name) ||
+	return rights_wire_of(c, name) ||
 	       refuse(text, "interface %.15s is no pseudowire's in the configuration", name);
 }
 
 bool rights_master(const struct conf *c, const char *name, const char *master, char *text)
 {
-	const struct dp_row *wire = wire_of(c, name);
+	const struct dp_row *wire = rights_wire_of(c, name);
 
 	return !master[0] || (wire && strcmp(wire->master, master) == 0) ||
 	       refuse(text, "interface %.15s is not put into %.15s by the configuration", name,
@@ -339,6 +331,8 @@ bool rights_host(const struct conf *c, const char *host, char *text)
 	for (i = 0; i < c->access->dial_count; i++)
 		if (strcmp(c->access->dials[i].server, host) == 0)
 			return true;
+	if (rights_wire_host(c, host))
+		return true;
 	return refuse(text, "%s is the server of no session in the configuration",
 		      text_escape(shown, sizeof(shown), host, strlen(host)));
 }
@@ -383,15 +377,19 @@ bool rights_tunnel(const struct conf *c, const struct dp_tunnel *t, bool known, 
 
 	if (!s)
 		return refuse(text, "the tunnel's socket is not in the configuration");
-	if (t->encap != DP_ENCAP_UDP || t->version != 2)
-		return refuse(text, "only tunnels of L2TPv2 over UDP are opened on request");
+	if (t->encap != s->encap || (t->version == 2 && t->encap != DP_ENCAP_UDP))
+		return refuse(text, "the tunnel's socket is not one for what it is carried in");
 	if (s->addr.family != local->family ||
 	    (!addr_is_any(&s->addr) && !addr_same_ip(&s->addr, local)) ||
-	    (s->addr.port ? s->addr.port != local->port : local->port < 1024))
+	    (t->encap == DP_ENCAP_IP ? local->port != 0
+	     : s->addr.port	     ? s->addr.port != local->port
+				     : local->port < 1024))
 		return refuse(text, "%s is not an address of socket \"%s\"",
 			      addr_text(local, shown), s->name);
 	if (!unicast(remote))
 		return refuse(text, "%s is no address of a peer", addr_text(remote, shown));
+	if (t->version == 3)
+		return rights_wire_tunnel(c, t, known, text);
 	if (s->listener && may_open_tunnels(c, remote))
 		return true;
 	return rights_pin(c, remote, known, text);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * May aditd have this, for the pseudowires that it agrees on with their peers (L2TPv3)? Interface,
+ * bridge, circuit and peer are those of the configuration; ids and cookies are its own business.
+ */
+#include "rights_wire.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool refuse(char *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool refuse(char *text, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, RIGHTS_TEXT, format, ap);
+	va_end(ap);
+	return false;
+}
+
+const struct dp_row *rights_wire_of(const struct conf *c, const char *ifname)
+{
+	const struct pw_conf_wire *w = ifname[0] ? conf_pw_by_ifname(c, ifname) : NULL;
+
+	for (size_t i = 0; ifname[0] && i < c->wire_count; i++)
+		if (strcmp(c->wires[i].row.ifname, ifname) == 0)
+			return &c->wires[i].row;
+	return w ? &w->row : NULL;
+}
+
+bool rights_wire_host(const struct conf *c, const char *host)
+{
+	for (size_t i = 0; i < c->pw->tunnel_count; i++)
+		if (strcmp(c->pw->tunnels[i].remote, host) == 0)
+			return true;
+	return false;
+}
+
+/* Is this the peer of a connection over this socket? */
+static bool peer_of(const struct pw_conf_tunnel *t, uint32_t via, uint8_t encap,
+		    const struct addr *remote, bool known)
+{
+	struct addr a;
+
+	if (t->encap != encap || (t->via4 != via && t->via6 != via))
+		return false;
+	if (addr_parse(t->remote, &a) == 0)
+		return addr_same_ip(&a, remote);
+	return known;
+}
+
+bool rights_wire_tunnel(const struct conf *c, const struct dp_tunnel *t, bool known, char *text)
+{
+	char shown[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < c->pw->tunnel_count; i++)
+		if (peer_of(c->pw->tunnels + i, t->path.via, t->encap, &t->path.remote, known))
+			return true;
+	return refuse(text, "%s is the address of no peer of pseudowires in the configuration",
+		      addr_text(&t->path.remote, shown));
+}
+
+static bool plain(const struct dp_row *r)
+{
+	return !r->prefix_count && !r->host_addr_count && !r->route_count && !r->peer4.family &&
+	       !r->source4.family && !r->table && !r->pin_peer && !r->netns && !r->txqlen;
+}
+
+bool rights_wire_row(const struct conf *c, const struct dp_row *r, bool known, char *text)
+{
+	const struct pw_conf_wire *w = r->ifname[0] ? conf_pw_by_ifname(c, r->ifname) : NULL;
+	struct dp_tunnel t = { .path = r->path, .encap = r->encap };
+
+	if (r->version != 3 || !w)
+		return refuse(text, "interface %.15s is no pseudowire's in the configuration",
+			      r->ifname);
+	if (!plain(r))
+		return refuse(text, "a pseudowire has no addresses and routes");
+	if (strcmp(w->row.master, r->master) != 0)
+		return refuse(text, "pseudowire \"%s\" is not put into %.15s by the configuration",
+			      w->name, r->master);
+	if (strcmp(w->row.circuit, r->circuit) != 0)
+		return refuse(text, "%.15s is not the circuit of pseudowire \"%s\"", r->circuit,
+			      w->name);
+	return rights_wire_tunnel(c, &t, known, text);
+}
