@@ -487,7 +487,8 @@ int pw_refuse(struct l2tp3 *l, struct conn *c, uint32_t local_id, uint32_t remot
 	rc = make(l, c, false, 0, &s);
 	if (rc)
 		return rc;
-	s->local_id = local_id;
+	/* Never 0, even where there is no session of ours (5.4.4): an id that nobody looks for. */
+	s->local_id = local_id ? local_id : rng_u32(&l->rng) | 1;
 	s->remote_id = remote_id;
 	s->thing.over = true;
 	trace_put(l->trace, TRACE_L2TP3_SESSION_REFUSED, l->now, c->handle, remote_id, why->result,

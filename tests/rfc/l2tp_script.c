@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * Runs the L2TP transcripts: tests/rfc/l2tp, one text file a scenario; README there says how they
- * are written. Each file is one test of the TAP output.
+ * Runs the L2TP transcripts: tests/rfc/l2tp, and, built with RFC_L2TP3, tests/rfc/l2tp3: one text
+ * file a scenario; README there says how they are written. Each file is one test of the TAP output.
  *
  *     rfc_l2tp DIRECTORY            all scenarios
  *     rfc_l2tp FILE...              some
  *     rfc_l2tp -v FILE...           tell each line that happened, go on after a mismatch
  */
+#ifdef RFC_L2TP3
+#include "harness3.h"
+#else
 #include "harness.h"
+#endif
 #include <ctype.h>
 #include <dirent.h>
 #include <fnmatch.h>

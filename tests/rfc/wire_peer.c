@@ -506,9 +506,9 @@ static bool type_word(struct build *b, char *word, bool *ret_zlb)
 
 /* Which of my tunnels a message belongs to, and the usual header for it. */
 static struct wp_tunnel *usual_header(struct wire_peer *w, struct build *b, struct header *h,
-				      uint16_t assigned)
+				      uint32_t assigned)
 {
-	struct wp_tunnel *t = h->tid > 0 ? wp_tunnel_of(w, (uint16_t)h->tid) : NULL;
+	struct wp_tunnel *t = h->tid > 0 ? wp_tunnel_of(w, (uint32_t)h->tid) : NULL;
 
 	if (!t && b->type == 1 && h->tid <= 0) {
 		t = tunnel_of_mine(w, assigned);
@@ -789,8 +789,6 @@ static void learn(struct wire_peer *w, const uint8_t *bytes, unsigned type, cons
 		if (theirs && type != 4)
 			t->theirs = theirs;
 	}
-	if (s && t && w->v3 && s->a->type == 73)
-		t->peer = nonce_of(s->value, s->n);
 	if (s && s->a->type == 11) {
 		memcpy(w->challenge, s->value, s->n);
 		w->challenge_len = s->n;
@@ -840,10 +838,18 @@ static void tell_avps(struct wire_peer *w, struct out *o, const uint8_t *bytes, 
 			digests += took;
 		count += all[count].a->kind != K_VECTOR && all[count].a->kind != K_DIGEST;
 	}
+	learn(w, bytes, type, NULL);
+	for (size_t i = 0; w->v3 && w->tunnels && i < count;
+	     i++) { /* now that the tunnel is known */
+		if (all[i].a->type == 73)
+			w->tunnel[w->last].peer = nonce_of(all[i].value, all[i].n);
+	}
 	check_vector(w, o, &vector, get16(bytes + 8));
 	qsort(all, count, sizeof(all[0]), by_type);
 	for (size_t i = 0; i < count; i++) {
 		say(o, " %s%s", all[i].hidden ? "h." : "", all[i].a->name);
+		if (w->v3 && all[i].a->type == 63 && all[i].n == 4 && !get(all[i].value, 4))
+			say(o, " BAD(local-session-0)");
 		say_value(w, o, all[i].a, type, all[i].value, all[i].n);
 		if (i && all[i].a == all[i - 1].a)
 			say(o, " BAD(twice)");

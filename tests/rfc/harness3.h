@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * As harness.h, for an engine of L2TPv3. Connections are c1, c2, ..., sessions s1, s2, ...
+ *
+ *     < SCCRP tid=7 ns=0 nr=1 ...          a control message of the engine
+ *     < data sid=70 rest=x...              a data message: all that follows the session id
+ *     ! conn-up c1 host="lac"              an event
+ *     = frame s1 x...                      what became of a data message given to it
+ *
+ * Only include/adit/l2tp3.h is used.
+ */
+#ifndef ADIT_TEST_RFC_HARNESS3_H
+#define ADIT_TEST_RFC_HARNESS3_H
+
+#include <adit/l2tp3.h>
+#include "common.h"
+#include "wire_peer.h"
+
+struct harness_record {
+	adit_handle handle; /* 0: free */
+	enum l2tp3_object kind;
+	size_t len;
+	uint8_t *bytes;
+};
+
+struct harness {
+	struct l2tp3 *engine;
+	struct l2tp3_profile *profile;
+	struct l2tp3_params params;
+	struct l2tp3_config config;
+	struct l2tp3_circuit circuit; /* of sessions that are accepted at once */
+	struct lines log;
+	struct wire_peer peer;
+	adit_handle conn[HARNESS_OBJECTS], session[HARNESS_OBJECTS];
+	unsigned conns, sessions;
+	struct harness_record record[HARNESS_RECORDS];
+	bool waits;  /* the owner answers by a line of the scenario, not at once */
+	bool hidden; /* T receives what the engine sends, but no line tells it */
+	unsigned pw_types;
+};
+
+/* As in harness.h. */
+void harness_init(struct harness *h);
+void harness_free(struct harness *h);
+void harness_start(struct harness *h);
+bool harness_set(struct harness *h, const char *word);
+bool harness_set_engine(struct harness *h, const char *word);
+bool harness_until(struct harness *h, struct mono t);
+bool harness_send(struct harness *h, char **words, unsigned count);
+bool harness_do(struct harness *h, char **words, unsigned count);
+bool harness_ask(struct harness *h, char **words, unsigned count, char *ret, size_t cap);
+
+#endif
