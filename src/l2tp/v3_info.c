@@ -61,7 +61,7 @@ static void fill_defaults(struct l2tp3_params *p)
 	if (!p->retry_max_sccrq)
 		p->retry_max_sccrq = p->retry_max;
 	if (!p->setup_us)
-		p->setup_us = 60 * US_S;
+		p->setup_us = 80 * US_S; /* eleven tries take 71 s */
 	if (!p->empty_us)
 		p->empty_us = -1;
 	if (!p->pw_types[0])
