@@ -122,9 +122,9 @@ def test_xl2tpd_as_client_with_ipv6(wire, plane):
 
 @plane
 def test_xl2tpd_as_client_hides(wire, plane):
-    """We read AVPs that xl2tpd has hidden (RFC 2661 4.3); data has sequence numbers. The other way
-    round there is nothing to show: xl2tpd cannot read a hidden AVP of a tunnel's first messages."""
-    lns = wire.adit_lns(plane, peer="sequencing = true")
+    """Both hide AVPs (RFC 2661 4.3); data has sequence numbers. xl2tpd could not read a hidden AVP of
+    a tunnel's first messages: adit knows that of it."""
+    lns = wire.adit_lns(plane, peer="sequencing = true hide = true")
     Xl2tpd(wire.client, "192.0.2.2", "192.0.2.1", hidden=True)
     interface, _ = ppp_of(wire.client)
     wire.client.run("ip", "route", "add", "198.51.100.0/24", "dev", interface)
@@ -170,7 +170,7 @@ def test_xl2tpd_as_lns_hides(wire, plane):
     """Without sequencing: xl2tpd ignores Sequencing Required and sends data without numbers, which
     we drop, as we said that it must not come (RFC 2661 4.4.6)."""
     Xl2tpd(wire.lns, "192.0.2.1", hidden=True)
-    client = wire.adit_client(plane)
+    client = wire.adit_client(plane, more='hide = true quirks = {"auto", "plain-setup"}')
     wire.carries()
     assert only(client)["state"] == "up"
 
