@@ -193,6 +193,7 @@ enum l2tp_cmd_kind {
 	L2TP_CMD_TUNNEL_ACCEPT,	 /* answer to TUNNEL_ASK: go on with this profile */
 	L2TP_CMD_TUNNEL_REFUSE,	 /* answer to TUNNEL_ASK: StopCCN with result, error, text */
 	L2TP_CMD_TUNNEL_CLOSE,	 /* StopCCN with result, error, text; sessions end without CDN */
+	L2TP_CMD_TUNNEL_ABANDON, /* forget it: nothing is sent; the peer has answered in L2TPv3 */
 	L2TP_CMD_TUNNEL_HEARD,	 /* answer to TUNNEL_QUIET: `at` is when data last came */
 	L2TP_CMD_SESSION_OPEN,	 /* ICRQ, or OCRQ for an outgoing call, in `tunnel` (queued until it
 				    is up); ret_handle */
@@ -232,6 +233,7 @@ struct l2tp_cmd {
 	bool trusted; /* TUNNEL_ACCEPT: strangers can hardly forge this address: their requests do
 			 not push this one out, and its answer may be larger than it was */
 	struct path path;			    /* TUNNEL_OPEN: complete, local address known */
+	const struct l2tp_offer *offer;		    /* TUNNEL_OPEN: offer L2TPv3 as well, or NULL */
 	struct mono at;				    /* TUNNEL_HEARD */
 	uint16_t result, error;			    /* REFUSE, CLOSE */
 	const char *text;			    /* REFUSE, CLOSE: error message, or NULL */

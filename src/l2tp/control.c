@@ -12,6 +12,7 @@
  */
 #include <stdio.h>
 #include "l2tp/internal.h"
+#include "l2tp/msg3.h"
 
 static const char *state_name(unsigned state)
 {
@@ -95,8 +96,18 @@ int tunnel_open(struct l2tp *l, struct l2tp_cmd *cmd)
 	tunnel_adopt(t, cmd->profile);
 	if (t->challenged)
 		rng_bytes(&l->rng, t->challenge, sizeof(t->challenge));
-	t->has_tie = t->profile->p.tie_breaker;
-	if (t->has_tie)
+	if (cmd->offer) {
+		t->offer = engine_alloc(l, sizeof(*t->offer));
+		if (!t->offer) {
+			tunnel_undo(l, t);
+			return -ENOMEM;
+		}
+		*t->offer = *cmd->offer;
+	}
+	t->has_tie = t->offer ? t->offer->has_tie : t->profile->p.tie_breaker;
+	if (t->has_tie && t->offer)
+		t->tie = t->offer->tie;
+	else if (t->has_tie)
 		rng_bytes(&l->rng, &t->tie, sizeof(t->tie));
 	addr_text(&t->path.remote, raw);
 	trace_put(l->trace, TRACE_L2TP_TUNNEL_DIAL, l->now, t->handle, t->local_id, 0, 0, 0, raw,
@@ -597,11 +608,38 @@ static void build_stop(struct l2tp_build *b, const struct tunnel *t)
 	l2tp_build_result(b, t->why.result ? t->why.result : L2TP_STOP_CLEAR, t->why.error, text);
 }
 
+/* An SCCRQ that peers of both versions can read (RFC 3931 4.7.3). Its ids and numbers are 0, so it
+ * can be signed here. */
+static void build_offer(struct l2tp_build *b, const struct tunnel *t, uint8_t *buf)
+{
+	const struct l2tp_offer *o = t->offer;
+	struct l2tp3_auth auth = { .n = o->sign };
+
+	memcpy(auth.keys[0].sign, o->key, sizeof(auth.keys[0].sign));
+	auth.keys[0].digest = o->sha1 ? L2TP3_DIGEST_SHA1 : L2TP3_DIGEST_MD5;
+	l2tp3_build_begin_fallback(b, buf, L2TP_CONTROL_MAX, &auth);
+	build_names(b, t);
+	build_abilities(b, t);
+	if (t->has_tie)
+		l2tp_build_u64(b, 5, t->tie);
+	l2tp_build_u32(b, L2TP3_AVP_ROUTER_ID, o->router_id);
+	l2tp_build_u32(b, L2TP3_AVP_CONNECTION_ID, o->connection);
+	l2tp_build_bytes(b, L2TP3_AVP_PW_CAPS, o->caps, o->caps_len);
+	if (o->nonce_len)
+		l2tp_build_bytes(b, L2TP3_AVP_NONCE, o->nonce, o->nonce_len);
+	l2tp3_sign(buf, l2tp_build_end(b), &auth, NULL);
+	bytes_wipe(&auth, sizeof(auth));
+}
+
 static void build_control(struct l2tp *l, struct tunnel *t, struct l2tp_build *b, uint8_t *buf,
 			  uint8_t want)
 {
 	switch (want) {
 	case WANT_SCCRQ:
+		if (t->offer) {
+			build_offer(b, t, buf);
+			break;
+		}
 		tunnel_build(l, t, b, buf, L2TP_SCCRQ);
 		build_plain(b, t);
 		build_names(b, t);

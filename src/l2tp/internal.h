@@ -166,7 +166,8 @@ struct tunnel {
 	uint64_t tie;
 	uint8_t challenge[L2TP_CHALLENGE];
 	uint8_t response[16];
-	uint8_t *request; /* the SCCRQ's payload, while the owner thinks */
+	struct l2tp_offer *offer; /* what our SCCRQ says to peers of L2TPv3, or NULL */
+	uint8_t *request;	  /* the SCCRQ's payload, while the owner thinks */
 	uint16_t request_len;
 	uint16_t asked; /* octets of the SCCRQ; 0: what we send is not measured against it */
 	uint32_t peer_framing, peer_bearer;

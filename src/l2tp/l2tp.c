@@ -386,6 +386,10 @@ static int do_tunnel(struct l2tp *l, struct l2tp_cmd *cmd)
 		tunnel_heard(l, t, cmd->at);
 		return 0;
 	}
+	if (cmd->kind == L2TP_CMD_TUNNEL_ABANDON) {
+		tunnel_step(l, t, TE_LOST, &why);
+		return 0;
+	}
 	if (cmd->kind == L2TP_CMD_TUNNEL_CLOSE) {
 		tunnel_step(l, t, TE_CLOSE, &why);
 		return 0;
@@ -447,6 +451,7 @@ int l2tp_do(struct l2tp *l, struct mono now, struct l2tp_cmd *cmd)
 	case L2TP_CMD_TUNNEL_ACCEPT:
 	case L2TP_CMD_TUNNEL_REFUSE:
 	case L2TP_CMD_TUNNEL_CLOSE:
+	case L2TP_CMD_TUNNEL_ABANDON:
 	case L2TP_CMD_TUNNEL_HEARD:
 		return do_tunnel(l, cmd);
 	case L2TP_CMD_SESSION_OPEN:

@@ -227,6 +227,9 @@ static void free_tunnel(struct l2tp *l, struct tunnel *t)
 	list_drop(&t->dead);
 	rel_free(&t->rel);
 	tunnel_release_request(l, t);
+	if (t->offer)
+		bytes_wipe(t->offer, sizeof(*t->offer));
+	engine_release(l, t->offer, sizeof(*t->offer));
 	engine_text_free(l, &t->text);
 	engine_text_free(l, &t->host_name);
 	engine_text_free(l, &t->vendor_name);
