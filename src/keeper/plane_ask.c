@@ -23,18 +23,19 @@ static const char *refused(struct kplane *p, const char *what, const char *why)
 
 /* The LNS's address inside stands on the VRF, as on lo elsewhere; it was held against the profiles
  * with the row. */
-static int vrf_addr(struct kplane *p, const struct dp_row *r, char *text)
+static int vrf_addr(struct kplane *p, struct held *h, const struct dp_row *r, char *text)
 {
 	struct prefix own = { .addr = r->source4, .len = 32 };
 	const char *why = "";
 	int err;
 
-	if (!r->master[0] || r->netns || !r->source4.family || r->flags & DP_F_CLIENT)
+	if (h->on_vrf || !r->master[0] || r->netns || !r->source4.family || r->flags & DP_F_CLIENT)
 		return 0;
 	err = net_addr(p->config.net, r->master, &own, true, &why);
 	if (err)
 		snprintf(text, KERNEL_TEXT, "our address cannot be put on VRF %s: %s", r->master,
 			 why[0] ? why : strerror(-err));
+	h->on_vrf = !err;
 	return err;
 }
 
@@ -56,13 +57,15 @@ static void on_put(struct kplane *p, const struct batch_record *r)
 	} else if (kernel_can_row(&p->probe, &r->u.row, text)) {
 		error = -EOPNOTSUPP;
 	}
-	if (!error && !kplane_held_find(p, r->key))
-		error = vrf_addr(p, &r->u.row, text);
 	h = error ? NULL : kplane_held_make(p, r->key);
+	if (h)
+		h->ended = false;
 	if (!error && !h)
 		error = -ENOMEM;
 	if (!error && p->held_count > p->conf->max_sessions)
 		error = -ENFILE;
+	if (!error)
+		error = vrf_addr(p, h, &r->u.row, text);
 	if (!error) {
 		/* before its routes are there */
 		kplane_held_pin(p, h, r->u.row.pin_peer ? &r->u.row.path.remote : NULL);

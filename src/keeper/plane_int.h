@@ -25,7 +25,11 @@ struct held {
 	uint64_t key;
 	uint64_t rx, tx; /* packets aditd knows of */
 	bool made;	 /* a put has succeeded */
+	bool ended; /* deleted: kept for its last counters until aditd has them in its journal */
+	uint32_t epoch; /* ended: of the aditd that was told last */
+	struct dp_counters last;
 	bool pinned;
+	bool on_vrf; /* our address was asked for */
 	struct addr pin;
 };
 
