@@ -259,6 +259,8 @@ static int session_read(struct kernel *k, struct ksession *s, unsigned int from,
 		ksession_lost(k, s, "its channel is gone: another program has deleted the session");
 		return 0;
 	}
+	if (from == FROM_UNIT)
+		kmppe_seen(k, s, k->buf, (size_t)n);
 	if (!allowed(k, s)) {
 		mute(k, s);
 		return 0;

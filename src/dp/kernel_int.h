@@ -125,7 +125,8 @@ struct ksession {
 	bool indexed;	      /* in k->by_index */
 	bool watched;	      /* its descriptors are in the epoll */
 	bool check, is_muted;
-	bool joinable; /* DP_L2TP_L2TP, active, a pipe */
+	struct mono shut_at; /* kmppe_seen() has shut it, us = 0: no */
+	bool joinable;	     /* DP_L2TP_L2TP, active, a pipe */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_errors, tx_errors;
 	struct mono last_rx, last_tx, tokens_at;
 	uint32_t tokens;
@@ -170,6 +171,7 @@ struct kjob {
 	char prefix[DP_IFNAME]; /* names of interfaces */
 	bool first;		/* the session has nothing in the kernel */
 	bool joining;		/* the partner is there: join them */
+	bool shut;		/* kmppe_seen() has shut the session before */
 	struct dp_row row, old;
 	struct khave have, partner_have;
 	struct kstat *stats;

@@ -402,6 +402,8 @@ static void put_begin(struct kernel *k, struct ksession *s, struct kreq *r)
 	/* What waits on a pipe is read by the job that makes a channel of it. */
 	if (s->have.stage == K_PIPE && j->row.state == DP_ACTIVE && j->row.ends == DP_L2TP_PPP)
 		kframe_unwatch(k, s);
+	j->shut = s->shut_at.us != 0;
+	s->shut_at = (struct mono){ 0 };
 	session_begin(k, s, j, r);
 }
 
@@ -469,7 +471,7 @@ static bool put_refused(struct kernel *k, struct ksession *s, struct kreq *r)
 
 static bool nothing_new(const struct ksession *s, const struct kreq *r)
 {
-	return s->have.stage != K_NONE && s->row && s->row_len == r->len &&
+	return s->have.stage != K_NONE && !s->shut_at.us && s->row && s->row_len == r->len &&
 	       memcmp(s->row, r->row, r->len) == 0;
 }
 

@@ -329,6 +329,30 @@ static int mppe_flags(struct kwork *w, struct kjob *j)
 	return err < 0 ? kjob_fail(j, KERNEL_STEP_MPPE, err, j->have.ifname) : 0;
 }
 
+/*
+ * The kernel takes any Configure-Request, Terminate-Request or -Ack of CCP for the end of a
+ * direction's encryption, whoever sent it and whatever is in it, and from then on sends in clear
+ * (ppp_ccp_peek() in its ppp_generic.c). So families are shut before the owner even knows; once CCP
+ * is open again its row opens them.
+ */
+void kmppe_seen(struct kernel *k, struct ksession *s, const uint8_t *frame, size_t len)
+{
+	struct rcur row = rcur_of(s->row, s->row_len), c = rcur_of(frame, len);
+	uint16_t protocol = rcur_u16(&c);
+	uint8_t code = rcur_u8(&c);
+	struct npioctl np = { .protocol = PPP_IP, .mode = NPMODE_DROP };
+	struct dp_row r;
+
+	if (protocol != PPP_CCP || c.bad || (code != 1 && code != 5 && code != 6) || !s->row ||
+	    !dp_row_load(&row, &r) || !(r.flags & DP_F_MPPE))
+		return;
+	k->sys->ioctl(k->sys, s->have.unit, PPPIOCSNPMODE, &np);
+	np.protocol = PPP_IPV6;
+	k->sys->ioctl(k->sys, s->have.unit, PPPIOCSNPMODE, &np);
+	if (!s->shut_at.us)
+		s->shut_at.us = k->now.us ? k->now.us : 1;
+}
+
 static int compress(struct kernel *k, const struct ksession *s, const uint8_t options[4],
 		    const uint8_t key[16], bool transmit)
 {
@@ -494,7 +518,7 @@ static int update(struct kwork *w, struct kjob *j)
 		return kjob_fail(j, KERNEL_STEP_PIPE, err, j->have.ifname);
 	if (j->have.stage != K_UNIT)
 		return 0;
-	err = families(w, j, j->old.flags);
+	err = families(w, j, j->shut ? (uint16_t)(j->old.flags & ~ip) : j->old.flags);
 	if (!err)
 		err = mppe_flags(w, j);
 	if (err)

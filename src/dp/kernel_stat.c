@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define SHUT_MOST (60 * US_S) /* CCP gives up before */
+
 void kstat_one(struct kernel *k, struct ksession *s, const struct kstat *st)
 {
 	if (st->rx_packets != s->rx_packets) {
@@ -36,6 +38,20 @@ static void vanished(struct kernel *k)
 	}
 }
 
+/* Whoever has shut them with a packet that the owner could make nothing of, must not for good. */
+static void shut_too_long(struct kernel *k)
+{
+	list_for_each (at, &k->all_sessions) {
+		struct ksession *s = container_of(at, struct ksession, all);
+
+		if (s->shut_at.us && !s->busy && !s->end &&
+		    mono_due(mono_add(s->shut_at, SHUT_MOST), k->now))
+			ksession_lost(k, s,
+				      "its encryption was switched off by a packet of CCP that "
+				      "nothing followed");
+	}
+}
+
 void kstat_merge(struct kernel *k, struct kjob *j)
 {
 	for (size_t i = 0; i < j->stat_n; i++) {
@@ -50,6 +66,8 @@ void kstat_merge(struct kernel *k, struct kjob *j)
 	}
 	if (j->kind == KJ_STATS && j->result == KERNEL_OK && !j->stats_cut)
 		vanished(k);
+	if (j->kind == KJ_STATS)
+		shut_too_long(k);
 }
 
 void kstat_counters(const struct ksession *s, struct dp_counters *ret)

@@ -791,6 +791,52 @@ static void hints_are_verified(void **state)
 	end(&w);
 }
 
+/* The kernel sends in clear from the first Configure-Request on, also of one it has invented. */
+static void ccp_of_an_encrypted_session_shuts_it(void **state)
+{
+	static const uint8_t request[] = { 0x80, 0xfd, 1, 1, 0, 4 },
+			     reset[] = { 0x80, 0xfd, 14, 1, 0, 4 };
+	struct dp_row r = some_row(1, 7);
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	memcpy(r.mppe_options, "\x01\0\0\x40", 4);
+	r.flags |= DP_F_MPPE;
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	fake_kernel_forget(&w.f);
+	assert_int_equal(write(fake_kernel_far(&w.f, "unit", 0), reset, sizeof(reset)),
+			 sizeof(reset));
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_FRAME);
+	assert_int_equal(w.f.step_n, 0);
+	assert_int_equal(write(fake_kernel_far(&w.f, "unit", 0), request, sizeof(request)),
+			 sizeof(request));
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_FRAME);
+	STEPS_ARE(&w, "npmode", "npmode");
+
+	/* The row opens it again, also when it is the same as before. */
+	fake_kernel_forget(&w.f);
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	assert_int_equal(fake_kernel_count(&w.f, "npmode"), 1);
+
+	/* What nothing follows ends the session, not at once. */
+	assert_int_equal(write(fake_kernel_far(&w.f, "unit", 0), request, sizeof(request)),
+			 sizeof(request));
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_FRAME);
+	fake_kernel_fail(&w.f, "getstats", 1, 9, -EIO); /* there are no figures of it here */
+	kernel_stats_read(w.k, 1);
+	assert_int_equal(next(&w)->op, KERNEL_OP_STATS);
+	assert_true(none(&w));
+	w.now += 61 * US_S;
+	kernel_stats_read(w.k, 2);
+	while (next(&w)->kind != KERNEL_NEWS_GONE)
+		assert_int_equal(w.n.op, KERNEL_OP_STATS);
+	assert_non_null(strstr(w.n.text, "CCP"));
+	end(&w);
+}
+
 static void rows_the_kernel_cannot_carry_are_refused(void **state)
 {
 	struct dp_row r = some_row(1, 7);
@@ -1005,6 +1051,7 @@ int main(void)
 		cmocka_unit_test(a_flood_is_cut),
 		cmocka_unit_test(a_vanished_interface_is_told_once),
 		cmocka_unit_test(hints_are_verified),
+		cmocka_unit_test(ccp_of_an_encrypted_session_shuts_it),
 		cmocka_unit_test(rows_the_kernel_cannot_carry_are_refused),
 		cmocka_unit_test(requests_survive_a_lack_of_memory),
 		cmocka_unit_test(ending_in_the_middle_leaks_nothing),
