@@ -118,7 +118,8 @@ struct dp *kplane_open(struct daemon *d, struct dp *user, const uint8_t hash_key
 	struct dp_remote_config remote = { .send = to_keeper, .arg = d };
 	struct dp_auto_config config = { .user = user,
 					 .attach = dp_user_attach,
-					 .detach = dp_user_detach };
+					 .detach = dp_user_detach,
+					 .wake = dp_user_wake };
 	const char *text = "";
 	int error = 0, rc;
 	struct dp *dp;

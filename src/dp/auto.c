@@ -9,6 +9,7 @@
 #include "auto.h"
 
 #include "base/htab.h"
+#include "circuit.h"
 #include "base/list.h"
 #include "remote.h"
 
@@ -28,6 +29,7 @@ enum tunnel_state {
 struct atunnel {
 	struct htab_node node;
 	uint32_t local, via;
+	uint8_t version;
 	enum dp_want want;
 	enum tunnel_state state;
 	uint32_t kernel_rows;
@@ -46,6 +48,8 @@ struct arow {
 	struct dp_row *row;  /* may still go to the other plane */
 	char *why;	     /* why it is not in the kernel, NULL = as its tunnel */
 	uint32_t tunnel;
+	bool ethernet, active;	 /* as it was put last */
+	char circuit[DP_IFNAME]; /* "" = its own interface */
 };
 
 /* A completion or an event of our own. */
@@ -74,6 +78,8 @@ struct dual {
 	struct dp_done net_done;
 
 	bool punt_kernel; /* whose turn it is */
+
+	struct circuits *circuits; /* of the pseudowires of both planes; NULL: nobody asks */
 };
 
 static struct dual *dual_of(const struct dp *dp)
@@ -225,9 +231,37 @@ static int refuse_place(struct dual *d, uint64_t key, uint32_t generation, const
 	return say_done(d, DP_OP_PUT, key, generation, -EOPNOTSUPP, text);
 }
 
-static int put_new(struct dual *d, uint64_t key, uint32_t generation, const struct dp_row *row)
+/* A static pseudowire may have the number of a tunnel of L2TPv2. */
+static const struct atunnel *tunnel_of_row(const struct dual *d, const struct dp_row *row)
 {
 	const struct atunnel *t = tunnel_find(d, row->local_tunnel);
+
+	return t && (t->version == 3) == (row->version == 3) ? t : NULL;
+}
+
+/* What the circuit of a pseudowire is, for when the row is in place. */
+static void row_wants(struct arow *r, const struct dp_row *row)
+{
+	r->ethernet = row->ends == DP_L2TP_ETH;
+	r->active = row->state == DP_ACTIVE;
+	memcpy(r->circuit, row->circuit, sizeof(r->circuit));
+}
+
+/* A put is complete. Interfaces of other namespaces cannot be seen from here: those are up. */
+static void row_circuit(struct dual *d, const struct arow *r, const char *ifname)
+{
+	if (!r->ethernet || !d->circuits)
+		return;
+	if (!r->active)
+		circuits_drop(d->circuits, r->key);
+	else if (circuits_put(d->circuits, r->key, r->circuit[0] ? r->circuit : ifname,
+			      !r->circuit[0]) < 0)
+		circuits_drop(d->circuits, r->key); /* nothing is told of it */
+}
+
+static int put_new(struct dual *d, uint64_t key, uint32_t generation, const struct dp_row *row)
+{
+	const struct atunnel *t = tunnel_of_row(d, row);
 	enum place place = choose(d, t);
 	const char *why = NULL;
 	struct arow *r;
@@ -253,6 +287,7 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 	if (!r)
 		return -ENOMEM;
 	r->why = why ? strdup(why) : NULL;
+	row_wants(r, row);
 	if (place == PLACE_KERNEL && t->want == DP_WANT_AUTO && !row->master[0] && !row->netns) {
 		r->row = malloc(sizeof(*row));
 		if (!r->row) {
@@ -279,6 +314,7 @@ static int dual_put(struct dp *dp, uint64_t key, uint32_t generation, const stru
 	plane = plane_of(d, r->place);
 	count(d, r, false);
 	r->tunnel = row->local_tunnel;
+	row_wants(r, row);
 	count(d, r, true);
 	return plane->ops->put(plane, key, generation, row);
 }
@@ -325,6 +361,8 @@ static bool row_done(struct dual *d, enum place from, const struct dp_done *done
 	if (!r || r->place != from)
 		return true;
 	if (done->op == DP_OP_DEL) {
+		if (d->circuits)
+			circuits_drop(d->circuits, r->key);
 		row_drop(d, r);
 		return true;
 	}
@@ -332,6 +370,7 @@ static bool row_done(struct dual *d, enum place from, const struct dp_done *done
 		return !(from == PLACE_KERNEL && fall_back(d, r, done));
 	free(r->row);
 	r->row = NULL;
+	row_circuit(d, r, done->ifname);
 	return true;
 }
 
@@ -478,6 +517,7 @@ static int dual_tunnel(struct dp *dp, const struct dp_tunnel *tunnel)
 	if (!t)
 		return -ENOMEM;
 	t->want = (enum dp_want)tunnel->want;
+	t->version = tunnel->version;
 	t->via = tunnel->path.via;
 	/* Sessions stay where they are: those in the kernel need it whatever is wanted by now. */
 	if (!kernel || (t->want == DP_WANT_USER && !t->kernel_rows)) {
@@ -555,10 +595,12 @@ static bool dual_event(struct dp *dp, struct dp_event *ret)
 		free(container_of(l, struct own, link));
 		return true;
 	}
-	if (!kernel || !kernel->ops->event(kernel, ret))
-		return false;
-	on_tunnel(d, ret);
-	return true;
+	if (kernel && kernel->ops->event(kernel, ret)) {
+		on_tunnel(d, ret);
+		return true;
+	}
+	*ret = (struct dp_event){ .kind = DP_EV_CIRCUIT, .fd = -1 };
+	return d->circuits && circuits_event(d->circuits, &ret->key, &ret->up);
 }
 
 /* ---- the rest ---- */
@@ -707,6 +749,7 @@ static void dual_free(struct dp *dp)
 		return;
 	d = dual_of(dp);
 	forget_all(d);
+	circuits_free(d->circuits);
 	for (struct list *l; (l = list_pop(&d->done)) != NULL;)
 		free(container_of(l, struct own, link));
 	for (struct list *l; (l = list_pop(&d->events)) != NULL;)
@@ -796,8 +839,15 @@ struct dp *dp_auto_new(const struct dp_auto_config *config)
 	list_init(&d->events);
 	htab_init(&d->rows, config->hash_key);
 	htab_init(&d->tunnels, config->hash_key);
-	if (adopt(d, PLACE_KERNEL) == 0 && adopt(d, PLACE_USER) == 0)
+	if (config->wake) {
+		d->circuits = circuits_new(config->hash_key);
+		if (d->circuits && circuits_fd(d->circuits) >= 0)
+			config->wake(config->user, circuits_fd(d->circuits));
+	}
+	if ((!config->wake || d->circuits) && adopt(d, PLACE_KERNEL) == 0 &&
+	    adopt(d, PLACE_USER) == 0)
 		return &d->dp;
+	circuits_free(d->circuits);
 	forget_all(d);
 	free(d);
 	return NULL;

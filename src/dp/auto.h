@@ -24,6 +24,9 @@ struct dp_auto_config {
 	 * a duplicate is made of `fd`. `detach` ends it. */
 	int (*attach)(struct dp *user, uint32_t tunnel, uint32_t via, int fd);
 	void (*detach)(struct dp *user, uint32_t tunnel);
+	/* See that dp_ops.fd becomes readable when `fd` has news (dp_user_wake()); NULL = nobody
+	 * tells of circuits by himself. */
+	int (*wake)(struct dp *user, int fd);
 	uint8_t hash_key[16]; /* random */
 };
 

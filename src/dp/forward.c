@@ -45,6 +45,16 @@
 #define EVENT_DEV    ((uint64_t)1 << 32)
 #define EVENT_STOP   ((uint64_t)2 << 32)
 #define EVENT_TUNNEL ((uint64_t)4 << 32)
+#define EVENT_WAKE   ((uint64_t)8 << 32)
+
+/* Messages this soon after each other are many; then so long is waited for more. */
+#define STORM_US  2000u
+#define GATHER_US 300
+
+/* What the thread had done when it looked last. */
+struct fwd_turn {
+	uint64_t punts, data, at;
+};
 
 void fwd_clock(struct fwd *f)
 {
@@ -473,10 +483,38 @@ static void collect_ports(struct fwd *f)
 	}
 }
 
+static void wake(struct fwd *f)
+{
+	atomic_store(&f->woken, true);
+	ring_wake(&f->ring);
+}
+
+/*
+ * When many sessions come up at once, their messages arrive one by one, each soon after the one
+ * before; to wake the owner for each, and to be woken, costs more than the message. So after a
+ * turn that had nothing but such, soon after another, some are left to gather.
+ */
+static bool storm(struct fwd *f, struct fwd_turn *t)
+{
+	uint64_t punts = atomic_load_explicit(&f->counts.punts, memory_order_relaxed);
+	uint64_t data = atomic_load_explicit(&f->counts.rx_packets, memory_order_relaxed) +
+			atomic_load_explicit(&f->counts.tx_packets, memory_order_relaxed);
+	bool only = punts != t->punts && data == t->data;
+	bool soon = only && f->now - t->at < STORM_US;
+
+	if (only)
+		t->at = f->now;
+	t->punts = punts;
+	t->data = data;
+	return soon;
+}
+
 static void *run(void *arg)
 {
+	static const struct timespec gather = { 0, GATHER_US * 1000 };
 	struct fwd *f = arg;
 	struct epoll_event events[64];
+	struct fwd_turn turn = { 0 };
 
 	pthread_setname_np(pthread_self(), "forwarding");
 	while (!atomic_load(&f->stop)) {
@@ -484,6 +522,8 @@ static void *run(void *arg)
 
 		if (qsbr_idle(f->qsbr))
 			ring_wake(&f->ring);
+		if (storm(f, &turn))
+			nanosleep(&gather, NULL);
 		n = epoll_wait(f->epoll, events, 64, -1);
 		if (qsbr_quiet(f->qsbr))
 			ring_wake(&f->ring);
@@ -496,6 +536,8 @@ static void *run(void *arg)
 				down_from(f, number);
 			else if (events[i].data.u64 & EVENT_TUNNEL)
 				from_sock(f, &f->tunnels[number].sock, events[i].events);
+			else if (events[i].data.u64 & EVENT_WAKE)
+				wake(f);
 			else if (!(events[i].data.u64 & EVENT_STOP))
 				from_sock(f, &f->socks[number], events[i].events);
 		}
@@ -544,6 +586,13 @@ int fwd_unwatch_sock(struct fwd *f, uint32_t sock)
 		setsockopt(fd, SOL_UDP, UDP_GRO, &zero, sizeof(zero));
 	}
 	return fd;
+}
+
+int fwd_watch_wake(struct fwd *f, int fd)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET, .data.u64 = EVENT_WAKE };
+
+	return epoll_ctl(f->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
 int fwd_watch_tunnel(struct fwd *f, uint32_t tunnel)

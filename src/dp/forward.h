@@ -83,6 +83,7 @@ struct fwd {
 	struct ring ring;
 	int epoll, stop_fd;
 	_Atomic bool stop;
+	_Atomic bool woken; /* a descriptor of fwd_watch_wake() has news */
 	pthread_t thread;
 	bool started;
 
@@ -116,6 +117,9 @@ int fwd_watch_sock(struct fwd *f, uint32_t sock);
 int fwd_watch_dev(struct fwd *f, uint32_t dev, int fd);
 int fwd_unwatch_sock(struct fwd *f, uint32_t sock); /* the descriptor */
 int fwd_unwatch_dev(struct fwd *f, uint32_t dev);   /* the descriptor, -1 = there was none */
+/* Wake the owner when this descriptor has news: each time it gets some, it is not read here. */
+int fwd_watch_wake(struct fwd *f, int fd);
+
 int fwd_watch_tunnel(struct fwd *f, uint32_t tunnel);
 int fwd_unwatch_tunnel(struct fwd *f, uint32_t tunnel); /* the descriptor, -1 = there was none */
 

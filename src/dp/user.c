@@ -95,7 +95,8 @@ static bool has_news(const struct user *u)
 /* Nothing more of one kind: if there is nothing of any kind, let the descriptor turn quiet. */
 static void rest(struct user *u)
 {
-	if (!has_news(u) && !u->peeked)
+	/* What woke us by fwd_watch_wake() may have been looked at before it came: once more. */
+	if (!has_news(u) && !u->peeked && !atomic_exchange(&u->fwd.woken, false))
 		ring_sleep(&u->fwd.ring);
 }
 
@@ -133,6 +134,11 @@ static bool user_done(struct dp *dp, struct dp_done *ret)
 static void user_committed(struct dp *dp)
 {
 	job_committed(user_of(dp));
+}
+
+int dp_user_wake(struct dp *dp, int fd)
+{
+	return fwd_watch_wake(&user_of(dp)->fwd, fd);
 }
 
 static bool user_punt(struct dp *dp, struct dp_punt *ret)

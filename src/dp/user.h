@@ -70,6 +70,10 @@ struct dp *dp_user_new(const struct dp_user_config *config);
 int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd);
 void dp_user_detach(struct dp *dp, uint32_t tunnel);
 
+/* Let the plane's descriptor (dp_ops.fd) become readable, too, when `fd` has something to read;
+ * `fd` stays the caller's and open. 0 or a negative errno. */
+int dp_user_wake(struct dp *dp, int fd);
+
 /*
  * The answer to a request of host_ops. `error` is 0 or a positive or negative errno, `text` says it
  * in words (may be NULL). `fd` is the descriptor of tun_open, else -1; it becomes the plane's.

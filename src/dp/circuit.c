@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The circuits of pseudowires, see circuit.h. Found by their pseudowire and by the name of their
+ * interface, since many pseudowires may share one. A name without an interface is a circuit that
+ * is down, until one of that name appears.
+ *
+ * When the kernel has dropped messages because nobody read them, all are asked for anew.
+ */
+#include "circuit.h"
+#include "base/htab.h"
+#include "base/list.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BUFFER	      32768
+#define SOCKET_BUFFER (1 << 20)
+
+enum { STATE_DOWN, STATE_UP, STATE_UNKNOWN };
+
+struct circuit {
+	struct htab_node by_key, by_name;
+	struct list news; /* in circuits.news while there is something to tell */
+	uint64_t key;
+	bool own;
+	uint8_t state, told;
+	char ifname[DP_IFNAME];
+};
+
+struct circuits {
+	int fd;
+	struct htab keys, names;
+	struct list news;
+	uint32_t seq;
+};
+
+static uint64_t key_hash(const struct circuits *c, uint64_t key)
+{
+	return htab_hash(&c->keys, &key, sizeof(key));
+}
+
+static uint64_t name_hash(const struct circuits *c, const char *name)
+{
+	return htab_hash(&c->names, name, strnlen(name, DP_IFNAME));
+}
+
+static struct circuit *find(const struct circuits *c, uint64_t key)
+{
+	for (struct htab_node *n = htab_find(&c->keys, key_hash(c, key)); n; n = htab_next(n))
+		if (container_of(n, struct circuit, by_key)->key == key)
+			return container_of(n, struct circuit, by_key);
+	return NULL;
+}
+
+struct circuits *circuits_new(const uint8_t hash_key[16])
+{
+	struct sockaddr_nl nl = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+	struct circuits *c = calloc(1, sizeof(*c));
+	int size = SOCKET_BUFFER;
+
+	if (!c)
+		return NULL;
+	htab_init(&c->keys, hash_key);
+	htab_init(&c->names, hash_key);
+	list_init(&c->news);
+	c->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+	if (c->fd >= 0 && bind(c->fd, (struct sockaddr *)&nl, sizeof(nl)) < 0) {
+		close(c->fd);
+		c->fd = -1;
+	}
+	if (c->fd >= 0)
+		setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	return c;
+}
+
+static void drop(struct circuits *c, struct circuit *i)
+{
+	list_drop(&i->news);
+	htab_drop(&c->keys, &i->by_key);
+	htab_drop(&c->names, &i->by_name);
+	free(i);
+}
+
+void circuits_free(struct circuits *c)
+{
+	struct htab_node *n;
+	uint64_t pos;
+
+	if (!c)
+		return;
+	while (pos = 0, (n = htab_walk(&c->keys, &pos, NULL)))
+		drop(c, container_of(n, struct circuit, by_key));
+	htab_free(&c->keys);
+	htab_free(&c->names);
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c);
+}
+
+int circuits_fd(const struct circuits *c)
+{
+	return c->fd;
+}
+
+/* ---- state ---- */
+
+static void is_now(struct circuits *c, struct circuit *i, uint8_t state)
+{
+	i->state = state;
+	list_drop(&i->news);
+	if (i->state != i->told)
+		list_push(&c->news, &i->news);
+}
+
+/* An interface has these flags, or is gone. */
+static void seen(struct circuits *c, const char *name, unsigned int flags, bool gone)
+{
+	struct htab_node *n = htab_find(&c->names, name_hash(c, name));
+
+	for (; n; n = htab_next(n)) {
+		struct circuit *i = container_of(n, struct circuit, by_name);
+		unsigned int needs = i->own ? IFF_UP : IFF_UP | IFF_RUNNING;
+
+		if (strcmp(i->ifname, name) == 0)
+			is_now(c, i, !gone && (flags & needs) == needs ? STATE_UP : STATE_DOWN);
+	}
+}
+
+/* ---- netlink ---- */
+
+/* The name in a message about a link, or "". */
+static void name_of(const uint8_t *at, size_t len, char ret[DP_IFNAME])
+{
+	struct rtattr a;
+
+	ret[0] = '\0';
+	while (len >= sizeof(a)) {
+		size_t whole;
+
+		memcpy(&a, at, sizeof(a));
+		if (a.rta_len < sizeof(a) || a.rta_len > len)
+			return;
+		if (a.rta_type == IFLA_IFNAME && a.rta_len - sizeof(a) <= DP_IFNAME) {
+			memset(ret, 0, DP_IFNAME);
+			memcpy(ret, at + sizeof(a), a.rta_len - sizeof(a));
+			ret[DP_IFNAME - 1] = '\0';
+			return;
+		}
+		whole = RTA_ALIGN((size_t)a.rta_len);
+		if (whole > len)
+			return;
+		at += whole;
+		len -= whole;
+	}
+}
+
+static void link_message(struct circuits *c, uint16_t type, const uint8_t *at, size_t len)
+{
+	struct ifinfomsg ifi;
+	char name[DP_IFNAME];
+
+	if (len < sizeof(ifi))
+		return;
+	memcpy(&ifi, at, sizeof(ifi));
+	if (ifi.ifi_family != AF_UNSPEC) /* a bridge tells of its ports in a message of its own */
+		return;
+	name_of(at + sizeof(ifi), len - sizeof(ifi), name);
+	if (name[0])
+		seen(c, name, ifi.ifi_flags, type == RTM_DELLINK);
+}
+
+/* A question that failed: it carries the question, and there the name is. */
+static void error_message(struct circuits *c, const uint8_t *at, size_t len)
+{
+	size_t head = sizeof(int) + sizeof(struct nlmsghdr) + sizeof(struct ifinfomsg);
+	char name[DP_IFNAME];
+
+	if (len <= head)
+		return;
+	name_of(at + head, len - head, name);
+	if (name[0])
+		seen(c, name, 0, true);
+}
+
+bool circuits_input(struct circuits *c, const uint8_t *bytes, size_t len)
+{
+	struct nlmsghdr h;
+
+	while (len >= sizeof(h)) {
+		size_t whole;
+
+		memcpy(&h, bytes, sizeof(h));
+		if (h.nlmsg_len < sizeof(h) || h.nlmsg_len > len)
+			return false;
+		if (h.nlmsg_type == RTM_NEWLINK || h.nlmsg_type == RTM_DELLINK)
+			link_message(c, h.nlmsg_type, bytes + sizeof(h), h.nlmsg_len - sizeof(h));
+		else if (h.nlmsg_type == NLMSG_ERROR)
+			error_message(c, bytes + sizeof(h), h.nlmsg_len - sizeof(h));
+		whole = NLMSG_ALIGN((size_t)h.nlmsg_len);
+		if (whole > len)
+			return true;
+		bytes += whole;
+		len -= whole;
+	}
+	return len == 0;
+}
+
+static void ask(struct circuits *c, struct circuit *i)
+{
+	struct {
+		struct nlmsghdr h;
+		struct ifinfomsg ifi;
+		struct rtattr a;
+		char name[DP_IFNAME];
+	} m;
+
+	memset(&m, 0, sizeof(m));
+	m.h.nlmsg_type = RTM_GETLINK;
+	m.h.nlmsg_flags = NLM_F_REQUEST;
+	m.h.nlmsg_seq = ++c->seq;
+	m.a.rta_type = IFLA_IFNAME;
+	m.a.rta_len = (unsigned short)(sizeof(m.a) + strlen(i->ifname) + 1);
+	memcpy(m.name, i->ifname, sizeof(m.name));
+	m.h.nlmsg_len = (uint32_t)(offsetof(__typeof__(m), a) + RTA_ALIGN((size_t)m.a.rta_len));
+	if (c->fd < 0 || send(c->fd, &m, m.h.nlmsg_len, MSG_DONTWAIT) < 0)
+		is_now(c, i, STATE_UP);
+}
+
+static void ask_all(struct circuits *c)
+{
+	struct htab_node *n;
+	uint64_t pos = 0;
+
+	while ((n = htab_walk(&c->keys, &pos, NULL)))
+		ask(c, container_of(n, struct circuit, by_key));
+}
+
+static void read_all(struct circuits *c)
+{
+	union {
+		struct nlmsghdr align;
+		uint8_t bytes[BUFFER];
+	} buf;
+	ssize_t n;
+
+	for (;;) {
+		n = recv(c->fd, buf.bytes, sizeof(buf), MSG_DONTWAIT);
+		if (n < 0 && errno == ENOBUFS)
+			ask_all(c);
+		else if (n < 0 && errno != EINTR)
+			return;
+		else if (n > 0)
+			circuits_input(c, buf.bytes, (size_t)n);
+	}
+}
+
+/* ---- from outside ---- */
+
+int circuits_put(struct circuits *c, uint64_t key, const char *ifname, bool own)
+{
+	struct circuit *i = find(c, key);
+
+	if (i)
+		drop(c, i);
+	if (htab_reserve(&c->keys) < 0 || htab_reserve(&c->names) < 0 ||
+	    !(i = calloc(1, sizeof(*i))))
+		return -ENOMEM;
+	list_init(&i->news);
+	i->key = key;
+	i->own = own;
+	i->state = i->told = STATE_UNKNOWN;
+	snprintf(i->ifname, sizeof(i->ifname), "%s", ifname);
+	htab_put(&c->keys, &i->by_key, key_hash(c, key));
+	htab_put(&c->names, &i->by_name, name_hash(c, ifname));
+	ask(c, i);
+	return 0;
+}
+
+void circuits_drop(struct circuits *c, uint64_t key)
+{
+	struct circuit *i = find(c, key);
+
+	if (i)
+		drop(c, i);
+}
+
+bool circuits_event(struct circuits *c, uint64_t *ret_key, bool *ret_up)
+{
+	struct circuit *i;
+	struct list *l;
+
+	if (c->fd >= 0)
+		read_all(c);
+	l = list_pop(&c->news);
+	if (!l)
+		return false;
+	i = container_of(l, struct circuit, news);
+	i->told = i->state;
+	*ret_key = i->key;
+	*ret_up = i->state == STATE_UP;
+	return true;
+}

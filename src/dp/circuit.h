@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which interfaces are the circuits of pseudowires, and whether they are up: what DP_EV_CIRCUIT
+ * (dp.h) tells. The kernel says so by itself to whoever listens (rtnetlink(7)); no right is needed.
+ */
+#ifndef ADIT_DP_CIRCUIT_H
+#define ADIT_DP_CIRCUIT_H
+
+#include "base/dp_types.h"
+
+struct circuits;
+
+/* NULL: out of memory. Without netlink every circuit is taken for up. */
+struct circuits *circuits_new(const uint8_t hash_key[16]);
+void circuits_free(struct circuits *c);
+
+/* Becomes readable when an interface has changed; -1 = never. */
+int circuits_fd(const struct circuits *c);
+
+/*
+ * The circuit of pseudowire `key` is the interface `ifname`; `own`: it is the pseudowire's own, so
+ * it is up while it is up administratively, others while they run. Its state is told (again).
+ * -ENOMEM.
+ */
+int circuits_put(struct circuits *c, uint64_t key, const char *ifname, bool own);
+void circuits_drop(struct circuits *c, uint64_t key);
+
+/* The next change. */
+bool circuits_event(struct circuits *c, uint64_t *ret_key, bool *ret_up);
+
+/* Octets of messages of the kernel; for circuits_event() and tests. False: they are damaged. */
+bool circuits_input(struct circuits *c, const uint8_t *bytes, size_t len);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Circuits of pseudowires: what messages of the kernel about interfaces come to, whole, cut short
+ * and damaged. The socket is a real one; what it says of other interfaces does not matter here. */
+#include "dp/circuit.h"
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static const uint8_t hash_key[16] = "0123456789abcde";
+
+/* A message about a link: `type`, its name behind another attribute, its flags. */
+static size_t link_message(uint8_t *at, uint16_t type, const char *name, unsigned int flags,
+			   uint8_t family)
+{
+	struct nlmsghdr h = { .nlmsg_type = type };
+	struct ifinfomsg ifi = { .ifi_family = family, .ifi_flags = flags };
+	struct rtattr mtu = { .rta_len = 8, .rta_type = IFLA_MTU },
+		      a = { .rta_len = (unsigned short)(4 + strlen(name) + 1),
+			    .rta_type = IFLA_IFNAME };
+	size_t n = sizeof(h);
+
+	memcpy(at + n, &ifi, sizeof(ifi));
+	n += sizeof(ifi);
+	memcpy(at + n, &mtu, 4);
+	n += 8;
+	memcpy(at + n, &a, 4);
+	memcpy(at + n + 4, name, strlen(name) + 1);
+	n += NLMSG_ALIGN(a.rta_len);
+	h.nlmsg_len = (uint32_t)n;
+	memcpy(at, &h, sizeof(h));
+	return n;
+}
+
+static void tell(struct circuits *c, uint16_t type, const char *name, unsigned int flags)
+{
+	uint8_t buf[256] = { 0 };
+
+	assert_true(circuits_input(c, buf, link_message(buf, type, name, flags, AF_UNSPEC)));
+}
+
+static void expect(struct circuits *c, uint64_t key, bool up)
+{
+	uint64_t got;
+	bool is;
+
+	assert_true(circuits_event(c, &got, &is));
+	assert_int_equal(got, key);
+	assert_int_equal(is, up);
+}
+
+static void quiet(struct circuits *c)
+{
+	uint64_t key;
+	bool up;
+
+	assert_false(circuits_event(c, &key, &up));
+}
+
+/* No such interface is down, as far as the kernel answers. */
+static void nothing_there(struct circuits *c, uint64_t key)
+{
+	if (circuits_fd(c) >= 0)
+		expect(c, key, false);
+	else
+		expect(c, key, true);
+	quiet(c);
+}
+
+static void test_own_and_others(void **state)
+{
+	struct circuits *c = circuits_new(hash_key);
+
+	assert_non_null(c);
+	assert_int_equal(circuits_put(c, 1, "adit-no-such1", true), 0);
+	nothing_there(c, 1);
+	assert_int_equal(circuits_put(c, 2, "adit-no-such2", false), 0);
+	nothing_there(c, 2);
+	/* its own interface: it is enough that somebody has set it up */
+	tell(c, RTM_NEWLINK, "adit-no-such1", IFF_UP);
+	expect(c, 1, true);
+	quiet(c);
+	/* another one has to run */
+	tell(c, RTM_NEWLINK, "adit-no-such2", IFF_UP | IFF_RUNNING);
+	expect(c, 2, true);
+	tell(c, RTM_NEWLINK, "adit-no-such2", IFF_UP);
+	expect(c, 2, false);
+	/* down and up before anybody looks is nothing to tell */
+	tell(c, RTM_NEWLINK, "adit-no-such1", 0);
+	tell(c, RTM_NEWLINK, "adit-no-such1", IFF_UP);
+	quiet(c);
+	tell(c, RTM_DELLINK, "adit-no-such1", IFF_UP);
+	expect(c, 1, false);
+	tell(c, RTM_NEWLINK, "adit-no-such3", IFF_UP | IFF_RUNNING);
+	quiet(c);
+	circuits_drop(c, 2);
+	circuits_drop(c, 2);
+	tell(c, RTM_NEWLINK, "adit-no-such2", IFF_UP | IFF_RUNNING);
+	quiet(c);
+	circuits_free(c);
+}
+
+static void test_one_interface_of_many(void **state)
+{
+	struct circuits *c = circuits_new(hash_key);
+	uint64_t key, sum = 0;
+	bool up;
+
+	for (uint64_t i = 1; i <= 1000; i++) {
+		assert_int_equal(circuits_put(c, i, "adit-no-such1", false), 0);
+		while (circuits_event(c, &key, &up))
+			;
+	}
+	tell(c, RTM_NEWLINK, "adit-no-such1", IFF_UP | IFF_RUNNING);
+	while (circuits_event(c, &key, &up)) {
+		assert_true(up);
+		sum += key;
+	}
+	assert_int_equal(sum, circuits_fd(c) >= 0 ? 500500 : 0);
+	/* put again: told again */
+	assert_int_equal(circuits_put(c, 7, "adit-no-such1", false), 0);
+	assert_true(circuits_event(c, &key, &up));
+	assert_int_equal(key, 7);
+	circuits_free(c);
+}
+
+static void test_damaged(void **state)
+{
+	struct circuits *c = circuits_new(hash_key);
+	uint8_t buf[600] = { 0 };
+	size_t n = link_message(buf, RTM_NEWLINK, "adit-no-such1", IFF_UP, AF_UNSPEC);
+	uint64_t key;
+	bool up;
+
+	assert_int_equal(circuits_put(c, 1, "adit-no-such1", true), 0);
+	nothing_there(c, 1);
+	for (size_t cut = 0; cut < n; cut++) {
+		uint8_t *exact = malloc(cut + 1);
+
+		memcpy(exact, buf, cut);
+		assert_int_equal(circuits_input(c, exact, cut), cut == 0);
+		free(exact);
+	}
+	for (size_t at = 0; at < n * 256; at++) {
+		uint8_t bent[600];
+
+		memcpy(bent, buf, n);
+		bent[at / 256] = (uint8_t)at;
+		circuits_input(c, bent, n);
+		while (circuits_event(c, &key, &up))
+			;
+	}
+	/* a bridge's own message about its port says nothing of the interface */
+	tell(c, RTM_NEWLINK, "adit-no-such1", IFF_UP);
+	while (circuits_event(c, &key, &up))
+		;
+	n = link_message(buf, RTM_DELLINK, "adit-no-such1", 0, AF_BRIDGE);
+	assert_true(circuits_input(c, buf, n));
+	quiet(c);
+	/* several in one */
+	n = link_message(buf, RTM_NEWLINK, "x", 0, AF_UNSPEC);
+	n += link_message(buf + n, RTM_DELLINK, "adit-no-such1", 0, AF_UNSPEC);
+	assert_true(circuits_input(c, buf, n));
+	expect(c, 1, false);
+	circuits_free(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_own_and_others),
+		cmocka_unit_test(test_one_interface_of_many),
+		cmocka_unit_test(test_damaged),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
