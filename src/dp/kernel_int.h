@@ -304,6 +304,9 @@ void kppp_end(struct kwork *w, struct kjob *j, struct khave *h, const struct dp_
 
 /* CCP frames on their way down arm the kernel's MPPE, see there. 0 or negative errno. */
 int kmppe_peek(struct kernel *k, struct ksession *s, const uint8_t *frame, size_t len);
+/* A frame has come up: may it have switched encryption off, then nothing passes any more until the
+ * owner has put a row. */
+void kmppe_seen(struct kernel *k, struct ksession *s, const uint8_t *frame, size_t len);
 
 /* ---- kernel_eth.c ---- */
 int keth_put(struct kwork *w, struct kjob *j);
