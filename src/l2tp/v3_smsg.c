@@ -221,6 +221,14 @@ static int tie_equal(struct l2tp3 *l, struct pw *s, const struct l2tp_msg *m)
 		      "both sides sent the same session tie breaker");
 }
 
+/* Does the peer's request for the circuit of our session win? */
+static bool tie_is_theirs(const struct pw *s, const struct l2tp_msg *m)
+{
+	/* Ours was not sent yet: there is nothing to lose. */
+	return s->state == L2TP3_SS_WAIT_CONN ||
+	       (l2tp_msg_has(m, L2TP3_AVP_TIE) && (!s->has_tie || m->tie < s->tie));
+}
+
 /* Both asked for this circuit. 0 or -ENOMEM. */
 static int tie_settle(struct l2tp3 *l, struct pw *s, const struct l2tp_msg *m)
 {
@@ -229,8 +237,7 @@ static int tie_settle(struct l2tp3 *l, struct pw *s, const struct l2tp_msg *m)
 			       .text = "both sides ask for this circuit without tie breakers" };
 	bool theirs = l2tp_msg_has(m, L2TP3_AVP_TIE);
 
-	/* Ours was not sent yet: there is nothing to lose. */
-	if (s->state == L2TP3_SS_WAIT_CONN)
+	if (tie_is_theirs(s, m))
 		return tie_lost(l, s, m);
 	if (!theirs && !s->has_tie) {
 		struct conn *c = s->conn;
@@ -240,8 +247,6 @@ static int tie_settle(struct l2tp3 *l, struct pw *s, const struct l2tp_msg *m)
 	}
 	if (theirs && s->has_tie && s->tie == m->tie)
 		return tie_equal(l, s, m);
-	if (theirs && (!s->has_tie || m->tie < s->tie))
-		return tie_lost(l, s, m);
 	trace(l->trace, TRACE_L2TP3_SESSION_TIE_WON, l->now, s->handle, s->conn->local_id,
 	      s->local_id);
 	return refuse(l, s->conn, m->local_id, L2TP3_CDN_TIE_LOST, 0,
@@ -250,6 +255,7 @@ static int tie_settle(struct l2tp3 *l, struct pw *s, const struct l2tp_msg *m)
 
 static int request_input(struct l2tp3 *l, struct conn *c, const struct l2tp_msg *m)
 {
+	struct ending lost = { .cause = ADIT_CAUSE_TIE_LOST, .result = L2TP3_CDN_TIE_LOST };
 	struct pw fresh = { .mtu = 0 };
 	struct ending wrong;
 	struct pw *ours;
@@ -269,10 +275,14 @@ static int request_input(struct l2tp3 *l, struct conn *c, const struct l2tp_msg 
 		return refuse(l, c, m->local_id, L2TP3_CDN_NO_FORWARDER, 0,
 			      "an end id is longer than any here");
 	ours = pw_by_end(l, c, m);
-	if (ours && ours->outgoing == (m->type == L2TP_OCRQ) && !ours->outgoing)
+	if (ours && ours->outgoing != (m->type == L2TP_OCRQ))
+		ours = NULL;
+	if (ours && !(ours->outgoing && tie_is_theirs(ours, m)))
 		return tie_settle(l, ours, m);
 	if (circuit_wrong(&fresh, m, &wrong))
 		return pw_refuse(l, c, 0, m->local_id, &wrong);
+	if (ours) /* an outgoing call of theirs is for our owner to place: it is another session */
+		pw_step(l, ours, CE_CLOSE, &lost);
 	if ((c->profile->p.max_sessions &&
 	     c->session_count - c->orphans >= c->profile->p.max_sessions) ||
 	    l->session_count >= l->cfg.max_sessions)
