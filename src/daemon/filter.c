@@ -21,9 +21,10 @@
 #include "keeper/proto.h"
 
 #include <asm/ioctls.h>
-#include <linux/if_tun.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -107,6 +108,14 @@ struct rule {
 		}                                                           \
 	}
 
+#define LINKS                                                                                    \
+	{                                                                                        \
+		SCMP_SYS(socket),                                                                \
+		{                                                                                \
+			{ 1, SCMP_CMP_EQ, AF_NETLINK, 0 }, { 3, SCMP_CMP_EQ, NETLINK_ROUTE, 0 }, \
+		}                                                                                \
+	}
+
 /* clang-format off */
 static const struct rule rules[] = {
 	/* the loop (libuv) and the forwarding thread */
@@ -125,6 +134,7 @@ static const struct rule rules[] = {
 	ANY(setsockopt), ANY(getsockopt), /* IP_PKTINFO, UDP_SEGMENT, UDP_GRO, SO_PEERCRED */
 	DATAGRAM(AF_INET), DATAGRAM(AF_INET6), /* peer.c: the address we have towards a server */
 	DATAGRAM(AF_UNIX),		/* log.c: the journal, syslog */
+	LINKS,				/* circuit.c: which interfaces are up */
 	ANY(bind), ANY(connect), ANY(getsockname), ANY(getpeername),
 
 	/* descriptors */
