@@ -41,8 +41,8 @@ static void usage(FILE *f)
 		   "\n"
 		   "The L2TP daemon. adit-keeper holds its rights, and starts it:\n"
 		   "    adit-keeper -c FILE --run aditd\n"
-		   "\n"
 		   "or systemd does (adit.service).\n"
+		   "\n"
 		   "  -c FILE     configuration (" CONF_FILE ")\n"
 		   "  -n          check it, say what it would change in the daemon that runs, and "
 		   "end\n"
@@ -234,12 +234,12 @@ static bool start(struct daemon *d)
 	daemon_say(d, TRACE_NOTICE, "aditd %s serves as \"%s\" (start %u)", ADIT_VERSION,
 		   d->conf->host_name, d->starts);
 	run_drain(d);
+	notify_send("READY=1");
 	return true;
 }
 
 static void stop(struct daemon *d)
 {
-	notify_send("READY=1");
 	if (d->trace && d->log)
 		run_log(d);
 	control_free(d->control);
