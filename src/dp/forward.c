@@ -47,13 +47,12 @@
 #define EVENT_TUNNEL ((uint64_t)4 << 32)
 #define EVENT_WAKE   ((uint64_t)8 << 32)
 
-/* Messages this soon after each other are many; then so long is waited for more. */
-#define STORM_US  2000u
-#define GATHER_US 300
+#define GATHER_US 2000
 
 /* What the thread had done when it looked last. */
 struct fwd_turn {
-	uint64_t punts, data, at;
+	uint64_t punts, data;
+	bool busy; /* the owner, when this turn began */
 };
 
 void fwd_clock(struct fwd *f)
@@ -491,22 +490,19 @@ static void wake(struct fwd *f)
 
 /*
  * When many sessions come up at once, their messages arrive one by one, each soon after the one
- * before; to wake the owner for each, and to be woken, costs more than the message. So after a
- * turn that had nothing but such, soon after another, some are left to gather.
+ * before; to be woken for each costs more than the message. So while the owner has its hands full
+ * with former ones, and nothing but such comes, some are left to gather.
  */
 static bool storm(struct fwd *f, struct fwd_turn *t)
 {
 	uint64_t punts = atomic_load_explicit(&f->counts.punts, memory_order_relaxed);
 	uint64_t data = atomic_load_explicit(&f->counts.rx_packets, memory_order_relaxed) +
 			atomic_load_explicit(&f->counts.tx_packets, memory_order_relaxed);
-	bool only = punts != t->punts && data == t->data;
-	bool soon = only && f->now - t->at < STORM_US;
+	bool is = t->busy && punts != t->punts && data == t->data;
 
-	if (only)
-		t->at = f->now;
 	t->punts = punts;
 	t->data = data;
-	return soon;
+	return is;
 }
 
 static void *run(void *arg)
@@ -525,6 +521,7 @@ static void *run(void *arg)
 		if (storm(f, &turn))
 			nanosleep(&gather, NULL);
 		n = epoll_wait(f->epoll, events, 64, -1);
+		turn.busy = !atomic_load(&f->ring.asleep);
 		if (qsbr_quiet(f->qsbr))
 			ring_wake(&f->ring);
 		fwd_clock(f);
