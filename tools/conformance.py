@@ -13,7 +13,8 @@ The rows stand in tests/rfc/rows.txt. A test names the rows that it shows in one
     # Rows: ROW, ROW                     anywhere in a transcript or a Python test
      * Rows: ROW, ROW                    in a comment of a C test
 
-Rows without a test have a reason in tests/rfc/argued.txt. A name that looks like a row after
+Rows without a test have a reason in tests/rfc/argued.txt, or stand there as open: what is missing is
+said, and the page says so too. A name that looks like a row after
 `Rows:` and is none fails the check, and so does a reason for a row that has a test.
 """
 
@@ -25,7 +26,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 RFC = ROOT / "tests/rfc"
 PAGE = ROOT / "doc/conformance.md"
 MOST_ARGUED = 12
-SOURCES = ("tests/unit/**/*.c", "tests/sim/*.c", "tests/fuzz/*.c", "tests/net/*.py")
+WORDS = {"argued": "argued", "out": "left out", "open": "**open**"}
+SOURCES = ("tests/unit/**/*.c", "tests/sim/*.c", "tests/fuzz/*.c", "tests/net/*.py", "tests/vm/*.py")
 ROWS = re.compile(r"^[ \t]*(?:#|\*|/\*|//)[ \t]*Rows:[ \t]*(.+?)(?:[ \t]*\*/)?[ \t]*$", re.MULTILINE)
 
 HEAD = """# Conformance
@@ -63,7 +65,7 @@ def read_reasons():
         if line.startswith(" ") and row:
             reasons[row] = (reasons[row][0], f"{reasons[row][1]} {line.strip()}")
         elif line and not line.startswith("#"):
-            kind, row, reason = re.fullmatch(r"(argued|out) ([^:]+): (.+)", line).groups()
+            kind, row, reason = re.fullmatch(r"(argued|out|open) ([^:]+): (.+)", line).groups()
             reasons[row] = (kind, reason)
     return reasons
 
@@ -123,11 +125,14 @@ def count_part(number, sections, tests, reasons, problems):
     shown = [r for r in rows if r in tests]
     problems += [f"{r}: no test shows it and no reason is given" for r in rows
                  if r not in tests and r not in reasons]
+    open_rows = [r for r in rows if reasons.get(r, ("",))[0] == "open"]
     problems += [f"{r}: argued although a test shows it" for r in argued if r in tests]
+    problems += [f"{r}: open although a test shows it" for r in open_rows if r in tests]
     if len(argued) > MOST_ARGUED:
         problems.append(f"part {number}: {len(argued)} rows are argued, {MOST_ARGUED} at most")
+    still = f" {len(open_rows)} are open." if open_rows else ""
     return (f"{len(rows)} rows: {len(shown)} shown by tests, {len(argued)} argued, "
-            f"{len([r for r in out if r not in tests])} of no concern here.")
+            f"{len([r for r in out if r not in tests])} of no concern here.{still}")
 
 
 def links(paths):
@@ -147,7 +152,7 @@ def page(parts, tests, reasons, problems):
                 where = links(tests[row]) if row in tests else "nothing"
                 if row in reasons and row not in tests:
                     kind, reason = reasons[row]
-                    where = f"{'argued' if kind == 'argued' else 'left out'}: {reason}"
+                    where = f"{WORDS[kind]}: {reason}"
                 out.append(f"| {row} | {sentence} | {where} |")
     return "\n".join(out) + "\n"
 

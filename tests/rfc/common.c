@@ -3,6 +3,7 @@
  * What the engine sides of the L2TP transcripts share, see common.h.
  */
 #include "common.h"
+#include "base/wire.h"
 #include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -103,6 +104,83 @@ void path_say(const struct lines *h, const struct path *p, char *buf, size_t cap
 				      addr_write(&p->local, a, sizeof(a)));
 	if (p->via != h->usual.via)
 		snprintf(buf + n, cap - n, " via=%u", p->via);
+}
+
+/* ---- captures: raw IP packets, so that other programs can look at what was said ---- */
+
+#define LINKTYPE_RAW  101
+#define IP_PROTO_UDP  17
+#define IP_PROTO_L2TP 115
+
+static void put_le32(FILE *f, uint32_t v)
+{
+	const uint8_t b[4] = { (uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16),
+			       (uint8_t)(v >> 24) };
+
+	fwrite(b, 1, sizeof(b), f);
+}
+
+void capture_begin(FILE *f)
+{
+	put_le32(f, 0xa1b2c3d4);
+	put_le32(f, 4u << 16 | 2); /* version 2.4 */
+	put_le32(f, 0);
+	put_le32(f, 0);
+	put_le32(f, 65535);
+	put_le32(f, LINKTYPE_RAW);
+}
+
+static void put_ip(struct wcur *c, const struct addr *from, const struct addr *to, uint8_t protocol,
+		   size_t len)
+{
+	bool v4 = from->family == AF_INET;
+	uint32_t sum = 0;
+
+	if (!v4) {
+		wcur_u32(c, 6u << 28);
+		wcur_u16(c, (uint16_t)len);
+		wcur_u8(c, protocol);
+		wcur_u8(c, 64);
+		wcur_bytes(c, from->ip, 16);
+		wcur_bytes(c, to->ip, 16);
+		return;
+	}
+	wcur_u16(c, 0x4500);
+	wcur_u16(c, (uint16_t)(len + 20));
+	wcur_u32(c, 0);
+	wcur_u8(c, 64);
+	wcur_u8(c, protocol);
+	wcur_u16(c, 0);
+	wcur_bytes(c, from->ip, 4);
+	wcur_bytes(c, to->ip, 4);
+	for (size_t i = 0; i < 20; i += 2)
+		sum += (uint32_t)(c->buf[i] << 8 | c->buf[i + 1]);
+	sum = (sum & 0xffff) + (sum >> 16);
+	wcur_patch_u16(c, 10, (uint16_t) ~(sum + (sum >> 16)));
+}
+
+void capture(struct lines *h, const struct path *p, const uint8_t *bytes, size_t len, bool out)
+{
+	const struct addr *from = out ? &p->local : &p->remote, *to = out ? &p->remote : &p->local;
+	bool udp = p->remote.port;
+	uint8_t head[64];
+	struct wcur c = wcur_of(head, sizeof(head));
+
+	if (!h->capture)
+		return;
+	put_ip(&c, from, to, udp ? IP_PROTO_UDP : IP_PROTO_L2TP, len + (udp ? 8 : 0));
+	if (udp) {
+		wcur_u16(&c, from->port);
+		wcur_u16(&c, to->port);
+		wcur_u16(&c, (uint16_t)(len + 8));
+		wcur_u16(&c, 0);
+	}
+	put_le32(h->capture, (uint32_t)(h->now.us / US_S));
+	put_le32(h->capture, (uint32_t)(h->now.us % US_S));
+	put_le32(h->capture, (uint32_t)(c.len + len));
+	put_le32(h->capture, (uint32_t)(c.len + len));
+	fwrite(head, 1, c.len, h->capture);
+	fwrite(bytes, 1, len, h->capture);
 }
 
 const char *cause_word(enum adit_cause cause)

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define HARNESS_LINES	4096
 #define HARNESS_OBJECTS 8192
@@ -30,6 +31,7 @@ struct lines {
 	char *keep[32]; /* strings that the parameters point to */
 	unsigned kept;
 	const char *failed; /* what the harness itself found wrong */
+	FILE *capture;	    /* all packets as libpcap has them, or NULL */
 };
 
 void lines_init(struct lines *h);
@@ -43,6 +45,10 @@ void fail(struct lines *h, const char *why);
 
 /* The oldest line nobody has looked at; NULL when there is none. The caller frees it. */
 char *lines_take(struct lines *h, struct mono *ret_at);
+
+/* Begin a capture file; and a packet that goes over a path, out of the engine or into it. */
+void capture_begin(FILE *f);
+void capture(struct lines *h, const struct path *p, const uint8_t *bytes, size_t len, bool out);
 
 /* " to=..., by=..." where the path is not the usual one. */
 void path_say(const struct lines *h, const struct path *p, char *buf, size_t cap);

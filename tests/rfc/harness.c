@@ -204,6 +204,7 @@ static void drain(struct harness *h)
 		n = l2tp_output(h->engine, h->log.now, buf, sizeof(buf), &path);
 		if (!n)
 			return;
+		capture(&h->log, &path, buf, n, true);
 		wp_tell(&h->peer, buf, n, words, sizeof(words));
 		if (h->hidden)
 			continue;
@@ -246,6 +247,7 @@ static void input(struct harness *h, const struct path *path, const uint8_t *byt
 	struct text t = { .n = 0 };
 	int rc;
 
+	capture(&h->log, path, bytes, len, false);
 	if (len)
 		memcpy(copy, bytes, len);
 	rc = l2tp_input(h->engine, h->log.now, path, copy, len, &f);
@@ -374,6 +376,7 @@ static void do_send(struct harness *h, adit_handle session, char **words, unsign
 	} else if (head > L2TP_HEADROOM) {
 		fail(&h->log, "more header than headroom");
 	} else {
+		capture(&h->log, &path, buf + L2TP_HEADROOM - head, head + len, true);
 		wp_tell(&h->peer, buf + L2TP_HEADROOM - head, head + len, text, sizeof(text));
 		path_say(&h->log, &path, where, sizeof(where));
 		note(&h->log, "< %s%s", text, where);

@@ -6,6 +6,7 @@
  *     rfc_l2tp DIRECTORY            all scenarios
  *     rfc_l2tp FILE...              some
  *     rfc_l2tp -v FILE...           tell each line that happened, go on after a mismatch
+ *     rfc_l2tp -w FILE ...          write all packets to a capture file (of raw IP)
  */
 #ifdef RFC_L2TP3
 #include "harness3.h"
@@ -382,13 +383,14 @@ static bool run_directive(struct scenario *s, size_t *i)
 	return true;
 }
 
-static bool run(const char *path, bool verbose)
+static bool run(const char *path, bool verbose, FILE *capture_file)
 {
 	struct scenario *s = calloc(1, sizeof(*s));
 	bool good;
 
 	harness_init(&s->h);
 	s->verbose = verbose;
+	s->h.log.capture = capture_file;
 	s->at.us = START_US;
 	s->failed = !read_file(s, path, 0);
 	for (size_t i = 0; i < s->count && (verbose || !s->failed); i++) {
@@ -424,7 +426,7 @@ static int is_scenario(const struct dirent *d)
 	return n > 4 && !strcmp(d->d_name + n - 4, ".txt");
 }
 
-static int run_directory(const char *path)
+static int run_directory(const char *path, FILE *capture_file)
 {
 	struct dirent **all;
 	int n = scandir(path, &all, is_scenario, alphasort), bad = 0;
@@ -435,7 +437,7 @@ static int run_directory(const char *path)
 		bool good;
 
 		snprintf(file, sizeof(file), "%s/%s", path, all[i]->d_name);
-		good = run(file, false);
+		good = run(file, false, capture_file);
 		printf("%sok %d - %s\n", good ? "" : "not ", i + 1, all[i]->d_name);
 		bad += !good;
 		free(all[i]);
@@ -448,25 +450,38 @@ static int run_directory(const char *path)
 int main(int argc, char **argv)
 {
 	bool verbose = argc > 1 && !strcmp(argv[1], "-v");
-	int first = verbose ? 2 : 1, bad = 0;
+	bool write = argc > 2 && !strcmp(argv[1], "-w");
+	int first = verbose ? 2 : write ? 3 : 1, bad = 0;
+	FILE *f = NULL;
 	DIR *d;
 
 	if (first >= argc) {
-		fprintf(stderr, "usage: rfc_l2tp [-v] DIRECTORY | FILE...\n");
+		fprintf(stderr, "usage: rfc_l2tp [-v | -w CAPTURE] DIRECTORY | FILE...\n");
 		return 2;
+	}
+	if (write) {
+		f = fopen(argv[2], "wb");
+		if (!f) {
+			perror(argv[2]);
+			return 2;
+		}
+		capture_begin(f);
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	d = opendir(argv[first]);
 	if (d) {
 		closedir(d);
-		return run_directory(argv[first]);
-	}
-	printf("1..%d\n", argc - first);
-	for (int i = first; i < argc; i++) {
-		bool good = run(argv[i], verbose);
+		bad = run_directory(argv[first], f);
+	} else {
+		printf("1..%d\n", argc - first);
+		for (int i = first; i < argc; i++) {
+			bool good = run(argv[i], verbose, f);
 
-		printf("%sok %d - %s\n", good ? "" : "not ", i - first + 1, argv[i]);
-		bad += !good;
+			printf("%sok %d - %s\n", good ? "" : "not ", i - first + 1, argv[i]);
+			bad += !good;
+		}
 	}
+	if (f && fclose(f))
+		bad++;
 	return bad != 0;
 }

@@ -81,6 +81,7 @@ def test_against_iproute2(two, encap, family, cookies):
     adit = two.lab.adit(two.ours, two.conf(encap, family, cookies)).start()
     wait_up(adit, "p1")
     two.address()
+    # Rows: V3-4.1-08, EP-3-02
     mtu = wires(adit)["p1"]["mtu"]
     assert mtu == 1500 - (40 if family == 6 else 20) - (12 if encap == "udp" else 0) - 4 - 4 - 14 \
         - (4 if cookies else 0)

@@ -2,6 +2,8 @@
  *
  * Asking for L2TPv3, content with L2TPv2 (RFC 3931 4.7.3): one SCCRQ for peers of either version,
  * sent by the v2 engine on behalf of both, and both versions served on one socket.
+ *
+ * Rows: V3-4.7-01, V3-4.7-02, V3-4.7-05, V3-4.7-06, V3-4.7-08
  */
 #include <setjmp.h>
 #include <stdarg.h>

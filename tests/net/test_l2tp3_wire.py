@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""The referee for L2TPv3: tshark reads every control message that we send, over UDP and over IP, and
+agrees with our digests."""
+
+import re
+import signal
+import subprocess
+
+import pytest
+
+from lab import BUILD, ROOT, wait_for
+from test_wire import bridged, short, sites, start  # noqa: F401 (sites is a fixture)
+
+SCRIPTS = ROOT / "tests/rfc/l2tp3"
+RUNNER = BUILD / "tests/rfc/rfc_l2tp3"
+OURS = "(ip.src == 192.0.2.1 or ipv6.src == 2001:db8::1)"
+
+
+def tshark(pcap, only, *fields, secret=""):
+    """A list for each packet with a list of the values of each field."""
+    argv = ["tshark", "-n", "-r", str(pcap), "-Y", only, "-T", "fields", "-E", "occurrence=a",
+            "-E", "separator=/t"]
+    if secret:
+        argv += ["-o", f"l2tp.shared_secret:{secret}"]
+    for field in ("frame.number", *fields):
+        argv += ["-e", field]
+    out = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    return [line.split("\t") for line in out.splitlines()]
+
+
+def capture(tmp_path, *scripts):
+    """What was said in these transcripts."""
+    pcap = tmp_path / "said.pcap"
+    subprocess.run([RUNNER, "-w", pcap, *scripts], check=True, stdout=subprocess.DEVNULL)
+    return pcap
+
+
+def test_tshark_decodes_every_message(tmp_path):
+    """All transcripts: no control message of ours is malformed, and every type is among them."""
+    pcap = capture(tmp_path, SCRIPTS)
+    rows = tshark(pcap, f"{OURS} and l2tp.type == 1", "_ws.malformed", "l2tp.avp.message_type", "ip.proto")
+    assert len(rows) > 400
+    assert not [row for row in rows if row[1]]
+    for kind in (1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 20):
+        assert any(row[2] == str(kind) for row in rows), kind
+    for kind in (1, 2, 3, 10, 11, 20):
+        assert any(row[2] == str(kind) and row[3] == "115" for row in rows), kind
+
+
+@pytest.mark.parametrize("script", [
+    "V3-4.3-01-nonce-obliges", "V3-4.3-01-over-ip-with-sha1", "V3-5.3-01-hidden-by-the-derived-key",
+    "V3-4.3-07-sccrq-has-no-nonces-in-front"])
+def test_tshark_agrees_with_digests(tmp_path, script):
+    """SCCRQ without nonces, all else with both; MD5 and SHA-1, UDP and IP; and a wrong secret is seen."""
+    pcap = capture(tmp_path, SCRIPTS / f"{script}.txt")
+    for secret, wrong in (("hush", False), ("other", True)):
+        rows = tshark(pcap, OURS, "_ws.expert.message", "l2tp.avp.message_digest", secret=secret)
+        assert len(rows) >= 3
+        assert all(row[2] for row in rows)
+        assert [("Incorrect Digest" in row[1]) for row in rows] == [wrong] * len(rows)
+
+
+@pytest.mark.parametrize("encap", ["udp", "ip"])
+def test_life_of_a_pseudowire(sites, encap):  # noqa: F811
+    """Two daemons: set-up, frames with cookies, end: nothing malformed, digests right, checksums on."""
+    # Rows: V3-4.1-07
+    a, b = sites
+    pcap = a.lab.dir / "wire.pcap"
+    dump = a.ns.start("tcpdump", "-i", "wan", "-U", "-w", pcap, "port 1701 or ip proto 115")
+    wait_for("tcpdump", lambda: "listening on" in dump.text())
+    more = f"encapsulation = {encap}"
+    start(a, b, short(a, more=more), short(b, more=more))
+    bridged(a, b)
+    a.adit.ctl("disconnect", "x")
+    wait_for("the end", lambda: not b.up())
+    a.adit.stop()
+    b.adit.stop()
+    dump.stop(signal.SIGINT)
+    rows = tshark(pcap, "l2tp.type == 1", "_ws.malformed", "_ws.expert.message", "l2tp.avp.message_type",
+                  "udp.checksum", "l2tp.avp.message_digest", secret="wonderland")
+    seen = {row[3] for row in rows}
+    assert {"1", "2", "3", "10", "11", "12", "14", "4", "20"} <= seen, seen
+    assert not [row for row in rows if row[1] or "Incorrect" in row[2]]
+    assert all(row[5] for row in rows)
+    assert encap == "ip" or not [row for row in rows if row[4] in ("", "0x0000")]
+    frames = tshark(pcap, "icmp or arp", "eth.src", "_ws.malformed")
+    assert frames and all(re.fullmatch(r"([0-9a-f]{2}:){5}.*", row[1]) for row in frames)
+    assert not [row for row in frames if row[2]]
