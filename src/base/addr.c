@@ -172,8 +172,12 @@ int addr_parse(const char *text, struct addr *ret)
 /* True when the bits of `ip` from `len` on are zero. */
 static bool host_bits_zero(const uint8_t ip[16], unsigned int len)
 {
-	for (unsigned int i = len; i < 128; i++) {
-		if (ip[i / 8] & 0x80 >> i % 8)
+	unsigned int i = len / 8;
+
+	if (len % 8 && (ip[i++] & 0xff >> len % 8))
+		return false;
+	for (; i < 16; i++) {
+		if (ip[i])
 			return false;
 	}
 	return true;

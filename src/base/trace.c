@@ -51,8 +51,9 @@ struct trace {
 	struct slot *slots;
 	_Atomic uint32_t *raw;
 	uint32_t records, raw_octets;
-	uint64_t last;	   /* number of the newest record */
-	uint32_t raw_next; /* a multiple of 4 */
+	uint64_t last;			  /* number of the newest record */
+	uint64_t said[TRACE_WARNING + 1]; /* ... of each level, of this process */
+	uint32_t raw_next;		  /* a multiple of 4 */
 };
 
 static const struct kind {
@@ -192,6 +193,7 @@ void trace_put(struct trace *t, enum trace_kind kind, struct mono now, adit_hand
 	if (raw_len > t->raw_octets)
 		raw_len = t->raw_octets;
 	r.seq = ++t->last;
+	t->said[trace_level_of(kind)] = r.seq;
 	r.raw_len = (uint16_t)raw_len;
 	r.raw_pos = t->raw_next;
 	if (raw_len)
@@ -269,6 +271,16 @@ bool trace_read(const struct trace *t, uint64_t *pos, struct trace_record *ret, 
 		       (i ? t->records / 4 : 0);
 	}
 	return false;
+}
+
+bool trace_quiet(const struct trace *t, uint64_t *pos, enum trace_level level)
+{
+	for (unsigned int i = level; i <= TRACE_WARNING; i++) {
+		if (t->said[i] > *pos)
+			return false;
+	}
+	*pos = t->last;
+	return true;
 }
 
 enum trace_level trace_level_of(enum trace_kind kind)

@@ -87,6 +87,10 @@ static inline void trace_bytes(struct trace *t, enum trace_kind kind, struct mon
 bool trace_read(const struct trace *t, uint64_t *pos, struct trace_record *ret, uint8_t *raw,
 		size_t raw_cap, uint64_t *ret_lost);
 
+/* For the writer's own process: is nothing of this level or above behind *pos? Then *pos moves on
+ * to the newest record, without a look at those between. */
+bool trace_quiet(const struct trace *t, uint64_t *pos, enum trace_level level);
+
 enum trace_level trace_level_of(enum trace_kind kind);
 const char *trace_name(enum trace_kind kind);
 

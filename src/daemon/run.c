@@ -55,7 +55,7 @@ void run_log(struct daemon *d)
 	uint64_t lost;
 
 	log_hold(d->log, true);
-	while (true) {
+	while (!trace_quiet(d->trace, &d->trace_pos, log_level(d->log))) {
 		uint64_t at = d->trace_pos;
 		uint8_t raw[2048];
 		char text[LOG_LINE_MAX];

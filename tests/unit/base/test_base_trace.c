@@ -59,6 +59,33 @@ static void test_write_read(void **state)
 	free(mem);
 }
 
+/* Nothing loud behind the position: it moves over what is there without a look. */
+static void test_quiet(void **state)
+{
+	void *mem = new_mem(RECORDS, RAW);
+	struct trace *t = trace_open(mem, RECORDS, RAW);
+	struct trace_record r;
+	uint64_t pos = 0;
+
+	assert_true(trace_quiet(t, &pos, TRACE_DEBUG));
+	assert_int_equal(pos, 0);
+	trace_put(t, TRACE_DAEMON_DEBUG, (struct mono){ 1 }, 0, 0, 0, 0, 0, NULL, 0);
+	assert_false(trace_quiet(t, &pos, TRACE_DEBUG));
+	assert_int_equal(pos, 0);
+	assert_true(trace_quiet(t, &pos, TRACE_INFO));
+	assert_int_equal(pos, 1);
+	trace_put(t, TRACE_DAEMON_WARNING, (struct mono){ 2 }, 0, 0, 0, 0, 0, NULL, 0);
+	trace_put(t, TRACE_DAEMON_DEBUG, (struct mono){ 3 }, 0, 0, 0, 0, 0, NULL, 0);
+	assert_false(trace_quiet(t, &pos, TRACE_NOTICE));
+	assert_true(trace_read(t, &pos, &r, NULL, 0, NULL));
+	assert_int_equal(r.kind, TRACE_DAEMON_WARNING);
+	assert_true(trace_quiet(t, &pos, TRACE_NOTICE));
+	assert_int_equal(pos, 3);
+	assert_true(trace_quiet(t, &pos, TRACE_DEBUG));
+	trace_close(t);
+	free(mem);
+}
+
 static void test_overwritten(void **state)
 {
 	void *mem = new_mem(RECORDS, RAW);
@@ -334,9 +361,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_write_read), cmocka_unit_test(test_overwritten),
 		cmocka_unit_test(test_raw),	   cmocka_unit_test(test_overwritten_large),
-		cmocka_unit_test(test_goes_on),	   cmocka_unit_test(test_race),
-		cmocka_unit_test(test_memory),	   cmocka_unit_test(test_text),
-		cmocka_unit_test(test_all_texts),  cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_goes_on),	   cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_race),	   cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_text),	   cmocka_unit_test(test_all_texts),
+		cmocka_unit_test(test_forms),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
