@@ -376,9 +376,10 @@ struct l2tp_session_info {
 	uint64_t owner;
 	enum l2tp_session_state state;
 	uint16_t local_id, remote_id, local_tunnel_id, remote_tunnel_id;
-	bool initiator; /* we sent the ICRQ or OCRQ */
-	bool outgoing;	/* an OCRQ began it */
-	bool send_seq, require_seq, length_bit;
+	bool initiator;				/* we sent the ICRQ or OCRQ */
+	bool outgoing;				/* an OCRQ began it */
+	bool send_seq, require_seq, length_bit; /* require_seq: drop data without Ns. What we asked
+						   for as the LAC only once the peer has sent Ns */
 	uint32_t serial;
 	uint16_t data_ns, data_nr;
 	struct path path;

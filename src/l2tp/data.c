@@ -6,17 +6,24 @@
  * Sequence numbers: a number that was passed already is old or a duplicate and is dropped; nothing
  * is put in order, nothing is sent again. When more than half the number space was lost, all that
  * comes looks old; then a run of L2TP_OOS_MAX consecutive numbers makes us follow the sender. The
- * LAC sends numbers as long as the LNS does, unless it asked for them itself; Nr is ignored.
+ * LAC sends numbers as long as the LNS does, unless it asked for them itself; Nr is ignored. Some
+ * servers (xl2tpd) ignore Sequencing Required: what we asked for, as the LAC, is insisted on from
+ * the first number on that comes.
  */
 #include "l2tp/internal.h"
+
+bool session_needs_seq(const struct session *s)
+{
+	return s->require_seq && (!call_is_lac(s) || s->data_nr != 0);
+}
 
 /* True when the message is to be passed on. */
 static bool in_sequence(struct session *s, const struct l2tp_header *h)
 {
 	if (!(h->flags & L2TP_HDR_S)) {
-		if (s->require_seq)
+		if (session_needs_seq(s))
 			return false;
-		if (call_is_lac(s))
+		if (call_is_lac(s) && !s->require_seq)
 			s->send_seq = false;
 		return true;
 	}

@@ -183,7 +183,7 @@ bool l2tp_session_info(const struct l2tp *l, adit_handle h, struct l2tp_session_
 		.initiator = s->initiator,
 		.outgoing = s->outgoing,
 		.send_seq = s->send_seq,
-		.require_seq = s->require_seq,
+		.require_seq = session_needs_seq(s),
 		.length_bit = t->profile && t->profile->p.length_bit,
 		.serial = s->serial,
 		.data_ns = s->data_ns,

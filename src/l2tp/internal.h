@@ -529,6 +529,8 @@ uint32_t quirks_of(const struct l2tp_profile *p, const struct l2tp_msg *m);
 
 /* ---- data.c ---- */
 
+/* Is data without a number dropped? */
+bool session_needs_seq(const struct session *s);
 int data_input(struct l2tp *l, const struct path *path, const struct l2tp_header *h,
 	       struct l2tp_frame *ret);
 
