@@ -60,6 +60,7 @@ struct client {
 
 	enum op op; /* the call under way */
 	bool more;
+	bool wire;	/* OP_CONNECT, OP_DISCONNECT: of a pseudowire */
 	uint64_t *keys; /* OP_SESSIONS, OP_TUNNELS: what there was when it began */
 	size_t count, pos;
 	uint64_t told; /* objects that were shown */
@@ -192,7 +193,7 @@ static void step_keys(struct client *c)
 	while (!o && c->pos < c->count) {
 		uint64_t key = c->keys[c->pos++];
 
-		o = c->op == OP_SESSIONS ? show_session(d, key) : show_tunnel(d, (uint16_t)key);
+		o = c->op == OP_SESSIONS ? show_session(d, key) : show_tunnel(d, (uint32_t)key);
 	}
 	if (!o) {
 		list_end(c);
@@ -304,6 +305,34 @@ static bool step_dial(struct client *c)
 	return true;
 }
 
+/* The same for a pseudowire. */
+static bool step_wire(struct client *c)
+{
+	struct daemon *d = c->control->d;
+	struct pw_wire_info i;
+	bool rests, end;
+	json_t *o;
+
+	if (!pwe_wire_find(d->pw, c->name, &i)) {
+		reply_error(c, NOT_FOUND, "text", "pseudowire \"%s\" is no longer configured",
+			    c->name);
+		return true;
+	}
+	rests = strcmp(i.state, "idle") == 0 || strcmp(i.state, "listening") == 0;
+	end = c->op == OP_CONNECT ? i.up || rests || strcmp(i.state, "waiting") == 0
+				  : strcmp(i.state, "idle") == 0 && !i.key;
+	end = end || !c->more;
+	if (!end && strcmp(i.state, c->shown) == 0)
+		return false;
+	snprintf(c->shown, sizeof(c->shown), "%s", i.state);
+	o = json_object();
+	if (json_object_set_new(o, "dial", show_wire_named(d, c->name)) < 0 ||
+	    (i.up && json_object_set_new(o, "session", show_wire_named(d, c->name)) < 0))
+		c->dead = true;
+	reply(c, o, !end);
+	return true;
+}
+
 /* Make the next answer. False when there is none now. */
 static bool step(struct client *c)
 {
@@ -331,7 +360,7 @@ static bool step(struct client *c)
 		return step_monitor(c);
 	case OP_CONNECT:
 	case OP_DISCONNECT:
-		return step_dial(c);
+		return c->wire ? step_wire(c) : step_dial(c);
 	case OP_WIRES:
 		step_index(c, "pseudowire", show_wire);
 		return true;
@@ -352,6 +381,21 @@ static const char *text_parameter(const struct control_request *r, const char *n
 }
 
 /* Take all keys now: the walk would end where one of them goes away. */
+/* Those of pseudowires. */
+static void take_wire_keys(struct client *c, size_t cap)
+{
+	struct daemon *d = c->control->d;
+	struct pw_wire_info i;
+
+	if (c->op == OP_TUNNELS)
+		for (uint32_t t = 0; c->count < cap && (t = pwe_tunnel_next(d->pw, t));)
+			c->keys[c->count++] = t;
+	else
+		for (size_t n = 0; c->count < cap && pwe_wire(d->pw, n, &i); n++)
+			if (i.key)
+				c->keys[c->count++] = i.key;
+}
+
 static bool take_keys(struct client *c)
 {
 	struct daemon *d = c->control->d;
@@ -359,10 +403,11 @@ static bool take_keys(struct client *c)
 	size_t cap;
 
 	access_summary(d->access, &s);
-	cap = (c->op == OP_SESSIONS ? s.sessions : s.tunnels) + 64;
+	cap = (c->op == OP_SESSIONS ? s.sessions : s.tunnels) + d->conf->pw->wire_count + 64;
 	c->keys = calloc(cap, sizeof(*c->keys));
 	if (!c->keys)
 		return false;
+	take_wire_keys(c, cap);
 	if (c->op == OP_SESSIONS) {
 		for (uint64_t k = 0; c->count < cap && (k = access_session_next(d->access, k));)
 			c->keys[c->count++] = k;
@@ -492,6 +537,12 @@ static void dial(struct client *c, const struct control_request *r, enum op op)
 		return;
 	}
 	rc = access_do(d->access, d->now, &cmd);
+	c->wire = rc == 1;
+	if (c->wire)
+		rc = pwe_do(d->pw, d->now,
+			    &(struct pw_cmd){ .kind = op == OP_CONNECT ? PW_CMD_CONNECT
+								       : PW_CMD_DISCONNECT,
+					      .name = name });
 	if (rc < 0) {
 		reply_error(c, FAILED, "text", "out of memory");
 	} else if (rc == 1) {
@@ -593,7 +644,9 @@ static void m_terminate(struct client *c, const struct control_request *r)
 			invalid(c, "session");
 			return;
 		}
-		n = access_do(d->access, d->now, &cmd) == 0;
+		n = access_do(d->access, d->now, &cmd) == 0 ||
+		    pwe_do(d->pw, d->now,
+			   &(struct pw_cmd){ .kind = PW_CMD_TERMINATE, .key = cmd.key }) == 0;
 		if (!n)
 			reply_error(c, NOT_FOUND, "text", "there is no session %s", session);
 	} else {
@@ -601,7 +654,12 @@ static void m_terminate(struct client *c, const struct control_request *r)
 
 		cmd.kind = ACCESS_CMD_TERMINATE_TUNNEL;
 		cmd.tunnel = (uint16_t)id;
-		n = id > 0 && id <= UINT16_MAX && access_do(d->access, d->now, &cmd) == 0;
+		if (id > UINT16_MAX && id <= UINT32_MAX)
+			n = pwe_do(d->pw, d->now,
+				   &(struct pw_cmd){ .kind = PW_CMD_TERMINATE_TUNNEL,
+						     .tunnel = (uint32_t)id }) == 0;
+		else
+			n = id > 0 && id <= UINT16_MAX && access_do(d->access, d->now, &cmd) == 0;
 		if (!n)
 			reply_error(c, NOT_FOUND, "text", "there is no tunnel %lld", (long long)id);
 	}

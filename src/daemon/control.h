@@ -33,10 +33,13 @@ extern const char control_interface[];
 /* Each gives a new reference, or NULL when out of memory or when the object is gone. */
 json_t *show_status(struct daemon *d);
 json_t *show_session(struct daemon *d, uint64_t key);
-json_t *show_tunnel(struct daemon *d, uint16_t id);
+json_t *show_tunnel(struct daemon *d, uint32_t id); /* of both versions */
+json_t *show_tunnel3(struct daemon *d, uint32_t id);
 json_t *show_peer(struct daemon *d, size_t index);
-json_t *show_wire(struct daemon *d, size_t index);
-json_t *show_finding(struct daemon *d, size_t index); /* once dp_remote_probed() */
+json_t *show_wire(struct daemon *d, size_t index);	     /* static ones first */
+json_t *show_wire_named(struct daemon *d, const char *name); /* one agreed with its peer */
+json_t *show_wire_session(struct daemon *d, uint64_t key);   /* as show_session() */
+json_t *show_finding(struct daemon *d, size_t index);	     /* once dp_remote_probed() */
 json_t *show_pool(struct daemon *d, size_t index);
 json_t *show_dial(struct daemon *d, size_t index);
 json_t *show_failure(struct daemon *d, size_t back);

@@ -219,6 +219,12 @@ static int need_user(struct dual *d)
 
 /* In user space all sessions share an interface: what belongs into a VRF or a namespace would be
  * let out of it. */
+static bool placed(const struct dp_row *row)
+{
+	/* a pseudowire has an interface of its own in both planes */
+	return row->netns || (row->master[0] && row->ends != DP_L2TP_ETH);
+}
+
 static int refuse_place(struct dual *d, uint64_t key, uint32_t generation, const struct dp_row *row,
 			const char *why)
 {
@@ -275,7 +281,7 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 		place = PLACE_USER;
 		why = "data with sequence numbers was sent before the session was complete";
 	}
-	if (place == PLACE_USER && (row->master[0] || row->netns))
+	if (place == PLACE_USER && placed(row))
 		return refuse_place(d, key, generation, row, why ? why : t ? t->why : "");
 	/* Its tunnel is there for sessions of before. */
 	if (place == PLACE_USER && t && t->want == DP_WANT_USER && t->state != TUNNEL_USER)
@@ -288,7 +294,7 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 		return -ENOMEM;
 	r->why = why ? strdup(why) : NULL;
 	row_wants(r, row);
-	if (place == PLACE_KERNEL && t->want == DP_WANT_AUTO && !row->master[0] && !row->netns) {
+	if (place == PLACE_KERNEL && t->want == DP_WANT_AUTO && !placed(row)) {
 		r->row = malloc(sizeof(*row));
 		if (!r->row) {
 			row_drop(d, r);

@@ -260,16 +260,21 @@ bool paper_begin(void)
 			   "pseudowire \"w\" { local = 192.0.2.1 remote = 192.0.2.2 tunnel-id = 1 "
 			   "peer-tunnel-id = 2 session-id = 3 peer-session-id = 4 interface = w0 }",
 			   "test", CONF_NO_FILES, err, sizeof(err));
+	paper.d.pw = pwe_new(&(struct pw_config){ .incarnation = 1 });
 	paper.d.acct = acct_new("");
 	paper.d.trace = trace_open(paper.trace_mem, 1024, 65536);
 	paper.d.control = control_new(&paper.d, fd);
-	return paper.d.conf && paper.d.acct && paper.d.trace && paper.d.control;
+	if (paper.d.conf && paper.d.pw)
+		pwe_do(paper.d.pw, paper.d.now,
+		       &(struct pw_cmd){ .kind = PW_CMD_CONF, .conf = paper.d.conf->pw });
+	return paper.d.conf && paper.d.pw && paper.d.acct && paper.d.trace && paper.d.control;
 }
 
 void paper_end(void)
 {
 	control_free(paper.d.control);
 	paper.d.remote->ops->free(paper.d.remote);
+	pwe_free(paper.d.pw);
 	conf_free(paper.d.conf);
 	acct_free(paper.d.acct);
 	trace_close(paper.d.trace);

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""Pseudowires with a control connection between two daemons, in the user-space plane: a bridge between
+two sites over UDP and over IP, circuits whose cables are pulled, a killed aditd, a changed secret."""
+
+import pytest
+
+from lab import wait_for
+
+SITES = {"a": ("192.0.2.1", "2001:db8::1"), "b": ("192.0.2.2", "2001:db8::2")}
+OTHER = {"a": "b", "b": "a"}
+
+
+class Site:
+    """A router with a bridge, and a host behind it."""
+
+    def __init__(self, lab, name):
+        self.lab, self.name = lab, name
+        self.ns = lab.ns(name)
+        self.host = lab.ns(f"h{name}")
+        lab.cable(self.ns, self.host, a_if="eth1", b_if="eth0",
+                  b_addresses=[f"10.9.0.{ord(name) - 96}/24", f"fd09::{ord(name) - 96}/64"])
+        self.ns.run("ip", "link", "add", "br0", "type", "bridge")
+        self.ns.run("ip", "link", "set", "eth1", "master", "br0")
+        self.ns.run("ip", "link", "set", "br0", "up")
+        self.adit = None
+
+    def configure(self, config):
+        self.adit = self.lab.adit(self.ns, 'data-plane = "user"\n' + config)
+
+    def reload(self, config):
+        self.adit.conf.write_text(self.adit.preamble() + 'data-plane = "user"\n' + config)
+        return self.adit.ctl("reload").stdout
+
+    def wire(self, name="x"):
+        wires = self.adit.json("show", "pseudowires")["pseudowires"]
+        return next((w for w in wires if w["name"] == name), {})
+
+    def up(self, name="x"):
+        return self.wire(name).get("state") == "up"
+
+
+@pytest.fixture
+def sites(lab):
+    a, b = Site(lab, "a"), Site(lab, "b")
+    lab.cable(a.ns, b.ns, [f"{SITES['a'][0]}/24", f"{SITES['a'][1]}/64"],
+              [f"{SITES['b'][0]}/24", f"{SITES['b'][1]}/64"], a_if="wan", b_if="wan")
+    return a, b
+
+
+def short(site, family=0, more="", secret="secret = wonderland"):
+    """The block that one side takes."""
+    return f'pseudowire "x" {{ remote = "{SITES[OTHER[site.name]][family]}" {secret} ' \
+           f'bridge = br0 {more} }}\n'
+
+
+def start(a, b, config_a, config_b):
+    a.configure(config_a)
+    b.configure(config_b)
+    for site in (a, b):
+        site.adit.start()
+    both_up(a, b)
+
+
+def both_up(a, b):
+    wait_for("the pseudowire on both sides", lambda: a.up() and b.up(), 40)
+
+
+def bridged(a, b):
+    wait_for("frames from site to site", lambda: a.host.ping("10.9.0.2", count=1, wait=1) == 1, 20)
+
+
+@pytest.mark.parametrize("encap", ["udp", "ip"])
+@pytest.mark.parametrize("family", [0, 1], ids=["v4", "v6"])
+def test_bridge_of_two_sites(sites, encap, family):
+    """One short block a side: ARP, neighbour discovery, TCP, large frames, VLAN tags."""
+    a, b = sites
+    more = f"encapsulation = {encap}"
+    start(a, b, short(a, family, more), short(b, family, more))
+    bridged(a, b)
+    wire = a.wire()
+    assert wire["encapsulation"] == encap
+    assert wire["interface"] == "x" and wire["bridge"] == "br0"
+    assert wire["cookie_length"] == wire["peer_cookie_length"] == 8
+    assert wire["remote_session"] == b.wire()["session"]
+    assert b.host.ping("10.9.0.1") == 3
+    assert a.host.ping("fd09::2") == 3
+    a.host.tcp(b.host, "10.9.0.2")
+    for host, address in ((a.host, "10.8.0.1"), (b.host, "10.8.0.2")):
+        host.run("ip", "link", "add", "link", "eth0", "name", "v7", "type", "vlan", "id", "7")
+        host.run("ip", "addr", "add", f"{address}/24", "dev", "v7")
+        host.run("ip", "link", "set", "v7", "up")
+    assert a.host.ping("10.8.0.2") == 3
+    tunnels = a.adit.json("show", "tunnels")["tunnels"]
+    assert [t["version"] for t in tunnels] == [3]
+
+
+def test_circuit_on_both_sides(sites):
+    """A cable is pulled: both sides say so, and the far interface has no carrier."""
+    a, b = sites
+    start(a, b, short(a, more="circuit = eth1"), short(b, more="circuit = eth1"))
+    bridged(a, b)
+    for pulled, far in ((a, b), (b, a)):
+        wait_for("circuits that are up", lambda: all(
+            s.wire()["circuit"] == s.wire()["peer_circuit"] == "up" for s in (a, b)))
+        pulled.host.run("ip", "link", "set", "eth0", "down")
+        wait_for("the circuit to be down here", lambda: pulled.wire()["circuit"] == "down")
+        wait_for("the circuit to be down there", lambda: far.wire()["peer_circuit"] == "down")
+        wait_for("the carrier to be gone", lambda: "NO-CARRIER" in far.ns.run(
+            "ip", "link", "show", "x").stdout)
+        assert far.wire()["circuit"] == pulled.wire()["peer_circuit"] == "up"
+        pulled.host.run("ip", "link", "set", "eth0", "up")
+    bridged(a, b)
+
+
+@pytest.mark.parametrize("encap", ["udp", "ip"])
+def test_killed_aditd_loses_nothing(sites, encap):
+    a, b = sites
+    more = f"encapsulation = {encap}"
+    start(a, b, short(a, more=more), short(b, more=more))
+    bridged(a, b)
+    before = a.wire(), b.wire()
+    for site in (a, b, a):
+        site.adit.kill_aditd()
+        assert a.host.ping("10.9.0.2", count=3) == 3
+        for s, was in zip((a, b), before):
+            assert {k: s.wire()[k] for k in ("session", "remote_session", "tunnel", "state")} == \
+                   {k: was[k] for k in ("session", "remote_session", "tunnel", "state")}
+    # and the two still speak with each other
+    b.adit.ctl("disconnect", "x")
+    wait_for("the end", lambda: not a.up())
+    b.adit.ctl("connect", "x")
+    both_up(a, b)
+    bridged(a, b)
+
+
+def test_secret_changed_in_two_steps(sites):
+    a, b = sites
+
+    def tunnel(site, secrets):
+        return f'tunnel "t" {{ remote = {SITES[OTHER[site.name]][0]} {secrets} redial-first = ' \
+               '"100 ms" redial-cap = "1 s" }\npseudowire "x" { tunnel = t bridge = br0 }\n'
+
+    start(a, b, tunnel(a, "secret = one"), tunnel(b, "secret = one"))
+    session = a.wire()["session"]
+    for for_a, for_b in (("secret = one old-secret = two", "secret = one old-secret = two"),
+                         ("secret = two old-secret = one", "secret = one old-secret = two"),
+                         ("secret = two old-secret = one", "secret = two old-secret = one"),
+                         ("secret = two", "secret = two")):
+        a.reload(tunnel(a, for_a))
+        b.reload(tunnel(b, for_b))
+    assert a.wire()["session"] == session and a.up() and b.up()
+    for site in (a, b):
+        site.adit.ctl("disconnect", "x")
+        wait_for("the end", lambda: not a.up() and not b.up())
+        site.adit.ctl("connect", "x")
+        both_up(a, b)
+    bridged(a, b)
+
+
+def test_reload_and_reasons(sites):
+    """What a reload drops is said before; a peer that refuses is shown with its words."""
+    a, b = sites
+    two = 'pseudowire "y" { remote = %s secret = wonderland }\n'
+    start(a, b, short(a) + two % SITES["b"][0], short(b))
+    wait_for("a reason", lambda: a.wire("y")["text"])
+    assert "Remote End ID" in a.wire("y")["text"]
+    session = a.wire()["session"]
+    b.reload(short(b) + two % SITES["a"][0])
+    wait_for("the other one", lambda: a.up("y") and b.up("y"), 60)
+    assert a.wire()["session"] == session
+    told = a.reload(short(a, more="mtu = 1200") + two % SITES["b"][0])
+    assert 'pseudowire "x" is ended and set up anew' in told
+    both_up(a, b)
+    wait_for("its new MTU", lambda: a.wire()["mtu"] == 1200 and a.up())
+    assert a.up("y") and a.wire()["session"] != session
+    bridged(a, b)
+    told = a.reload(two % SITES["b"][0])
+    assert 'pseudowire "x" is ended' in told
+    wait_for("its end there", lambda: not b.up())
+    assert a.ns.run("ip", "link", "show", "x", check=False).returncode != 0
+
+
+def test_both_versions_on_one_socket(sites):
+    """An LNS for others and a pseudowire share port 1701."""
+    a, b = sites
+    lns = 'listen "all" { }\npool "p" { addresses = 10.7.0.0/24 }\n' \
+          'profile "q" { pool = p auth = none }\npeer "anybody" { profile = q }\n'
+    lac = f'session "s" {{ server = {SITES["a"][0]} }}\n'
+    start(a, b, lns + short(a), lac + short(b))
+    bridged(a, b)
+    wait_for("the session of L2TPv2", lambda: any(
+        s["state"] == "up" for s in b.adit.sessions()), 30)
+    versions = sorted(t["version"] for t in a.adit.json("show", "tunnels")["tunnels"])
+    assert versions == [2, 3]
