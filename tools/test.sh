@@ -112,18 +112,28 @@ in_guest() {
         -q -p no:cacheprovider --junitxml="$results/vm-$name.xml" "$@"
 }
 
+# The suite as a service: the guest's process 1 is systemd.
+in_systemd() {
+    ADIT_BUILD=$PWD/build/test-gcc tests/vm/guest.py --systemd --timeout 900 -- /usr/bin/python3 -m \
+        pytest -q -p no:cacheprovider --junitxml="$results/vm-systemd.xml" tests/vm/test_systemd.py
+}
+
 # Two guests side by side: in each of them one thing happens at a time. Sanitizers are too slow for
 # the peers' patience where QEMU translates, so they watch the plane.
 suite_vm() {
     asan_build && gcc_build || return 1
     tests/vm/guest.py --prepare || return 1
-    in_guest peers test-gcc tests/vm/test_contract.py tests/vm/test_attach.py tests/vm/test_interop.py \
-        >"$results/vm-peers.log" 2>&1 &
-    in_guest plane test $(ls tests/vm/test_*.py | grep -vE '_(contract|attach|interop).py') \
+    {
+        in_guest peers test-gcc tests/vm/test_contract.py tests/vm/test_attach.py \
+            tests/vm/test_interop.py
+        in_systemd
+    } >"$results/vm-peers.log" 2>&1 &
+    in_guest plane test $(ls tests/vm/test_*.py | grep -vE '_(contract|attach|interop|systemd).py') \
         >"$results/vm-plane.log" 2>&1
     wait
     cat "$results/vm-peers.log" "$results/vm-plane.log"
     report="$results/vm-peers.xml
+$results/vm-systemd.xml
 $results/vm-plane.xml"
 }
 

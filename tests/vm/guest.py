@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Run a command on Debian's stock kernel, in a virtual machine that sees this machine's files.
 
-usage: tests/vm/guest.py [--auto] [--cpus N] [--memory MIB] [--timeout SECONDS]
+usage: tests/vm/guest.py [--auto | --systemd] [--cpus N] [--memory MIB] [--timeout SECONDS]
                          [--kernel 6.1|6.12] [--env NAME=VALUE]... [--prepare | -- COMMAND...]
 
 The kernel and the peers that need it (xl2tpd, pppd, ...) are Debian packages, downloaded and
@@ -13,7 +13,8 @@ status is this program's; 125 says that the guest itself failed, 124 that the ti
 
 KVM is used where it boots the guest within seconds, else QEMU's own translation (slow: some twenty
 to fifty times). With --auto the command runs on this machine itself, with the packages laid over
-/usr for it alone, where this machine's kernel has L2TP and PPP.
+/usr for it alone, where this machine's kernel has L2TP and PPP. With --systemd the guest's process 1
+is systemd, and the command one of its services.
 """
 
 import argparse
@@ -176,7 +177,7 @@ class Image:
 
 # --- one guest
 
-def qemu_argv(image, accel, cpus, memory, rundir):
+def qemu_argv(image, accel, args, rundir):
     shares = []
     for tag, path, extra in (("host", "/", ",readonly=on"), ("layer", image.root, ",readonly=on"),
                              ("build", ROOT / "build", "")):
@@ -189,7 +190,10 @@ def qemu_argv(image, accel, cpus, memory, rundir):
              "random.trust_cpu=on", "tsc=reliable", "no_timer_check", "net.ifnames=0",
              "transparent_hugepage=never", "audit=0", f"adit.root={ROOT}",
              f"adit.run={rundir.relative_to(ROOT / 'build')}"]
-    return ["qemu-system-x86_64", "-M", "pc", *how, "-smp", str(cpus), "-m", str(memory),
+    if args.systemd:
+        words += ["adit.systemd", "systemd.mask=man-db.timer systemd.default_timeout_start_sec=300"]
+    return ["qemu-system-x86_64", "-M", "pc", *how, "-smp", str(args.cpus), "-m",
+            str(args.memory),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", str(image.vmlinuz), "-initrd", str(image.initrd), "-append",
             " ".join(words), *shares, "-device", "virtio-rng-pci",
@@ -206,7 +210,7 @@ def boot(image, accel, argv, args, rundir, env):
     (rundir / "out").write_bytes(b"")
     started = time.monotonic()
     with open(rundir / "qemu", "wb") as log:
-        child = subprocess.Popen(qemu_argv(image, accel, args.cpus, args.memory, rundir),
+        child = subprocess.Popen(qemu_argv(image, accel, args, rundir),
                                  stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     spoke = False
     over = None
@@ -314,6 +318,7 @@ def main():
     parser.add_argument("--kernel", choices=KERNELS, default="6.1")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--auto", action="store_true", help="no guest where none is needed")
+    parser.add_argument("--systemd", action="store_true", help="systemd is the guest's process 1")
     parser.add_argument("--prepare", action="store_true", help="download only")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
@@ -325,7 +330,7 @@ def main():
             return 0
         if not argv:
             parser.error("a command is missing")
-        return run_here(argv, args) if args.auto and native() else guest(argv, args)
+        return run_here(argv, args) if args.auto and not args.systemd and native() else guest(argv, args)
     except Error as e:
         print(f"guest: {e}", file=sys.stderr)
         return 125

@@ -31,11 +31,39 @@ done
 for port in /sys/class/virtio-ports/*; do
     [ "$(cat "$port/name")" = out ] && out=/dev/${port##*/}
 done
+cat >/run/adit-command <<EOF
 exec 3>"$out"
 echo "guest: $(uname -r)" >&3
-setsid sh "$run/cmd" >&3 2>&3 3>&- </dev/null
-echo $? >"$run/status.new"
+setsid -w sh "$run/cmd" >&3 2>&3 3>&- </dev/null
+echo \$? >"$run/status.new"
 mv "$run/status.new" "$run/status"
 sync
 echo o >/proc/sysrq-trigger
 while :; do sleep 1; done
+EOF
+if ! grep -q adit.systemd /proc/cmdline; then
+    exec sh /run/adit-command
+fi
+
+# With systemd as process 1: the command is a service of it, and nothing else is started but what
+# every system has.
+mkdir -p /run/systemd/system
+cat >/run/systemd/system/adit-command.service <<EOF
+[Unit]
+Wants=basic.target systemd-journald.service
+After=basic.target systemd-journald.service
+[Service]
+Environment=HOME=/root LANG=C.UTF-8
+LimitNOFILE=1048576
+ExecStart=/bin/sh /run/adit-command
+EOF
+# What would wait for devices or consoles that are not there.
+for unit in systemd-udevd systemd-udev-trigger systemd-firstboot systemd-remount-fs \
+    systemd-random-seed systemd-resolved systemd-timesyncd systemd-networkd systemd-pstore \
+    ldconfig systemd-journal-catalog-update systemd-update-done systemd-hwdb-update \
+    systemd-machine-id-commit; do
+    ln -sf /dev/null "/run/systemd/system/$unit.service"
+done
+: >/etc/fstab
+exec /lib/systemd/systemd --system --unit=adit-command.service --show-status=no \
+    --log-level=notice --log-target=journal-or-kmsg
