@@ -3,7 +3,7 @@
 """Measure and print the figures of adit; write them to build/bench.json.
 
 usage: bench/run.py [GROUP...]     groups: engine setup restart client flood tcp pps
-                                   kernel; none = all
+                                   kernel (kernel-1k, kernel-10k: one half of it); none = all
 
 The file is flat, name -> number; what was not measured in this run is null. Figures that depend on
 the machine are given as a ratio to a reference that is measured in the same run, rounds interleaved.
@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "tests" / "net"))
 
 from lab import BUILD, Lab, wait_for  # noqa: E402
 from peers import L2TPNS_CONFIG, L2tpns  # noqa: E402
+import guests  # noqa: E402
 import traffic  # noqa: E402
 
 NAMES = ("engine_us_per_session", "engine_growth_100k", "engine_bytes_per_session",
@@ -32,10 +33,7 @@ NAMES = ("engine_us_per_session", "engine_growth_100k", "engine_bytes_per_sessio
          "user_setup_growth",
          "restart_gap_ms", "client_pss_kib",
          "flood_known_peer_delay_ms", "flood_per_second", "flood_memory_kib",
-         "flood_memory_growth_kib", *traffic.NAMES,
-         "kernel_setup_cpu_vs_bare_1k", "kernel_setup_cpu_vs_bare_10k",
-         "kernel_setup_rate_vs_bare_1k", "kernel_setup_rate_vs_bare_10k",
-         "kernel_teardown_vs_bare", "kernel_pss_per_session_10k", "kernel_files_per_session")
+         "flood_memory_growth_kib", *traffic.NAMES, *guests.NAMES)
 SECRET, USER, PASSWORD = "secret", "user", "password"
 WINDOW = 250  # set-ups under way at a time, when everybody comes back at once
 
@@ -448,53 +446,37 @@ peer "anybody" {{ profile = "home" secret = "{SECRET}" }}
     figures["flood_memory_growth_kib"] = third[2] - third[1]
 
 
-# --- the kernel data plane, in a guest with Debian's stock kernel
-
-def bench_kernel(figures, rounds=3):
-    source = ROOT.parent / "shared" / "bench" / "kfloor.c"
-    if not source.exists():
-        print(f"  not measured: the reference {source} is not here")
-        return
-    kfloor = ROOT / "build" / "bench-kfloor"
-    subprocess.run(["gcc", "-O2", "-Wall", "-o", kfloor, source], check=True)
-    for sessions, name in ((1_000, "1k"), (10_000, "10k")):
-        out = subprocess.run([ROOT / "tests/vm/guest.py", "--auto", "--cpus", "2", "--memory",
-                              "4096", "--timeout", "3600", "--", "/usr/bin/python3",
-                              ROOT / "bench/kernel.py", kfloor, str(sessions), str(rounds)],
-                             check=True, stdout=subprocess.PIPE, text=True).stdout
-        *told, last = out.strip().splitlines()
-        print("\n".join(told))
-        result = json.loads(last)
-        figures[f"kernel_setup_cpu_vs_bare_{name}"] = result["cpu"]
-        figures[f"kernel_setup_rate_vs_bare_{name}"] = result["rate"]
-    figures["kernel_teardown_vs_bare"] = result["down"]
-    figures["kernel_pss_per_session_10k"] = round(result["pss"])
-    figures["kernel_files_per_session"] = result["files"]
+def write(figures):
+    (ROOT / "build" / "bench.json").write_text(json.dumps(figures, indent=2) + "\n")
 
 
 GROUPS = {"engine": bench_engine, "setup": bench_setup, "restart": bench_restart,
           "client": bench_client, "flood": bench_flood, "tcp": traffic.bench_tcp,
-          "pps": traffic.bench_pps, "kernel": bench_kernel}
+          "pps": traffic.bench_pps,
+          "kernel": lambda f: guests.bench_kernel(f, lambda: write(f))}
+# One half of a group each, when asked for.
+HALVES = {"kernel-1k": lambda f: guests.bench_size(f, "1k", lambda: write(f)),
+          "kernel-10k": lambda f: guests.bench_size(f, "10k", lambda: write(f))}
 
 
 def main():
     wanted = sys.argv[1:] or list(GROUPS)
-    unknown = [g for g in wanted if g not in GROUPS]
+    groups = {**GROUPS, **HALVES}
+    unknown = [g for g in wanted if g not in groups]
     if unknown:
-        sys.exit(f"bench: no group {unknown[0]}; there are: {' '.join(GROUPS)}")
+        sys.exit(f"bench: no group {unknown[0]}; there are: {' '.join(groups)}")
     figures = dict.fromkeys(NAMES)
-    out = ROOT / "build" / "bench.json"
     failed = []
     for group in wanted:
         print(f"== {group}", flush=True)
         begun = time.monotonic()
         try:
-            GROUPS[group](figures)
+            groups[group](figures)
         except Exception:  # the others are measured all the same
             traceback.print_exc()
             failed.append(group)
         print(f"  ({time.monotonic() - begun:.0f} s)", flush=True)
-        out.write_text(json.dumps(figures, indent=2) + "\n")
+        write(figures)
     for name, value in figures.items():
         print(f"{name:32} {'not measured' if value is None else value}")
     if failed:

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""Figures of the kernel data plane, for bench/run.py: bench/kernel.py in a guest with Debian's stock
+kernel, two CPUs. Every round's medians are handed over as soon as they are there."""
+
+import json
+import pathlib
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+NAMES = ("kernel_setup_cpu_vs_bare_1k", "kernel_setup_cpu_vs_bare_10k",
+         "kernel_setup_rate_vs_bare_1k", "kernel_setup_rate_vs_bare_10k",
+         "kernel_teardown_vs_bare", "kernel_pss_per_session_10k", "kernel_files_per_session")
+ROUNDS = 3
+# Octets of the guest: an interface with its sysctl and sysfs trees takes some 50 KiB.
+SIZES = {"1k": (1_000, 2048), "10k": (10_000, 4096)}
+
+
+def reference():
+    """The program of the bare kernel calls, used unchanged; None = it is not here."""
+    source = ROOT.parent / "shared" / "bench" / "kfloor.c"
+    if not source.exists():
+        print(f"  not measured: the reference {source} is not here")
+        return None
+    kfloor = ROOT / "build" / "bench-kfloor"
+    subprocess.run(["gcc", "-O2", "-Wall", "-o", kfloor, source], check=True)
+    return kfloor
+
+
+def take(figures, name, result):
+    figures[f"kernel_setup_cpu_vs_bare_{name}"] = result.get("cpu")
+    figures[f"kernel_setup_rate_vs_bare_{name}"] = result.get("rate")
+    figures["kernel_files_per_session"] = result.get("files")
+    if name == "10k":
+        figures["kernel_teardown_vs_bare"] = result.get("down")
+        figures["kernel_pss_per_session_10k"] = result.get("pss")
+
+
+def bench_size(figures, name, write):
+    sessions, memory = SIZES[name]
+    kfloor = reference()
+    if not kfloor:
+        return
+    guest = subprocess.Popen([ROOT / "tests/vm/guest.py", "--auto", "--cpus", "2", "--memory",
+                              str(memory), "--timeout", "7200", "--", "/usr/bin/python3",
+                              ROOT / "bench/kernel.py", kfloor, str(sessions), str(ROUNDS)],
+                             stdout=subprocess.PIPE, text=True)
+    try:
+        for line in guest.stdout:
+            if line.startswith("{"):
+                take(figures, name, json.loads(line))
+                write()
+            else:
+                print(line, end="", flush=True)
+        if guest.wait():
+            raise RuntimeError(f"the guest for {sessions} sessions failed: {guest.returncode}")
+    finally:
+        if guest.poll() is None:
+            guest.terminate()
+            guest.wait()
+
+
+def bench_kernel(figures, write):
+    for name in SIZES:
+        bench_size(figures, name, write)
