@@ -127,7 +127,7 @@ struct l2tp3_params {
 	int64_t retry_cap_us;	/* longest wait between two, default 8 s, not below 8 s */
 	uint32_t retry_max;	/* retransmissions before the connection is given up, default 10 */
 	uint32_t retry_max_sccrq; /* the same for SCCRQ, default retry_max */
-	int64_t setup_us;	  /* limit for a connection or session to be established, 60 s */
+	int64_t setup_us;	  /* limit for a connection or session to be established, 80 s */
 	int64_t empty_us; /* close a connection without sessions after this; <0 = never (default)
 			   */
 	uint32_t max_sessions; /* per connection, 0 = no limit */
