@@ -175,6 +175,8 @@ static bool word_matches(struct scenario *s, const char *want, const char *got)
 		var_set(s, eq + 2, got_eq + 1);
 		return true;
 	}
+	if (eq[1] == '!')
+		return fnmatch(eq + 2, got_eq + 1, 0);
 	return !fnmatch(eq + 1, got_eq + 1, 0);
 }
 
