@@ -34,7 +34,10 @@ void kplane_say(struct kplane *p, enum trace_level level, const char *format, ..
 
 void kplane_probe(struct kplane *p)
 {
-	int rc = kernel_probe(NULL, &p->probe);
+	int rc = p->config.probe ? 0 : kernel_probe(p->config.sys, &p->probe);
+
+	if (p->config.probe)
+		p->probe = *p->config.probe;
 
 	p->probed = rc == 0;
 	if (rc < 0)
@@ -86,6 +89,7 @@ void kplane_open(struct kplane *p, bool sweep)
 	if (!p->probed)
 		return;
 	config.probe = p->probe;
+	config.sys = p->config.sys;
 	snprintf(config.ifname, sizeof(config.ifname), "%s", p->conf->session_ifname);
 	p->k = kernel_new(&config);
 	if (!p->k) {

@@ -17,8 +17,10 @@ struct kplane;
 
 struct kplane_config {
 	struct net *net;
-	struct rooms *rooms; /* namespaces of sessions, NULL = none; stay the caller's */
-	bool alone;  /* the only keeper of this network namespace */
+	struct rooms *rooms;	      /* namespaces of sessions, NULL = none; stay the caller's */
+	const struct kernel_sys *sys; /* NULL = the real system calls; tests give their own */
+	const struct kernel_probe *probe; /* what the kernel can do, NULL = look */
+	bool alone;			  /* the only keeper of this network namespace */
 	bool resume; /* another keeper's plane is taken over: records follow, see below */
 	/* Give a datagram of records to aditd; `fd` goes with it, -1 = none. `dispensable`: it may
 	 * be dropped when aditd does not keep up. */
