@@ -469,7 +469,7 @@ static int out_of_turn(struct l2tp *l, struct tunnel *t, const struct path *path
 		return engine_drop(l, DROP_WINDOW, h->ns, path);
 	/* Thousands may be half-open at once: each gets a little room for what overtook its SCCCN.
 	 */
-	if (early && t->source &&
+	if (early && t->bound.source &&
 	    (len > L2TP_HALF_HELD_MAX || t->rel.early_count >= L2TP_HALF_HELD))
 		return engine_drop(l, DROP_WINDOW, h->ns, path);
 	rel_again(&t->rel);

@@ -33,97 +33,42 @@
 
 /* ---- bounds ---- */
 
-static struct addr source_key(const struct addr *a)
-{
-	struct addr key = *a;
-
-	key.port = 0;
-	return key;
-}
-
-static struct source *source_find(struct l2tp *l, const struct addr *key, uint64_t hash)
-{
-	struct htab_node *n = htab_find(&l->sources, hash);
-
-	for (; n; n = htab_next(n)) {
-		struct source *src = container_of(n, struct source, node);
-
-		if (addr_equal(&src->addr, key))
-			return src;
-	}
-	return NULL;
-}
-
-static void evict(struct l2tp *l, struct tunnel *t)
+static void evict(struct l2tp *l, struct bound_node *n)
 {
 	struct ending why = { .cause = ADIT_CAUSE_LIMIT_TUNNELS,
 			      .text = "too many tunnels are being opened, the oldest gives way" };
+	struct tunnel *t = container_of(n, struct tunnel, bound);
 
-	engine_drop(l, DROP_LIMIT, l->halfopen_count + l->halfopen_trusted_count, &t->path);
+	engine_drop(l, DROP_LIMIT, l->bound.open_count + l->bound.trusted_count, &t->path);
 	tunnel_step(l, t, TE_LOST, &why);
 	halfopen_leave(l, t);
 }
 
 int halfopen_enter(struct l2tp *l, struct tunnel *t)
 {
-	struct addr key = source_key(&t->path.remote);
-	uint64_t hash = htab_hash(&l->sources, &key, sizeof(key));
-	struct source *src = source_find(l, &key, hash);
+	struct bound_node *victim = bound_victim(&l->bound, &t->path.remote);
 
-	if (src && src->count >= l->cfg.max_halfopen_source)
-		evict(l, container_of(src->tunnels.next, struct tunnel, by_source));
-	else if (l->halfopen_count >= l->share_halfopen)
-		evict(l, container_of(l->halfopen.next, struct tunnel, halfopen));
-	src = source_find(l, &key, hash); /* the eviction may have freed it */
-	if (!src) {
-		if (htab_reserve(&l->sources) < 0)
-			return -ENOMEM;
-		src = engine_alloc(l, sizeof(*src));
-		if (!src)
-			return -ENOMEM;
-		*src = (struct source){ .addr = key };
-		list_init(&src->tunnels);
-		htab_put(&l->sources, &src->node, hash);
-	}
-	src->count++;
-	t->source = src;
-	list_push(&src->tunnels, &t->by_source);
-	list_push(&l->halfopen, &t->halfopen);
-	l->halfopen_count++;
-	return 0;
+	if (victim)
+		evict(l, victim);
+	return bound_enter(&l->bound, &t->bound, &t->path.remote);
 }
 
 void halfopen_leave(struct l2tp *l, struct tunnel *t)
 {
-	struct source *src = t->source;
-
-	if (!src)
-		return;
-	t->source = NULL;
-	list_drop(&t->by_source);
-	list_drop(&t->halfopen);
-	if (t->trusted)
-		l->halfopen_trusted_count--;
-	else
-		l->halfopen_count--;
-	if (--src->count == 0) {
-		htab_drop(&l->sources, &src->node);
-		engine_release(l, src, sizeof(*src));
-	}
+	bound_leave(&l->bound, &t->bound);
 }
 
 void halfopen_trust(struct l2tp *l, struct tunnel *t)
 {
-	if (!t->source || t->trusted)
+	struct bound_node *victim;
+
+	if (!t->bound.source || t->bound.trusted)
 		return;
-	if (l->halfopen_trusted_count >= l->share_halfopen)
-		evict(l, container_of(l->halfopen_trusted.next, struct tunnel, halfopen));
-	t->trusted = true;
+	victim = bound_victim_trusted(&l->bound);
+	if (victim)
+		evict(l, victim);
 	t->asked = 0;
-	list_drop(&t->halfopen);
-	l->halfopen_count--;
-	list_push(&l->halfopen_trusted, &t->halfopen);
-	l->halfopen_trusted_count++;
+	bound_trust(&l->bound, &t->bound);
 }
 
 /* ---- refusals without an object ---- */

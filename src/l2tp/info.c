@@ -245,6 +245,6 @@ void l2tp_counters(const struct l2tp *l, struct l2tp_counters *ret)
 	*ret = l->count;
 	ret->tunnels = pool_count(l->tunnels);
 	ret->sessions = l->session_count;
-	ret->halfopen = l->halfopen_count + l->halfopen_trusted_count;
+	ret->halfopen = l->bound.open_count + l->bound.trusted_count;
 	ret->memory = sizeof(*l) + pool_memory(l->tunnels) + pool_memory(l->sessions) + l->account;
 }

@@ -42,6 +42,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/trace.h"
+#include "l2tp/bound.h"
 #include "l2tp/msg.h"
 #include "l2tp/reliable.h"
 
@@ -103,14 +104,6 @@ struct l2tp_profile {
 	uint8_t secret_bytes[L2TP_SECRET_MAX];
 };
 
-/* A source of half-open tunnels. */
-struct source {
-	struct htab_node node;
-	struct addr addr; /* without port */
-	struct list tunnels;
-	uint32_t count;
-};
-
 /* Messages of a tunnel that wait for room in the window. */
 #define WANT_SCCRQ 0x01
 #define WANT_SCCRP 0x02
@@ -136,7 +129,6 @@ struct tunnel {
 	bool verified;	  /* the peer has shown that it receives what we send to its address */
 	bool quiet_asked; /* TUNNEL_QUIET is open */
 	bool in_peer, in_request, in_dial;
-	bool trusted;	 /* the owner knows the address, see halfopen.c */
 	bool challenged; /* our challenge has to be answered */
 	bool respond;	 /* `response` goes into SCCRP or SCCCN */
 	bool has_tie;
@@ -158,10 +150,9 @@ struct tunnel {
 	struct htab_node by_request; /* path and hash of the SCCRQ, as it may be repeated */
 	struct htab_node by_dial;    /* peer's address, while our SCCRQ waits for its answer */
 	uint64_t request_hash;
-	struct list halfopen, by_source; /* while half-open */
-	struct source *source;
-	adit_handle yields; /* ours lost the tie to this one of the peer, which may yet fail */
-	adit_handle loser;  /* the other way round */
+	struct bound_node bound; /* while half-open */
+	adit_handle yields;	 /* ours lost the tie to this one of the peer, which may yet fail */
+	adit_handle loser;	 /* the other way round */
 
 	uint64_t tie;
 	uint8_t challenge[L2TP_CHALLENGE];
@@ -261,15 +252,14 @@ struct l2tp {
 	struct mono grace; /* after a suspend nothing is given up before this */
 	struct pool *tunnels, *sessions;
 	struct idmap *tunnel_ids, *session_ids;
-	struct htab by_peer, by_request, by_dial, by_remote, sources;
+	struct htab by_peer, by_request, by_dial, by_remote;
 	struct heap tunnel_timers, session_timers;
-	struct list news, journal_tunnels, journal_sessions, work, out, halfopen, halfopen_trusted;
+	struct list news, journal_tunnels, journal_sessions, work, out;
 	struct list dead_tunnels, dead_sessions; /* finished: may be freed between acts */
 	struct reply replies[L2TP_REPLIES];
 	uint32_t reply_first, reply_count;
 	uint32_t session_count; /* without finished ones */
-	uint32_t halfopen_count, halfopen_trusted_count;
-	uint32_t share_halfopen; /* how many there may be of each */
+	struct bound bound;	/* half-open tunnels */
 	uint32_t serial, lenient;
 	size_t account;
 	struct l2tp_counters count;

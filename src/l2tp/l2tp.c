@@ -161,14 +161,13 @@ static void defaults(struct l2tp_config *c)
 struct l2tp *l2tp_new(const struct l2tp_config *config)
 {
 	struct l2tp *l = calloc(1, sizeof(*l));
-	struct htab *tables[] = { NULL, NULL, NULL, NULL, NULL };
+	struct htab *tables[] = { NULL, NULL, NULL, NULL };
 	uint8_t key[16];
 
 	if (!l)
 		return NULL;
 	l->cfg = *config;
 	defaults(&l->cfg);
-	l2tp_share_halfopen(l, 0);
 	l->trace = config->trace;
 	rng_init(&l->rng, config->seed);
 	memset(l->cfg.seed, 0, sizeof(l->cfg.seed));
@@ -176,18 +175,19 @@ struct l2tp *l2tp_new(const struct l2tp_config *config)
 	tables[1] = &l->by_request;
 	tables[2] = &l->by_dial;
 	tables[3] = &l->by_remote;
-	tables[4] = &l->sources;
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
 		rng_bytes(&l->rng, key, sizeof(key));
 		htab_init(tables[i], key);
 	}
+	rng_bytes(&l->rng, key, sizeof(key));
+	bound_init(&l->bound, key, &l->account);
+	l->bound.per_source = l->cfg.max_halfopen_source;
+	l2tp_share_halfopen(l, 0);
 	list_init(&l->news);
 	list_init(&l->journal_tunnels);
 	list_init(&l->journal_sessions);
 	list_init(&l->work);
 	list_init(&l->out);
-	list_init(&l->halfopen);
-	list_init(&l->halfopen_trusted);
 	list_init(&l->dead_tunnels);
 	list_init(&l->dead_sessions);
 	l->now = (struct mono){ INT64_MIN };
@@ -210,9 +210,9 @@ void l2tp_share_halfopen(struct l2tp *l, uint32_t max_tunnels)
 {
 	if (max_tunnels == 0 || max_tunnels > l->cfg.max_tunnels)
 		max_tunnels = l->cfg.max_tunnels;
-	l->share_halfopen = max_tunnels / 4 + 1;
-	if (l->share_halfopen > l->cfg.max_halfopen)
-		l->share_halfopen = l->cfg.max_halfopen;
+	l->bound.share = max_tunnels / 4 + 1;
+	if (l->bound.share > l->cfg.max_halfopen)
+		l->bound.share = l->cfg.max_halfopen;
 }
 
 void l2tp_lenient(struct l2tp *l, uint32_t quirks)
@@ -244,7 +244,7 @@ void l2tp_free(struct l2tp *l)
 	htab_free(&l->by_request);
 	htab_free(&l->by_dial);
 	htab_free(&l->by_remote);
-	htab_free(&l->sources);
+	bound_free(&l->bound);
 	heap_free(&l->tunnel_timers);
 	heap_free(&l->session_timers);
 	idmap_free(l->tunnel_ids);

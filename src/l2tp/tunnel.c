@@ -152,8 +152,7 @@ static void init(struct l2tp *l, struct tunnel *t, adit_handle h, const struct p
 	list_init(&t->work);
 	list_init(&t->out);
 	list_init(&t->dead);
-	list_init(&t->halfopen);
-	list_init(&t->by_source);
+	bound_node_init(&t->bound);
 }
 
 static int make(struct l2tp *l, const struct path *path, struct tunnel **ret)
