@@ -26,12 +26,13 @@ sys.path.insert(0, str(ROOT / "tests" / "net"))
 from lab import BUILD, Lab, wait_for  # noqa: E402
 from peers import L2TPNS_CONFIG, L2tpns  # noqa: E402
 import guests  # noqa: E402
+import restart  # noqa: E402
 import traffic  # noqa: E402
 
 NAMES = ("engine_us_per_session", "engine_growth_100k", "engine_bytes_per_session",
          "user_setup_cpu_vs_l2tpns", "user_setup_cpu_us", "l2tpns_setup_cpu_us",
          "user_setup_growth",
-         "restart_gap_ms", "client_pss_kib",
+         "restart_gap_ms", *restart.NAMES, "client_pss_kib",
          "flood_known_peer_delay_ms", "flood_per_second", "flood_memory_kib",
          "flood_memory_growth_kib", *traffic.NAMES, *guests.NAMES)
 SECRET, USER, PASSWORD = "secret", "user", "password"
@@ -256,6 +257,7 @@ def bench_restart(figures, sessions=10_000, rounds=3):
     gaps = [gap_ms(sessions) for _ in range(rounds)]
     print("  from kill -9 to the first answer: " + ", ".join(f"{g:.0f} ms" for g in gaps))
     figures["restart_gap_ms"] = round(statistics.median(gaps), 1)
+    restart.bench(sys.modules[__name__], figures, sessions)
 
 
 # --- memory of a client

@@ -302,9 +302,10 @@ static int do_shutdown(struct access *a, struct mono now)
 {
 	adit_handle h, next;
 
-	if (a->shutdown)
+	if (a->ended)
 		return 2;
-	a->shutdown = true;
+	a->ended = a->shutdown = true;
+	a->drain = false;
 	trace(a->trace, TRACE_ACCESS_SHUTDOWN, now, 0, pool_count(a->tunnels),
 	      pool_count(a->sessions));
 	for (size_t i = 0; i < a->dial_count; i++)
@@ -452,6 +453,8 @@ static int act(struct access *a, struct mono now, const struct access_cmd *cmd)
 		return do_heard(a, now, cmd);
 	case ACCESS_CMD_ACCT_WRITTEN:
 		return do_written(a, cmd);
+	case ACCESS_CMD_DRAIN:
+		return acc_drain(a, now, cmd->ok, cmd->rate);
 	case ACCESS_CMD_SHUTDOWN:
 		return do_shutdown(a, now);
 	}
@@ -482,6 +485,7 @@ void access_expire(struct access *a, struct mono now)
 		acc_session_expire(a, now, container_of(n, struct acc_session, timer));
 	while ((n = heap_first(&a->dial_timers)) && mono_due(n->at, now))
 		acc_dial_expire(a, now, container_of(n, struct acc_dial, timer));
+	acc_drain_expire(a, now);
 	acc_pump(a, now);
 }
 
@@ -490,6 +494,8 @@ struct mono access_deadline(const struct access *a)
 	struct mono at = mono_min(l2tp_deadline(a->l2tp), ppp_deadline(a->ppp));
 
 	at = mono_min(at, heap_deadline(&a->timers));
+	if (a->drain)
+		at = mono_min(at, a->drain_at);
 	return mono_min(at, heap_deadline(&a->dial_timers));
 }
 
@@ -712,6 +718,8 @@ void access_summary(const struct access *a, struct access_summary *ret)
 	i.tunnels = pool_count(a->tunnels);
 	i.sessions = pool_count(a->sessions);
 	i.sessions_up = a->up;
+	i.draining = a->drain;
+	i.drain_rate = a->drain_rate;
 	i.halfopen = i.l2tp.halfopen;
 	i.setups = a->setups;
 	i.failures = a->failures;

@@ -68,6 +68,8 @@ enum access_cmd_kind {
 	ACCESS_CMD_STATS,	 /* answer to EV_STATS */
 	ACCESS_CMD_HEARD,	 /* answer to EV_HEARD */
 	ACCESS_CMD_ACCT_WRITTEN, /* the accounting line `key`, `acct_seq` is on disk */
+	ACCESS_CMD_DRAIN,	 /* `ok`: refuse what is new and end `rate` sessions a second, 0 =
+				    they end by themselves; else take everybody again */
 	ACCESS_CMD_SHUTDOWN	 /* end everything; nothing new is accepted */
 };
 
@@ -87,7 +89,8 @@ struct access_cmd {
 	const char *name;	   /* CONNECT, DISCONNECT, RESOLVED: the dial */
 	uint64_t key;		   /* TERMINATE, DP_LOST, AUTH, STATS, ACCT_WRITTEN */
 	uint16_t tunnel;	   /* TERMINATE_TUNNEL, DP_LOST, HEARD */
-	bool ok;		   /* AUTH */
+	bool ok;		   /* AUTH, DRAIN */
+	uint32_t rate;		   /* DRAIN */
 	enum adit_cause cause;	   /* AUTH refused */
 	const char *text;	   /* AUTH refused, RESOLVED failed, DP_LOST: in words */
 	struct access_grant grant; /* AUTH */
@@ -299,7 +302,9 @@ bool access_failure(const struct access *a, size_t back, struct access_failure *
 struct access_summary {
 	uint32_t tunnels, sessions, sessions_up, halfopen;
 	uint64_t setups, failures; /* since the first start */
-	struct mono oldest;	   /* since when the oldest session is up */
+	bool draining;
+	uint32_t drain_rate;
+	struct mono oldest; /* since when the oldest session is up */
 	size_t memory;
 	struct l2tp_counters l2tp;
 };

@@ -363,7 +363,13 @@ struct access {
 	struct acc_session *shown_session;
 	uint64_t stopped[ACC_STOPPED]; /* hashes of disconnected dials, from the record */
 	size_t stopped_count;
-	bool state_dirty, net_news, shutdown;
+	bool state_dirty, net_news;
+	bool shutdown; /* nothing new */
+	bool ended;    /* CMD_SHUTDOWN: everything is being closed */
+	bool drain;    /* drain.c */
+	uint32_t drain_rate, drain_part;
+	struct mono drain_at;
+	adit_handle drain_pos;
 	struct mono strangers_at; /* tunnels that never came up were told of since a second ago */
 	uint32_t strangers_told;
 	bool former;	   /* there are peers or dials that the configuration no longer has */
@@ -390,6 +396,12 @@ void acc_tunnel_record(struct access *a, struct acc_tunnel *t, adit_handle recor
 
 /* save.c */
 uint64_t acc_key_new(struct access *a);
+
+/* drain.c */
+/* Refuse what is new and end what is there, `rate` sessions a second (0: they end by themselves);
+ * or take everybody again. 0; 2 everything is being closed. */
+int acc_drain(struct access *a, struct mono now, bool on, uint32_t rate);
+void acc_drain_expire(struct access *a, struct mono now);
 
 /* tunnel.c */
 /* NULL when out of memory or at the limit. `key` 0 = a new one. */

@@ -34,6 +34,8 @@ struct record {
 	uint8_t line_event;
 	struct rcur line;
 	bool has_line, bad;
+	bool drain;
+	uint32_t drain_rate;
 };
 
 static size_t get_text(struct rcur *v, char *ret, size_t cap)
@@ -174,6 +176,10 @@ static void get_field(struct record *r, enum acc_tag tag, struct rcur *v)
 	case ACC_TAG_IFNAME:
 		get_text(v, r->ifname, sizeof(r->ifname));
 		break;
+	case ACC_TAG_DRAIN:
+		r->drain_rate = rcur_u32(v);
+		r->drain = !v->bad;
+		break;
 	case ACC_TAG_LINE:
 		get_line(v, r);
 		break;
@@ -195,10 +201,12 @@ static void get_record(struct record *r, struct rcur *c)
 
 /* ---- STATE ---- */
 
-static int load_state(struct access *a, const struct record *r)
+static int load_state(struct access *a, struct mono now, const struct record *r)
 {
 	if (r->bad || r->keys == 0)
 		return 1;
+	if (r->drain)
+		(void)acc_drain(a, now, true, r->drain_rate);
 	if (r->keys > a->next_key) {
 		a->next_key = r->keys;
 		a->state_dirty = true;
@@ -546,7 +554,7 @@ int access_load(struct access *a, struct mono now, enum access_object kind, uint
 	get_record(&r, c);
 	switch (kind) {
 	case ACCESS_OBJ_STATE:
-		rc = load_state(a, &r);
+		rc = load_state(a, now, &r);
 		break;
 	case ACCESS_OBJ_TUNNEL:
 		rc = id ? load_tunnel(a, now, id, &r) : 1;

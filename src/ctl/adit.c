@@ -10,6 +10,7 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct cmd {
 	const char *columns; /* -o */
 	const char *level;   /* --level */
 	bool json, no_wait;
+	long rate;		/* --rate, -1 = not given */
 	char *words[WORDS_MAX]; /* verb and its arguments */
 	int count;
 	struct varlink *v;
@@ -162,9 +164,9 @@ static const struct fmt_column session_columns[] = {
 	{ "drop_seq", "OUT-OF-SEQ", FMT_COUNT, true, false },
 	{ "drop_mtu", "TOO-BIG", FMT_COUNT, true, false },
 	{ "drop_other", "DROPPED", FMT_COUNT, true, false },
-	{ NULL, NULL, FMT_TEXT, false, false },
 	{ "circuit", "CIRCUIT", FMT_TEXT, false, false },
 	{ "peer_circuit", "PEER-CIRCUIT", FMT_TEXT, false, false },
+	{ NULL, NULL, FMT_TEXT, false, false },
 };
 
 static const struct fmt_column tunnel_columns[] = {
@@ -172,8 +174,8 @@ static const struct fmt_column tunnel_columns[] = {
 	{ "remote_id", "REMOTE-ID", FMT_TEXT, true, true },
 	{ "peer", "PEER", FMT_TEXT, false, true },
 	{ "host", "HOST", FMT_TEXT, false, true },
-	{ "state", "STATE", FMT_TEXT, false, true },
 	{ "version", "V", FMT_TEXT, true, true },
+	{ "state", "STATE", FMT_TEXT, false, true },
 	{ "role", "ROLE", FMT_TEXT, false, true },
 	{ "remote", "REMOTE", FMT_TEXT, false, true },
 	{ "sessions", "SESSIONS", FMT_TEXT, true, true },
@@ -188,12 +190,12 @@ static const struct fmt_column tunnel_columns[] = {
 	{ "places_calls", "PLACES-CALLS", FMT_TEXT, false, false },
 	{ "quirks", "QUIRKS", FMT_TEXT, false, true },
 	{ "quirks_used", "QUIRKS-USED", FMT_TEXT, false, false },
-	{ "since", "SINCE", FMT_TEXT, false, false },
 	{ "encapsulation", "OVER", FMT_TEXT, false, false },
 	{ "digest", "DIGEST", FMT_TEXT, false, false },
 	{ "authentic", "AUTHENTIC", FMT_TEXT, false, false },
 	{ "secret_used", "SECRET", FMT_TEXT, true, false },
 	{ "router_id", "ROUTER-ID", FMT_TEXT, true, false },
+	{ "since", "SINCE", FMT_TEXT, false, false },
 	{ "heard", "HEARD", FMT_DURATION, true, false },
 	{ "ns", "NS", FMT_TEXT, true, false },
 	{ "nr", "NR", FMT_TEXT, true, false },
@@ -212,9 +214,9 @@ static const struct fmt_column wire_columns[] = {
 	{ "state", "STATE", FMT_TEXT, false, true },
 	{ "interface", "IF", FMT_TEXT, false, true },
 	{ "bridge", "BRIDGE", FMT_TEXT, false, true },
-	{ "encapsulation", "OVER", FMT_TEXT, false, true },
 	{ "circuit", "CIRCUIT", FMT_TEXT, false, true },
 	{ "peer_circuit", "PEER-CIRCUIT", FMT_TEXT, false, true },
+	{ "encapsulation", "OVER", FMT_TEXT, false, true },
 	{ "remote", "REMOTE", FMT_TEXT, false, true },
 	{ "mtu", "MTU", FMT_TEXT, true, true },
 	{ "rx_bytes", "IN", FMT_OCTETS, true, true },
@@ -226,7 +228,6 @@ static const struct fmt_column wire_columns[] = {
 	{ "remote_session", "REMOTE-SESSION", FMT_TEXT, true, false },
 	{ "rx_packets", "PACKETS-IN", FMT_COUNT, true, false },
 	{ "tx_packets", "PACKETS-OUT", FMT_COUNT, true, false },
-	{ "text", "WHY", FMT_TEXT, false, false },
 	{ "kind", "KIND", FMT_TEXT, false, false },
 	{ "type", "TYPE", FMT_TEXT, false, false },
 	{ "remote_end_id", "END-ID", FMT_TEXT, false, false },
@@ -244,6 +245,7 @@ static const struct fmt_column wire_columns[] = {
 	{ "seconds", "FOR", FMT_DURATION, true, false },
 	{ "key", "KEY", FMT_TEXT, false, false },
 	{ "because", "BECAUSE", FMT_TEXT, false, false },
+	{ "text", "WHY", FMT_TEXT, false, false },
 	{ NULL, NULL, FMT_TEXT, false, false },
 };
 
@@ -459,9 +461,16 @@ static void print_status(json_t *s)
 	printf("host name   %s\n", text_of(s, "host_name"));
 	printf("config      %s\n", text_of(s, "config"));
 	printf("sandbox     %s\n", text_of(s, "sandbox"));
+	if (json_is_integer(json_object_get(s, "drain_rate")))
+		printf("draining    newcomers are refused; %lld sessions are left, %s\n",
+		       number_of(s, "sessions"),
+		       number_of(s, "drain_rate") ? "told one after the other"
+						  : "they end by themselves");
 	printf("sessions    %lld, of these %lld up; tunnels %lld, half open %lld\n",
 	       number_of(s, "sessions"), number_of(s, "sessions_up"), number_of(s, "tunnels"),
 	       number_of(s, "half_open"));
+	if (json_is_string(json_object_get(s, "oldest_session")))
+		printf("oldest      session is up since %s\n", text_of(s, "oldest_session"));
 	printf("so far      %lld set up, %lld failed\n", number_of(s, "setups"),
 	       number_of(s, "failures"));
 	printf("data plane  %s: packets in %s, out %s, dropped %lld, for no session %lld\n",
@@ -703,6 +712,58 @@ static void print_record(struct cmd *c, json_t *parameters)
 	fflush(stdout);
 }
 
+/* One look at how far a drain is: sessions left, <0 = no answer. */
+static long long drain_left(struct cmd *c)
+{
+	struct varlink_answer a;
+	long long left;
+
+	if (call(c, "org.adit.Status", NULL, false) || next(c, QUICK_MS, &a))
+		return -1;
+	left = number_of(json_object_get(a.parameters, "status"), "sessions");
+	json_decref(a.root);
+	return left;
+}
+
+static int verb_drain(struct cmd *c)
+{
+	bool end = c->count == 2 && strcmp(c->words[1], "end") == 0;
+	json_t *p = end ? json_pack("{s:b}", "end", 1) : json_object();
+	long long left = 0, shown = -1;
+	struct varlink_answer a;
+
+	if (c->count > 1 && !end) {
+		json_decref(p);
+		fail("drain what? adit drain [--rate N], or: adit drain end");
+		return 2;
+	}
+	if (c->rate >= 0)
+		json_object_set_new(p, "rate", json_integer(c->rate));
+	if (call(c, "org.adit.Drain", p, false) || next(c, QUICK_MS, &a))
+		return 1;
+	left = number_of(json_object_get(a.parameters, "status"), "sessions");
+	json_decref(a.root);
+	while (!end && !c->no_wait && left > 0) {
+		if (left != shown && !c->json)
+			printf("%lld sessions left\n", left);
+		fflush(stdout);
+		shown = left;
+		poll(NULL, 0, 1000);
+		left = drain_left(c);
+	}
+	if (left < 0)
+		return 1;
+	if (c->json)
+		printf("{\"sessions\":%lld}\n", left);
+	else if (end)
+		puts("newcomers are welcome again");
+	else if (c->no_wait)
+		printf("draining %lld sessions\n", left);
+	else
+		puts("no session is left; newcomers are refused until: adit drain end");
+	return 0;
+}
+
 static int verb_monitor(struct cmd *c)
 {
 	static const char *const levels[] = { "debug", "info", "notice", "warning" };
@@ -798,7 +859,7 @@ static const struct verb {
 	{ "connect", verb_connect }, { "disconnect", verb_disconnect },
 	{ "call", verb_call },	     { "terminate", verb_terminate },
 	{ "monitor", verb_monitor }, { "reload", verb_reload },
-	{ "doctor", verb_doctor },
+	{ "doctor", verb_doctor },   { "drain", verb_drain },
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -815,6 +876,8 @@ static void usage(FILE *f)
 	      "  disconnect NAME             hang up, and dial no more\n"
 	      "  call PEER NUMBER [SUB]      have a LAC call a number, in a tunnel that is up\n"
 	      "  terminate session KEY | user NAME | tunnel ID\n"
+	      "  drain [--rate N] | drain end\n"
+	      "                              refuse newcomers and end N sessions a second\n"
 	      "  monitor                     what happens, as it happens\n"
 	      "  doctor                      can the kernel carry sessions? what is missing, and "
 	      "what mends it\n"
@@ -823,6 +886,7 @@ static void usage(FILE *f)
 	      "  --json, -j        answers as JSON\n"
 	      "  --columns, -o A,B columns of a table by their names in JSON, or all\n"
 	      "  --no-wait, -n     connect, disconnect: do not wait for the end\n"
+	      "  --rate N          drain: sessions a second (100); 0: they end by themselves\n"
 	      "  --level, -l WORD  monitor: debug, info, notice or warning and above\n"
 	      "  --control PATH    control socket (" CONTROL ", or $ADIT_CONTROL)\n"
 	      "  --version, --help\n"
@@ -888,6 +952,12 @@ static int parse(int argc, char **argv, struct cmd *c)
 			if (!*value)
 				return no_value("--level");
 			c->level = value;
+		} else if ((value = option_value("--rate", NULL, argc, argv, &i))) {
+			if (!*value || value[strspn(value, "0123456789")] || strlen(value) > 6) {
+				fail("--rate needs a number of sessions a second, 0 to 100000");
+				return 2;
+			}
+			c->rate = strtol(value, NULL, 10);
 		} else if (is_option(argv[i], "--version", "-V")) {
 			puts("adit " ADIT_VERSION);
 			return 0;
@@ -905,7 +975,7 @@ static int parse(int argc, char **argv, struct cmd *c)
 int main(int argc, char **argv)
 {
 	const char *env = getenv("ADIT_CONTROL"), *names[VERB_COUNT], *near;
-	struct cmd c = { .control = env && *env ? env : CONTROL };
+	struct cmd c = { .control = env && *env ? env : CONTROL, .rate = -1 };
 	int rc = parse(argc, argv, &c);
 
 	if (rc >= 0)

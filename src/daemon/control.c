@@ -667,6 +667,27 @@ static void m_terminate(struct client *c, const struct control_request *r)
 		reply_one(c, "count", json_integer((json_int_t)n), false);
 }
 
+static void m_drain(struct client *c, const struct control_request *r)
+{
+	struct daemon *d = c->control->d;
+	json_t *rate = json_object_get(r->parameters, "rate");
+	struct access_cmd cmd = { .kind = ACCESS_CMD_DRAIN };
+	json_int_t n = rate ? json_integer_value(rate) : 100;
+
+	cmd.ok = !json_is_true(json_object_get(r->parameters, "end"));
+	if (n < 0 || n > 100000 || (rate && !json_is_integer(rate))) {
+		invalid(c, "rate");
+		return;
+	}
+	cmd.rate = (uint32_t)n;
+	if (d->stopping || access_do(d->access, d->now, &cmd) != 0) {
+		reply_error(c, FAILED, "text", "aditd is stopping");
+		return;
+	}
+	run_drain_say(d, cmd.ok, cmd.rate);
+	reply_one(c, "status", show_status(d), false);
+}
+
 static void reload_ended(struct daemon *d, void *who, bool ok, const char *text)
 {
 	struct client *c = who;
@@ -764,6 +785,7 @@ static const struct {
 	{ "org.adit.Call", m_call },
 	{ "org.adit.Disconnect", m_disconnect },
 	{ "org.adit.Terminate", m_terminate },
+	{ "org.adit.Drain", m_drain },
 	{ "org.adit.Monitor", m_monitor },
 	{ "org.adit.Reload", m_reload },
 	{ "org.adit.Doctor", m_doctor },

@@ -103,8 +103,10 @@ struct daemon {
 	bool stopping;	     /* orderly: peers are told */
 	bool quit;	     /* leave the loop */
 	int status;	     /* exit status */
+	struct mono drain_say; /* while draining: when to tell how far it is */
 	struct mono stop_by; /* while stopping */
 	bool journal_full;   /* has been told */
+	bool no_journal; /* nothing is written: to measure what it costs */
 	enum sandbox sandbox;
 	uint64_t sent, send_failed;
 };
@@ -155,6 +157,9 @@ void run_keeper(struct daemon *d); /* the keeper has something */
 void run_timers(struct daemon *d); /* a deadline is due */
 struct mono run_deadline(const struct daemon *d);
 void run_stop(struct daemon *d, bool orderly);
+/* A drain has begun, or was called off: into the log, and from there on every ten seconds how far
+ * it is. */
+void run_drain_say(struct daemon *d, bool on, uint32_t rate);
 
 /* Answer a question when the engine's events have been taken. The room was asked for before. */
 struct access_cmd *run_answer(struct daemon *d, enum access_cmd_kind kind);
@@ -215,6 +220,8 @@ size_t pwire_effects(struct daemon *d, const struct conf *next, char *buf, size_
 
 bool plane_open(struct daemon *d, void *table, uint64_t size);
 void plane_done(struct daemon *d, const struct keeper_done *done);
+/* At the start, before the sockets are read: wait for the devices of sessions that are there. */
+void plane_wait(struct daemon *d);
 /* Remove rows that no session has. After recovery. */
 void plane_sweep(struct daemon *d);
 /* Who need not stand in line with strangers: an address, the small networks of the configuration,

@@ -208,6 +208,7 @@ static bool start(struct daemon *d)
 	    !journal_open(d, m.journal, m.journal_size) || !plane_open(d, m.table, m.table_size) ||
 	    !open_engine(d) || !pwire_open(d) || !journal_load(d))
 		return false;
+	plane_wait(d); /* or what waits in the sockets would find no way */
 	for (size_t i = 0; i < d->conf->socket_count; i++)
 		peer_socket_open(d, d->conf->sockets + i);
 	FAULT("loaded");

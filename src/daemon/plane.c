@@ -9,10 +9,13 @@
 #include "dp/user.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
+
+#define DEVICES_US (2 * US_S)
 
 static struct keeper *keeper_of(void *host)
 {
@@ -139,6 +142,25 @@ void plane_done(struct daemon *d, const struct keeper_done *done)
 			   done->text[0] ? done->text : strerror(-done->error));
 	dp_user_host_done(d->user, (uint32_t)COOKIE_VALUE(done->cookie), done->error,
 			  done->text[0] ? done->text : NULL, fd);
+}
+
+void plane_wait(struct daemon *d)
+{
+	struct pollfd p = { .fd = keeper_fd(d->keeper) };
+	struct mono end = mono_add(io_now(), DEVICES_US);
+	struct keeper_done done;
+
+	while (!dp_user_ready(d->user) && !mono_due(end, io_now())) {
+		p.events = keeper_events(d->keeper);
+		if (poll(&p, 1, 100) < 0 && errno != EINTR)
+			return;
+		if (keeper_work(d->keeper) < 0)
+			return; /* the loop will find that, too */
+		while (keeper_next(d->keeper, &done))
+			if (COOKIE_KIND(done.cookie) == COOKIE_PLANE)
+				plane_done(d, &done);
+		kplane_input(d);
+	}
 }
 
 void plane_sweep(struct daemon *d)

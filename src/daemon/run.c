@@ -29,6 +29,8 @@
 #define LINES_BATCH 64
 #define LINES_US    (10 * US_MS)
 
+#define DRAIN_SAY_US (10 * US_S)
+
 void daemon_say(struct daemon *d, enum trace_level level, const char *fmt, ...)
 {
 	static const enum trace_kind kinds[] = {
@@ -504,6 +506,41 @@ void run_keeper(struct daemon *d)
 	run_drain(d);
 }
 
+void run_drain_say(struct daemon *d, bool on, uint32_t rate)
+{
+	struct access_summary s;
+
+	access_summary(d->access, &s);
+	d->drain_say = on ? mono_add(d->now, DRAIN_SAY_US) : MONO_NEVER;
+	if (!on)
+		daemon_say(d, TRACE_NOTICE, "no longer draining: newcomers are welcome again");
+	else if (rate)
+		daemon_say(d, TRACE_NOTICE,
+			   "draining: newcomers are refused, %u sessions end, %u a second",
+			   s.sessions, rate);
+	else
+		daemon_say(d, TRACE_NOTICE,
+			   "draining: newcomers are refused, %u sessions end by themselves",
+			   s.sessions);
+}
+
+/* How far the drain is; a successor in the middle of one goes on telling. */
+static void drain_progress(struct daemon *d)
+{
+	struct access_summary s;
+
+	access_summary(d->access, &s);
+	if (!s.draining) {
+		d->drain_say = MONO_NEVER;
+	} else if (s.sessions) {
+		d->drain_say = mono_add(d->now, DRAIN_SAY_US);
+		daemon_say(d, TRACE_NOTICE, "draining: %u sessions are left", s.sessions);
+	} else {
+		d->drain_say = MONO_NEVER;
+		daemon_say(d, TRACE_NOTICE, "drained: no session is left");
+	}
+}
+
 void run_timers(struct daemon *d)
 {
 	if (mono_due(access_deadline(d->access), d->now))
@@ -512,6 +549,8 @@ void run_timers(struct daemon *d)
 		pwe_expire(d->pw, d->now);
 	log_expire(d->log, d->now, d->wall_us);
 	peer_sockets_sweep(d);
+	if (mono_due(d->drain_say, d->now))
+		drain_progress(d);
 	if (d->stopping && mono_due(d->stop_by, d->now))
 		d->quit = true;
 	run_drain(d);
@@ -527,6 +566,7 @@ struct mono run_deadline(const struct daemon *d)
 		at = mono_min(at, d->lines_at);
 	if (d->control)
 		at = mono_min(at, control_deadline(d->control));
+	at = mono_min(at, d->drain_say);
 	if (d->stopping)
 		at = mono_min(at, d->stop_by);
 	return at;

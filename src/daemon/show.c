@@ -221,7 +221,12 @@ json_t *show_status(struct daemon *d)
 	show_set_since(d, o, d->since);
 	show_set(o, "keeper_since", wall_text(d->wall_us - d->now.us + d->keeper_since.us, false));
 	show_set_u64(o, "starts", d->starts);
-	show_set_text(o, "state", d->stopping ? "stopping" : "running");
+	show_set_text(o, "state", d->stopping ? "stopping" : s.draining ? "draining" : "running");
+	show_set(o, "drain_rate", s.draining ? json_integer(s.drain_rate) : json_null());
+	show_set(o, "oldest_session",
+		 s.oldest.us == MONO_NEVER.us
+			 ? json_null()
+			 : wall_text(d->wall_us - d->now.us + s.oldest.us, false));
 	show_set_text(o, "sandbox", sandbox_text(d->sandbox));
 	show_set_u64(o, "tunnels", s.tunnels);
 	show_set_u64(o, "sessions", s.sessions);

@@ -602,6 +602,13 @@ struct dp *dp_user_new(const struct dp_user_config *c)
 	return &u->dp;
 }
 
+bool dp_user_ready(const struct dp *dp)
+{
+	const struct user *u = container_of((struct dp *)(uintptr_t)dp, struct user, dp);
+
+	return u->shared != SHARED_OPENING && list_empty(&u->asking) && list_empty(&u->shared_wait);
+}
+
 void dp_user_host_done(struct dp *dp, uint32_t id, int error, const char *text, int fd)
 {
 	job_answered(user_of(dp), id, error, text, fd);

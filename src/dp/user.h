@@ -65,6 +65,10 @@ size_t dp_user_table_size(uint32_t max_sessions);
  */
 struct dp *dp_user_new(const struct dp_user_config *config);
 
+/* Is every device of the sessions that were found in the table open, or known not to be? Before
+ * that, packets for them would be dropped. */
+bool dp_user_ready(const struct dp *dp);
+
 /* Read the socket of tunnel `tunnel` (our id), which another plane carries, as if it were listener
  * `via`; `fd` stays the caller's. One that was attached before is let go. 0 or a negative errno. */
 int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd);

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Figures of restarts: sessions that are lost by a kill of aditd, and what the journal costs.
+bench/run.py runs them, in its group "restart"."""
+
+import os
+import re
+import signal
+import statistics
+import time
+
+from lab import Lab
+
+NAMES = ("restart_lost_sessions", "journal_cost_ratio")
+KILLS = 3
+
+
+def lost_sessions(run, sessions):
+    """Sessions that are no longer there after kills of aditd under way, as the LNS or its peer sees
+    it, whoever has lost more."""
+    lab = Lab()
+    try:
+        client, ns = run.two_hosts(lab)
+        lns = run.quiet(run.adit_lns(lab, ns)).start()
+        load = run.generate(client, sessions, "--hold", 600)
+        run.report(load, sessions)
+        for _ in range(KILLS):
+            time.sleep(2.1)
+            lns.kill_aditd()
+        time.sleep(2)
+        missing = sessions - lns.json("status")["sessions_up"]
+        load.child.send_signal(signal.SIGINT)
+        load.child.wait(120)
+        said = re.search(r"(\d+) sessions were lost while held", load.text())
+        return max(missing, int(said.group(1)) if said else 0)
+    finally:
+        lab.close()
+
+
+def setup_cpu(run, sessions, journal):
+    """CPU time of aditd alone for each set-up, in microseconds."""
+    lab = Lab()
+    try:
+        client, ns = run.two_hosts(lab)
+        env = {**os.environ, **({} if journal else {"ADIT_NO_JOURNAL": "1"})}
+        lns = run.quiet(run.adit_lns(lab, ns)).start(env=env)
+        pids = [lns.aditd_pid()]
+        before = run.cpu_us(pids)
+        run.report(run.generate(client, sessions, "--abandon"), sessions)
+        return (run.cpu_us(pids) - before) / sessions
+    finally:
+        lab.close()
+
+
+def bench(run, figures, sessions=10_000, rounds=5):
+    figures["restart_lost_sessions"] = lost_sessions(run, sessions)
+    print(f"  {KILLS} kills, {sessions} sessions: {figures['restart_lost_sessions']} lost")
+    pairs = [(setup_cpu(run, sessions // 2, True), setup_cpu(run, sessions // 2, False))
+             for _ in range(rounds)]
+    print("  aditd's CPU for a set-up with and without the journal: "
+          + ", ".join(f"{a:.0f}/{b:.0f} us" for a, b in pairs))
+    figures["journal_cost_ratio"] = round(statistics.median(a / b for a, b in pairs), 3)
