@@ -30,6 +30,8 @@ struct conf_socket {
 	struct addr addr;	  /* to bind to: any address or one of ours; port 0 = any port */
 	char device[16];	  /* bind to this device, "" = none */
 	bool listener;		  /* of a `listen` block (or there by default) */
+	bool spare;		  /* of pseudowires alone that the kernel may carry: opened when
+				     it cannot */
 	uint8_t encap;		  /* enum dp_encap; IP: without a port */
 };
 
@@ -41,11 +43,14 @@ struct conf_users {
 };
 
 /* An Ethernet pseudowire without a control connection (RFC 3931 7.4: all values are configured on
- * both sides), carried by the kernel and looked after by the keeper alone. */
+ * both sides), carried by the kernel and looked after by the keeper alone; or, where `plane` is not
+ * the kernel, by aditd (swire.c). */
 struct conf_wire {
 	char name[CONF_NAME];
 	uint32_t local_tunnel, remote_tunnel;
-	struct dp_row row; /* complete, active */
+	uint32_t via;	   /* the socket in user space; 0 with DP_WANT_KERNEL */
+	uint8_t plane;	   /* enum dp_want */
+	struct dp_row row; /* complete, active; without `via` */
 };
 
 enum conf_log { CONF_LOG_AUTO, CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };

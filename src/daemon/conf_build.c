@@ -16,7 +16,7 @@
 
 /* ---- global ---- */
 
-static enum dp_want plane_of(const struct conf_block *block, enum dp_want other)
+enum dp_want conf_plane_of(const struct conf_block *block, enum dp_want other)
 {
 	const char *text = conf_text_of(block, "data-plane");
 
@@ -71,7 +71,7 @@ static bool build_global(struct conf_build *b)
 		     DP_IFNAME - 7);
 		return false;
 	}
-	c->plane = plane_of(g, DP_WANT_AUTO);
+	c->plane = conf_plane_of(g, DP_WANT_AUTO);
 
 	c->access = access_conf_new();
 	if (!c->access)
@@ -428,7 +428,7 @@ static bool build_peer(struct conf_build *b, const struct conf_block *block)
 		return false;
 	}
 	snprintf(p->host_name, sizeof(p->host_name), "%s", host ? host : "");
-	p->plane = (uint8_t)plane_of(block, b->c->plane);
+	p->plane = (uint8_t)conf_plane_of(block, b->c->plane);
 	p->max_tunnels = conf_number_of(block, "max-tunnels");
 	p->max_sessions = conf_number_of(block, "max-sessions");
 	return conf_place_carried(b, block, &p->profile->place, p->plane) &&
@@ -620,7 +620,7 @@ static bool build_session(struct conf_build *b, const struct conf_block *block, 
 		return false;
 	}
 	d->redial_max = conf_number_of(block, "redial-attempts");
-	d->plane = (uint8_t)plane_of(block, b->c->plane);
+	d->plane = (uint8_t)conf_plane_of(block, b->c->plane);
 	d->ip4 = conf_bool_of(block, "ipv4");
 	d->ip6 = conf_bool_of(block, "ipv6");
 	d->want_dns = conf_bool_of(block, "dns");

@@ -345,6 +345,8 @@ static const struct conf_key schema[] = {
 	  "octets of the random cookie that data to us has to carry" },
 	{ CONF_WIRE, "connect", CONF_T_CHOICE, 0, "auto", 0, 0, "auto|manual|wait",
 	  "auto: at start and after every loss; manual: with `adit connect`; wait: the peer does it" },
+	{ CONF_WIRE, "data-plane", CONF_T_CHOICE, 0, NULL, 0, 0, "auto|kernel|user",
+	  "who carries its data; without it as the global option says" },
 	{ CONF_WIRE, "encapsulation", CONF_T_CHOICE, 0, "udp", 0, 0, "udp|ip",
 	  "what L2TP is carried in: UDP, or IP alone (protocol 115)" },
 	{ CONF_WIRE, "local", CONF_T_ADDR, 0, NULL, 0, 0, NULL,

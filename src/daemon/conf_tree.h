@@ -111,7 +111,11 @@ bool conf_wire_port(struct conf_build *b, const struct conf_block *block, const 
 		    uint16_t *ret, bool udp);
 enum pw_connect conf_connect_of(const struct conf_block *block);
 /* The socket of a control connection at `at`: a listener there, or one for all that want it. */
-bool conf_wire_socket(struct conf_build *b, const struct addr *at, uint8_t encap, uint32_t *ret_via);
+/* What the option data-plane of a block says, `other` where it does not stand. */
+enum dp_want conf_plane_of(const struct conf_block *block, enum dp_want other);
+
+bool conf_wire_socket(struct conf_build *b, const struct addr *at, uint8_t encap,
+		      uint32_t *ret_via);
 bool conf_dial_socket_of(struct conf_build *b, const struct conf_block *block, uint16_t family,
 			 int *ret_index);
 /* conf_place.c: where interfaces lie, and whether the plane `plane` could put them there. */

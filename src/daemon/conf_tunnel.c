@@ -204,15 +204,11 @@ static uint64_t tunnel_digest(const struct conf_build *b, const struct conf_bloc
 
 static bool build(struct conf_build *b, const struct conf_block *block, struct pw_conf_tunnel *t)
 {
-	const char *plane = conf_text_of(block, "data-plane"),
-		   *host = conf_text_of(block, "host-name");
+	const char *host = conf_text_of(block, "host-name");
 
 	t->encap = strcmp(conf_text_of(block, "encapsulation"), "ip") == 0 ? DP_ENCAP_IP
 									   : DP_ENCAP_UDP;
-	t->plane = (uint8_t)(!plane			    ? b->c->plane
-			     : strcmp(plane, "kernel") == 0 ? DP_WANT_KERNEL
-			     : strcmp(plane, "user") == 0   ? DP_WANT_USER
-							    : DP_WANT_AUTO);
+	t->plane = (uint8_t)conf_plane_of(block, b->c->plane);
 	t->prefer6 = strcmp(conf_text_of(block, "prefer"), "ipv6") == 0;
 	t->connect = conf_connect_of(block);
 	snprintf(t->host_name, sizeof(t->host_name), "%s", host ? host : "");

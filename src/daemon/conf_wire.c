@@ -177,6 +177,25 @@ static bool required(struct conf_build *b, const struct conf_block *block, const
 	return true;
 }
 
+/* Who carries it, and the socket it needs in user space. */
+static bool static_plane(struct conf_build *b, const struct conf_block *block, struct conf_wire *w)
+{
+	size_t before = b->c->socket_count;
+	struct conf_socket *s;
+
+	w->plane = (uint8_t)conf_plane_of(block, b->c->plane);
+	if (w->plane == DP_WANT_KERNEL)
+		return true;
+	if (!conf_wire_socket(b, &w->row.path.local, w->row.encap, &w->via))
+		return false;
+	for (size_t i = 0; i < b->c->socket_count; i++) {
+		s = b->c->sockets + i;
+		if (s->via == w->via)
+			s->spare = w->plane == DP_WANT_AUTO && (s->spare || i >= before);
+	}
+	return true;
+}
+
 static bool static_build(struct conf_build *b, const struct conf_block *block)
 {
 	static const char *const needed[] = { "local",	    "remote",
@@ -208,7 +227,7 @@ static bool static_build(struct conf_build *b, const struct conf_block *block)
 	    !alone(b, block, w) || !row_of(b, block, r))
 		return false;
 	r->mtu = mtu ? (uint16_t)mtu : pw_mtu(r, PW_PATH_MTU);
-	return true;
+	return static_plane(b, block, w);
 }
 
 /* ---- agreed with the peer ---- */

@@ -9,6 +9,7 @@
  *   peer.c     UDP sockets, names and routes to servers
  *   plane.c    the user-space data plane and the keeper's part of it
  *   pwire.c    pseudowires of L2TPv3
+ *   swire.c    static ones that the kernel does not carry
  *   kplane.c   the kernel's data plane, which the keeper has
  *   reload.c   a new configuration
  *   hook.c     programs run when a session is up or down
@@ -61,6 +62,7 @@ struct daemon {
 
 	struct access *access;
 	struct pw *pw; /* pseudowires */
+	struct swires *swires;
 	struct dp *dp;		    /* auto.h: the user-space plane and the kernel's */
 	struct dp *user;	    /* the former */
 	struct dp *remote;	    /* the latter, which is the keeper's */
@@ -215,6 +217,25 @@ bool pwire_load(struct daemon *d, size_t *ret_bad); /* false: out of memory */
 bool pwire_conf(struct daemon *d, const struct conf *next);
 /* What ends when `next` comes into force, as lines; the octets written. */
 size_t pwire_effects(struct daemon *d, const struct conf *next, char *buf, size_t cap);
+
+/* ---- swire.c ---- */
+
+bool swire_open(struct daemon *d); /* the plane and the configuration are there */
+void swire_free_all(struct daemon *d);
+void swire_conf(struct daemon *d); /* d->conf is another one */
+bool swire_done(struct daemon *d, const struct dp_done *done); /* true: it was about one */
+bool swire_has(const struct daemon *d, uint64_t key);
+bool swire_uses(const struct daemon *d, uint32_t via);
+struct mono swire_deadline(const struct daemon *d);
+void swire_expire(struct daemon *d);
+
+/* False: the keeper has this one. */
+struct swire_state {
+	bool up;
+	const char *text; /* why not */
+	struct dp_counters counters;
+};
+bool swire_state(const struct daemon *d, const char *name, struct swire_state *ret);
 
 /* ---- plane.c ---- */
 

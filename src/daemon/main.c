@@ -210,7 +210,10 @@ static bool start(struct daemon *d)
 		return false;
 	plane_wait(d); /* or what waits in the sockets would find no way */
 	for (size_t i = 0; i < d->conf->socket_count; i++)
-		peer_socket_open(d, d->conf->sockets + i);
+		if (!d->conf->sockets[i].spare)
+			peer_socket_open(d, d->conf->sockets + i);
+	if (!swire_open(d))
+		return false;
 	FAULT("loaded");
 	acct_recover(d->acct);
 	io_tick(d);
@@ -250,6 +253,7 @@ static void stop(struct daemon *d)
 	if (d->dp)
 		d->dp->ops->free(d->dp);
 	access_free(d->access);
+	swire_free_all(d);
 	pwe_free(d->pw);
 	reload_free(d);
 	peer_free(d);

@@ -171,7 +171,8 @@ void plane_sweep(struct daemon *d)
 	size_t n = 0;
 
 	while (d->dp->ops->list(d->dp, &pos, &key, &generation)) {
-		if (access_session(d->access, key, &info) || pwe_has(d->pw, key))
+		if (access_session(d->access, key, &info) || pwe_has(d->pw, key) ||
+		    swire_has(d, key))
 			continue;
 		if (d->dp->ops->del(d->dp, key, generation) == 0)
 			n++;

@@ -93,6 +93,7 @@ static void apply(struct daemon *d, struct reload *r)
 		put(r, "out of memory; accounting goes on as before\n");
 	for (size_t i = 0; i < d->socket_count; i++)
 		d->sockets[i].stale = !conf_socket_find(d->conf, d->sockets[i].via);
+	swire_conf(d);
 	put_late(r, old, d->conf);
 	conf_free(old);
 	daemon_say(d, TRACE_NOTICE, "the configuration was read again from %s", d->conf_path);
@@ -106,7 +107,7 @@ static void open_sockets(struct daemon *d, struct reload *r)
 		const struct conf_socket *s = r->next->sockets + i;
 		int rc;
 
-		if (peer_socket(d, s->via))
+		if (peer_socket(d, s->via) || s->spare)
 			continue;
 		rc = keeper_socket(d->keeper, COOKIE(COOKIE_SOCKET, s->via), s->via, NULL);
 		if (rc == 0)

@@ -423,7 +423,7 @@ static bool take_done(struct daemon *d)
 	while (d->dp->ops->done(d->dp, &done)) {
 		struct access_cmd cmd = { .kind = ACCESS_CMD_DP_DONE, .done = &done };
 
-		if (!pwire_done(d, &done))
+		if (!pwire_done(d, &done) && !swire_done(d, &done))
 			access_do(d->access, d->now, &cmd);
 		FAULT(done.op == DP_OP_DEL ? "del-done" : "put-done");
 		any = true;
@@ -547,6 +547,8 @@ void run_timers(struct daemon *d)
 		access_expire(d->access, d->now);
 	if (mono_due(pwe_deadline(d->pw), d->now))
 		pwe_expire(d->pw, d->now);
+	if (mono_due(swire_deadline(d), d->now))
+		swire_expire(d);
 	log_expire(d->log, d->now, d->wall_us);
 	peer_sockets_sweep(d);
 	if (mono_due(d->drain_say, d->now))
@@ -560,6 +562,7 @@ struct mono run_deadline(const struct daemon *d)
 {
 	struct mono at = mono_min(access_deadline(d->access), pwe_deadline(d->pw));
 
+	at = mono_min(at, swire_deadline(d));
 	at = mono_min(at, log_deadline(d->log));
 	at = mono_min(at, acct_deadline(d->acct));
 	if (d->lines_wait)

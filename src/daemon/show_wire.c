@@ -34,13 +34,18 @@ static void set_row(json_t *o, const struct dp_row *r)
 static json_t *show_static(struct daemon *d, const struct conf_wire *c)
 {
 	struct dp_wire w = { .text = "" };
+	struct swire_state s;
+	bool user = swire_state(d, c->name, &s);
 	json_t *o = json_object();
 
-	dp_remote_wire(d->remote, c->name, &w);
+	if (user)
+		w = (struct dp_wire){ .ok = s.up, .text = s.text, .counters = s.counters };
+	else
+		dp_remote_wire(d->remote, c->name, &w);
 	show_set_text(o, "name", c->name);
 	show_set_text(o, "state", w.ok ? "up" : "down");
 	show_set_text(o, "kind", "static");
-	show_set_text(o, "plane", "kernel");
+	show_set_text(o, "plane", user ? "user" : "kernel");
 	set_row(o, &c->row);
 	show_set_addr(o, "local", &c->row.path.local);
 	show_set_addr(o, "remote", &c->row.path.remote);

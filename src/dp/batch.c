@@ -150,7 +150,7 @@ static void value_save(struct wcur *c, const struct batch_record *r)
 		break;
 	case BATCH_FOUND:
 	case BATCH_WIRE:
-		wcur_u8(c, r->ok);
+		wcur_u8(c, r->ok ? 1 : r->cannot ? 2 : 0);
 		text_save(c, r->name, sizeof(r->name));
 		text_save(c, r->text, sizeof(r->text));
 		if (r->tag == BATCH_FOUND)
@@ -204,6 +204,8 @@ static void frame_load(struct rcur *c, struct batch_record *r)
 /* False: a tag we do not know. */
 static bool value_load(struct rcur *c, struct batch_record *r)
 {
+	uint8_t octet;
+
 	switch (r->tag) {
 	case BATCH_PUT:
 	case BATCH_DEL:
@@ -262,7 +264,9 @@ static bool value_load(struct rcur *c, struct batch_record *r)
 		return true;
 	case BATCH_FOUND:
 	case BATCH_WIRE:
-		r->ok = rcur_u8(c) == 1;
+		octet = rcur_u8(c);
+		r->ok = octet == 1;
+		r->cannot = octet == 2;
 		text_load(c, r->name, sizeof(r->name));
 		text_load(c, r->text, sizeof(r->text));
 		if (r->tag == BATCH_FOUND)

@@ -53,6 +53,7 @@ struct batch_record {
 	struct dp_tunnel tunnel;
 	bool priority;	      /* SEND */
 	bool ok;	      /* FOUND, WIRE, CIRCUIT: it is up */
+	bool cannot;	      /* WIRE: the kernel has no such pseudowires */
 	uint8_t class;	      /* PUNT: enum dp_punt_class */
 	int error;	      /* TUNNEL_DONE: 0 or negative errno */
 	const uint8_t *bytes; /* SEND, PUNT: in the datagram */

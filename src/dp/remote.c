@@ -53,7 +53,7 @@ struct frame {
 
 struct wire {
 	struct list link;
-	bool ok;
+	bool ok, cannot;
 	char name[BATCH_NAME], text[BATCH_LINE], ifname[DP_IFNAME];
 	struct dp_counters counters;
 };
@@ -494,6 +494,7 @@ static void take_wire(struct remote *r, const struct batch_record *record)
 		list_push(&r->wires, &w->link);
 	}
 	w->ok = record->ok;
+	w->cannot = record->cannot;
 	memcpy(w->text, record->text, sizeof(w->text));
 	memcpy(w->ifname, record->ifname, sizeof(w->ifname));
 	w->counters = record->u.counters;
@@ -725,7 +726,7 @@ bool dp_remote_wire(const struct dp *dp, const char *name, struct dp_wire *ret)
 
 	if (!w)
 		return false;
-	*ret = (struct dp_wire){ w->name, w->ifname, w->ok, w->text, w->counters };
+	*ret = (struct dp_wire){ w->name, w->ifname, w->ok, w->cannot, w->text, w->counters };
 	return true;
 }
 

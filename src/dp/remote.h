@@ -47,6 +47,7 @@ int dp_remote_probe(struct dp *dp);
 struct dp_wire {
 	const char *name, *ifname;
 	bool ok;
+	bool cannot; /* the kernel cannot carry it: it is aditd's, if the configuration says so */
 	const char *text; /* why not */
 	struct dp_counters counters;
 };

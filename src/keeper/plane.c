@@ -58,7 +58,10 @@ static bool wanted(const struct conf *c)
 	for (size_t i = 0; i < a->dial_count; i++)
 		if (a->dials[i].plane != DP_WANT_USER)
 			return true;
-	return c->wire_count > 0;
+	for (size_t i = 0; i < c->wire_count; i++)
+		if (c->wires[i].plane != DP_WANT_USER)
+			return true;
+	return false;
 }
 
 void kplane_open(struct kplane *p, bool sweep)

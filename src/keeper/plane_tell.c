@@ -74,6 +74,7 @@ void kplane_tell_wires(struct kplane *p, const char *name)
 		if (name && strcmp(name, s.name) != 0)
 			continue;
 		r.ok = s.ok;
+		r.cannot = s.cannot;
 		snprintf(r.name, sizeof(r.name), "%s", s.name);
 		snprintf(r.text, sizeof(r.text), "%s", s.text);
 		snprintf(r.ifname, sizeof(r.ifname), "%s", s.ifname);

@@ -28,6 +28,7 @@ struct wire {
 	uint64_t key; /* of the tunnel and of the session */
 	bool wanted;  /* in the configuration, with these values */
 	bool told;    /* that it failed, in the log */
+	bool cannot;  /* the kernel has none of the kind: aditd carries it (data-plane = auto) */
 	enum wire_phase phase;
 	uint32_t generation;
 	struct mono again; /* try again then */
@@ -91,6 +92,16 @@ static void failed(struct wires *w, struct wire *i, const char *why, struct mono
 	w->config.changed(w->config.arg, i->c.name);
 }
 
+/* The kernel has none of the kind: aditd takes it. */
+static void leave(struct wires *w, struct wire *i, const char *why)
+{
+	i->phase = WIRE_NONE;
+	i->again = MONO_NEVER;
+	i->cannot = true;
+	snprintf(i->text, sizeof(i->text), "%s", why);
+	w->config.changed(w->config.arg, i->c.name);
+}
+
 static void make(struct wires *w, struct wire *i, struct mono now)
 {
 	const struct dp_row *r = &i->c.row;
@@ -129,7 +140,7 @@ static void step(struct wires *w, struct wire *i, struct mono now)
 {
 	if (i->phase == WIRE_MAKING || i->phase == WIRE_ENDING)
 		return;
-	if (i->wanted && i->phase == WIRE_NONE)
+	if (i->wanted && i->phase == WIRE_NONE && !i->cannot)
 		make(w, i, now);
 	else if (!i->wanted && i->phase == WIRE_UP)
 		end(w, i, now);
@@ -196,6 +207,8 @@ void wires_conf(struct wires *w, struct kernel *k, const struct conf *c, const c
 	for (size_t n = 0; n < c->wire_count; n++) {
 		struct wire *found = NULL;
 
+		if (c->wires[n].plane == DP_WANT_USER)
+			continue; /* aditd's */
 		list_for_each (it, &w->all) {
 			struct wire *i = container_of(it, struct wire, link);
 
@@ -203,7 +216,7 @@ void wires_conf(struct wires *w, struct kernel *k, const struct conf *c, const c
 				found = i;
 		}
 		if (found)
-			found->wanted = true;
+			found->wanted = true, found->c.plane = c->wires[n].plane;
 		else if (!add(w, &c->wires[n]))
 			w->config.say(w->config.arg, TRACE_WARNING,
 				      "out of memory: a pseudowire is not brought up");
@@ -219,7 +232,10 @@ void wires_conf(struct wires *w, struct kernel *k, const struct conf *c, const c
 			wire_free(i);
 			continue;
 		}
-		failed(w, i, why, now);
+		if (i->c.plane == DP_WANT_AUTO)
+			leave(w, i, why);
+		else
+			failed(w, i, why, now);
 		i->again = MONO_NEVER; /* nothing changes before the next configuration */
 	}
 }
@@ -244,7 +260,10 @@ static void put_done(struct wires *w, struct wire *i, const struct kernel_news *
 
 		snprintf(why, sizeof(why), "%s", n->text);
 		end(w, i, now); /* the tunnel may be there */
-		failed(w, i, why, now);
+		if (n->result == KERNEL_CANNOT && i->c.plane == DP_WANT_AUTO)
+			leave(w, i, why);
+		else
+			failed(w, i, why, now);
 		return;
 	}
 	if (n->op != KERNEL_OP_PUT)
@@ -332,8 +351,8 @@ bool wires_state(const struct wires *w, size_t index, struct wire_state *ret)
 
 		if (index--)
 			continue;
-		*ret = (struct wire_state){ i->c.name, i->ifname, i->key, i->phase == WIRE_UP,
-					    i->text };
+		*ret = (struct wire_state){ i->c.name,		 i->ifname, i->key,
+					    i->phase == WIRE_UP, i->cannot, i->text };
 		return true;
 	}
 	return false;

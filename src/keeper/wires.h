@@ -47,6 +47,7 @@ struct wire_state {
 	const char *name, *ifname;
 	uint64_t key; /* of its session in the plane */
 	bool ok;
+	bool cannot;	  /* and never will be here */
 	const char *text; /* why not */
 };
 bool wires_state(const struct wires *w, size_t index, struct wire_state *ret);
