@@ -440,6 +440,10 @@ static void on_down(struct pw *p, struct mono now, struct pwc *c, const struct l
 	if (!used || gone)
 		return;
 	t->state = PWT_IDLE;
+	if (ev->cause == ADIT_CAUSE_TIE_LOST && pending(t)) {
+		pwt_advance(p, now, t); /* nothing failed: the peer's comes up */
+		return;
+	}
 	/* another address may answer; one that refuses us will do so from all of them */
 	if (!was_up && !ev->by_peer && dials(p, t) && t->path_next < t->path_count)
 		try_next(p, now, t);

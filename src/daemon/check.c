@@ -164,7 +164,7 @@ void check_advise(const struct conf *c, bool other, void (*say)(void *arg, const
 		advise_hook(&a, x->dials + i, x->dials[i].hook_up);
 		advise_hook(&a, x->dials + i, x->dials[i].hook_down);
 	}
-	if (!x->peer_count && !x->dial_count)
+	if (!x->peer_count && !x->dial_count && !c->pw->wire_count && !c->wire_count)
 		say(arg,
 		    "there is neither a peer nor a session block: nobody is let in, and nobody "
 		    "is dialled; see adit.conf(5)");

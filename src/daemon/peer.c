@@ -141,8 +141,9 @@ static int local_for(const struct daemon_socket *s, const struct addr *source,
 	close(fd);
 	if (rc == 0)
 		rc = addr_from_sockaddr((struct sockaddr *)&from, got, ret);
+	/* a raw socket tells its protocol for a port */
 	if (rc == 0)
-		ret->port = s->addr.port;
+		ret->port = remote->port ? s->addr.port : 0;
 	return rc;
 }
 
