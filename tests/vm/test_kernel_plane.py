@@ -14,7 +14,7 @@ import pytest
 
 from lab import BUILD, PATIENCE, wait_for
 
-IP4, IP6, MPPE, KEYS = 1 << 5, 1 << 6, 1 << 10, 1 << 11
+IP4, IP6, CLIENT, MPPE, KEYS = 1 << 5, 1 << 6, 1 << 9, 1 << 10, 1 << 11
 SEND_SEQ, NEED_SEQ = 1, 2
 PREPARED, ACTIVE = 1, 2
 PPP, ETH, JOINED = 1, 2, 3
@@ -140,9 +140,12 @@ def test_a_session_carries_packets_both_ways(wire):
     da, db = pair(wire)
     da.put(1, 101, 201, ls=7, rs=8, flags=IP4 | IP6, prefix="10.2.0.1/32", source4="10.1.0.1",
            ifname="user1", mtu=1380, txqlen=321)
-    da.do(da.row("put", 2, 101, 201, ls=9, rs=9, ifname="user1"))
+    # the name of a dialled session is the configuration's, that of a user's gets a number
+    da.do(da.row("put", 2, 101, 201, ls=9, rs=9, flags=IP4 | CLIENT, ifname="user1"))
     taken = da.wait(kind="done", key=2)
     assert taken["result"] == "failed" and "user1" in taken["text"], taken
+    assert da.put(2, 101, 201, ls=9, rs=9, ifname="user1")["ifname"].startswith("user1-")
+    da.ok("del 2")
     db.put(1, 201, 101, ls=8, rs=7, flags=IP4 | IP6, prefix="10.1.0.1/32", source4="10.2.0.1")
     assert a.ping("10.2.0.1") == 3 and b.ping("10.1.0.1") == 3
     assert a.ping("10.2.0.1", size=1352) == 3  # 1380 in all

@@ -791,6 +791,27 @@ static void hints_are_verified(void **state)
 	end(&w);
 }
 
+/* Two users whose names come out alike; a dialled session has the name of the configuration. */
+static void a_name_that_is_taken_gets_a_number(void **state)
+{
+	struct dp_row r = some_row(1, 7);
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	strcpy(r.ifname, "ppp-someone-on");
+	fake_kernel_fail(&w.f, "newlink", 1, 0, -EEXIST);
+	put(&w, 7, 1, &r);
+	assert_string_equal(done(&w, KERNEL_OP_PUT, 7, KERNEL_OK)->ifname, "ppp-someo-0");
+	r = some_row(1, 8);
+	strcpy(r.ifname, "vpn0");
+	r.flags |= DP_F_CLIENT;
+	fake_kernel_fail(&w.f, "newlink", 1, 0, -EEXIST);
+	put(&w, 8, 1, &r);
+	assert_non_null(strstr(done(&w, KERNEL_OP_PUT, 8, KERNEL_FAILED)->text, "vpn0"));
+	end(&w);
+}
+
 /* The kernel sends in clear from the first Configure-Request on, also of one it has invented. */
 static void ccp_of_an_encrypted_session_shuts_it(void **state)
 {
@@ -1051,6 +1072,7 @@ int main(void)
 		cmocka_unit_test(a_flood_is_cut),
 		cmocka_unit_test(a_vanished_interface_is_told_once),
 		cmocka_unit_test(hints_are_verified),
+		cmocka_unit_test(a_name_that_is_taken_gets_a_number),
 		cmocka_unit_test(ccp_of_an_encrypted_session_shuts_it),
 		cmocka_unit_test(rows_the_kernel_cannot_carry_are_refused),
 		cmocka_unit_test(requests_survive_a_lack_of_memory),
