@@ -44,9 +44,9 @@ static json_t *show_static(struct daemon *d, const struct conf_wire *c)
 		dp_remote_wire(d->remote, c->name, &w);
 	show_set_text(o, "name", c->name);
 	show_set_text(o, "state", w.ok ? "up" : "down");
+	set_row(o, &c->row);
 	show_set_text(o, "kind", "static");
 	show_set_text(o, "plane", user ? "user" : "kernel");
-	set_row(o, &c->row);
 	show_set_addr(o, "local", &c->row.path.local);
 	show_set_addr(o, "remote", &c->row.path.remote);
 	show_set_u64(o, "rx_packets", w.counters.rx_packets);

@@ -160,8 +160,9 @@ static void config_with(const struct conf_key *k, char *buf, size_t cap)
 	char value[64];
 	const char *example = strcmp(k->key, "server") == 0   ? "lns.example.net"
 			      : strcmp(k->key, "remote") == 0 ? "192.0.2.7"
-			      : strstr(k->key, "cookie")      ? "0123456789abcdef"
-							      : example_of(k, value, sizeof(value));
+			      : strstr(k->key, "cookie") && k->type == CONF_T_TEXT
+				      ? "0123456789abcdef"
+				      : example_of(k, value, sizeof(value));
 	const char *before = k->kind == CONF_PROFILE	     ? POOL
 			     : k->kind == CONF_PEER	     ? PROFILE
 			     : strcmp(k->key, "tunnel") == 0 ? "tunnel \"t\" { remote = ::9 }\n"
