@@ -62,7 +62,7 @@ static void tunnel_load(struct rcur *c, struct dp_tunnel *t)
 		c->bad = true;
 }
 
-static void counters_save(struct wcur *c, const struct dp_counters *n)
+void batch_counters_save(struct wcur *c, const struct dp_counters *n)
 {
 	wcur_u64(c, n->rx_packets);
 	wcur_u64(c, n->rx_bytes);
@@ -76,7 +76,7 @@ static void counters_save(struct wcur *c, const struct dp_counters *n)
 	wcur_u64(c, (uint64_t)n->last_tx.us);
 }
 
-static void counters_load(struct rcur *c, struct dp_counters *n)
+void batch_counters_load(struct rcur *c, struct dp_counters *n)
 {
 	n->rx_packets = rcur_u64(c);
 	n->rx_bytes = rcur_u64(c);
@@ -128,7 +128,7 @@ static void value_save(struct wcur *c, const struct batch_record *r)
 		break;
 	case BATCH_COUNTERS:
 		wcur_u64(c, r->key);
-		counters_save(c, &r->u.counters);
+		batch_counters_save(c, &r->u.counters);
 		break;
 	case BATCH_ROW_LOST:
 		wcur_u64(c, r->key);
@@ -156,7 +156,7 @@ static void value_save(struct wcur *c, const struct batch_record *r)
 		if (r->tag == BATCH_FOUND)
 			break;
 		text_save(c, r->ifname, sizeof(r->ifname));
-		counters_save(c, &r->u.counters);
+		batch_counters_save(c, &r->u.counters);
 		break;
 	case BATCH_LIST_END:
 		wcur_u32(c, (uint32_t)r->error);
@@ -242,7 +242,7 @@ static bool value_load(struct rcur *c, struct batch_record *r)
 		return true;
 	case BATCH_COUNTERS:
 		r->key = rcur_u64(c);
-		counters_load(c, &r->u.counters);
+		batch_counters_load(c, &r->u.counters);
 		return true;
 	case BATCH_ROW_LOST:
 		r->key = rcur_u64(c);
@@ -272,7 +272,7 @@ static bool value_load(struct rcur *c, struct batch_record *r)
 		if (r->tag == BATCH_FOUND)
 			return true;
 		text_load(c, r->ifname, sizeof(r->ifname));
-		counters_load(c, &r->u.counters);
+		batch_counters_load(c, &r->u.counters);
 		return true;
 	case BATCH_LIST_END:
 		r->error = (int)rcur_u32(c);

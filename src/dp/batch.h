@@ -79,4 +79,8 @@ bool batch_save(struct wcur *c, const struct batch_record *r);
  * key and generation are what was found of them, 0 otherwise, and the next one can be taken. */
 int batch_load(struct rcur *c, struct batch_record *ret);
 
+/* The flat form of counters, also for what outlives a process. */
+void batch_counters_save(struct wcur *c, const struct dp_counters *n);
+void batch_counters_load(struct rcur *c, struct dp_counters *n);
+
 #endif

@@ -45,6 +45,7 @@ enum {
 	F_INDEX = 24,
 	F_IFNAME = 25,
 	F_PACKET = 27,	/* the socket for the IPv6 of links in a namespace */
+	F_SHUT = 28,	/* u64 */
 	F_COUNTERS = 26 /* u64 packets and octets in, out; errors in, out; times of the last */
 };
 
@@ -125,6 +126,7 @@ static void session_carry(const struct ksession *s, struct carry *c)
 	wcur_tlv_u32(w, F_SESSION, s->local_session);
 	wcur_tlv_u32(w, F_NETNS, s->netns);
 	wcur_tlv_u64(w, F_PARTNER, s->partner);
+	wcur_tlv_u64(w, F_SHUT, (uint64_t)s->shut_at.us);
 	at = wcur_tlv_begin(w, F_STAGE);
 	wcur_u8(w, s->have.stage);
 	wcur_u8(w, (uint8_t)(s->have.session | s->joinable << 1));
@@ -377,6 +379,9 @@ static bool session_field(struct kernel *k, struct ksession *s, uint16_t field, 
 		break;
 	case F_PARTNER:
 		s->partner = rcur_u64(&f);
+		break;
+	case F_SHUT:
+		s->shut_at.us = (int64_t)rcur_u64(&f);
 		break;
 	case F_COUNTERS:
 		counters_read(s, &f);

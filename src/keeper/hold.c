@@ -77,21 +77,96 @@ static int memory_make(struct hold *h, enum hold_memory which, const char *name,
 	return 0;
 }
 
-static int journal_format(struct hold *h, const struct store_class *classes, char *text)
+static void *journal_map(const struct hold *h)
 {
 	uint64_t size = h->size[HOLD_JOURNAL];
 	void *mem = MAP_FAILED;
-	int err;
 
 	if (size <= SIZE_MAX)
 		mem = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED,
 			   h->memory[HOLD_JOURNAL], 0);
-	if (mem == MAP_FAILED)
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+static int journal_make(struct hold *h, const struct store_class *classes, size_t n, char *text)
+{
+	int err = memory_make(h, HOLD_JOURNAL, "adit-journal", store_size(classes, n), text);
+	void *mem;
+
+	if (err)
+		return err;
+	mem = journal_map(h);
+	if (!mem)
 		return fail(text, -errno,
 			    "could not map the journal, lower max-sessions or max-tunnels");
-	err = store_format(mem, size, classes, LAYOUT_JOURNAL_CLASSES);
-	munmap(mem, (size_t)size);
+	err = store_format(mem, h->size[HOLD_JOURNAL], classes, n);
+	munmap(mem, (size_t)h->size[HOLD_JOURNAL]);
 	return err ? fail(text, err, "could not lay out the journal") : 0;
+}
+
+/* All records of the journal in `mem` into the one that `h` has now. */
+static int journal_fill(const struct hold *h, void *mem, uint64_t size, char *text)
+{
+	void *new = journal_map(h);
+	char why[STORE_TEXT_MAX];
+	struct store *from, *to = NULL;
+	int err = -ENOMEM;
+
+	if (!new)
+		return fail(text, -ENOMEM, "could not map the new journal");
+	from = store_open(mem, size, &err, why);
+	if (from)
+		to = store_open(new, h->size[HOLD_JOURNAL], &err, why);
+	if (to)
+		err = store_copy(from, to);
+	store_close(to);
+	store_close(from);
+	munmap(new, (size_t)h->size[HOLD_JOURNAL]);
+	if (err > 0)
+		snprintf(text, HOLD_TEXT,
+			 "the journal is of a former release and has unreadable records; it is "
+			 "renewed when they are gone");
+	else if (err)
+		fail(text, err, "could not renew the journal");
+	return err > 0 ? -EBADMSG : err;
+}
+
+int hold_journal_renew(struct hold *h, const struct conf *c, char *text)
+{
+	struct store_class have[STORE_CLASSES], want[STORE_CLASSES];
+	int fd = h->memory[HOLD_JOURNAL], unknown, err;
+	uint64_t size = h->size[HOLD_JOURNAL];
+	char why[STORE_TEXT_MAX] = "";
+	void *mem = journal_map(h);
+	size_t have_n, n = LAYOUT_JOURNAL_CLASSES;
+
+	if (!mem)
+		return fail(text, -ENOMEM, "could not map the journal");
+	unknown = store_look(mem, size, have, &have_n, why);
+	if (unknown)
+		layout_journal(c->max_tunnels, c->max_sessions, want);
+	else if (!layout_renewed(have, have_n, c->max_tunnels, c->max_sessions, want, &n))
+		n = 0;
+	err = n ? journal_make(h, want, n, text) : 0;
+	if (n && !err && !unknown)
+		err = journal_fill(h, mem, size, text);
+	munmap(mem, (size_t)size);
+	if (err) {
+		if (h->memory[HOLD_JOURNAL] != fd)
+			close(h->memory[HOLD_JOURNAL]);
+		h->memory[HOLD_JOURNAL] = fd;
+		h->size[HOLD_JOURNAL] = size;
+		return err;
+	}
+	if (n == 0)
+		return 0;
+	close(fd);
+	if (unknown)
+		snprintf(text, HOLD_TEXT,
+			 "%.150s: it begins anew, and all sessions of before are lost", why);
+	else
+		snprintf(text, HOLD_TEXT, "the journal was renewed with all its records");
+	return 1;
 }
 
 static int memories_make(struct hold *h, const struct conf *c, char *text)
@@ -100,10 +175,7 @@ static int memories_make(struct hold *h, const struct conf *c, char *text)
 	int err;
 
 	layout_journal(c->max_tunnels, c->max_sessions, classes);
-	err = memory_make(h, HOLD_JOURNAL, "adit-journal",
-			  store_size(classes, LAYOUT_JOURNAL_CLASSES), text);
-	if (!err)
-		err = journal_format(h, classes, text);
+	err = journal_make(h, classes, LAYOUT_JOURNAL_CLASSES, text);
 	/* As many rows as the journal has room for, less the quarter beyond the limit. */
 	if (!err)
 		err = memory_make(h, HOLD_TABLE, "adit-table",

@@ -27,6 +27,14 @@ int hold_new(const struct conf *c, uid_t uid, gid_t gid, struct hold **ret, char
 /* Close everything, and remove the control listener from the file system. NULL is fine. */
 void hold_free(struct hold *h);
 
+/*
+ * Before an aditd begins: has the journal what this release keeps? After an upgrade it may be of a
+ * former one: then a new journal takes its place, with all its records. One that cannot be read at
+ * all is replaced by an empty one. 0 = it is fine as it is; 1 = replaced, `text` (HOLD_TEXT) says
+ * how; negative errno: it stays, and `text` says why.
+ */
+int hold_journal_renew(struct hold *h, const struct conf *c, char *text);
+
 int hold_memory(const struct hold *h, enum hold_memory which, uint64_t *ret_size);
 int hold_control(const struct hold *h);
 

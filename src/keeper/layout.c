@@ -30,3 +30,31 @@ void layout_journal(uint32_t max_tunnels, uint32_t max_sessions,
 			c[i].count -= c[i].count / 8;
 	memcpy(ret, c, sizeof(c));
 }
+
+bool layout_renewed(const struct store_class *have, size_t have_n, uint32_t max_tunnels,
+		    uint32_t max_sessions, struct store_class *ret, size_t *ret_n)
+{
+	struct store_class ours[LAYOUT_JOURNAL_CLASSES];
+	bool differs = false;
+	size_t n = have_n;
+
+	layout_journal(max_tunnels, max_sessions, ours);
+	memcpy(ret, have, have_n * sizeof(*have));
+	for (size_t i = 0; i < LAYOUT_JOURNAL_CLASSES; i++) {
+		size_t at = 0;
+
+		while (at < n && ret[at].kind != ours[i].kind)
+			at++;
+		if (at == n && n == STORE_CLASSES)
+			continue;
+		if (at == n) {
+			ret[n++] = ours[i];
+			differs = true;
+		} else if (ret[at].max < ours[i].max) {
+			ret[at].max = ours[i].max;
+			differs = true;
+		}
+	}
+	*ret_n = n;
+	return differs;
+}

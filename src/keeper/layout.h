@@ -6,6 +6,7 @@
 #ifndef ADIT_KEEPER_LAYOUT_H
 #define ADIT_KEEPER_LAYOUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,5 +29,13 @@
  */
 void layout_journal(uint32_t max_tunnels, uint32_t max_sessions,
 		    struct store_class ret[LAYOUT_JOURNAL_CLASSES]);
+
+/*
+ * The classes of a journal that is to take the place of one with the classes `have`: each record
+ * fits that did, and each of this release. True when they differ from `have`; `ret` has room for
+ * STORE_CLASSES.
+ */
+bool layout_renewed(const struct store_class *have, size_t have_n, uint32_t max_tunnels,
+		    uint32_t max_sessions, struct store_class *ret, size_t *ret_n);
 
 #endif

@@ -56,6 +56,16 @@ struct mono keeper_main_now(void)
 
 /* ---- aditd ---- */
 
+/* It maps the journal when it begins, so this is the time to change it. */
+static void journal_renew(struct keeper_main *k)
+{
+	char text[HOLD_TEXT] = "";
+	int rc = hold_journal_renew(k->s.hold, k->s.conf, text);
+
+	if (rc || text[0])
+		server_say(&k->s, rc > 0 ? TRACE_NOTICE : TRACE_WARNING, "%s", text);
+}
+
 static void aditd_signal(const struct keeper_main *k, int sig)
 {
 	if (k->aditd > 0)
@@ -66,8 +76,10 @@ static void aditd_start(struct keeper_main *k)
 {
 	struct server *s = &k->s;
 	int pair;
-	pid_t pid = spawn_aditd(&k->spawn, &pair);
+	pid_t pid;
 
+	journal_renew(k);
+	pid = spawn_aditd(&k->spawn, &pair);
 	k->start_at = MONO_NEVER;
 	if (pid < 0) {
 		server_say(s, TRACE_WARNING, "could not start %s: %s", k->spawn.program,
@@ -87,6 +99,7 @@ static void aditd_start(struct keeper_main *k)
 /* One that somebody else has started is at the gate. */
 static void aditd_welcome(struct keeper_main *k, int pair, pid_t pid)
 {
+	journal_renew(k);
 	k->aditd = pid > 0 ? pid : -1;
 	k->child = false;
 	k->kill_at = MONO_NEVER;

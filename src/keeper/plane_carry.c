@@ -26,13 +26,16 @@ enum {
 	F_RELEASE = 6,
 	F_KEY = 7,   /* u64 */
 	F_COUNT = 8, /* u64 packets in, out */
-	F_PIN = 9    /* addr_save() */
+	F_PIN = 9,   /* addr_save() */
+	F_LAST = 10  /* batch_counters_save() */
 };
 
 #define BIT_KERNEL 1u
 #define BIT_LISTED 2u
 #define BIT_MADE   4u
 #define BIT_PINNED 8u
+#define BIT_ENDED  16u
+#define BIT_VRF	   32u
 
 bool kplane_settle(struct kplane *p, struct mono now)
 {
@@ -94,7 +97,13 @@ void kplane_carry(const struct kplane *p, struct carry *c)
 		wcur_u64(w, h->rx);
 		wcur_u64(w, h->tx);
 		wcur_tlv_end(w, at);
-		wcur_tlv_u32(w, F_BITS, (h->made ? BIT_MADE : 0) | (h->pinned ? BIT_PINNED : 0));
+		wcur_tlv_u32(w, F_BITS,
+			     (h->made ? BIT_MADE : 0) | (h->pinned ? BIT_PINNED : 0) |
+				     (h->ended ? BIT_ENDED : 0) | (h->on_vrf ? BIT_VRF : 0));
+		wcur_tlv_u32(w, F_EPOCH, h->epoch);
+		at = wcur_tlv_begin(w, F_LAST);
+		batch_counters_save(w, &h->last);
+		wcur_tlv_end(w, at);
 		at = wcur_tlv_begin(w, F_PIN);
 		addr_save(w, &h->pin);
 		wcur_tlv_end(w, at);
@@ -207,6 +216,10 @@ static int held_carried(struct kplane *p, struct rcur v)
 			bits = rcur_u32(&f);
 		} else if (field == F_PIN) {
 			addr_load(&f, &from.pin);
+		} else if (field == F_EPOCH) {
+			from.epoch = rcur_u32(&f);
+		} else if (field == F_LAST) {
+			batch_counters_load(&f, &from.last);
 		}
 	}
 	if (v.bad)
@@ -219,6 +232,10 @@ static int held_carried(struct kplane *p, struct rcur v)
 	h->made = bits & BIT_MADE;
 	h->pinned = bits & BIT_PINNED;
 	h->pin = from.pin;
+	h->ended = bits & BIT_ENDED;
+	h->on_vrf = bits & BIT_VRF;
+	h->epoch = from.epoch;
+	h->last = from.last;
 	return 0;
 }
 

@@ -654,3 +654,33 @@ uint32_t store_room(const struct store *s, uint8_t kind)
 
 	return c ? c->count - c->used : 0;
 }
+
+int store_look(void *mem, uint64_t size, struct store_class ret[STORE_CLASSES], size_t *ret_n,
+	       char *text)
+{
+	struct store s = { .header = mem };
+	int err = header_read(&s, mem, size, text);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < s.class_count; i++)
+		ret[i] = (struct store_class){ s.classes[i].kind, s.classes[i].max,
+					       s.classes[i].count };
+	*ret_n = s.class_count;
+	return 0;
+}
+
+int store_copy(const struct store *from, struct store *to)
+{
+	struct store_record r;
+	uint64_t pos = 0;
+	int err = 0;
+
+	while (store_walk(from, 0, &pos, &r))
+		if (r.state == STORE_UNREADABLE)
+			return 1;
+	pos = 0;
+	while (!err && store_walk(from, 0, &pos, &r))
+		err = store_put(to, r.kind, r.id, r.bytes, r.len);
+	return err;
+}

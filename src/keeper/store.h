@@ -82,4 +82,13 @@ size_t store_forget_unreadable(struct store *s);
 uint32_t store_count(const struct store *s, uint8_t kind);
 uint32_t store_room(const struct store *s, uint8_t kind);
 
+/* The classes of the journal in `mem`; its records are not looked at. 0, or -EINVAL with `text` as
+ * store_open(). */
+int store_look(void *mem, uint64_t size, struct store_class ret[STORE_CLASSES], size_t *ret_n,
+	       char *text);
+
+/* Write all records of `from` into `to`, for a journal that takes the place of another. 0; 1 a
+ * record is unreadable, nothing was written; else as store_put(). */
+int store_copy(const struct store *from, struct store *to);
+
 #endif

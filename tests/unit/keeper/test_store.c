@@ -21,6 +21,7 @@
 
 #include "base/htab.h"
 #include "failmalloc.h"
+#include "keeper/layout.h"
 #include "keeper/store.h"
 
 enum { TUNNEL = 1, SESSION = 2, ACCT = 3, STATE = 4 };
@@ -642,6 +643,45 @@ static int golden_write(const char *path)
 	return fclose(f) != 0;
 }
 
+/* A journal of an old release gets the classes of this one, and keeps what stands in it. */
+static void renew(uint8_t *mem, uint64_t size)
+{
+	struct store_class have[STORE_CLASSES], want[STORE_CLASSES];
+	char text[STORE_TEXT_MAX];
+	size_t have_n = 0, n = 0;
+	struct store *old, *s;
+	uint64_t more;
+	uint8_t *new;
+
+	assert_int_equal(store_look(mem, size, have, &have_n, text), 0);
+	assert_int_equal(have_n, 3);
+	assert_true(layout_renewed(have, have_n, 100, 1000, want, &n));
+	assert_true(n > have_n);
+	more = store_size(want, n);
+	new = memory(more);
+	assert_int_equal(store_format(new, more, want, n), 0);
+	old = open_ok(mem, size);
+	s = open_ok(new, more);
+	assert_int_equal(store_copy(old, s), 0);
+	store_close(old);
+	store_close(s);
+	s = open_ok(new, more);
+	expect(s, TUNNEL, 0x1234, "a tunnel, second");
+	expect(s, SESSION, 0x100000001, "a session");
+	expect(s, SESSION, 0x100000002, NULL);
+	expect(s, ACCT, 0x100000002, "{\"event\":\"stop\"}");
+	assert_int_equal(store_count(s, SESSION), 2);
+	assert_true(store_room(s, STATE) > 0);
+	store_close(s);
+	/* and that one is of this release */
+	assert_int_equal(store_look(new, more, have, &have_n, text), 0);
+	assert_false(layout_renewed(have, have_n, 100, 1000, want, &n));
+	new[8]++; /* the version */
+	assert_int_equal(store_look(new, more, have, &have_n, text), -EINVAL);
+	assert_non_null(strstr(text, "version"));
+	munmap(new, more);
+}
+
 static void test_golden(void **state)
 {
 	const char *dir = getenv("ADIT_GOLDEN");
@@ -668,6 +708,7 @@ static void test_golden(void **state)
 	expect(s, ACCT, 0x100000002, "{\"event\":\"stop\"}");
 	assert_int_equal(store_count(s, SESSION), 2);
 	store_close(s);
+	renew(mem, (uint64_t)size);
 	munmap(mem, (size_t)size);
 }
 
