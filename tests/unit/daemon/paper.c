@@ -226,6 +226,16 @@ void reload_forget(struct daemon *d, void *who)
 		paper.reload_fn = NULL;
 }
 
+/* No pseudowire is carried in user space. */
+bool swire_state(const struct daemon *d, const char *name, struct swire_state *ret)
+{
+	return false;
+}
+
+void run_drain_say(struct daemon *d, bool on, uint32_t rate)
+{
+}
+
 void reload_effects(struct daemon *d, const struct conf *next, char *buf, size_t cap)
 {
 	snprintf(buf, cap, "%s", next->access->dial_count ? "" : "session \"vpn\" is ended\n");

@@ -922,9 +922,9 @@ static size_t lines_of(const char *path)
 /* The shortest useful files are under ten lines and correct. */
 static void test_examples(void **state)
 {
-	static const char *const files[] = { "lns.conf", "client.conf" };
+	static const char *const files[] = { "lns.conf", "client.conf", "bridge.conf" };
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		char path[512], err[CONF_ERR_MAX];
 		struct conf *c;
 
@@ -933,7 +933,8 @@ static void test_examples(void **state)
 		if (!c)
 			fail_msg("%s", err);
 		assert_true(lines_of(path) < 10);
-		assert_int_equal(c->access->peer_count + c->access->dial_count, 1);
+		assert_int_equal(c->access->peer_count + c->access->dial_count + c->pw->wire_count,
+				 1);
 		conf_free(c);
 	}
 }
