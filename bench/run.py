@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Measure and print the figures of adit; write them to build/bench.json.
 
-usage: bench/run.py [GROUP...]     groups: engine setup restart client flood tcp pps
+usage: bench/run.py [GROUP...]     groups: engine setup restart client flood tcp pps v3
                                    kernel (kernel-1k, kernel-10k: one half of it); none = all
 
 The file is flat, name -> number; what was not measured in this run is null. Figures that depend on
@@ -28,13 +28,14 @@ from peers import L2TPNS_CONFIG, L2tpns  # noqa: E402
 import guests  # noqa: E402
 import restart  # noqa: E402
 import traffic  # noqa: E402
+import v3  # noqa: E402
 
 NAMES = ("engine_us_per_session", "engine_growth_100k", "engine_bytes_per_session",
          "user_setup_cpu_vs_l2tpns", "user_setup_cpu_us", "l2tpns_setup_cpu_us",
          "user_setup_growth",
          "restart_gap_ms", *restart.NAMES, "client_pss_kib",
          "flood_known_peer_delay_ms", "flood_per_second", "flood_memory_kib",
-         "flood_memory_growth_kib", *traffic.NAMES, *guests.NAMES)
+         "flood_memory_growth_kib", *traffic.NAMES, *v3.NAMES, *guests.NAMES)
 SECRET, USER, PASSWORD = "secret", "user", "password"
 WINDOW = 250  # set-ups under way at a time, when everybody comes back at once
 
@@ -454,7 +455,7 @@ def write(figures):
 
 GROUPS = {"engine": bench_engine, "setup": bench_setup, "restart": bench_restart,
           "client": bench_client, "flood": bench_flood, "tcp": traffic.bench_tcp,
-          "pps": traffic.bench_pps,
+          "pps": traffic.bench_pps, "v3": v3.bench_v3,
           "kernel": lambda f: guests.bench_kernel(f, lambda: write(f))}
 # One half of a group each, when asked for.
 HALVES = {"kernel-1k": lambda f: guests.bench_size(f, "1k", lambda: write(f)),

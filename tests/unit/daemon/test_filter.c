@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -113,7 +114,7 @@ static void call_tmpfile(void)
 
 static void call_netlink(void)
 {
-	socket(AF_NETLINK, SOCK_RAW, 0);
+	socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 }
 
 static void call_packet(void)
@@ -224,7 +225,7 @@ static pthread_barrier_t gate;
 static void *early(void *arg)
 {
 	pthread_barrier_wait(&gate);
-	socket(AF_NETLINK, SOCK_RAW, 0);
+	socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	return NULL;
 }
 
@@ -234,7 +235,7 @@ static void *blocked(void *arg)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
-	socket(AF_NETLINK, SOCK_RAW, 0);
+	socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
 	return NULL;
 }
 
@@ -316,6 +317,7 @@ static void everyday(void)
 			O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640)) <
 	     0);
 	need(errno == ENOENT);
+	need(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE) >= 0);
 	need((fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) >= 0);
 	need(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0);
 	need(getsockname(fd, &sa, &n) == 0);

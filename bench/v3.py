@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The figures of Ethernet pseudowires in user space: TCP between two machines over a pseudowire of
+adit's user-space plane (a TAP on either side, the data in UDP over a cable as the kernel has it),
+over the same TCP on a plain cable whose segmentation and receive offloads are off."""
+
+import json
+import statistics
+
+from lab import Lab, wait_for
+
+NAMES = ("v3_user_tcp_vs_veth", "v3_user_tcp_mbit")
+MTU = 1446  # of the pseudowire, and of the plain cable
+
+
+class World:
+    """Two machines, a and b, which is 10.7.0.2."""
+
+    def __init__(self):
+        self.lab = Lab()
+        self.a, self.b = self.lab.ns("a"), self.lab.ns("b")
+        try:
+            self.build()
+            wait_for("a way", lambda: self.a.ping("10.7.0.2", 1, wait=1))
+            self.b.start("iperf3", "--server", name="iperf3")
+            wait_for("the TCP server", lambda: ":5201" in self.b.run("ss", "-Hltn").stdout)
+        except BaseException:
+            self.lab.close()
+            raise
+
+    def mbit(self, seconds=2):
+        done = self.a.run("iperf3", "--json", "--client", "10.7.0.2", "--time", seconds,
+                          "--omit", 0.5, timeout=60)
+        return json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"] / 1e6
+
+
+class Plain(World):
+    def build(self):
+        self.lab.cable(self.a, self.b, ["10.7.0.1/24"], ["10.7.0.2/24"], "plain", "plain")
+        for ns in self.a, self.b:
+            ns.run("ip", "link", "set", "plain", "mtu", MTU)
+            ns.run("ethtool", "-K", "plain", "tso", "off", "gso", "off", "gro", "off")
+
+
+class Wire(World):
+    def build(self):
+        self.lab.cable(self.a, self.b, ["192.0.2.1/24"], ["192.0.2.2/24"], "core", "core")
+        for n, ns in (1, self.a), (2, self.b):
+            self.lab.adit(ns, f"""
+                pseudowire "wire" {{
+                    data-plane = user
+                    local = 192.0.2.{n} remote = 192.0.2.{3 - n}
+                    local-port = {5000 + n} remote-port = {5003 - n}
+                    tunnel-id = {n} peer-tunnel-id = {3 - n}
+                    session-id = {n} peer-session-id = {3 - n}
+                    cookie = {n:016x} peer-cookie = {3 - n:016x}
+                    mtu = {MTU} interface = wire
+                }}
+                """).start()
+            wait_for("the pseudowire", lambda ns=ns: "wire" in ns.run("ip", "-o", "link").stdout)
+            ns.run("ip", "addr", "add", f"10.7.0.{n}/24", "dev", "wire")
+
+
+def bench_v3(figures, rounds=5):
+    worlds = []
+    try:
+        worlds.append(Wire())
+        worlds.append(Plain())
+        rows = [[w.mbit() for w in worlds] for _ in range(rounds)]
+    finally:
+        for world in worlds:
+            world.lab.close()
+    ratios = [wire / plain for wire, plain in rows]
+    wire, plain = (statistics.median(column) for column in zip(*rows))
+    print(f"  pseudowire {wire:.0f} Mbit/s, plain cable without offloads {plain:.0f} Mbit/s; ratios "
+          + " ".join(f"{r:.2f}" for r in ratios))
+    figures["v3_user_tcp_mbit"] = round(wire)
+    figures["v3_user_tcp_vs_veth"] = round(statistics.median(ratios), 2)
