@@ -8,6 +8,7 @@
 
 #include "base/fault.h"
 #include "base/wire.h"
+#include "keeper/layout.h"
 #include "keeper/store.h"
 
 #include <errno.h>
@@ -41,15 +42,51 @@ bool journal_open(struct daemon *d, void *mem, uint64_t size)
 	return false;
 }
 
-static bool load_kind(struct daemon *d, enum access_object kind, size_t *ret_bad)
+/*
+ * The record of a session that has become long once stays among the long ones. So of a session that
+ * is found in both places, because the end came between writing the one and removing the other, it
+ * is the long one that counts.
+ */
+static bool is_long(const struct daemon *d, enum access_object kind, uint64_t id)
+{
+	struct store_record r;
+
+	return kind == ACCESS_OBJ_SESSION && store_get(d->store, LAYOUT_SESSION_LONG, id, &r);
+}
+
+static int put(struct daemon *d, enum access_object kind, uint64_t id, const struct wcur *c)
+{
+	int rc = -EMSGSIZE;
+
+	if (!is_long(d, kind, id))
+		rc = store_put(d->store, (uint8_t)kind, id, c->buf, c->len);
+	if (rc != -EMSGSIZE || kind != ACCESS_OBJ_SESSION)
+		return rc;
+	rc = store_put(d->store, LAYOUT_SESSION_LONG, id, c->buf, c->len);
+	if (rc == 0)
+		store_del(d->store, (uint8_t)kind, id);
+	return rc;
+}
+
+static void del(struct daemon *d, enum access_object kind, uint64_t id)
+{
+	store_del(d->store, (uint8_t)kind, id);
+	if (kind == ACCESS_OBJ_SESSION)
+		store_del(d->store, LAYOUT_SESSION_LONG, id);
+}
+
+/* Objects of this kind from one class of the journal. */
+static bool load_class(struct daemon *d, enum access_object kind, uint8_t class, size_t *ret_bad)
 {
 	struct store_record r;
 	uint64_t pos = 0;
 
-	while (store_walk(d->store, (uint8_t)kind, &pos, &r)) {
+	while (store_walk(d->store, class, &pos, &r)) {
 		struct rcur c = rcur_of(r.bytes, r.len);
 		int rc;
 
+		if (class == (uint8_t)kind && r.id_known && is_long(d, kind, r.id))
+			continue;
 		if (r.state == STORE_UNREADABLE && !r.id_known) {
 			(*ret_bad)++;
 			continue;
@@ -61,6 +98,12 @@ static bool load_kind(struct daemon *d, enum access_object kind, size_t *ret_bad
 		*ret_bad += rc != 0;
 	}
 	return true;
+}
+
+static bool load_kind(struct daemon *d, enum access_object kind, size_t *ret_bad)
+{
+	return load_class(d, kind, (uint8_t)kind, ret_bad) &&
+	       (kind != ACCESS_OBJ_SESSION || load_class(d, kind, LAYOUT_SESSION_LONG, ret_bad));
 }
 
 bool journal_load(struct daemon *d)
@@ -94,7 +137,7 @@ static void save(struct daemon *d, enum access_object kind, uint64_t id)
 	int rc;
 
 	access_save(d->access, kind, id, &c);
-	rc = c.bad ? -EMSGSIZE : store_put(d->store, (uint8_t)kind, id, c.buf, c.len);
+	rc = c.bad ? -EMSGSIZE : put(d, kind, id, &c);
 	if (rc == 0) {
 		if (kind != ACCESS_OBJ_ACCT && d->journal_full &&
 		    store_room(d->store, (uint8_t)kind))
@@ -103,7 +146,7 @@ static void save(struct daemon *d, enum access_object kind, uint64_t id)
 	}
 	/* It goes on without a record: a restart would end this object, nothing else is lost. A
 	 * former one would bring back what is no longer so. */
-	store_del(d->store, (uint8_t)kind, id);
+	del(d, kind, id);
 	if (!d->journal_full)
 		daemon_say(d, TRACE_WARNING,
 			   "a record does not fit into the journal (%s); what has none ends when "
@@ -123,7 +166,7 @@ size_t journal_commit(struct daemon *d)
 		if (d->no_journal)
 			;
 		else if (gone)
-			store_del(d->store, (uint8_t)kind, id);
+			del(d, kind, id);
 		else
 			save(d, kind, id);
 		FAULT("in-commit");

@@ -16,12 +16,13 @@ void layout_journal(uint32_t max_tunnels, uint32_t max_sessions,
 {
 	struct store_class c[LAYOUT_JOURNAL_CLASSES] = {
 		{ ACCESS_OBJ_TUNNEL, ACCESS_SAVE_TUNNEL_MAX, max_tunnels + max_tunnels / 4 + 64 },
-		{ ACCESS_OBJ_SESSION, ACCESS_SAVE_SESSION_MAX,
-		  max_sessions + max_sessions / 4 + 64 },
+		{ ACCESS_OBJ_SESSION, LAYOUT_SESSION_MOST, max_sessions + max_sessions / 4 + 64 },
 		{ ACCESS_OBJ_ACCT, ACCESS_SAVE_ACCT_MAX, 2 * max_sessions + 1024 },
 		{ ACCESS_OBJ_STATE, ACCESS_SAVE_STATE_MAX, 4 },
 		{ LAYOUT_PW_CONN, PW_SAVE_CONN_MAX, max_tunnels + max_tunnels / 4 + 64 },
 		{ LAYOUT_PW_SESSION, PW_SAVE_SESSION_MAX, max_sessions + max_sessions / 4 + 64 },
+		{ LAYOUT_SESSION_LONG, ACCESS_SAVE_SESSION_MAX,
+		  max_sessions + max_sessions / 4 + 64 },
 	};
 	size_t i;
 

@@ -12,10 +12,14 @@
 
 #include "store.h"
 
-/* The kinds of enum access_object, then two of pseudowires (enum pw_object). */
-#define LAYOUT_JOURNAL_CLASSES 6
+/* The kinds of enum access_object, then two of pseudowires (enum pw_object), then the few sessions
+ * whose record is longer than LAYOUT_SESSION_MOST: as a pair of slots touches all pages that it lies
+ * on, room for the longest would be 5 KiB of memory for each session. */
+#define LAYOUT_JOURNAL_CLASSES 7
 #define LAYOUT_PW_CONN	       5
 #define LAYOUT_PW_SESSION      6
+#define LAYOUT_SESSION_LONG    7
+#define LAYOUT_SESSION_MOST    592
 
 /* The trace ring: records and octets of raw bytes beside them, for trace_open(). */
 #define LAYOUT_TRACE_RECORDS 32768u

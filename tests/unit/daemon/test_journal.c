@@ -13,15 +13,21 @@
 
 #include "base/wire.h"
 #include "daemon/daemon.h"
+#include "keeper/layout.h"
 #include "keeper/store.h"
 
 enum { ID = 7 };
 
-static const struct store_class classes[] = { { ACCESS_OBJ_TUNNEL, 64, 2 } };
+static const struct store_class classes[] = { { ACCESS_OBJ_TUNNEL, 64, 2 },
+					      { ACCESS_OBJ_SESSION, 64, 2 },
+					      { LAYOUT_SESSION_LONG, 256, 2 } };
 
 static struct {
+	enum access_object kind;
 	size_t len; /* of the record */
-	bool dirty;
+	bool dirty, gone;
+	size_t loaded_len;
+	unsigned int loaded;
 	unsigned int warnings;
 } engine;
 
@@ -30,9 +36,9 @@ bool access_dirty(struct access *a, enum access_object *ret_kind, uint64_t *ret_
 	if (!engine.dirty)
 		return false;
 	engine.dirty = false;
-	*ret_kind = ACCESS_OBJ_TUNNEL;
+	*ret_kind = engine.kind;
 	*ret_id = ID;
-	*ret_gone = false;
+	*ret_gone = engine.gone;
 	return true;
 }
 
@@ -45,6 +51,10 @@ void access_save(const struct access *a, enum access_object kind, uint64_t id, s
 int access_load(struct access *a, struct mono now, enum access_object kind, uint64_t id,
 		struct rcur *c)
 {
+	assert_int_equal(kind, engine.kind);
+	assert_int_equal(id, ID);
+	engine.loaded_len = rcur_left(c);
+	engine.loaded++;
 	return 0;
 }
 
@@ -92,14 +102,15 @@ static void save(struct daemon *d, size_t len)
 /* What a record has outgrown is not what a restart may go on with. */
 static void test_record_that_outgrows_its_place(void **state)
 {
-	uint64_t size = store_size(classes, 1);
+	uint64_t size = store_size(classes, 3);
 	void *mem = calloc(1, size);
 	struct daemon *d = calloc(1, sizeof(*d));
 
 	assert_non_null(mem);
 	assert_non_null(d);
-	assert_int_equal(store_format(mem, size, classes, 1), 0);
+	assert_int_equal(store_format(mem, size, classes, 3), 0);
 	assert_true(journal_open(d, mem, size));
+	engine.kind = ACCESS_OBJ_TUNNEL;
 	save(d, 10);
 	assert_int_equal(record_len(d->store), 10);
 	assert_int_equal(engine.warnings, 0);
@@ -115,10 +126,59 @@ static void test_record_that_outgrows_its_place(void **state)
 	free(mem);
 }
 
+/* How long the one session is that a restart finds; 0 = there is none. */
+static size_t found(struct daemon *d)
+{
+	engine.loaded = 0;
+	engine.loaded_len = 0;
+	assert_true(journal_load(d));
+	assert_true(engine.loaded <= 1);
+	return engine.loaded_len;
+}
+
+/* The few sessions with long records have a place of their own, and are found once. */
+static void test_long_session(void **state)
+{
+	uint64_t size = store_size(classes, 3);
+	void *mem = calloc(1, size);
+	struct daemon *d = calloc(1, sizeof(*d));
+
+	assert_non_null(mem);
+	assert_non_null(d);
+	assert_int_equal(store_format(mem, size, classes, 3), 0);
+	assert_true(journal_open(d, mem, size));
+	engine.kind = ACCESS_OBJ_SESSION;
+	engine.warnings = 0;
+	save(d, 64);
+	assert_int_equal(store_count(d->store, LAYOUT_SESSION_LONG), 0);
+	assert_int_equal(found(d), 64);
+	save(d, 65);
+	assert_int_equal(store_count(d->store, ACCESS_OBJ_SESSION), 0);
+	assert_int_equal(found(d), 65);
+	save(d, 20); /* it stays there */
+	assert_int_equal(store_count(d->store, ACCESS_OBJ_SESSION), 0);
+	assert_int_equal(found(d), 20);
+	/* Killed between writing the long one and removing the short one. */
+	assert_int_equal(store_put(d->store, ACCESS_OBJ_SESSION, ID, "former", 6), 0);
+	assert_int_equal(found(d), 20);
+	engine.gone = engine.dirty = true;
+	assert_int_equal(journal_commit(d), 1);
+	assert_int_equal(found(d), 0);
+	assert_int_equal(engine.loaded, 0);
+	engine.gone = false;
+	save(d, 256);
+	assert_int_equal(found(d), 256);
+	assert_int_equal(engine.warnings, 0);
+	store_close(d->store);
+	free(d);
+	free(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_record_that_outgrows_its_place),
+		cmocka_unit_test(test_long_session),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
