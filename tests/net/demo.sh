@@ -115,6 +115,7 @@ accounting = "$dir/lns/accounting.jsonl"
 pool "subscribers" { addresses = {"10.64.0.0/16"} prefixes = {"2001:db8:64::/48"} }
 profile "home" { users = "$dir/lns/users" pool = "subscribers" local-address = "10.64.0.1" dns = {"198.51.100.2"} }
 peer "anybody" { profile = "home" secret = "tunnel secret" }
+pseudowire "wire0" { remote = "192.0.2.2" secret = "another secret" }
 E2
 cat >$dir/client/adit.conf <<E2
 control = "$dir/client/control"
@@ -126,6 +127,7 @@ session "office" {
     password = "open sesame"
     routes = {"198.51.100.0/24", "2001:db8:2::/64"}
 }
+pseudowire "wire0" { remote = "192.0.2.1" secret = "another secret" }
 E2
 chown -R adit $dir 2>/dev/null || chown -R nobody $dir
 for who in lns client; do
@@ -165,6 +167,15 @@ tcp() { # address
 check "20 MB by TCP over IPv4" tcp 198.51.100.2
 check "20 MB by TCP over IPv6" tcp 2001:db8:2::2
 
+bold "An Ethernet pseudowire between the two (L2TPv3), one line on each side"
+wire_up() { ctl "$1" show pseudowires state=up | grep -q wire0; }
+wait_for "the pseudowire on the LNS" 20 wire_up lns
+wait_for "the pseudowire on the client" 20 wire_up client
+in_ns $L ip addr add 10.99.0.1/30 dev wire0
+in_ns $C ip addr add 10.99.0.2/30 dev wire0
+show "adit show pseudowires  (on the LNS)"; ctl lns show pseudowires
+check "ping through the pseudowire" in_ns $C ping -n -q -c 3 -i 0.2 10.99.0.1
+
 bold "kill -9 of the LNS's aditd while a ping runs"
 in_ns $C ping -n -c 40 -i 0.1 198.51.100.2 >$dir/ping.log 2>&1 &
 ping=$!
@@ -180,10 +191,11 @@ wait $ping || true
 tail -n 3 $dir/ping.log
 ctl lns status
 key() { $python -c 'import json,sys; print(*(s["key"] for s in json.load(sys.stdin)["sessions"]))'; }
-check "it is the same session as before" [ "$(key <<<"$before")" = "$(ctl lns show sessions --json | key)" ]
+check "session and pseudowire are the same as before" [ "$(key <<<"$before")" = "$(ctl lns show sessions --json | key)" ]
 received=$(sed -n 's/.* \([0-9]*\) received.*/\1/p' $dir/ping.log)
 check "at most 10 of 40 pings were lost while the daemon was away ($received received)" [ "${received:-0}" -ge 30 ]
 check "ping still works" in_ns $C ping -n -q -c 2 -i 0.2 198.51.100.2
+check "and through the pseudowire" in_ns $C ping -n -q -c 2 -i 0.2 10.99.0.1
 check "the client saw no interruption" ctl client show sessions
 
 if [ "${KEEP:-0}" = 1 ]; then
@@ -200,6 +212,7 @@ fi
 bold "Everything is taken down"
 show "adit disconnect office"
 ctl client disconnect office
+ctl client disconnect wire0
 no_session() { [ -z "$(ctl lns show sessions --json | key)" ]; }
 wait_for "the LNS to have no session" 10 no_session
 show "accounting of the LNS"
