@@ -40,6 +40,24 @@ static void late_and_duplicate_are_dropped(void **state)
 	assert_true(fwd_seq_ok(&c, r, false, 0, 10 * S));
 }
 
+/* RFC 3931 4.6.1: 24 bits; half of them ahead are new, half behind are old. */
+static void numbers_of_pseudowires(void **state)
+{
+	struct dpt_config c = { .kind = DPT_ETH, .flags = DP_F_REQUIRE_SEQ };
+	struct dpt_run *r = run_at(0);
+
+	assert_true(fwd_seq_ok(&c, r, true, 0, 10 * S));
+	assert_true(fwd_seq_ok(&c, r, true, 70000, 10 * S)); /* no number of 16 bits */
+	assert_false(fwd_seq_ok(&c, r, true, 70000 - 65536, 10 * S));
+	assert_true(fwd_seq_ok(&c, r, true, 70001 + 0x7ffffe, 10 * S));
+	assert_true(fwd_seq_ok(&c, r, true, 0xffffff, 10 * S));
+	assert_true(fwd_seq_ok(&c, r, true, 0, 10 * S)); /* it wraps */
+	assert_false(fwd_seq_ok(&c, r, true, 0xffffff, 10 * S));
+	assert_false(fwd_seq_ok(&c, r, true, 0, 10 * S));
+	assert_true(fwd_seq_ok(&c, r, true, 1, 10 * S));
+	assert_false(fwd_seq_ok(&c, r, false, 0, 10 * S)); /* without the S bit */
+}
+
 static void numbers_wrap(void **state)
 {
 	struct dpt_config c = { .flags = DP_F_REQUIRE_SEQ };
@@ -190,6 +208,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(late_and_duplicate_are_dropped),
+		cmocka_unit_test(numbers_of_pseudowires),
 		cmocka_unit_test(numbers_wrap),
 		cmocka_unit_test(a_jump_back_does_not_shut_out_for_ever),
 		cmocka_unit_test(the_first_packet_is_held_against_the_row),

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Fuzz target: data messages of L2TPv3 and Ethernet frames as the forwarding thread sees them.
+ *
+ * drives: src/dp/pkt3.c
+ *
+ * Input: one octet of flags (1: the payload of a raw IPv4 socket, IP header and all; 2: over IP,
+ * else over UDP; 4: with the sublayer; 8: a frame from the device), one octet with the lengths of
+ * the cookies (0 to 2, times four, ours and from bit 4 on the peer's), eight octets of our cookie,
+ * then the packet. It is an error when an offset points outside the packet, when data is taken
+ * without its cookie or with a session id of 0, or when a header that is built does not come back.
+ */
+#include <stdlib.h>
+#include "base/wire.h"
+#include "dp/pkt3.h"
+
+#define CHECK(x)                 \
+	do {                     \
+		if (!(x))        \
+			abort(); \
+	} while (0)
+
+#define MOST 4000
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void frame(const uint8_t *p, size_t len)
+{
+	uint8_t version = 0;
+	size_t at = pkt3_ip(p, len, &version);
+	struct pkt_ip ip;
+
+	if (!at)
+		return;
+	CHECK((at == 14 || at == 18 || at == 22) && at <= len);
+	CHECK(version == 4 || version == 6);
+	if (pkt_ip_parse(p + at, len - at, version, &ip))
+		CHECK(at + ip.len <= len);
+}
+
+/* What is built for the peer is what the peer takes from us. */
+static void built(const struct dpt_config *c, const uint8_t *p, size_t len, bool udp)
+{
+	uint8_t *room = malloc(PKT3_HEAD_MAX + len), *at = room + PKT3_HEAD_MAX;
+	struct dpt_config peer = *c;
+	struct pkt3_body body;
+	struct pkt3_head h;
+	size_t n;
+
+	if (!room)
+		return;
+	memcpy(at, p, len);
+	peer.cookie_in_len = c->cookie_out_len;
+	memcpy(peer.cookie_in, c->cookie_out, sizeof(peer.cookie_in));
+	n = pkt3_build(at, c, udp, len & 1, (uint32_t)len * 65537u);
+	CHECK(n <= PKT3_HEAD_MAX);
+	CHECK((udp ? pkt3_parse_udp : pkt3_parse_ip)(at - n, n + len, &h) == PKT_DATA);
+	CHECK(h.session == 0x01020304);
+	CHECK(pkt3_check(&peer, at - n + h.off, n + len - h.off, &body) ==
+	      (len < PKT3_FRAME ? PKT3_SHORT : PKT3_OK));
+	if (len >= PKT3_FRAME) {
+		CHECK(h.off + body.off == n);
+		CHECK(body.has_seq == (c->l2spec && (len & 1)));
+		CHECK(!body.has_seq || body.seq == ((uint32_t)len * 65537u & 0xffffff));
+	}
+	free(room);
+}
+
+static void message(const struct dpt_config *c, const uint8_t *p, size_t len, bool udp)
+{
+	struct pkt3_body body;
+	struct pkt3_head h;
+
+	if ((udp ? pkt3_parse_udp : pkt3_parse_ip)(p, len, &h) != PKT_DATA)
+		return;
+	CHECK(h.session != 0 && h.off == (udp ? 8 : 4) && h.off <= len);
+	p += h.off;
+	len -= h.off;
+	switch (pkt3_check(c, p, len, &body)) {
+	case PKT3_OK:
+		CHECK(memcmp(p, c->cookie_in, c->cookie_in_len) == 0);
+		CHECK(body.off == c->cookie_in_len + (c->l2spec ? 4u : 0));
+		CHECK(body.off + PKT3_FRAME <= len && body.seq <= 0xffffff);
+		frame(p + body.off, len - body.off);
+		break;
+	case PKT3_COOKIE:
+		CHECK(c->cookie_in_len && memcmp(p, c->cookie_in, c->cookie_in_len) != 0);
+		break;
+	case PKT3_SHORT:
+		CHECK(len < c->cookie_in_len + (c->l2spec ? 4u : 0) + PKT3_FRAME);
+		break;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct rcur r = rcur_of(data, size);
+	uint8_t flags = rcur_u8(&r), cookies = rcur_u8(&r);
+	struct dpt_config c = { .kind = DPT_ETH, .remote_session3 = { 1, 2, 3, 4 } };
+	uint8_t *copy;
+	size_t n, at = 0;
+
+	rcur_copy(&r, c.cookie_in, sizeof(c.cookie_in));
+	n = rcur_left(&r);
+	if (r.bad || n > MOST)
+		return 0;
+	c.l2spec = flags & 4 ? DP_L2SPEC_DEFAULT : DP_L2SPEC_NONE;
+	c.cookie_in_len = (uint8_t)(4 * ((cookies & 15) % 3));
+	c.cookie_out_len = (uint8_t)(4 * (cookies / 16 % 3));
+	memcpy(c.cookie_out, c.cookie_in, sizeof(c.cookie_out));
+	copy = malloc(n ? n : 1); /* of the exact size: reading beyond it is seen */
+	if (!copy)
+		return 0;
+	memcpy(copy, r.p, n);
+	if (flags & 8) {
+		frame(copy, n);
+		built(&c, copy, n, !(flags & 2));
+	} else {
+		if (flags & 1) {
+			at = pkt3_ip4_payload(copy, n);
+			CHECK(at < n || (at == 0 && n == 0));
+		}
+		message(&c, copy + at, n - at, !(flags & 3));
+	}
+	free(copy);
+	return 0;
+}
