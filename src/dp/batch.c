@@ -130,6 +130,9 @@ static void value_save(struct wcur *c, const struct batch_record *r)
 		wcur_u64(c, r->key);
 		batch_counters_save(c, &r->u.counters);
 		break;
+	case BATCH_FORGET:
+		wcur_u64(c, r->key);
+		break;
 	case BATCH_ROW_LOST:
 		wcur_u64(c, r->key);
 		text_save(c, r->text, sizeof(r->text));
@@ -243,6 +246,9 @@ static bool value_load(struct rcur *c, struct batch_record *r)
 	case BATCH_COUNTERS:
 		r->key = rcur_u64(c);
 		batch_counters_load(c, &r->u.counters);
+		return true;
+	case BATCH_FORGET:
+		r->key = rcur_u64(c);
 		return true;
 	case BATCH_ROW_LOST:
 		r->key = rcur_u64(c);

@@ -27,6 +27,7 @@ enum batch_tag {
 	BATCH_TUNNEL_DEL = 5, /* tunnel.local */
 	BATCH_SEND = 6,	      /* key, priority, frame */
 	BATCH_LIST = 7,	      /* -> ROW for every row, LIST_END */
+	BATCH_FORGET = 9,     /* key: the last counters of a deleted session are in the journal */
 	BATCH_PROBE = 8,      /* -> FOUND for everything that was looked at, PROBE_END */
 
 	/* to aditd */

@@ -68,6 +68,7 @@ struct remote {
 	struct dp_remote_config config;
 	struct htab rows, tunnels;
 	struct list done, nets, frames, events;
+	struct list ended; /* deletions that were given out, to be told as committed */
 	uint32_t frame_count, row_count;
 	struct frame *shown; /* given out by the last punt() */
 	uint64_t punts, punts_dropped;
@@ -550,6 +551,7 @@ static void take(struct remote *r, const struct batch_record *record, int *fd)
 	case BATCH_TUNNEL:
 	case BATCH_TUNNEL_DEL:
 	case BATCH_SEND:
+	case BATCH_FORGET:
 	case BATCH_LIST:
 	case BATCH_PROBE:
 		break; /* only the other way */
@@ -582,13 +584,33 @@ static int remote_fd(struct dp *dp)
 
 static bool remote_done(struct dp *dp, struct dp_done *ret)
 {
-	struct list *l = list_pop(&remote_of(dp)->done);
+	struct remote *r = remote_of(dp);
+	struct list *l = list_pop(&r->done);
+	struct request *q;
 
 	if (!l)
 		return false;
-	*ret = container_of(l, struct request, link)->done;
-	free(container_of(l, struct request, link));
+	q = container_of(l, struct request, link);
+	*ret = q->done;
+	if (ret->op == DP_OP_DEL && !ret->error)
+		list_push(&r->ended, &q->link);
+	else
+		free(q);
 	return true;
+}
+
+/* The keeper keeps last counters until it hears this, or until a new aditd is ready. */
+static void remote_committed(struct dp *dp)
+{
+	struct remote *r = remote_of(dp);
+
+	for (struct list *l; (l = list_pop(&r->ended)) != NULL;) {
+		struct request *q = container_of(l, struct request, link);
+		struct batch_record record = { .tag = BATCH_FORGET, .key = q->done.key };
+
+		(void)put_record(r, &record);
+		free(q);
+	}
 }
 
 static bool remote_punt(struct dp *dp, struct dp_punt *ret)
@@ -758,6 +780,8 @@ static void remote_free(struct dp *dp)
 		tunnel_free(r, container_of(n, struct rtunnel, node));
 	for (struct list *l; (l = list_pop(&r->done)) != NULL;)
 		free(container_of(l, struct request, link));
+	for (struct list *l; (l = list_pop(&r->ended)) != NULL;)
+		free(container_of(l, struct request, link));
 	for (struct list *l; (l = list_pop(&r->nets)) != NULL;)
 		free(container_of(l, struct request, link));
 	for (struct list *l; (l = list_pop(&r->frames)) != NULL;)
@@ -790,6 +814,7 @@ static const struct dp_ops remote_ops = {
 	.unlisten = remote_unlisten,
 	.fd = remote_fd,
 	.done = remote_done,
+	.committed = remote_committed,
 	.punt = remote_punt,
 	.stats = remote_stats,
 	.heard = remote_heard,
@@ -809,6 +834,7 @@ struct dp *dp_remote_new(const struct dp_remote_config *config)
 	r->dp.ops = &remote_ops;
 	r->config = *config;
 	list_init(&r->done);
+	list_init(&r->ended);
 	list_init(&r->nets);
 	list_init(&r->frames);
 	list_init(&r->events);

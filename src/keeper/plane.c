@@ -229,6 +229,25 @@ void kplane_begin(struct kplane *p, uint32_t epoch)
 	p->out_len = 0;
 }
 
+/* Sessions that were deleted for a former aditd, and that this one has not asked for. */
+static void forget_ended(struct kplane *p, uint32_t epoch)
+{
+	struct htab_node *n;
+	uint64_t pos = 0;
+	bool again = true;
+
+	while (again) {
+		again = false;
+		for (n = NULL, pos = 0; !again && (n = htab_walk(&p->held, &pos, n));) {
+			const struct held *h = container_of(n, struct held, node);
+
+			again = h->ended && h->epoch < epoch;
+			if (again)
+				kplane_held_drop(p, h->key);
+		}
+	}
+}
+
 uint32_t kplane_sweep(struct kplane *p, uint32_t epoch)
 {
 	struct htab_node *n = NULL;
@@ -237,6 +256,7 @@ uint32_t kplane_sweep(struct kplane *p, uint32_t epoch)
 
 	if (!p->k)
 		return 0;
+	forget_ended(p, epoch);
 	do {
 		count = 0;
 		pos = 0;

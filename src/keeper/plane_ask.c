@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/list.h"
 #include "base/wire.h"
 #include "rights.h"
 
@@ -92,8 +93,34 @@ static void dels_flush(struct kplane *p)
 				 strerror(-rc));
 }
 
+/* A former aditd has deleted it, and did not live to write down what it had counted. */
+static void tell_again(struct kplane *p, struct held *h, uint32_t generation)
+{
+	struct batch_record r = { .tag = BATCH_DONE };
+
+	h->epoch = p->epoch;
+	r.u.done = (struct dp_done){
+		.op = DP_OP_DEL, .key = h->key, .generation = generation, .counters = h->last
+	};
+	kplane_tell(p, &r);
+}
+
+static void on_forget(struct kplane *p, uint64_t key)
+{
+	const struct held *h = kplane_held_find(p, key);
+
+	if (h && h->ended)
+		kplane_held_drop(p, key);
+}
+
 static void on_del(struct kplane *p, const struct batch_record *r)
 {
+	struct held *h = kplane_held_find(p, r->key);
+
+	if (h && h->ended) {
+		tell_again(p, h, r->generation);
+		return;
+	}
 	if (!p->k) {
 		kplane_tell_done(p, DP_OP_DEL, r->key, r->generation, 0, "");
 		return;
@@ -205,6 +232,7 @@ static void on_send(struct kplane *p, const struct batch_record *r)
 static void on_list(struct kplane *p)
 {
 	struct batch_record r = { .tag = BATCH_ROW }, end = { .tag = BATCH_LIST_END };
+	struct htab_node *n;
 	uint64_t pos = 0, tunnel;
 
 	/* It is long, and needed once, at the start: more of them would fill our memory. */
@@ -214,10 +242,19 @@ static void on_list(struct kplane *p)
 	while (p->k && kernel_list(p->k, &pos, &r.key, &r.generation, &tunnel, NULL)) {
 		struct held *h = kplane_held_find(p, r.key);
 
-		if (tunnel > UINT32_MAX || !h)
+		if (tunnel > UINT32_MAX || !h || h->ended)
 			continue; /* static ones are the keeper's own */
 		r.tunnel.local = (uint32_t)tunnel;
 		h->rx = h->tx = 0; /* this aditd has heard of nothing */
+		kplane_tell(p, &r);
+	}
+	/* Deleted, but perhaps not in the journal: asked for again they are answered once more. */
+	for (n = NULL, pos = 0; p->k && (n = htab_walk(&p->held, &pos, n));) {
+		const struct held *h = container_of(n, struct held, node);
+
+		if (!h->ended)
+			continue;
+		r = (struct batch_record){ .tag = BATCH_ROW, .key = h->key };
 		kplane_tell(p, &r);
 	}
 	kplane_tell_wires(p, NULL);
@@ -292,6 +329,9 @@ static void take(struct kplane *p, const struct batch_record *r, struct mono now
 		break;
 	case BATCH_SEND:
 		on_send(p, r);
+		break;
+	case BATCH_FORGET:
+		on_forget(p, r->key);
 		break;
 	case BATCH_LIST:
 		on_list(p);

@@ -153,6 +153,22 @@ static void tunnel_failed(struct kplane *p, uint32_t local, uint32_t generation)
 		kplane_tunnel_end(p, local);
 }
 
+/* It is gone from the kernel; what it had counted stays until aditd has written it down. */
+static void deleted(struct kplane *p, const struct kernel_news *n, struct dp_counters *ret_last)
+{
+	struct held *h = kplane_held_find(p, n->key);
+
+	if (!h)
+		return;
+	if (!h->ended) {
+		h->ended = true;
+		h->epoch = p->epoch;
+		h->last = n->counters;
+		kplane_held_pin(p, h, NULL);
+	}
+	*ret_last = h->last;
+}
+
 static void news_done(struct kplane *p, const struct kernel_news *n)
 {
 	struct batch_record r = { .tag = BATCH_DONE };
@@ -176,10 +192,10 @@ static void news_done(struct kplane *p, const struct kernel_news *n)
 		d->counters = n->counters;
 		snprintf(d->text, sizeof(d->text), "%.*s", DP_TEXT - 1, error ? n->text : "");
 		memcpy(d->ifname, n->ifname, sizeof(d->ifname));
-		kplane_tell(p, &r);
 		if (n->op == KERNEL_OP_DEL && !error)
-			kplane_held_drop(p, n->key);
-		else if (n->op == KERNEL_OP_PUT)
+			deleted(p, n, &d->counters);
+		kplane_tell(p, &r);
+		if (n->op == KERNEL_OP_PUT)
 			put_ended(p, n->key, error);
 		break;
 	case KERNEL_OP_STATS:
