@@ -18,8 +18,8 @@
 #define DAY  (24 * HOUR)
 
 static const char *const kind_names[] = {
-	[CONF_GLOBAL] = "",	    [CONF_LISTEN] = "listen", [CONF_POOL] = "pool",
-	[CONF_PROFILE] = "profile", [CONF_PEER] = "peer",     [CONF_SESSION] = "session",
+	[CONF_GLOBAL] = "",	    [CONF_LISTEN] = "listen",	[CONF_POOL] = "pool",
+	[CONF_PROFILE] = "profile", [CONF_PEER] = "peer",	[CONF_SESSION] = "session",
 	[CONF_TUNNEL] = "tunnel",   [CONF_WIRE] = "pseudowire",
 };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == CONF_KIND_COUNT, "one name a kind");

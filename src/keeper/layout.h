@@ -13,8 +13,8 @@
 #include "store.h"
 
 /* The kinds of enum access_object, then two of pseudowires (enum pw_object), then the few sessions
- * whose record is longer than LAYOUT_SESSION_MOST: as a pair of slots touches all pages that it lies
- * on, room for the longest would be 5 KiB of memory for each session. */
+ * whose record is longer than LAYOUT_SESSION_MOST: as a pair of slots touches all pages that it
+ * lies on, room for the longest would be 5 KiB of memory for each session. */
 #define LAYOUT_JOURNAL_CLASSES 7
 #define LAYOUT_PW_CONN	       5
 #define LAYOUT_PW_SESSION      6
