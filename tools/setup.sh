@@ -15,7 +15,7 @@ clang='clang llvm libclang-rt-dev libcmocka-dev'
 lint='clang-format g++ libcmocka-dev'
 peers='python3-pytest python3-scapy python3-pyroute2 tshark tcpdump l2tpns iperf3 ethtool'
 # The guest's kernel and the peers that need it are unpacked below build/ by tests/vm/guest.py.
-vm='qemu-system-x86'
+vm='qemu-system-x86 systemd-sysv'
 cross='gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross
     musl-tools qemu-user dpkg-dev patch debian-archive-keyring'
 
