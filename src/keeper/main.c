@@ -612,7 +612,8 @@ static bool begin(struct keeper_main *k)
 		return false;
 	k->spawn.program = k->opt.program;
 	k->spawn.conf_path = k->opt.conf;
-	s->rooms = rooms_open(s->conf, say_room, s);
+	/* Of a former keeper the plane has them, and the right to enter is gone. */
+	s->rooms = state >= 0 ? NULL : rooms_open(s->conf, say_room, s);
 	if (priv_drop(low_port(s->conf)) < 0)
 		return keeper_main_fail("could not give up rights");
 	/* Rights belong to threads: those of the plane are made with what is left. */
