@@ -264,6 +264,71 @@ static void test_servers(void **state)
 	assert_false(rights_pin(f->c, &a, true, no));
 }
 
+/* Pseudowires that are agreed with their peers: interface, bridge, circuit and peer of the
+ * configuration, and nothing next to them. */
+static void test_wires(void **state)
+{
+	static const char conf[] =
+		"tunnel \"t\" { remote = peer.example.net encapsulation = ip }\n"
+		"pseudowire \"w\" { remote = 198.51.100.7 bridge = br0 circuit = eth1 }\n"
+		"pseudowire \"v\" { tunnel = t }";
+	char text[RIGHTS_TEXT], err[CONF_ERR_MAX];
+	struct conf *c = conf_parse(conf, "test", CONF_NO_FILES, err, sizeof(err));
+	struct dp_tunnel t = { .version = 3, .encap = DP_ENCAP_UDP, .local = 7, .remote = 8 }, u;
+	struct dp_row r = { .ends = DP_L2TP_ETH, .version = 3 }, q;
+
+	assert_non_null(c);
+	t.path.via = c->pw->tunnels[1].via4;
+	addr_parse("192.0.2.1:1701", &t.path.local);
+	addr_parse("198.51.100.7:1701", &t.path.remote);
+	assert_true(rights_tunnel(c, &t, false, text));
+	u = t;
+	addr_parse("198.51.100.8:1701", &u.path.remote);
+	assert_false(rights_tunnel(c, &u, true, text));
+	u = t;
+	u.encap = DP_ENCAP_IP;
+	assert_false(rights_tunnel(c, &u, false, text));
+	u = t;
+	u.version = 2;
+	assert_false(rights_tunnel(c, &u, false, text));
+	/* a name: what the keeper has given out for it */
+	u = (struct dp_tunnel){ .version = 3, .encap = DP_ENCAP_IP, .local = 7, .remote = 8 };
+	u.path.via = c->pw->tunnels[0].via4;
+	addr_parse("192.0.2.1", &u.path.local);
+	addr_parse("198.51.100.9", &u.path.remote);
+	assert_false(rights_tunnel(c, &u, false, text));
+	assert_true(rights_tunnel(c, &u, true, text));
+	assert_true(rights_host(c, "peer.example.net", text));
+	assert_false(rights_host(c, "other.example.net", text));
+
+	r.path = t.path;
+	strcpy(r.ifname, "w");
+	strcpy(r.master, "br0");
+	strcpy(r.circuit, "eth1");
+	assert_true(rights_row(c, &r, false, text));
+	assert_true(rights_ethernet(c, "w", text));
+	assert_false(rights_ethernet(c, "br0", text));
+	q = r;
+	strcpy(q.ifname, "eth0");
+	assert_false(rights_row(c, &q, false, text));
+	q = r;
+	strcpy(q.master, "br1");
+	assert_false(rights_row(c, &q, false, text));
+	q = r;
+	strcpy(q.circuit, "eth0");
+	assert_false(rights_row(c, &q, false, text));
+	q = r;
+	q.version = 2;
+	assert_false(rights_row(c, &q, false, text));
+	q = r;
+	assert_int_equal(prefix_parse("10.0.0.1/32", &q.host_addrs[q.host_addr_count++]), 0);
+	assert_false(rights_row(c, &q, false, text));
+	q = r;
+	addr_parse("198.51.100.8:1701", &q.path.remote);
+	assert_false(rights_row(c, &q, true, text));
+	conf_free(c);
+}
+
 static void test_backoff(void **state)
 {
 	struct backoff b = { 0 };
@@ -615,6 +680,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_kernel_tunnels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_rows, setup, teardown),
 		cmocka_unit_test(test_kernel_places),
+		cmocka_unit_test(test_wires),
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test_setup_teardown(test_children, setup, teardown),
 		cmocka_unit_test(test_layout),
