@@ -93,7 +93,7 @@ struct daemon {
 	struct del {
 		uint64_t key;
 		uint32_t generation;
-	} *dels; /* rows to be deleted once the journal says so */
+	} * dels; /* rows to be deleted once the journal says so */
 	size_t del_count, del_room;
 
 	bool lines_wait;      /* accounting lines wait for others */
@@ -102,13 +102,13 @@ struct daemon {
 	uint32_t starts, incarnation;
 	struct mono since, keeper_since;
 	bool ready;
-	bool stopping;	     /* orderly: peers are told */
-	bool quit;	     /* leave the loop */
-	int status;	     /* exit status */
+	bool stopping;	       /* orderly: peers are told */
+	bool quit;	       /* leave the loop */
+	int status;	       /* exit status */
 	struct mono drain_say; /* while draining: when to tell how far it is */
-	struct mono stop_by; /* while stopping */
-	bool journal_full;   /* has been told */
-	bool no_journal; /* nothing is written: to measure what it costs */
+	struct mono stop_by;   /* while stopping */
+	bool journal_full;     /* has been told */
+	bool no_journal;       /* nothing is written: to measure what it costs */
 	enum sandbox sandbox;
 	uint64_t sent, send_failed;
 };
@@ -222,7 +222,7 @@ size_t pwire_effects(struct daemon *d, const struct conf *next, char *buf, size_
 
 bool swire_open(struct daemon *d); /* the plane and the configuration are there */
 void swire_free_all(struct daemon *d);
-void swire_conf(struct daemon *d); /* d->conf is another one */
+void swire_conf(struct daemon *d);			       /* d->conf is another one */
 bool swire_done(struct daemon *d, const struct dp_done *done); /* true: it was about one */
 bool swire_has(const struct daemon *d, uint64_t key);
 bool swire_uses(const struct daemon *d, uint32_t via);
