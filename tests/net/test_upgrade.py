@@ -112,9 +112,9 @@ def test_upgrade_by_signal_with_a_hook_under_way(lab):
     client.keeper.child.send_signal(signal.SIGUSR2)
     wait_for("the new keeper", lambda: "upgrade 1; sessions go on" in client.text())
     wait_for("the end of the hook", lambda: "end" in (lab.dir / "hooks").read_text())
-    assert not subprocess.run(["pgrep", "-P", str(client.keeper.pid), "-x", "hook"],
-                              capture_output=True).stdout
-    assert world.client.ping("198.51.100.2") == 3
+    wait_for("the keeper to reap it", lambda: not subprocess.run(
+        ["pgrep", "-P", str(client.keeper.pid), "-x", "hook"], capture_output=True).stdout)
+    wait_for("traffic", lambda: world.client.ping("198.51.100.2", 1, wait=1))
     client.ctl("disconnect", "office")
     wait_for("the hook for the end", lambda: "down" in (lab.dir / "hooks").read_text()
              or not client.sessions())
