@@ -126,6 +126,7 @@ static const struct rule rules[] = {
 	ANY(read), ANY(readv), ANY(write), ANY(writev), ANY(close),
 	ANY(clock_gettime), ANY(clock_gettime64), ANY(clock_getres), ANY(gettimeofday),
 	ANY(timerfd_create), ANY(timerfd_settime), ANY(nanosleep), ANY(clock_nanosleep),
+	ANY(clock_nanosleep_time64),
 	ANY(restart_syscall),		/* a wait that a stop and a continue have cut short */
 
 	/* packets: UDP sockets of the keeper, the pair to it, control clients */
