@@ -47,6 +47,8 @@ class Wire:
                   ["192.0.2.2/24", "2001:db8::2/64"], "o0", "t0")
         local, remote = ADDRESS[family]
         self.remote = remote
+        # no word of the kernel's own on the new interface
+        self.ours.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
         self.dp = Driver(self.ours)
         port = ":1701" if encap == "udp" else ""
         brackets = "[%s]" if family == 6 and port else "%s"
@@ -59,7 +61,6 @@ class Wire:
             f"l2spec={l2spec} flags={flags}" + (f" cookiein={ours} cookieout={peers}" if ours
                                                 else ""))
         assert done["ifname"] == "w0"
-        self.ours.run("sysctl", "-qw", "net.ipv6.conf.w0.disable_ipv6=1")
         if encap == "udp":
             self.peer = udp_socket(self.theirs, remote, 1701)
             self.to = (local, 1701)
