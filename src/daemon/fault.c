@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Dying at named places, for tests; see fault.h. Compiled with -Dfaults=true alone.
+ * Dying at named places, for tests; see base/fault.h. Compiled with -Dfaults=true alone, and linked
+ * with the engines, so that every part finds it.
  */
-#include "fault.h"
+#include "base/fault.h"
 
 #include <fcntl.h>
 #include <stdint.h>
