@@ -57,7 +57,7 @@ struct wires *wires_new(const struct wires_config *config)
 static void wire_free(struct wire *i)
 {
 	list_drop(&i->link);
-	bytes_wipe(&i->c, sizeof(i->c));
+	bytes_wipe(i, sizeof(*i));
 	free(i);
 }
 

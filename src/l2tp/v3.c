@@ -31,9 +31,11 @@ void v3_release(struct l2tp3 *l, void *p, size_t n)
 
 char *v3_text(struct l2tp3 *l, const char *text)
 {
-	size_t n = text ? strnlen(text, L2TP_TEXT_MAX - 1) : 0;
+	size_t n = text ? strlen(text) : 0;
 	char *copy;
 
+	if (n > L2TP_TEXT_MAX - 1)
+		n = L2TP_TEXT_MAX - 1;
 	if (!n)
 		return NULL;
 	copy = v3_alloc(l, n + 1);

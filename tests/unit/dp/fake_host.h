@@ -23,7 +23,7 @@ struct fake_host {
 	struct dp *dp;
 	struct fake_ask asks[FAKE_MAX];
 	unsigned int ask_count;
-	char there[FAKE_MAX][80]; /* what is there now */
+	char there[FAKE_MAX][128]; /* what is there now */
 	unsigned int there_count;
 	unsigned int asked;   /* in all */
 	unsigned int fail_at; /* the so-many-th request fails, 0 = none */
