@@ -158,13 +158,12 @@ void acc_session_timer(struct access *a, struct acc_session *s)
 /* Of our users; as a client, how long we stay is nobody else's business (RFC 1570 1.2). */
 static void time_left(struct access *a, struct mono now, const struct acc_session *s)
 {
-	struct ppp_cmd cmd = { .kind = PPP_CMD_TIME_LEFT,
-			       .link = s->ppp,
-			       .seconds = (uint32_t)((s->ends_at.us - now.us + US_S - 1) / US_S) };
+	struct ppp_cmd cmd = { .kind = PPP_CMD_TIME_LEFT, .link = s->ppp };
 	char text[64];
 
 	if (s->dial || s->ends_at.us == MONO_NEVER.us)
 		return;
+	cmd.seconds = (uint32_t)((s->ends_at.us - now.us + US_S - 1) / US_S);
 	snprintf(text, sizeof(text), "This session ends in %u seconds.", cmd.seconds);
 	cmd.text = text;
 	ppp_do(a->ppp, now, &cmd);
