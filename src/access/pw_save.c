@@ -104,14 +104,28 @@ static uint64_t id_of(const struct pw *p, enum pw_object kind, adit_handle h)
 	return l2tp3_session_info(p->l, h, &s) ? s.local_id : 0;
 }
 
+static void gone(struct pw *p, enum pw_object kind, adit_handle h)
+{
+	struct rec *r = rec_of(p, kind, h);
+
+	if (!r)
+		return;
+	rec_forget(p, r);
+	r->h = 0;
+	list_push(&p->recs_gone, &r->in);
+}
+
 /* A connection or session has changed. Without memory it stays without a record. */
 static void touch(struct pw *p, enum pw_object kind, adit_handle h)
 {
 	struct rec *r = rec_of(p, kind, h);
+	uint64_t id = id_of(p, kind, h);
 
+	if (r && id && r->id != id) { /* it lost a tie and goes on under another id */
+		gone(p, kind, h);
+		r = NULL;
+	}
 	if (!r) {
-		uint64_t id = id_of(p, kind, h);
-
 		if (!id || htab_reserve(&p->recs) < 0 || htab_reserve(&p->recs_by_id) < 0)
 			return;
 		r = calloc(1, sizeof(*r));
@@ -127,17 +141,6 @@ static void touch(struct pw *p, enum pw_object kind, adit_handle h)
 	if (!r->dirty)
 		list_push(&p->recs_dirty, &r->in);
 	r->dirty = true;
-}
-
-static void gone(struct pw *p, enum pw_object kind, adit_handle h)
-{
-	struct rec *r = rec_of(p, kind, h);
-
-	if (!r)
-		return;
-	rec_forget(p, r);
-	r->h = 0;
-	list_push(&p->recs_gone, &r->in);
 }
 
 bool pwe_dirty(struct pw *p, enum pw_object *ret_kind, uint64_t *ret_id, bool *ret_gone)

@@ -674,8 +674,8 @@ static int verb_terminate(struct cmd *c)
 		parameters = json_pack("{s:s}", what, c->words[2]);
 	} else if (strcmp(what, "tunnel") == 0 &&
 		   strspn(c->words[2], "0123456789") == strlen(c->words[2]) &&
-		   strlen(c->words[2]) < 6) {
-		parameters = json_pack("{s:i}", what, atoi(c->words[2]));
+		   strlen(c->words[2]) < 11) { /* of L2TPv3: 32 bits */
+		parameters = json_pack("{s:I}", what, (json_int_t)atoll(c->words[2]));
 	} else {
 		fail("terminate what? adit terminate session KEY, user NAME, or tunnel ID");
 		return 2;

@@ -15,6 +15,7 @@
 #include "client.h"
 #include "daemon/conf.h"
 
+#define UNREAD_MOST 16 /* messages of somebody who is sent away: he may go on and on */
 #define QUEUE	    8
 #define SEND_BUFFER (4 << 20) /* as of the pair of spawn.c */
 
@@ -135,7 +136,6 @@ static void accept_all(struct gate *g)
 static void reply(int fd, uint32_t id, int error, const char *text)
 {
 	uint8_t buf[KEEPER_MAX];
-	ssize_t unread;
 	struct wcur c = wcur_of(buf, sizeof(buf));
 	struct keeper_msg m = { .id = id,
 				.type = KEEPER_REPLY,
@@ -144,9 +144,8 @@ static void reply(int fd, uint32_t id, int error, const char *text)
 
 	/* His request was only looked at; closed with that in it, the socket would take the answer
 	 * along (ECONNRESET). */
-	do {
-		unread = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-	} while (unread > 0);
+	for (int i = 0; i < UNREAD_MOST && recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0; i++)
+		;
 	snprintf(m.text, sizeof(m.text), "%s", text);
 	keeper_msg_save(&c, &m);
 	if (!c.bad && send(fd, buf, c.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {

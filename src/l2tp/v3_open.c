@@ -80,6 +80,20 @@ static void tell_refusal(struct l2tp3 *l, const struct ending *why)
 			  why->error, 0, 0, why->text, strlen(why->text));
 }
 
+/* Is this message of somebody who knows the secret of `c`? */
+static bool proven(const struct in3 *in, const struct conn *c)
+{
+	return l2tp3_peek_nonce(in->msg + L2TP3_HEADER, in->len - L2TP3_HEADER).n <=
+		       L2TP3_NONCE_MAX &&
+	       l2tp3_verify(in->msg, in->len, &c->profile->auth, NULL, NULL) == L2TP3_CHECK_GOOD;
+}
+
+/* May a request have a say about the one we sent? Others are refused when they are answered. */
+static bool believed(const struct conn *c, const struct in3 *in)
+{
+	return c->auth != CONN_AUTH_ON || c->profile->p.digest_optional || proven(in, c);
+}
+
 /*
  * StopCCN to a stranger, never larger than its request. `like`: a connection of ours to the same
  * peer, whose keys sign it, or NULL.
@@ -89,7 +103,8 @@ static int refuse(struct l2tp3 *l, const struct in3 *in, uint32_t remote_id,
 {
 	const uint8_t *payload = in->msg + L2TP3_HEADER;
 	struct l2tp3_nonces n = { .peer = l2tp3_peek_nonce(payload, in->len - L2TP3_HEADER) };
-	bool signs = like && like->auth == CONN_AUTH_ON && n.peer.n;
+	/* Nobody without the secret gets a digest over octets of his choice. */
+	bool signs = like && like->auth == CONN_AUTH_ON && n.peer.n && proven(in, like);
 	const struct l2tp3_auth *keys = path_is_ip(in->path) ? &l->sum : NULL;
 	struct l2tp3_auth one;
 	char text[L2TP_TEXT_MAX] = "";
@@ -169,7 +184,7 @@ static bool tie_settle(struct l2tp3 *l, const struct in3 *in, const struct l2tp_
 		next = htab_next(n);
 		if (!addr_same_ip(&c->path.remote, &in->path->remote) || c->yields ||
 		    c->over_ip != path_is_ip(in->path) || c->state != L2TP3_CS_WAIT_REPLY ||
-		    !same_peer(c, m))
+		    !same_peer(c, m) || !believed(c, in))
 			continue;
 		switch (tie_of(c, m)) {
 		case TIE_NONE:

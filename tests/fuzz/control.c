@@ -92,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (i > from)
 			send(fd, data + from, i - from, MSG_NOSIGNAL | MSG_DONTWAIT);
 		paper_pump();
+		CHECK(control_deadline(paper.d.control).us > 0);
 		if (i < size)
 			special(data[i]);
 		from = i + 1;
