@@ -99,7 +99,7 @@ suite_fuzz() {
 
 suite_net() {
     asan_build || return 1
-    ADIT_BUILD=$PWD/build/test timeout -k 10 1500 /usr/bin/python3 -m pytest -q \
+    ADIT_BUILD=$PWD/build/test timeout -k 10 2400 /usr/bin/python3 -m pytest -q \
         -p no:cacheprovider --junitxml="$results/net.xml" tests/net
     report="$results/net.xml"
 }

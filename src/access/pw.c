@@ -143,8 +143,12 @@ int pwe_input(struct pw *p, struct mono now, const struct path *path, const uint
 	      size_t len)
 {
 	struct l2tp3_frame frame; /* data belongs to the planes: what comes here is early or late */
-	int rc = l2tp3_input(p->l, now, path, bytes, len, &frame);
+	int rc;
 
+	/* Nobody is to speak L2TPv3 with us: then it is a version we do not know (RFC 2661 3.1). */
+	if (list_empty(&p->tunnels))
+		return 0;
+	rc = l2tp3_input(p->l, now, path, bytes, len, &frame);
 	pw_pump(p, now);
 	return rc < 0 ? rc : 0;
 }
