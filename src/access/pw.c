@@ -146,7 +146,7 @@ int pwe_input(struct pw *p, struct mono now, const struct path *path, const uint
 	int rc;
 
 	/* Nobody is to speak L2TPv3 with us: then it is a version we do not know (RFC 2661 3.1). */
-	if (list_empty(&p->tunnels))
+	if (list_empty(&p->tunnels) && !l2tp3_conn_next(p->l, 0))
 		return 0;
 	rc = l2tp3_input(p->l, now, path, bytes, len, &frame);
 	pw_pump(p, now);
