@@ -105,6 +105,21 @@ static void undo(struct pw *p, const struct pw_conf *conf, struct pww **wires, s
 	free(tunnels);
 }
 
+/* A tunnel that no block describes is named after its first pseudowire, which may be another now.
+ */
+static void rename_conns(struct pw *p, struct pwt *t)
+{
+	list_for_each (it, &t->conns) {
+		struct pwc *c = container_of(it, struct pwc, in);
+
+		if (strcmp(c->name, t->c->name) == 0)
+			continue;
+		snprintf(c->name, sizeof(c->name), "%s", t->c->name);
+		if (c->h)
+			pw_touch_conn(p, c->h);
+	}
+}
+
 int pw_apply(struct pw *p, struct mono now, struct pw_conf *conf)
 {
 	struct pwt **tunnels = calloc(conf->tunnel_count + 1, sizeof(struct pwt *));
@@ -128,8 +143,10 @@ int pw_apply(struct pw *p, struct mono now, struct pw_conf *conf)
 		if (p->wires[i]->c && (p->wires[i]->c < conf->wires ||
 				       p->wires[i]->c >= conf->wires + conf->wire_count))
 			drop_wire(p, now, p->wires[i]);
-	for (size_t i = 0; i < conf->tunnel_count; i++)
+	for (size_t i = 0; i < conf->tunnel_count; i++) {
 		tunnels[i]->c = conf->tunnels + i;
+		rename_conns(p, tunnels[i]);
+	}
 	list_for_each_safe (it, &p->tunnels) {
 		struct pwt *t = container_of(it, struct pwt, in);
 

@@ -70,6 +70,7 @@ struct pwt {
 	struct list conns; /* pwc */
 	struct list wires; /* pww */
 	uint32_t attempts; /* in a row */
+	uint8_t waits;	   /* in a row, for a connection that the peer seems to open */
 	struct heap_node timer;
 	struct list news;
 	uint8_t bits;
@@ -205,7 +206,9 @@ void pww_key_set(struct pw *p, struct pww *w, uint64_t key);
 /* ---- pw_apply.c ---- */
 
 int pw_apply(struct pw *p, struct mono now, struct pw_conf *conf);
-void pw_swept(struct pw *p); /* frees pseudowires that have ended for good */
+void pw_swept(struct pw *p);
+/* Its record has to be written again. */
+void pw_touch_conn(struct pw *p, adit_handle h); /* frees pseudowires that have ended for good */
 
 /* ---- pw_save.c ---- */
 

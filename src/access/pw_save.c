@@ -143,6 +143,11 @@ static void touch(struct pw *p, enum pw_object kind, adit_handle h)
 	r->dirty = true;
 }
 
+void pw_touch_conn(struct pw *p, adit_handle h)
+{
+	touch(p, PW_OBJ_CONN, h);
+}
+
 bool pwe_dirty(struct pw *p, enum pw_object *ret_kind, uint64_t *ret_id, bool *ret_gone)
 {
 	enum l2tp3_object kind;

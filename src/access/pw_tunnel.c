@@ -12,6 +12,7 @@
 #define RESOLVE_US (60 * US_S) /* the resolver owes an answer */
 #define LOOK_US	   (60 * US_S) /* the addresses of a peer that is waited for are looked up again */
 #define PENDING_US (5 * US_S)  /* the peer is opening a connection: wait for that */
+#define WAITS_MOST 8	       /* ... so many times, then we dial all the same */
 
 /* ---- objects ---- */
 
@@ -247,9 +248,11 @@ static void try_next(struct pw *p, struct mono now, struct pwt *t)
 	timer(p, t, MONO_NEVER);
 }
 
-/* Is the peer opening one? */
+/* Is the peer opening one? Whoever sends requests in its name cannot keep us waiting for ever. */
 static bool pending(const struct pwt *t)
 {
+	if (t->waits >= WAITS_MOST)
+		return false;
 	list_for_each (it, &t->conns) {
 		const struct pwc *c = container_of(it, struct pwc, in);
 
@@ -264,6 +267,7 @@ void pwt_advance(struct pw *p, struct mono now, struct pwt *t)
 	if (t->state != PWT_IDLE && t->state != PWT_WAITING)
 		return;
 	if (dials(p, t) && pending(t)) {
+		t->waits++;
 		t->state = PWT_WAITING;
 		timer(p, t, mono_add(now, PENDING_US));
 	} else if (dials(p, t) || (watches(p, t) && !t->path_count)) {
@@ -302,6 +306,7 @@ int pwt_resolved(struct pw *p, struct mono now, const struct pw_cmd *cmd)
 	if (!n) {
 		failed(p, now, t, cmd->cause, cmd->text, false);
 	} else if (dials(p, t) && !pending(t)) {
+		t->waits = 0;
 		try_next(p, now, t);
 	} else {
 		t->state = PWT_IDLE;
@@ -405,6 +410,7 @@ static void on_up(struct pw *p, struct mono now, struct pwc *c)
 	t->conn = c;
 	t->state = PWT_UP;
 	t->attempts = 0;
+	t->waits = 0;
 	t->why.cause = ADIT_CAUSE_NONE;
 	timer(p, t, MONO_NEVER);
 	if (old && old != c) {

@@ -239,6 +239,12 @@ static void test_reload(void **state)
 	assert_int_equal(w.side[0].row_count, 1);
 	assert_int_equal(w.side[1].row_count, 1);
 	assert_non_null(row_of(&w.side[0], "y"));
+	/* ... and its record knows the new one */
+	session = row_of(&w.side[0], "y")->row.local_session;
+	restart(&w, 0);
+	run_until(&w, 300, never);
+	check_rows(&w);
+	assert_int_equal(row_of(&w.side[0], "y")->row.local_session, session);
 	reload(&w, 0, "");
 	run_until(&w, 30, never);
 	assert_int_equal(w.side[0].row_count, 0);
