@@ -163,10 +163,12 @@ bool pwe_dirty(struct pw *p, enum pw_object *ret_kind, uint64_t *ret_id, bool *r
 		else
 			touch(p, as, h);
 	}
-	l = list_pop(&p->recs_gone);
-	*ret_gone = l != NULL;
+	/* What changed comes first: a connection's record has the CDN of a session that goes. No id
+	 * is in both lists, as ids rest. */
+	l = list_pop(&p->recs_dirty);
+	*ret_gone = l == NULL;
 	if (!l)
-		l = list_pop(&p->recs_dirty);
+		l = list_pop(&p->recs_gone);
 	if (!l)
 		return false;
 	*ret_kind = container_of(l, struct rec, in)->kind;
