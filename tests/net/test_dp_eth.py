@@ -5,6 +5,7 @@ RFC 4719."""
 
 import socket
 import struct
+import time
 
 import pytest
 from scapy.config import conf
@@ -117,7 +118,11 @@ class Wire:
                 return frame
 
     def stats(self):
-        return self.dp.stats(1)
+        """Once they rest: a frame is counted after it has left, and may be here before."""
+        s = None
+        while s != (s := self.dp.stats(1)):
+            time.sleep(0.05)
+        return s
 
     def plane(self):
         return self.dp.ask("plane", "plane")
