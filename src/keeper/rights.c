@@ -21,9 +21,7 @@
 
 #define USERS_LINE 1024
 
-static bool refuse(char *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static bool refuse(char *text, const char *format, ...)
+bool rights_refuse(char *text, const char *format, ...)
 {
 	va_list ap;
 
@@ -100,13 +98,13 @@ bool rights_device(const struct conf *c, const char *name, char *text)
 {
 	if (is_shared(c, name) || conf_dial_by_ifname(c, name))
 		return true;
-	return refuse(text, "interface %.15s is not in the configuration", name);
+	return rights_refuse(text, "interface %.15s is not in the configuration", name);
 }
 
 bool rights_ethernet(const struct conf *c, const char *name, char *text)
 {
 	return rights_wire_of(c, name) ||
-	       refuse(text, "interface %.15s is no pseudowire's in the configuration", name);
+	       rights_refuse(text, "interface %.15s is no pseudowire's in the configuration", name);
 }
 
 bool rights_master(const struct conf *c, const char *name, const char *master, char *text)
@@ -114,8 +112,8 @@ bool rights_master(const struct conf *c, const char *name, const char *master, c
 	const struct dp_row *wire = rights_wire_of(c, name);
 
 	return !master[0] || (wire && strcmp(wire->master, master) == 0) ||
-	       refuse(text, "interface %.15s is not put into %.15s by the configuration", name,
-		      master);
+	       rights_refuse(text, "interface %.15s is not put into %.15s by the configuration",
+			     name, master);
 }
 
 static bool local_of_profile(const struct conf *c, const struct addr *a)
@@ -133,13 +131,14 @@ bool rights_addr(const struct conf *c, const char *name, const struct prefix *p,
 	char addr[ADDR_TEXT_MAX];
 
 	if (!unicast(&p->addr))
-		return refuse(text, "%s is no address for an interface", addr_text(&p->addr, addr));
+		return rights_refuse(text, "%s is no address for an interface",
+				     addr_text(&p->addr, addr));
 	if (conf_dial_by_ifname(c, name)) {
 		/* Of a shorter prefix the kernel makes a route; those are configured. */
 		if (host_prefix(p) || (p->addr.family == AF_INET6 && p->len == 64))
 			return true;
-		return refuse(text, "%s/%u would route a whole network to the interface",
-			      addr_text(&p->addr, addr), p->len);
+		return rights_refuse(text, "%s/%u would route a whole network to the interface",
+				     addr_text(&p->addr, addr), p->len);
 	}
 	if (!is_shared(c, name) && strcmp(name, "lo") != 0)
 		return rights_device(c, name, text);
@@ -147,7 +146,8 @@ bool rights_addr(const struct conf *c, const char *name, const struct prefix *p,
 		return true;
 	if (strcmp(name, "lo") != 0 && link_local6(&p->addr) && p->len >= 64)
 		return true;
-	return refuse(text, "%s is no local-address of a profile", addr_text(&p->addr, addr));
+	return rights_refuse(text, "%s is no local-address of a profile",
+			     addr_text(&p->addr, addr));
 }
 
 /* ---- routes ---- */
@@ -256,30 +256,31 @@ bool rights_route(const struct conf *c, const char *name, const struct prefix *p
 	char route[ADDR_TEXT_MAX];
 
 	if (!host_bits_zero(p))
-		return refuse(text, "%s is no network", prefix_text(p, route));
+		return rights_refuse(text, "%s is no network", prefix_text(p, route));
 	if (p->len && !unicast(&p->addr) && !link_local6(&p->addr))
-		return refuse(text, "%s is no network to route", prefix_text(p, route));
+		return rights_refuse(text, "%s is no network to route", prefix_text(p, route));
 	if (d) {
 		if (host_prefix(p) && table == 0 && metric == 0)
 			return true;
 		if (table != d->table || metric != d->metric)
-			return refuse(text,
-				      "session \"%s\" has its routes in table %u with metric %u, "
-				      "not in table %u with metric %u",
-				      d->name, d->table, d->metric, table, metric);
+			return rights_refuse(
+				text,
+				"session \"%s\" has its routes in table %u with metric %u, "
+				"not in table %u with metric %u",
+				d->name, d->table, d->metric, table, metric);
 		if (dial_has_route(d, p))
 			return true;
-		return refuse(text, "%s is not among the routes of session \"%s\"",
-			      prefix_text(p, route), d->name);
+		return rights_refuse(text, "%s is not among the routes of session \"%s\"",
+				     prefix_text(p, route), d->name);
 	}
 	if (!is_shared(c, name))
 		return rights_device(c, name, text);
 	if (table != 0)
-		return refuse(text, "routes to users are in the main table, not in table %u",
-			      table);
+		return rights_refuse(text, "routes to users are in the main table, not in table %u",
+				     table);
 	if (p->len && (in_pools(c, p) || in_users(c, p)))
 		return true;
-	return refuse(text, "%s is in no pool and no users file", prefix_text(p, route));
+	return rights_refuse(text, "%s is in no pool and no users file", prefix_text(p, route));
 }
 
 /* ---- programs ---- */
@@ -290,19 +291,21 @@ bool rights_hook(const struct conf *c, const char *name, const char *program, ch
 	struct stat st;
 
 	if (!d)
-		return refuse(text, "session \"%.63s\" is not in the configuration", name);
+		return rights_refuse(text, "session \"%.63s\" is not in the configuration", name);
 	if (!program[0] || (strcmp(d->hook_up, program) != 0 && strcmp(d->hook_down, program) != 0))
-		return refuse(text, "session \"%s\" has no such hook program: %.200s", d->name,
-			      program);
+		return rights_refuse(text, "session \"%s\" has no such hook program: %.200s",
+				     d->name, program);
 	if (stat(program, &st) < 0)
-		return refuse(text, "hook program %.200s: %s", program, strerror(errno));
+		return rights_refuse(text, "hook program %.200s: %s", program, strerror(errno));
 	if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
-		return refuse(text, "hook program %.200s is not an executable file", program);
+		return rights_refuse(text, "hook program %.200s is not an executable file",
+				     program);
 	if (st.st_uid != 0 || (st.st_mode & 022))
-		return refuse(text,
-			      "hook program %.150s must belong to root and be writable by nobody "
-			      "else, because it runs as root",
-			      program);
+		return rights_refuse(
+			text,
+			"hook program %.150s must belong to root and be writable by nobody "
+			"else, because it runs as root",
+			program);
 	return true;
 }
 
@@ -318,7 +321,8 @@ bool rights_env(const char *env, size_t len, char *text)
 		if (i > sizeof(prefix) - 1 && i < len && env[i] == '=')
 			return true;
 	}
-	return refuse(text, "variables of hook programs are named ADIT_ and capital letters");
+	return rights_refuse(text,
+			     "variables of hook programs are named ADIT_ and capital letters");
 }
 
 /* ---- servers ---- */
@@ -333,8 +337,8 @@ bool rights_host(const struct conf *c, const char *host, char *text)
 			return true;
 	if (rights_wire_host(c, host))
 		return true;
-	return refuse(text, "%s is the server of no session in the configuration",
-		      text_escape(shown, sizeof(shown), host, strlen(host)));
+	return rights_refuse(text, "%s is the server of no session in the configuration",
+			     text_escape(shown, sizeof(shown), host, strlen(host)));
 }
 
 bool rights_pin(const struct conf *c, const struct addr *to, bool known, char *text)
@@ -344,13 +348,13 @@ bool rights_pin(const struct conf *c, const struct addr *to, bool known, char *t
 	size_t i;
 
 	if (!unicast(to))
-		return refuse(text, "%s is no address of a server", addr_text(to, shown));
+		return rights_refuse(text, "%s is no address of a server", addr_text(to, shown));
 	for (i = 0; !known && i < c->access->dial_count; i++)
 		known = addr_parse(c->access->dials[i].server, &a) == 0 && addr_same_ip(&a, to);
 	if (known)
 		return true;
-	return refuse(text, "%s is the address of no server in the configuration",
-		      addr_text(to, shown));
+	return rights_refuse(text, "%s is the address of no server in the configuration",
+			     addr_text(to, shown));
 }
 
 /* ---- the kernel's data plane ---- */
@@ -376,18 +380,19 @@ bool rights_tunnel(const struct conf *c, const struct dp_tunnel *t, bool known, 
 	char shown[ADDR_TEXT_MAX];
 
 	if (!s)
-		return refuse(text, "the tunnel's socket is not in the configuration");
+		return rights_refuse(text, "the tunnel's socket is not in the configuration");
 	if (t->encap != s->encap || (t->version == 2 && t->encap != DP_ENCAP_UDP))
-		return refuse(text, "the tunnel's socket is not one for what it is carried in");
+		return rights_refuse(text,
+				     "the tunnel's socket is not one for what it is carried in");
 	if (s->addr.family != local->family ||
 	    (!addr_is_any(&s->addr) && !addr_same_ip(&s->addr, local)) ||
 	    (t->encap == DP_ENCAP_IP ? local->port != 0
 	     : s->addr.port	     ? s->addr.port != local->port
 				     : local->port < 1024))
-		return refuse(text, "%s is not an address of socket \"%s\"",
-			      addr_text(local, shown), s->name);
+		return rights_refuse(text, "%s is not an address of socket \"%s\"",
+				     addr_text(local, shown), s->name);
 	if (!unicast(remote))
-		return refuse(text, "%s is no address of a peer", addr_text(remote, shown));
+		return rights_refuse(text, "%s is no address of a peer", addr_text(remote, shown));
 	if (t->version == 3)
 		return rights_wire_tunnel(c, t, known, text);
 	if (s->listener && may_open_tunnels(c, remote))
@@ -407,14 +412,15 @@ static bool client_row(const struct conf *c, const struct dp_row *r, bool known,
 	const struct conf_dial *d = conf_dial_by_ifname(c, r->ifname);
 
 	if (!d)
-		return refuse(text, "interface %.15s is not in the configuration", r->ifname);
+		return rights_refuse(text, "interface %.15s is not in the configuration",
+				     r->ifname);
 	if (!place_is(&d->place, r))
-		return refuse(text,
-			      "session \"%s\" has another VRF, namespace or queue in the "
-			      "configuration",
-			      d->name);
+		return rights_refuse(text,
+				     "session \"%s\" has another VRF, namespace or queue in the "
+				     "configuration",
+				     d->name);
 	if (r->prefix_count)
-		return refuse(text, "a dialled session has no prefixes of users");
+		return rights_refuse(text, "a dialled session has no prefixes of users");
 	if (r->pin_peer && !rights_pin(c, &r->path.remote, known, text))
 		return false;
 	for (unsigned int i = 0; i < r->host_addr_count; i++)
@@ -467,16 +473,17 @@ static bool server_row(const struct conf *c, const struct dp_row *r, char *text)
 	char shown[ADDR_TEXT_MAX];
 
 	if (!server_addrs_ok(r) || r->route_count || r->table || r->pin_peer)
-		return refuse(text,
-			      "a user's session has no addresses and routes of a dialled one");
+		return rights_refuse(
+			text, "a user's session has no addresses and routes of a dialled one");
 	if (r->source4.family && !local_of_profile(c, &r->source4))
-		return refuse(text, "%s is no local-address of a profile",
-			      addr_text(&r->source4, shown));
+		return rights_refuse(text, "%s is no local-address of a profile",
+				     addr_text(&r->source4, shown));
 	if (!some_profile(c, r))
-		return refuse(text,
-			      "no profile has sessions in VRF \"%.15s\", this namespace and queue, "
-			      "with an interface named \"%.15s\" and this local-address",
-			      r->master, r->ifname);
+		return rights_refuse(
+			text,
+			"no profile has sessions in VRF \"%.15s\", this namespace and queue, "
+			"with an interface named \"%.15s\" and this local-address",
+			r->master, r->ifname);
 	for (unsigned int i = 0; i < r->prefix_count; i++)
 		if (!rights_route(c, c->ifname, &r->prefixes[i], 0, 0, text))
 			return false;
@@ -488,6 +495,7 @@ bool rights_row(const struct conf *c, const struct dp_row *r, bool known, char *
 	if (r->ends == DP_L2TP_ETH)
 		return rights_wire_row(c, r, known, text);
 	if (r->ends != DP_L2TP_PPP || r->version == 3 || r->encap != DP_ENCAP_UDP)
-		return refuse(text, "only PPP sessions of L2TPv2 over UDP are made on request");
+		return rights_refuse(text,
+				     "only PPP sessions of L2TPv2 over UDP are made on request");
 	return r->flags & DP_F_CLIENT ? client_row(c, r, known, text) : server_row(c, r, text);
 }

@@ -58,4 +58,7 @@ bool rights_tunnel(const struct conf *c, const struct dp_tunnel *t, bool known, 
  * rights_route() allow, and a pin rights_pin() allows, `known` as there. */
 bool rights_row(const struct conf *c, const struct dp_row *r, bool known, char *text);
 
+/* Write the words of a refusal; false. For those who check a part of it. */
+bool rights_refuse(char *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 #endif

@@ -4,22 +4,10 @@
  * bridge, circuit and peer are those of the configuration; ids and cookies are its own business.
  */
 #include "rights_wire.h"
+#include "rights.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-static bool refuse(char *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static bool refuse(char *text, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, RIGHTS_TEXT, format, ap);
-	va_end(ap);
-	return false;
-}
 
 const struct dp_row *rights_wire_of(const struct conf *c, const char *ifname)
 {
@@ -59,8 +47,9 @@ bool rights_wire_tunnel(const struct conf *c, const struct dp_tunnel *t, bool kn
 	for (size_t i = 0; i < c->pw->tunnel_count; i++)
 		if (peer_of(c->pw->tunnels + i, t->path.via, t->encap, &t->path.remote, known))
 			return true;
-	return refuse(text, "%s is the address of no peer of pseudowires in the configuration",
-		      addr_text(&t->path.remote, shown));
+	return rights_refuse(text,
+			     "%s is the address of no peer of pseudowires in the configuration",
+			     addr_text(&t->path.remote, shown));
 }
 
 static bool plain(const struct dp_row *r)
@@ -75,15 +64,16 @@ bool rights_wire_row(const struct conf *c, const struct dp_row *r, bool known, c
 	struct dp_tunnel t = { .path = r->path, .encap = r->encap };
 
 	if (r->version != 3 || !w)
-		return refuse(text, "interface %.15s is no pseudowire's in the configuration",
-			      r->ifname);
+		return rights_refuse(
+			text, "interface %.15s is no pseudowire's in the configuration", r->ifname);
 	if (!plain(r))
-		return refuse(text, "a pseudowire has no addresses and routes");
+		return rights_refuse(text, "a pseudowire has no addresses and routes");
 	if (strcmp(w->row.master, r->master) != 0)
-		return refuse(text, "pseudowire \"%s\" is not put into %.15s by the configuration",
-			      w->name, r->master);
+		return rights_refuse(text,
+				     "pseudowire \"%s\" is not put into %.15s by the configuration",
+				     w->name, r->master);
 	if (strcmp(w->row.circuit, r->circuit) != 0)
-		return refuse(text, "%.15s is not the circuit of pseudowire \"%s\"", r->circuit,
-			      w->name);
+		return rights_refuse(text, "%.15s is not the circuit of pseudowire \"%s\"",
+				     r->circuit, w->name);
 	return rights_wire_tunnel(c, &t, known, text);
 }

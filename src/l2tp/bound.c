@@ -129,3 +129,30 @@ void bound_trust(struct bound *b, struct bound_node *n)
 	list_push(&b->trusted, &n->all);
 	b->trusted_count++;
 }
+
+bool bound_source_bad(const struct path *p)
+{
+	static const uint16_t ports[] = { 7, 19, 53, 123 };
+	const uint8_t *ip = p->remote.ip, *to = p->local.ip;
+
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+		if (p->remote.port == ports[i])
+			return true;
+	}
+	if (addr_is_any(&p->remote) || addr_equal(&p->local, &p->remote))
+		return true;
+	if (p->remote.family == AF_INET) /* multicast, reserved, broadcast */
+		return ip[0] >= 224 || to[0] >= 224;
+	return ip[0] == 0xff || to[0] == 0xff;
+}
+
+uint64_t bound_request(const struct htab *t, const struct path *path, uint64_t hash)
+{
+	struct {
+		uint64_t hash;
+		struct path path;
+		uint32_t zero;
+	} key = { hash, *path, 0 };
+
+	return htab_hash(t, &key, sizeof(key));
+}

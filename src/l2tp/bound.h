@@ -43,4 +43,11 @@ int bound_enter(struct bound *b, struct bound_node *n, const struct addr *from);
 void bound_leave(struct bound *b, struct bound_node *n);
 void bound_trust(struct bound *b, struct bound_node *n);
 
+/* Is an answer to this better not sent? Ports that answer anything, and addresses that are nobody's
+ * (badinput L22, L23). */
+bool bound_source_bad(const struct path *p);
+
+/* Where a request is found again when it is repeated: by its path and the hash of its octets. */
+uint64_t bound_request(const struct htab *t, const struct path *path, uint64_t hash);
+
 #endif

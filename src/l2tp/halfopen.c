@@ -203,42 +203,14 @@ static void tie_yield(struct l2tp *l, struct tunnel *loser, struct tunnel *winne
 
 /* ---- SCCRQ ---- */
 
-/* Ports that answer anything, and addresses that are nobody's (badinput L22, L23). */
-static bool source_bad(const struct path *p)
-{
-	static const uint16_t ports[] = { 0, 7, 19, 53, 123 };
-	const uint8_t *ip = p->remote.ip, *to = p->local.ip;
-
-	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
-		if (p->remote.port == ports[i])
-			return true;
-	}
-	if (addr_is_any(&p->remote) || addr_equal(&p->local, &p->remote))
-		return true;
-	if (p->remote.family == AF_INET) /* multicast, reserved, broadcast */
-		return ip[0] >= 224 || to[0] >= 224;
-	return ip[0] == 0xff || to[0] == 0xff;
-}
-
 static uint64_t request_hash(const struct l2tp *l, const uint8_t *payload, size_t len)
 {
 	return siphash(l->by_request.key, payload, len);
 }
 
-static uint64_t request_key(const struct l2tp *l, const struct path *path, uint64_t hash)
-{
-	struct {
-		uint64_t hash;
-		struct path path;
-		uint32_t zero;
-	} key = { hash, *path, 0 };
-
-	return htab_hash(&l->by_request, &key, sizeof(key));
-}
-
 static struct tunnel *find_request(struct l2tp *l, const struct path *path, uint64_t hash)
 {
-	struct htab_node *n = htab_find(&l->by_request, request_key(l, path, hash));
+	struct htab_node *n = htab_find(&l->by_request, bound_request(&l->by_request, path, hash));
 
 	for (; n; n = htab_next(n)) {
 		struct tunnel *t = container_of(n, struct tunnel, by_request);
@@ -296,7 +268,7 @@ static int remember(struct l2tp *l, struct tunnel *t, const struct l2tp_msg *m, 
 	if (halfopen_enter(l, t) < 0)
 		return -ENOMEM;
 	t->request_hash = hash;
-	htab_put(&l->by_request, &t->by_request, request_key(l, &t->path, hash));
+	htab_put(&l->by_request, &t->by_request, bound_request(&l->by_request, &t->path, hash));
 	t->in_request = true;
 	if (m->tunnel_id)
 		tunnel_key_peer(l, t, m->tunnel_id);
@@ -386,7 +358,7 @@ int stranger_input(struct l2tp *l, const struct path *path, const struct l2tp_he
 	struct l2tp_verdict v;
 	struct l2tp_msg m;
 
-	if (source_bad(path) || h->len == 0)
+	if (!path->remote.port || bound_source_bad(path) || h->len == 0)
 		return engine_drop(l, DROP_TUNNEL, 0, path);
 	l2tp_msg_parse(payload, h->len, NULL, scratch, &m, &v);
 	if (v.scope == L2TP_MSG_DROP || v.scope == L2TP_MSG_IGNORE || !m.known)

@@ -209,37 +209,9 @@ static bool tie_settle(struct l2tp3 *l, const struct in3 *in, const struct l2tp_
 
 /* ---- SCCRQ ---- */
 
-/* Ports that answer anything, and addresses that are nobody's (badinput L22, L23). */
-static bool source_bad(const struct path *p)
-{
-	static const uint16_t ports[] = { 7, 19, 53, 123 };
-	const uint8_t *ip = p->remote.ip, *to = p->local.ip;
-
-	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
-		if (p->remote.port == ports[i])
-			return true;
-	}
-	if (addr_is_any(&p->remote) || addr_equal(&p->local, &p->remote))
-		return true;
-	if (p->remote.family == AF_INET) /* multicast, reserved, broadcast */
-		return ip[0] >= 224 || to[0] >= 224;
-	return ip[0] == 0xff || to[0] == 0xff;
-}
-
-static uint64_t request_key(const struct l2tp3 *l, const struct path *path, uint64_t hash)
-{
-	struct {
-		uint64_t hash;
-		struct path path;
-		uint32_t zero;
-	} key = { hash, *path, 0 };
-
-	return htab_hash(&l->by_request, &key, sizeof(key));
-}
-
 static struct conn *find_request(struct l2tp3 *l, const struct path *path, uint64_t hash)
 {
-	struct htab_node *n = htab_find(&l->by_request, request_key(l, path, hash));
+	struct htab_node *n = htab_find(&l->by_request, bound_request(&l->by_request, path, hash));
 
 	for (; n; n = htab_next(n)) {
 		struct conn *c = container_of(n, struct conn, by_request);
@@ -290,7 +262,7 @@ static int remember(struct l2tp3 *l, struct conn *c, const struct in3 *in, const
 	if (enter(l, c) < 0)
 		return -ENOMEM;
 	c->request_hash = hash;
-	htab_put(&l->by_request, &c->by_request, request_key(l, &c->path, hash));
+	htab_put(&l->by_request, &c->by_request, bound_request(&l->by_request, &c->path, hash));
 	c->in_request = true;
 	c->router_id = m->router_id;
 	c->from_offer = in->offer;
@@ -368,7 +340,7 @@ int open_input(struct l2tp3 *l, const struct in3 *in)
 	struct l2tp_verdict v;
 	struct l2tp_msg m;
 
-	if (source_bad(in->path) || in->len <= L2TP3_HEADER ||
+	if (bound_source_bad(in->path) || in->len <= L2TP3_HEADER ||
 	    (in->type != L2TP_SCCRQ && in->type != L2TP_STOPCCN))
 		return v3_drop(l, DROP3_CONN, 0, in->path);
 	l2tp3_msg_parse(in->msg + L2TP3_HEADER, in->len - L2TP3_HEADER, NULL, 0, scratch, &m, &v);
