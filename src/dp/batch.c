@@ -137,10 +137,6 @@ static void value_save(struct wcur *c, const struct batch_record *r)
 		wcur_u64(c, r->key);
 		text_save(c, r->text, sizeof(r->text));
 		break;
-	case BATCH_CIRCUIT:
-		wcur_u64(c, r->key);
-		wcur_u8(c, r->ok);
-		break;
 	case BATCH_TUNNEL_LOST:
 		wcur_u32(c, r->tunnel.local);
 		text_save(c, r->text, sizeof(r->text));
@@ -253,10 +249,6 @@ static bool value_load(struct rcur *c, struct batch_record *r)
 	case BATCH_ROW_LOST:
 		r->key = rcur_u64(c);
 		text_load(c, r->text, sizeof(r->text));
-		return true;
-	case BATCH_CIRCUIT:
-		r->key = rcur_u64(c);
-		r->ok = rcur_u8(c) == 1;
 		return true;
 	case BATCH_TUNNEL_LOST:
 		r->tunnel.local = rcur_u32(c);

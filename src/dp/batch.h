@@ -42,9 +42,8 @@ enum batch_tag {
 	BATCH_LIST_END = 39,	/* error, text: not 0 = there is no kernel plane here */
 	BATCH_FOUND = 40,	/* ok, name, text: what is there or missing, and what mends it */
 	BATCH_PROBE_END = 41,
-	BATCH_CIRCUIT = 43, /* key, ok: DP_EV_CIRCUIT */
-	BATCH_WIRE = 42	    /* name, ifname, ok, text, counters: a static pseudowire of the keeper's
-			   own, as it is now; text says why it is not ok */
+	BATCH_WIRE = 42 /* name, ifname, ok, text, counters: a static pseudowire of the keeper's
+		       own, as it is now; text says why it is not ok */
 };
 
 struct batch_record {

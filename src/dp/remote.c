@@ -408,7 +408,6 @@ static void take_event(struct remote *r, enum dp_event_kind kind, const struct b
 	e->e.fd = -1;
 	e->e.key = record->key;
 	e->e.tunnel = record->tunnel.local;
-	e->e.up = record->ok;
 	text_to(e->e.text, record->text);
 	list_push(&r->events, &e->link);
 }
@@ -519,10 +518,6 @@ static void take(struct remote *r, const struct batch_record *record, int *fd)
 	case BATCH_ROW_LOST:
 		if (row_find(r, record->key))
 			take_event(r, DP_EV_ROW_LOST, record);
-		break;
-	case BATCH_CIRCUIT:
-		if (row_find(r, record->key))
-			take_event(r, DP_EV_CIRCUIT, record);
 		break;
 	case BATCH_TUNNEL_LOST:
 		if (tunnel_find(r, record->tunnel.local))

@@ -349,7 +349,6 @@ static void take(struct kplane *p, const struct batch_record *r, struct mono now
 	case BATCH_LIST_END:
 	case BATCH_FOUND:
 	case BATCH_PROBE_END:
-	case BATCH_CIRCUIT:
 	case BATCH_WIRE:
 		break; /* only the other way */
 	}

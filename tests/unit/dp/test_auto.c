@@ -603,14 +603,6 @@ static void test_frames_counters_and_losses(void **state)
 	assert_true(l->dp->ops->event(l->dp, &e));
 	assert_int_equal(e.kind, DP_EV_TUNNEL_LOST);
 	assert_int_equal(attach.detached, 1);
-	for (unsigned int up = 0; up < 2; up++) {
-		r = (struct batch_record){ .tag = BATCH_CIRCUIT, .key = 1, .ok = up };
-		answer(l, &r, -1);
-		assert_true(l->dp->ops->event(l->dp, &e));
-		assert_int_equal(e.kind, DP_EV_CIRCUIT);
-		assert_int_equal(e.key, 1);
-		assert_int_equal(e.up, up);
-	}
 	assert_false(l->dp->ops->event(l->dp, &e));
 	lab_free(l);
 }
@@ -715,8 +707,6 @@ static void test_nonsense_is_harmless(void **state)
 	answer(l, &r, fd); /* nobody has asked: the descriptor is closed */
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
 	r = (struct batch_record){ .tag = BATCH_ROW_LOST, .key = 9, .text = "x" };
-	answer(l, &r, -1);
-	r = (struct batch_record){ .tag = BATCH_CIRCUIT, .key = 9, .ok = true };
 	answer(l, &r, -1);
 	answer_done(l, DP_OP_DEL, 9, 1, 0, "");
 	answer_done(l, DP_OP_NET, 0, 1, 0, "");
