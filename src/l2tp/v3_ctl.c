@@ -489,13 +489,16 @@ static void deliver_held(struct l2tp3 *l, struct conn *c)
 				  .connection = c->local_id,
 				  .ns = (uint16_t)e->seq,
 				  .nr = (uint16_t)c->rel.una };
-		int rc = c->state < L2TP3_CS_LINGER ? deliver(l, c, &in) : 1;
+		int rc;
 
+		c->got_key = (uint8_t)e->session;
+		rc = c->state < L2TP3_CS_LINGER ? deliver(l, c, &in) : 1;
 		if (c->thing.finished)
 			return;
 		rel_held_done(&c->rel);
 		if (rc)
 			return; /* the peer sends it again */
+		digest_settle(c);
 		rel_accept(&c->rel);
 	}
 }
@@ -522,8 +525,10 @@ static void ack_input(struct l2tp3 *l, struct conn *c, const struct in3 *in)
 	uint32_t acked;
 
 	(void)rel_ack(&c->rel, l->now, in->nr, &acked);
-	if (acked)
+	if (acked) { /* it was made after what it acknowledges: no recording */
+		digest_settle(c);
 		v3_work(l, c);
+	}
 	c->heard = l->now;
 	if (c->hello_at.us == INT64_MAX || c->quiet_asked) {
 		c->quiet_asked = false;
@@ -546,6 +551,7 @@ static int in_turn(struct l2tp3 *l, struct conn *c, const struct in3 *in)
 		return rc;
 	if (rc > 0)
 		return L2TP3_IN_DROP;
+	digest_settle(c);
 	/* Nr counts only with a message that was taken: an SCCRP that is lost to us has to come
 	 * again, and it only does when our SCCRQ does. */
 	ack_input(l, c, in);
@@ -571,8 +577,9 @@ static int out_of_turn(struct l2tp3 *l, struct conn *c, const struct in3 *in, bo
 	rel_again(&c->rel);
 	v3_work(l, c);
 	if (early)
-		return rel_hold(&c->rel, in->ns, 0, in->msg, in->len) < 0 ? -ENOMEM
-									  : L2TP3_IN_CONTROL;
+		return rel_hold(&c->rel, in->ns, c->got_key, in->msg, in->len) < 0
+			       ? -ENOMEM
+			       : L2TP3_IN_CONTROL;
 	c->rel.duplicates++;
 	l->count.duplicates++;
 	return L2TP3_IN_CONTROL;
@@ -628,6 +635,10 @@ int conn_receive(struct l2tp3 *l, struct conn *c, const struct in3 *in)
 		return v3_drop(l, DROP3_CONN, c->local_id, in->path);
 	if (!conn_may_come_from(c, in->path) && !may_move(c, in))
 		return v3_drop(l, DROP3_PATH, c->local_id, in->path);
+	/* Whether it may be believed is known when the owner has named the secret. Until then
+	 * nothing is taken or held: it comes again. */
+	if (c->state == L2TP3_CS_ASKING)
+		return v3_drop(l, DROP3_STATE, c->local_id, in->path);
 	if (!digest_good(l, c, in))
 		return v3_drop(l, DROP3_DIGEST, c->local_id, in->path);
 	if (c->state == L2TP3_CS_LINGER)

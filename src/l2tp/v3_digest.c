@@ -10,7 +10,9 @@
  *
  * Before the peer has told its nonce a message of its can only be a StopCCN, made without it, and
  * likewise before it knows ours. With two secrets the one that the peer used last is the one that
- * we send with: so both ends may change the key in any order while both know both.
+ * we send with: so both ends may change the key in any order while both know both. Only a message
+ * that is new counts there (digest_settle): one that somebody has recorded and sends again may be
+ * authentic, but must not choose for us.
  *
  * A message that is not authentic is dropped and counts for nothing. What it said is kept as a
  * hint, so that a connection that comes to nothing can say why.
@@ -52,7 +54,7 @@ void digest_begin(struct l2tp3 *l, struct conn *c)
 {
 	c->auth = (uint8_t)mode_of(c->profile, c->over_ip);
 	c->own_nonce_len = c->peer_nonce_len = 0;
-	c->key = 0;
+	c->key = c->got_key = 0;
 	if (c->auth == CONN_AUTH_ON)
 		make_nonce(l, c);
 }
@@ -84,8 +86,13 @@ const struct l2tp_secret *digest_hide(const struct conn *c, struct l2tp_secret *
 {
 	if (c->auth != CONN_AUTH_ON || !c->profile)
 		return NULL;
-	*room = l2tp3_hide_secret(&c->profile->auth.keys[c->key]);
+	*room = l2tp3_hide_secret(&c->profile->auth.keys[c->got_key]);
 	return room;
+}
+
+void digest_settle(struct conn *c)
+{
+	c->key = c->got_key;
 }
 
 static struct l2tp3_nonces nonces_of(const struct conn *c)
@@ -116,7 +123,7 @@ static bool good_with(struct conn *c, const struct in3 *in, const struct l2tp3_n
 
 	if (l2tp3_verify(in->msg, in->len, &c->profile->auth, n, &key) != L2TP3_CHECK_GOOD)
 		return false;
-	c->key = (uint8_t)key;
+	c->got_key = (uint8_t)key;
 	c->proved = true;
 	return true;
 }
@@ -134,33 +141,53 @@ static void hear_refusal(struct l2tp3 *l, struct conn *c, const struct in3 *in)
 	conn_hint(l, c, text[0] ? text : "it refused the connection without proving the secret");
 }
 
+/*
+ * An answer without a nonce. Whoever knows the secret and leaves the nonce out is told so
+ * (sccrp_input). From anybody else it is dropped, as every message without digest is where there
+ * has to be one (4.3, 5.4.1): anybody could end our attempt with it.
+ */
+static bool good_bare_reply(struct l2tp3 *l, struct conn *c, const struct in3 *in,
+			    const struct l2tp3_nonces *n)
+{
+	enum l2tp3_check bare;
+
+	if (good_with(c, in, n)) {
+		digest_settle(c);
+		return true;
+	}
+	bare = l2tp3_verify(in->msg, in->len, &l->sum, NULL, NULL);
+	if (bare == L2TP3_CHECK_WRONG) {
+		conn_hint(l, c, "its digest is wrong, and it sent no nonce");
+		return false;
+	}
+	if (!c->profile->p.digest_optional) {
+		conn_hint(
+			l, c,
+			"its answer has no digest made with the secret: it authenticates nothing");
+		return false;
+	}
+	c->auth = (uint8_t)without(c);
+	return true;
+}
+
 /* The answer to our SCCRQ: it brings the nonce that it is to be checked with. */
 static bool good_reply(struct l2tp3 *l, struct conn *c, const struct in3 *in)
 {
 	struct l2tp3_nonces n = nonces_of(c);
-	enum l2tp3_check bare;
 
 	n.peer = l2tp3_peek_nonce(in->msg + L2TP3_HEADER, in->len - L2TP3_HEADER);
 	if (n.peer.n > L2TP3_NONCE_MAX) {
 		conn_hint(l, c, "its nonce is longer than we can keep");
 		return false;
 	}
-	if (n.peer.n) {
-		if (!good_with(c, in, &n)) {
-			conn_hint(l, c, "its digest was made with another secret");
-			return false;
-		}
-		digest_peer_nonce(c, n.peer);
-		return true;
-	}
-	/* No nonce, no authentication; sccrp_input() refuses that where it is wanted. */
-	bare = l2tp3_verify(in->msg, in->len, &l->sum, NULL, NULL);
-	if (bare == L2TP3_CHECK_WRONG) {
-		conn_hint(l, c, "its digest is wrong, and it sent no nonce");
+	if (!n.peer.n)
+		return good_bare_reply(l, c, in, &n);
+	if (!good_with(c, in, &n)) {
+		conn_hint(l, c, "its digest was made with another secret");
 		return false;
 	}
-	if (c->profile->p.digest_optional)
-		c->auth = (uint8_t)without(c);
+	digest_settle(c);
+	digest_peer_nonce(c, n.peer);
 	return true;
 }
 
@@ -219,7 +246,7 @@ enum l2tp3_check digest_request(struct l2tp3 *l, struct conn *c, const uint8_t *
 	}
 	r = l2tp3_verify(msg, len, &c->profile->auth, NULL, &key);
 	if (r == L2TP3_CHECK_GOOD && nonce.n) {
-		c->key = (uint8_t)key;
+		c->key = c->got_key = (uint8_t)key;
 		digest_peer_nonce(c, nonce);
 		return r;
 	}

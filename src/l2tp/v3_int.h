@@ -64,11 +64,12 @@ struct conn {
 	struct l2tp3_profile *profile; /* NULL while the owner has not answered */
 	struct path path;
 	uint32_t local_id, remote_id;
-	uint8_t state; /* enum l2tp3_conn_state, or L2TP_TS_IDLE, L2TP_TS_DEAD */
-	uint8_t want;  /* WANT_* */
-	uint8_t auth;  /* enum conn_auth */
-	uint8_t key;   /* which key the peer uses: ours too */
-	uint8_t equal; /* ties with equal values in a row */
+	uint8_t state;	 /* enum l2tp3_conn_state, or L2TP_TS_IDLE, L2TP_TS_DEAD */
+	uint8_t want;	 /* WANT_* */
+	uint8_t auth;	 /* enum conn_auth */
+	uint8_t key;	 /* which key the peer uses: ours too */
+	uint8_t got_key; /* that of the message in hand */
+	uint8_t equal;	 /* ties with equal values in a row */
 	bool over_ip;
 	bool initiator;
 	bool was_up;
@@ -179,6 +180,7 @@ struct pw {
 	bool has_tie : 1;
 	bool orphan : 1;      /* only there to refuse a request */
 	bool status_told : 1; /* the peer knows local_status */
+	bool named : 1;	      /* the peer knows our id: it rests when it is given back */
 	bool mirrored : 1;    /* sublayer_in was changed after the request */
 };
 
@@ -287,11 +289,13 @@ const struct l2tp3_auth *digest_keys(const struct l2tp3 *l, const struct conn *c
 				     struct l2tp3_auth *one);
 void digest_sign(const struct l2tp3 *l, const struct conn *c, uint8_t *msg, size_t len,
 		 uint16_t type);
-/* May this message be believed? Moves c->key on. */
+/* May this message be believed? Notes its key. */
 bool digest_good(struct l2tp3 *l, struct conn *c, const struct in3 *in);
 /* The SCCRQ that a connection was asked for with. */
 enum l2tp3_check digest_request(struct l2tp3 *l, struct conn *c, const uint8_t *msg, size_t len);
-/* The hiding key of the peer's messages, or NULL. */
+/* The message in hand is new: we send with its key from now on. */
+void digest_settle(struct conn *c);
+/* The hiding key of the message in hand, or NULL. */
 const struct l2tp_secret *digest_hide(const struct conn *c, struct l2tp_secret *room);
 void digest_peer_nonce(struct conn *c, struct l2tp_bytes nonce);
 

@@ -507,7 +507,7 @@ static void conn_fill(struct l2tp3 *l, struct conn *k, const struct record3 *r, 
 	k->proved = r->state & FLAG_PROVED;
 	k->told_nonce = r->state & FLAG_TOLD_NONCE;
 	k->auth = r->auth;
-	k->key = r->key < k->profile->auth.n ? r->key : 0;
+	k->key = k->got_key = r->key < k->profile->auth.n ? r->key : 0;
 	k->own_nonce_len = (uint8_t)r->own_nonce.n;
 	if (r->own_nonce.n)
 		memcpy(k->own_nonce, r->own_nonce.p, r->own_nonce.n);
@@ -674,6 +674,7 @@ static void pw_fill(struct l2tp3 *l, struct pw *s, const struct record3 *r, uint
 	if (r->cookie_out.n)
 		memcpy(s->cookie_out, r->cookie_out.p, r->cookie_out.n);
 	s->since = (struct mono){ (int64_t)r->since };
+	s->named = true;
 	pw_key_remote(l, s, r->remote);
 }
 

@@ -170,6 +170,17 @@ static void leave_queue(struct pw *s)
 	list_drop(&s->send);
 }
 
+/* A refusal is all the peer has heard of the id: no data is on its way to it. It needs no rest, and
+ * who is refused all the time takes no memory. */
+static void give_id(struct l2tp3 *l, struct pw *s)
+{
+	if (s->named)
+		idmap_drop(l->session_ids, 0, s->local_id, l->now);
+	else
+		idmap_forget(l->session_ids, 0, s->local_id);
+	s->named = false;
+}
+
 /* Leave the connection and all tables; the object itself stays. */
 static void detach(struct l2tp3 *l, struct pw *s)
 {
@@ -182,7 +193,7 @@ static void detach(struct l2tp3 *l, struct pw *s)
 	s->in_remote = false;
 	pw_watch_end(l, s, false);
 	if (s->local_id && !s->orphan)
-		idmap_drop(l->session_ids, 0, s->local_id, l->now);
+		give_id(l, s);
 	list_drop(&s->link);
 	leave_queue(s);
 	heap_clear(&l->session_timers, &s->timer);
@@ -324,7 +335,7 @@ int pw_new_id(struct l2tp3 *l, struct pw *s)
 
 	if (rc)
 		return rc;
-	idmap_drop(l->session_ids, 0, s->local_id, l->now);
+	give_id(l, s);
 	s->local_id = id;
 	return 0;
 }

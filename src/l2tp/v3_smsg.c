@@ -582,6 +582,7 @@ static void build(struct l2tp3 *l, struct pw *s, struct l2tp_build *b, uint8_t *
 	if (s->want == SEND_CDN)
 		l2tp_build_result(b, s->result ? s->result : L2TP_CDN_ADMIN, s->error, s->text);
 	build_ids(s, b);
+	s->named = s->named || s->want != SEND_CDN;
 	switch ((enum session_want)s->want) {
 	case SEND_NOTHING:
 	case SEND_CDN:
