@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define PROBES	   64 /* places where a tunnel's socket may stand */
 #define WAIT_US	   100
 #define WAIT_STEPS 2000
 
@@ -58,6 +59,29 @@ static int wait_for_thread(struct user *u, uint64_t tag)
 	return -EBUSY;
 }
 
+/*
+ * The place of a tunnel's socket: the number that the event has, which is shorter than an id of
+ * L2TPv3. Ids are random; one stands in the place of its last 16 bits or soon behind it. A place
+ * that was left keeps its id, so that who was put behind it is still found.
+ */
+static struct fwd_tunnel *place_of(struct user *u, uint32_t tunnel, bool take)
+{
+	struct fwd_tunnel *free_one = NULL;
+
+	for (uint32_t i = 0; i < PROBES; i++) {
+		struct fwd_tunnel *t = &u->fwd.tunnels[(tunnel + i) % FWD_TUNNELS];
+		bool used = atomic_load(&t->sock.fd) != 0;
+
+		if (used && t->id == tunnel)
+			return t;
+		if (!used && !free_one)
+			free_one = t;
+		if (!t->id)
+			break;
+	}
+	return take ? free_one : NULL;
+}
+
 int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd)
 {
 	struct user *u = container_of(dp, struct user, dp);
@@ -67,7 +91,7 @@ int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd)
 	struct addr local;
 	int own, rc;
 
-	if (!tunnel || tunnel >= FWD_TUNNELS)
+	if (!tunnel)
 		return -ERANGE;
 	dp_user_detach(dp, tunnel);
 	if (getsockname(fd, (struct sockaddr *)&name, &n) < 0)
@@ -75,7 +99,9 @@ int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd)
 	rc = addr_from_sockaddr((struct sockaddr *)&name, n, &local);
 	if (rc < 0)
 		return rc;
-	t = &u->fwd.tunnels[tunnel];
+	t = place_of(u, tunnel, true);
+	if (!t)
+		return -ENOSPC;
 	rc = wait_for_thread(u, t->left);
 	if (rc < 0)
 		return rc;
@@ -85,12 +111,13 @@ int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd)
 	memcpy(t->sock.local, local.ip, sizeof(t->sock.local));
 	t->sock.local_scope = local.scope;
 	t->sock.raw = t->sock.stripped = fwd_is_raw(fd);
+	t->id = tunnel;
 	atomic_store(&t->sock.via, via);
 	atomic_store(&t->sock.port, local.port);
 	atomic_store(&t->sock.v6, name.ss_family == AF_INET6);
 	atomic_store(&t->sock.fd, own + 1);
 	u->fwd.attached = true;
-	rc = fwd_watch_tunnel(&u->fwd, tunnel);
+	rc = fwd_watch_tunnel(&u->fwd, (uint32_t)(t - u->fwd.tunnels));
 	if (rc < 0) {
 		atomic_store(&t->sock.fd, 0);
 		close(own);
@@ -101,22 +128,23 @@ int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd)
 void dp_user_detach(struct dp *dp, uint32_t tunnel)
 {
 	struct user *u = container_of(dp, struct user, dp);
+	struct fwd_tunnel *t = place_of(u, tunnel, false);
 	struct leaving *l;
 	int fd;
 
 	attach_poll(u);
-	if (!tunnel || tunnel >= FWD_TUNNELS)
+	if (!t)
 		return;
-	fd = fwd_unwatch_tunnel(&u->fwd, tunnel);
+	fd = fwd_unwatch_tunnel(&u->fwd, (uint32_t)(t - u->fwd.tunnels));
 	if (fd < 0)
 		return;
-	u->fwd.tunnels[tunnel].left = qsbr_advance(&u->qsbr);
+	t->left = qsbr_advance(&u->qsbr);
 	l = malloc(sizeof(*l));
 	if (!l)
 		return; /* better one descriptor too many than one that is read as another */
 	list_init(&l->link);
 	l->fd = fd;
-	l->tag = u->fwd.tunnels[tunnel].left;
+	l->tag = t->left;
 	list_push(&u->leaving, &l->link);
 	attach_poll(u);
 }

@@ -16,7 +16,7 @@
 #include <pthread.h>
 
 #define FWD_SOCKS    64
-#define FWD_TUNNELS  65536 /* sockets of tunnels that another plane carries, by our id */
+#define FWD_TUNNELS  65536 /* sockets of tunnels that another plane carries */
 #define FWD_BATCH    64
 #define FWD_HEADROOM 64
 /* A datagram, or as many of one length as the kernel gives at once (UDP_GRO). Not a multiple of a
@@ -53,7 +53,10 @@ struct fwd_sock {
 /* A tunnel's own socket, connected: read as the listener `via`, see attach.c. */
 struct fwd_tunnel {
 	struct fwd_sock sock;
-	uint64_t left; /* of the control thread: the tag of the last detach, see qsbr.h */
+	/* Of the control thread: our id of the tunnel it is or was for, 0 = never used; the tag of
+	 * the last detach, see qsbr.h. */
+	uint32_t id;
+	uint64_t left;
 };
 
 struct fwd_bucket {

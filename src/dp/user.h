@@ -70,7 +70,8 @@ struct dp *dp_user_new(const struct dp_user_config *config);
 bool dp_user_ready(const struct dp *dp);
 
 /* Read the socket of tunnel `tunnel` (our id), which another plane carries, as if it were listener
- * `via`; `fd` stays the caller's. One that was attached before is let go. 0 or a negative errno. */
+ * `via`; `fd` stays the caller's. One that was attached before is let go. 0 or a negative errno;
+ * -ENOSPC: there is no place left near those of other tunnels with the same last 16 bits. */
 int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd);
 void dp_user_detach(struct dp *dp, uint32_t tunnel);
 
