@@ -86,7 +86,7 @@ struct ppp_params {
 	uint8_t auth_order[8];
 	const char *auth_name; /* our name in challenges, default "adit" */
 	uint32_t auth_tries;   /* wrong answers before the link is closed, default 3 for PAP and
-				  MS-CHAP, 1 for CHAP as most peers do not retry; EAP has one */
+				  MS-CHAP, in EAP or not; 1 for MD5, as most peers do not retry */
 	int64_t auth_us;       /* time limit of the authentication phase, default 30 s */
 	int64_t auth_again_us; /* ask again while the link is up, not with PAP; 0 = never */
 

@@ -115,7 +115,7 @@ uint32_t auth_tries(const struct link *l)
 {
 	if (l->profile->p.auth_tries != 0)
 		return l->profile->p.auth_tries;
-	return l->auth_we & (PPP_AUTH_PAP | PPP_AUTH_MSCHAP | PPP_AUTH_MSCHAPV2) ? 3 : 1;
+	return l->auth_we & (PPP_AUTH_PAP | PPP_AUTH_MSCHAP | PPP_AUTH_KEYS) ? 3 : 1;
 }
 
 static void maybe_network(struct ppp *e, struct link *l)
@@ -200,6 +200,20 @@ static void send_result(struct ppp *e, struct link *l, bool ok)
 	}
 }
 
+void auth_fail_words(struct link *l, enum adit_cause cause, bool retry)
+{
+	const char *text = cause_text(cause);
+	size_t n = strnlen(text, sizeof(l->login->msg) - 1);
+
+	/* 691 ERROR_AUTHENTICATION_FAILURE, 649 ERROR_NO_DIALIN_PERMISSION */
+	l->fail_error = cause == ADIT_CAUSE_AUTH_FAILED ? 91 : 49;
+	l->fail_retry = retry;
+	if (!l->login || l->login->msg[0] != '\0')
+		return;
+	memcpy(l->login->msg, text, n);
+	l->login->msg[n] = '\0';
+}
+
 /* A wrong answer. Only a wrong password may be tried again; any other cause would not change. */
 void auth_failed(struct ppp *e, struct link *l, enum adit_cause cause)
 {
@@ -210,12 +224,12 @@ void auth_failed(struct ppp *e, struct link *l, enum adit_cause cause)
 			    l->login->user, l->login->user_len);
 	if (l->auth_bad < UINT8_MAX)
 		l->auth_bad++;
-	if (l->auth_we & PPP_AUTH_EAP) {
-		eap_answer(e, l, false, cause);
-		return;
-	}
 	retry = cause == ADIT_CAUSE_AUTH_FAILED && l->auth_bad < auth_tries(l) &&
 		l->phase != PH_NETWORK;
+	if (l->auth_we & PPP_AUTH_EAP) {
+		eap_failed(e, l, cause, retry);
+		return;
+	}
 	send_result(e, l, false);
 	if (l->auth_we & (PPP_AUTH_MSCHAP | PPP_AUTH_MSCHAPV2))
 		chap_failed(e, l, cause, retry);
@@ -316,7 +330,7 @@ int auth_answer(struct ppp *e, struct link *l, const struct ppp_cmd *cmd)
 		l->flags |= (cmd->no_ip4 ? F_IP4_OFF : 0u) | (cmd->no_ip6 ? F_IP6_OFF : 0u);
 	}
 	if (l->auth_we & PPP_AUTH_EAP) {
-		eap_answer(e, l, true, ADIT_CAUSE_NONE);
+		eap_passed(e, l);
 		return 0;
 	}
 	send_result(e, l, true);

@@ -88,18 +88,9 @@ void chap_challenge(struct ppp *e, struct link *l)
 /* MS-CHAP: what the Failure that has been ordered says (RFC 2759 6). */
 void chap_failed(struct ppp *e, struct link *l, enum adit_cause cause, bool retry)
 {
-	/* 691 ERROR_AUTHENTICATION_FAILURE, 649 ERROR_NO_DIALIN_PERMISSION */
-	l->fail_error = cause == ADIT_CAUSE_AUTH_FAILED ? 91 : 49;
-	l->fail_retry = retry;
+	auth_fail_words(l, cause, retry);
 	if (!l->login)
 		return;
-	if (l->login->msg[0] == '\0') {
-		const char *text = cause_text(cause);
-		size_t n = strnlen(text, sizeof(l->login->msg) - 1);
-
-		memcpy(l->login->msg, text, n);
-		l->login->msg[n] = '\0';
-	}
 	new_challenge(e, l);
 	if (retry)
 		l->chap_id++;

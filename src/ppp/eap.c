@@ -9,6 +9,12 @@
  * the peer names (5.3.1). What the owner is asked is the same as without EAP. MSCHAPv2 ends with a
  * Success or Failure of its own, which the peer acknowledges, before EAP's Success or Failure.
  *
+ * After a wrong password the peer may try again as often as the profile allows. The Failure of
+ * MSCHAPv2 says so and holds the next challenge (RFC 2759 6); the peer answers with a Response, or
+ * acknowledges the Failure and has given up. MD5 has nothing of the kind: the Identity is asked for
+ * again, with the reason as its words (5.1). Neither is repeated without end: somebody may be
+ * typing.
+ *
  * As peer we answer, repeat the answer to a repeated Request (4.1), and believe a Success only when
  * our method has come to its end (4.2): MD5 with our response, MSCHAPv2 with the server's proof. A
  * Success that was lost shows by the first packet of a network protocol (4.2, "alternate
@@ -23,7 +29,7 @@ enum { TYPE_IDENTITY = 1, TYPE_NOTIFICATION = 2, TYPE_NAK = 3, TYPE_MD5 = 4, TYP
 /* OpCodes of MSCHAPv2. */
 enum { OP_CHALLENGE = 1, OP_RESPONSE = 2, OP_SUCCESS = 3, OP_FAILURE = 4 };
 
-#define VERDICT_SENDS 3 /* a Failure of MSCHAPv2 is not insisted on */
+#define VERDICT_SENDS 3 /* a Failure of MSCHAPv2, or another try, is not insisted on */
 
 static enum ppp_input drop(struct ppp *e, struct link *l, const char *why)
 {
@@ -47,18 +53,26 @@ static void send_request(struct ppp *e, struct link *l, enum eap_we state)
 	link_send(e, l, OUT_EAP_REQ);
 }
 
-static void send_method(struct ppp *e, struct link *l)
+static void new_challenge(struct ppp *e, const struct link *l)
 {
 	size_t n = auth_challenge_len(l->auth_we);
 
 	rng_bytes(&e->rng, l->login->challenge, n);
 	auth_put_mark(e, l->login->challenge, n);
+}
+
+static void send_method(struct ppp *e, struct link *l)
+{
+	new_challenge(e, l);
 	send_request(e, l, EAP_WE_METHOD);
+	l->eap_ms_id = l->chap_id;
 }
 
 /* Begin, or begin anew; l->login exists. */
 void eap_start(struct ppp *e, struct link *l)
 {
+	l->login->msg[0] = '\0';
+	l->fail_retry = false;
 	send_request(e, l, EAP_WE_IDENTITY);
 }
 
@@ -76,24 +90,28 @@ static void refuse(struct ppp *e, struct link *l, enum adit_cause cause, const c
 	link_close(e, l, cause, why);
 }
 
-/* The user has been looked at. */
-void eap_answer(struct ppp *e, struct link *l, bool ok, enum adit_cause cause)
+/* The user has been let in. */
+void eap_passed(struct ppp *e, struct link *l)
 {
-	struct login *g = l->login;
-
 	if (l->auth_we == PPP_AUTH_EAP_MSCHAPV2) {
-		l->fail_cause = (uint8_t)cause;
-		l->fail_error = cause == ADIT_CAUSE_AUTH_FAILED ? 91 : 49; /* see chap_failed() */
-		if (!ok && g && g->msg[0] == '\0') {
-			size_t n = strnlen(cause_text(cause), sizeof(g->msg) - 1);
-
-			memcpy(g->msg, cause_text(cause), n);
-			g->msg[n] = '\0';
-		}
-		send_request(e, l, ok ? EAP_WE_SUCCESS : EAP_WE_FAILURE);
-	} else if (ok) {
+		send_request(e, l, EAP_WE_SUCCESS);
+	} else {
 		send_result(e, l, EAP_SUCCESS);
 		auth_peer_in(e, l);
+	}
+}
+
+/* The user may not come in, or, with `retry`, not with this password. */
+void eap_failed(struct ppp *e, struct link *l, enum adit_cause cause, bool retry)
+{
+	auth_fail_words(l, cause, retry);
+	l->fail_cause = (uint8_t)cause;
+	if (l->auth_we == PPP_AUTH_EAP_MSCHAPV2) {
+		if (l->login)
+			new_challenge(e, l);
+		send_request(e, l, EAP_WE_FAILURE);
+	} else if (retry) {
+		send_request(e, l, EAP_WE_IDENTITY);
 	} else {
 		refuse(e, l, cause, NULL);
 	}
@@ -102,12 +120,17 @@ void eap_answer(struct ppp *e, struct link *l, bool ok, enum adit_cause cause)
 /* No Response in time, or it is time to ask again. */
 void eap_due(struct ppp *e, struct link *l)
 {
+	bool verdict =
+		l->eap_we == EAP_WE_FAILURE || (l->eap_we == EAP_WE_IDENTITY && l->fail_retry);
+
 	if (l->eap_we == EAP_WE_IDLE) {
 		eap_start(e, l);
 		return;
 	}
-	if (l->eap_we == EAP_WE_FAILURE && l->we_sent >= VERDICT_SENDS) {
-		refuse(e, l, (enum adit_cause)l->fail_cause, NULL);
+	if (verdict && l->we_sent >= VERDICT_SENDS) {
+		l->we_at = CP_NEVER; /* 4.1: somebody may be typing; the phase has its limit */
+		if (!l->fail_retry)
+			refuse(e, l, (enum adit_cause)l->fail_cause, NULL);
 		return;
 	}
 	l->we_sent++;
@@ -165,6 +188,7 @@ static enum ppp_input input_mschapv2(struct ppp *e, struct link *l, struct rcur 
 	uint16_t ms_len;
 	const uint8_t *value;
 	size_t name_len;
+	bool again;
 
 	if (l->eap_we == EAP_WE_SUCCESS && op == OP_SUCCESS && !c->bad) {
 		send_result(e, l, EAP_SUCCESS);
@@ -180,15 +204,19 @@ static enum ppp_input input_mschapv2(struct ppp *e, struct link *l, struct rcur 
 		refuse(e, l, (enum adit_cause)l->fail_cause, NULL);
 		return PPP_IN_TAKEN;
 	}
+	again = l->eap_we == EAP_WE_FAILURE && l->fail_retry;
 	ms_id = rcur_u8(c);
 	ms_len = rcur_u16(c);
 	n = rcur_u8(c);
 	value = rcur_take(c, n);
-	if (l->eap_we != EAP_WE_METHOD || op != OP_RESPONSE)
+	if ((l->eap_we != EAP_WE_METHOD && !again) || op != OP_RESPONSE)
 		return drop(e, l, "not the MSCHAPv2 packet that is expected");
-	if (c->bad || ms_id != l->chap_id || n != MS_RESP_LEN || ms_len < 5u + n ||
-	    ms_len - 5u - n > rcur_left(c))
+	/* After a Failure it is that of the Failure, or one more as without EAP. */
+	if (ms_id != l->eap_ms_id && !(again && ms_id == (uint8_t)(l->eap_ms_id + 1)))
+		return drop(e, l, "an MSCHAPv2 response to another challenge");
+	if (c->bad || n != MS_RESP_LEN || ms_len < 5u + n || ms_len - 5u - n > rcur_left(c))
 		return drop(e, l, "a broken MSCHAPv2 response");
+	l->eap_ms_id = ms_id;
 	name_len = ms_len - 5u - n;
 	if (name_len > 0) /* it is part of what was hashed, the Identity is not */
 		auth_take_user(l->login, rcur_take(c, name_len), name_len);
@@ -236,15 +264,13 @@ static void put_verdict(const struct link *l, struct wcur *c)
 	static const uint8_t none[MS_CHAL_LEN];
 	size_t at;
 
-	/* The inner identifier stays that of the challenge, one Request before: pppd looks for it.
-	 */
-	put_ms(c, l->eap_we == EAP_WE_SUCCESS ? OP_SUCCESS : OP_FAILURE, (uint8_t)(l->chap_id - 1),
-	       0);
+	/* The inner identifier stays that of the challenge: pppd looks for it. */
+	put_ms(c, l->eap_we == EAP_WE_SUCCESS ? OP_SUCCESS : OP_FAILURE, l->eap_ms_id, 0);
 	at = c->len;
 	if (l->eap_we == EAP_WE_SUCCESS)
 		mschap2_put_success(&l->ms->we, text, c);
 	else
-		mschap_put_failure(PPP_AUTH_MSCHAPV2, 600u + l->fail_error, false,
+		mschap_put_failure(PPP_AUTH_MSCHAPV2, 600u + l->fail_error, l->fail_retry,
 				   l->login ? l->login->challenge : none, text, c);
 	wcur_patch_u16(c, at - 2, (uint16_t)(4 + c->len - at));
 }
@@ -281,6 +307,7 @@ void eap_build_request(const struct link *l, struct wcur *c)
 		return;
 	case EAP_WE_IDENTITY:
 		wcur_u8(c, TYPE_IDENTITY);
+		wcur_bytes(c, l->login->msg, strlen(l->login->msg));
 		break;
 	case EAP_WE_METHOD:
 		put_method(l, c);
@@ -392,6 +419,8 @@ static enum ppp_input input_request(struct ppp *e, struct link *l, uint8_t type,
 
 	if (!(l->auth_peer & PPP_AUTH_EAP))
 		return drop(e, l, "EAP was not agreed to");
+	if (type == TYPE_NAK) /* 5.3.1 */
+		return drop(e, l, "a Nak is no Request");
 	if ((l->eap_peer != EAP_PEER_IDLE || l->eap_noted) && e->in.id == l->resp_id) {
 		link_send(e, l, OUT_EAP_RESP);
 		return PPP_IN_TAKEN;

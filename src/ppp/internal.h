@@ -195,9 +195,10 @@ struct link {
 	uint8_t chap_result;	    /* code of the result given last, to the response `result_id` */
 	uint8_t result_id, pap_id, pap_result;
 	uint8_t eap_we, eap_peer;
+	uint8_t eap_ms_id;  /* MSCHAPv2 in EAP: the identifier inside, of the open challenge */
 	uint8_t fail_error; /* MS-CHAP: 600 less than E= of the Failure */
 	uint8_t fail_cause; /* EAP: why the login fails once the peer has seen the Failure */
-	bool fail_retry;    /* R=1 */
+	bool fail_retry;    /* R=1, or EAP asks for the Identity again */
 	bool eap_noted;	    /* our last Response acknowledged a Notification */
 	uint8_t pap_req_id, resp_id;
 	uint8_t echo_id, echo_open; /* Echo-Requests without an answer */
@@ -305,6 +306,8 @@ bool auth_peer_proven(const struct link *l, const uint8_t *text, size_t len);
 void auth_stop(struct ppp *e, struct link *l);
 void auth_ask(struct ppp *e, struct link *l);
 void auth_failed(struct ppp *e, struct link *l, enum adit_cause cause);
+/* What a Failure says: E= and R= of MS-CHAP (RFC 2759 6), words where the owner gave none. */
+void auth_fail_words(struct link *l, enum adit_cause cause, bool retry);
 void auth_done(struct ppp *e, struct link *l, uint32_t flag);
 void auth_peer_in(struct ppp *e, struct link *l);
 int auth_answer(struct ppp *e, struct link *l, const struct ppp_cmd *cmd);
@@ -337,7 +340,8 @@ struct bytes mschap_words(const uint8_t *text, size_t len);
 /* eap.c */
 enum ppp_input eap_input(struct ppp *e, struct link *l, const uint8_t *p, size_t len);
 void eap_start(struct ppp *e, struct link *l);
-void eap_answer(struct ppp *e, struct link *l, bool ok, enum adit_cause cause);
+void eap_passed(struct ppp *e, struct link *l);
+void eap_failed(struct ppp *e, struct link *l, enum adit_cause cause, bool retry);
 void eap_due(struct ppp *e, struct link *l);
 bool eap_indicated(struct ppp *e, struct link *l);
 void eap_build_request(const struct link *l, struct wcur *c);

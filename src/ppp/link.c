@@ -403,6 +403,11 @@ static void phase_expired(struct ppp *e, struct link *l)
 			link_down(e, l, ADIT_CAUSE_LCP_TIMEOUT, "nothing was heard from the peer");
 		break;
 	case PH_AUTHENTICATE:
+		if (l->auth_bad > 0 && !(l->flags & (F_ASKED | F_WE_DONE))) {
+			link_close(e, l, ADIT_CAUSE_AUTH_FAILED,
+				   "a wrong password, and the peer did not try again");
+			break;
+		}
 		link_close(e, l, ADIT_CAUSE_AUTH_TIMEOUT,
 			   l->flags & F_ASKED	  ? "the check of the user took too long"
 			   : l->flags & F_WE_DONE ? "the peer did not answer our login"

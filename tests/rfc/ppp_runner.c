@@ -23,8 +23,8 @@
  *
  * Everything the engine does must be named in order: an answer too many fails like one missing. In
  * what is expected "*" is any value, "**" at the end any further words, $x stands for a value: at
- * first sight it is stored, later it must be the same; !$x must differ from it. In a frame to the
- * engine $x is replaced by the value, md5(ID,SECRET,VALUE) by a CHAP response, and
+ * first sight it is stored, later it must be the same (hex in either case); !$x must differ. In a
+ * frame to the engine $x is replaced by the value, md5(ID,SECRET,VALUE) by a CHAP response, and
  * proof(USER,SECRET,CHALLENGE,RESPONSE) by what the Success of MS-CHAPv2 has to say, when the
  * response is right. Answers to MS-CHAPv2 carry the proof 000102...13.
  */
@@ -38,6 +38,7 @@
 #include <nettle/md5.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #define LINE_MAX_ 8192
 #define PENDING	  256
@@ -233,6 +234,16 @@ static char **variable(struct run *r, const char *name, bool make)
 	return &r->values[r->n_variables++];
 }
 
+/* The same value; octets in hex are written in either case (C= of a Failure, RFC 2759 6). */
+static bool same_value(const char *a, const char *b)
+{
+	size_t n = strlen(a);
+
+	if (n >= 16 && strspn(a, "0123456789abcdefABCDEF") == n)
+		return strcasecmp(a, b) == 0;
+	return strcmp(a, b) == 0;
+}
+
 /* One value against what was expected of it. */
 static bool value_fits(struct run *r, const char *want, const char *got)
 {
@@ -250,7 +261,7 @@ static bool value_fits(struct run *r, const char *want, const char *got)
 		*v = strdup(got);
 		return !differ;
 	}
-	return (strcmp(*v, got) == 0) != differ;
+	return same_value(*v, got) != differ;
 }
 
 static bool line_fits(struct run *r, const char *want, const char *got)
