@@ -450,6 +450,16 @@ static void hook_end(struct job *j, int status)
 	}
 }
 
+void children_ending(const struct children *k, pid_t pid)
+{
+	list_for_each (it, &k->running) {
+		const struct job *j = container_of(it, struct job, node);
+
+		if (j->pid == pid && j->termed)
+			kill(-pid, SIGKILL); /* what it left behind in its group */
+	}
+}
+
 bool children_ended(struct children *k, struct mono now, pid_t pid, int status)
 {
 	list_for_each (it, &k->running) {
@@ -458,8 +468,6 @@ bool children_ended(struct children *k, struct mono now, pid_t pid, int status)
 		if (j->pid != pid)
 			continue;
 		pipe_read(j);
-		if (j->termed)
-			kill(-pid, SIGKILL); /* what it left behind in its group */
 		if (j->hook)
 			hook_end(j, status);
 		else

@@ -53,6 +53,10 @@ struct mono children_deadline(const struct children *k);
 /* One of the descriptors is readable, or the deadline has come, or a child has ended. */
 void children_work(struct children *k, struct mono now);
 
+/* A child of the process has ended and was not waited for yet: ends what one that was told to end
+ * has left behind in its group. */
+void children_ending(const struct children *k, pid_t pid);
+
 /* A child of the process has ended: true if it was one of ours. */
 bool children_ended(struct children *k, struct mono now, pid_t pid, int status);
 

@@ -143,10 +143,19 @@ int hold_journal_renew(struct hold *h, const struct conf *c, char *text)
 	if (!mem)
 		return fail(text, -ENOMEM, "could not map the journal");
 	unknown = store_look(mem, size, have, &have_n, why);
+	if (!unknown) {
+		/* aditd can write there what it likes: root makes no journal of any size for it. */
+		err = layout_renewed(have, have_n, c->max_tunnels, c->max_sessions, want, &n);
+		unknown = err < 0;
+		if (unknown)
+			snprintf(why, sizeof(why),
+				 "the journal says that it needs a size that no "
+				 "release of adit would give it");
+		else if (err == 0)
+			n = 0;
+	}
 	if (unknown)
 		layout_journal(c->max_tunnels, c->max_sessions, want);
-	else if (!layout_renewed(have, have_n, c->max_tunnels, c->max_sessions, want, &n))
-		n = 0;
 	err = n ? journal_make(h, want, n, text) : 0;
 	if (n && !err && !unknown)
 		err = journal_fill(h, mem, size, text);

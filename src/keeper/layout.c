@@ -5,9 +5,13 @@
  */
 #include "layout.h"
 
+#include <errno.h>
+
 #include "access/access.h"
 #include "access/pw.h"
 
+/* A record that has grown four times makes a journal that has. */
+#define GROWTH_MOST 4
 /* Room for a journal where addresses are short. */
 #define SMALL_MACHINE (512u << 20)
 
@@ -32,11 +36,11 @@ void layout_journal(uint32_t max_tunnels, uint32_t max_sessions,
 	memcpy(ret, c, sizeof(c));
 }
 
-bool layout_renewed(const struct store_class *have, size_t have_n, uint32_t max_tunnels,
-		    uint32_t max_sessions, struct store_class *ret, size_t *ret_n)
+int layout_renewed(const struct store_class *have, size_t have_n, uint32_t max_tunnels,
+		   uint32_t max_sessions, struct store_class *ret, size_t *ret_n)
 {
 	struct store_class ours[LAYOUT_JOURNAL_CLASSES];
-	bool differs = false;
+	int differs = 0;
 	size_t n = have_n;
 
 	layout_journal(max_tunnels, max_sessions, ours);
@@ -50,12 +54,15 @@ bool layout_renewed(const struct store_class *have, size_t have_n, uint32_t max_
 			continue;
 		if (at == n) {
 			ret[n++] = ours[i];
-			differs = true;
+			differs = 1;
 		} else if (ret[at].max < ours[i].max) {
 			ret[at].max = ours[i].max;
-			differs = true;
+			differs = 1;
 		}
 	}
+	if (store_size(ret, n) / GROWTH_MOST >
+	    store_size(have, have_n) + store_size(ours, LAYOUT_JOURNAL_CLASSES))
+		return -ERANGE;
 	*ret_n = n;
 	return differs;
 }

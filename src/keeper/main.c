@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <time.h>
@@ -42,6 +43,7 @@
 #define RESOLVE_US    (30 * US_S)
 #define HOOK_US	      (60 * US_S)
 #define SETTLE_US     (5 * US_S) /* for the kernel's plane to finish before an upgrade */
+#define FORMER_MS     1000	 /* for a killed process to end */
 #define ASK_MS	      20000	 /* for the keeper that runs to be replaced */
 #define HOPELESS      4		 /* starts in a row that never came to serve */
 #define UNUSABLE      2 /* exit status of aditd: its options or configuration cannot be used */
@@ -66,10 +68,49 @@ static void journal_renew(struct keeper_main *k)
 		server_say(&k->s, rc > 0 ? TRACE_NOTICE : TRACE_WARNING, "%s", text);
 }
 
+int keeper_main_pidfd(pid_t pid, int pair)
+{
+	struct pollfd p = { .fd = pair };
+	int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+
+	/* While it holds its end of the pair it has not ended, and its number is its own. */
+	if (fd >= 0 && poll(&p, 1, 0) >= 0 && !(p.revents & (POLLHUP | POLLERR | POLLNVAL)))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static void fd_drop(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 static void aditd_signal(const struct keeper_main *k, int sig)
 {
-	if (k->aditd > 0)
-		kill(k->aditd, sig);
+	if (k->aditd_fd >= 0)
+		syscall(SYS_pidfd_send_signal, k->aditd_fd, sig, NULL, 0);
+	else if (k->aditd > 0 && k->child)
+		kill(k->aditd, sig); /* nobody else has its number before it was waited for */
+}
+
+/* There must never be two that write the journal. Who hung up is about to end, or was taken over.
+ */
+static void former_end(struct keeper_main *k)
+{
+	struct pollfd p = { .fd = k->former_fd, .events = POLLIN };
+
+	if (k->former_fd < 0)
+		return;
+	if (poll(&p, 1, 0) == 0) {
+		server_say(&k->s, TRACE_WARNING,
+			   "the former aditd has hung up but still runs: it is ended");
+		syscall(SYS_pidfd_send_signal, k->former_fd, SIGKILL, NULL, 0);
+		poll(&p, 1, FORMER_MS);
+	}
+	fd_drop(&k->former_fd);
 }
 
 static void aditd_start(struct keeper_main *k)
@@ -89,6 +130,7 @@ static void aditd_start(struct keeper_main *k)
 	}
 	k->aditd = pid;
 	k->child = true;
+	k->aditd_fd = keeper_main_pidfd(pid, pair);
 	k->kill_at = MONO_NEVER;
 	k->replacing = false;
 	backoff_started(&k->backoff, s->now);
@@ -99,8 +141,10 @@ static void aditd_start(struct keeper_main *k)
 /* One that somebody else has started is at the gate. */
 static void aditd_welcome(struct keeper_main *k, int pair, pid_t pid)
 {
+	former_end(k);
 	journal_renew(k);
-	k->aditd = pid > 0 ? pid : -1;
+	k->aditd_fd = keeper_main_pidfd(pid, pair);
+	k->aditd = k->aditd_fd >= 0 ? pid : -1;
 	k->child = false;
 	k->kill_at = MONO_NEVER;
 	k->replacing = false;
@@ -159,6 +203,7 @@ static void aditd_ended(struct keeper_main *k, int status)
 		server_work(s); /* what it still had to say */
 	server_end(s);
 	k->aditd = 0;
+	fd_drop(&k->aditd_fd);
 	k->kill_at = MONO_NEVER;
 	if (k->stopping) {
 		k->hooks_end = mono_add(s->now, STOP_HOOKS_US);
@@ -190,6 +235,9 @@ static void aditd_left(struct keeper_main *k)
 {
 	server_end(&k->s);
 	k->aditd = 0;
+	fd_drop(&k->former_fd);
+	k->former_fd = k->aditd_fd;
+	k->aditd_fd = -1;
 	k->kill_at = MONO_NEVER;
 	if (k->stopping)
 		k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
@@ -211,10 +259,17 @@ void keeper_main_restart(struct keeper_main *k)
 
 static void reap(struct keeper_main *k)
 {
+	siginfo_t ended = { 0 };
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+	/* Looked at before it is waited for: until then its number is no other's. */
+	while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       (pid = ended.si_pid) > 0) {
+		children_ending(k->s.children, pid);
+		ended.si_pid = 0;
+		if (waitpid(pid, &status, 0) != pid)
+			break;
 		if (pid == k->aditd && k->child)
 			aditd_ended(k, status);
 		else
@@ -648,6 +703,8 @@ static void end(struct keeper_main *k)
 	}
 	children_free(s->children);
 	gate_free(k->gate);
+	fd_drop(&k->aditd_fd);
+	fd_drop(&k->former_fd);
 	hold_free(s->hold);
 	net_close(s->net);
 	conf_free(s->former);
@@ -698,6 +755,7 @@ int main(int argc, char **argv)
 	if (!k)
 		return 1;
 	k->s.pair = k->signals = k->parent = k->output[0] = k->output[1] = -1;
+	k->aditd_fd = k->former_fd = -1;
 	k->start_at = k->kill_at = k->hooks_end = k->watchdog_at = k->s.sweep_at = MONO_NEVER;
 	list_init(&k->s.out);
 	status = start_options(argc, argv, &k->opt);

@@ -23,6 +23,8 @@ struct keeper_main {
 	bool upgrade;	      /* somebody has asked for it */
 	pid_t aditd;	      /* 0 = not running; -1 a process we cannot see */
 	bool child;	      /* ... is ours */
+	int aditd_fd;	      /* ... its pidfd: its number may be another's by now. -1 = none */
+	int former_fd;	      /* the one before that is no child and has hung up, -1 = none */
 	struct mono start_at; /* not running: when to start it */
 	struct mono kill_at;  /* running: when to kill it */
 	bool replacing;	      /* it ends because we asked: start the next at once */
@@ -42,6 +44,8 @@ struct keeper_main {
 struct mono keeper_main_now(void);
 /* To standard error; false. */
 bool keeper_main_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A descriptor of the process at the other end of `pair`, -1 when it has gone or cannot be had. */
+int keeper_main_pidfd(pid_t pid, int pair);
 /* Have aditd replaced by the next one; sessions go on. */
 void keeper_main_restart(struct keeper_main *k);
 

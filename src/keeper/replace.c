@@ -39,7 +39,9 @@ enum {
 	F_BACKOFF = 6, /* u64 started, u64 wait, u32 short lives */
 	F_OUT = 7,
 	F_IN = 8,
-	F_UPGRADES = 9
+	F_UPGRADES = 9,
+	F_ADITD_FD = 10,
+	F_FORMER_FD = 11
 };
 
 #define BIT_REPLACING 1u
@@ -67,6 +69,8 @@ static void main_carry(const struct keeper_main *k, struct carry *c)
 	carry_fd(c, F_OUT, k->output[0]);
 	carry_fd(c, F_IN, k->output[1]);
 	wcur_tlv_u32(w, F_UPGRADES, k->upgrades + 1);
+	carry_fd(c, F_ADITD_FD, k->aditd_fd);
+	carry_fd(c, F_FORMER_FD, k->former_fd);
 	carry_end(c);
 }
 
@@ -105,6 +109,12 @@ static bool main_field(struct keeper_main *k, uint16_t field, struct rcur f)
 		break;
 	case F_UPGRADES:
 		k->upgrades = rcur_u32(&f);
+		break;
+	case F_ADITD_FD:
+		k->aditd_fd = (int)rcur_u32(&f);
+		break;
+	case F_FORMER_FD:
+		k->former_fd = (int)rcur_u32(&f);
 		break;
 	default:
 		break;
@@ -261,6 +271,8 @@ void keeper_main_resumed(struct keeper_main *k, uint32_t proto)
 	char text[UPGRADE_TEXT];
 
 	kplane_resumed(s->plane, s->now);
+	if (k->aditd_fd < 0) /* of a keeper that knew it by its number alone */
+		k->aditd_fd = keeper_main_pidfd(k->aditd, s->pair);
 	snprintf(text, sizeof(text), "adit-keeper " ADIT_VERSION " has taken over, upgrade %u",
 		 k->upgrades);
 	server_say(s, TRACE_NOTICE, "%s; sessions go on", text);

@@ -25,6 +25,10 @@
  * What is needed to write (places, free ones, sequence numbers, an index by id) is kept in private
  * memory, made by store_open() in full size (pages of it that are not used cost nothing), so that
  * writing never fails for want of memory and never believes what stands in the journal.
+ *
+ * The keeper, which has rights, opens the journal too (hold.c), and the checksums keep nobody from
+ * writing what he likes. An aditd that was taken over may even go on writing while the keeper
+ * reads. So whatever decides about memory is fetched once into private memory, and looked at there.
  */
 #include "store.h"
 
@@ -177,6 +181,13 @@ int store_format(void *mem, uint64_t size, const struct store_class *classes, si
 	return 0;
 }
 
+/* Fetch what another process may write at the same time. The compiler must not look again. */
+static void fetch(void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+	__asm__ volatile("" : : "r"(to) : "memory");
+}
+
 static int refuse(char *text, const char *why)
 {
 	snprintf(text, STORE_TEXT_MAX, "%s", why);
@@ -187,11 +198,14 @@ static int refuse(char *text, const char *why)
 static int header_read(struct store *s, uint8_t *mem, uint64_t size, char *text)
 {
 	struct store_class classes[STORE_CLASSES];
-	struct header *h = s->header;
+	struct header copy, *h = &copy;
 	uint64_t offset = STORE_PAGE;
 	size_t i;
 
-	if (size < sizeof(*h) || le64toh(h->magic) != STORE_MAGIC)
+	if (size < sizeof(*h))
+		return refuse(text, "this is not a journal of adit");
+	fetch(&copy, s->header, sizeof(copy));
+	if (le64toh(h->magic) != STORE_MAGIC)
 		return refuse(text, "this is not a journal of adit");
 	if (le32toh(h->version) != STORE_VERSION) {
 		snprintf(text, STORE_TEXT_MAX,
@@ -259,16 +273,19 @@ enum slot_state {
 	SLOT_VALID
 };
 
-static enum slot_state slot_look(const struct class *c, struct head *h)
+/* `ret`: its head, as it was judged. */
+static enum slot_state slot_look(const struct class *c, struct head *slot, struct head *ret)
 {
-	uint32_t mark = __atomic_load_n(&h->mark, __ATOMIC_ACQUIRE);
+	uint32_t mark = __atomic_load_n(&slot->mark, __ATOMIC_ACQUIRE);
 
+	memset(ret, 0, sizeof(*ret));
 	if (mark == 0)
 		return SLOT_EMPTY;
-	if (le32toh(mark) != STORE_MARK || h->check != head_check(h) ||
-	    le32toh(h->kind) != c->kind || le32toh(h->len) > c->max)
+	fetch(ret, slot, sizeof(*ret));
+	if (le32toh(mark) != STORE_MARK || ret->check != head_check(ret) ||
+	    le32toh(ret->kind) != c->kind || le32toh(ret->len) > c->max)
 		return SLOT_BAD;
-	if (le64toh(h->body) != siphash(store_key, slot_bytes(h), le32toh(h->len)))
+	if (le64toh(ret->body) != siphash(store_key, slot_bytes(slot), le32toh(ret->len)))
 		return SLOT_HEAD_ONLY;
 	return SLOT_VALID;
 }
@@ -329,9 +346,10 @@ static void index_remove(struct class *c, uint64_t id)
 /* What a pair holds, from its two slots. */
 static void pair_look(const struct class *c, uint32_t n, struct pair *ret)
 {
-	struct head *h[2] = { slot_head(c, n, 0), slot_head(c, n, 1) };
-	enum slot_state st[2] = { slot_look(c, h[0]), slot_look(c, h[1]) };
-	uint64_t seq[2] = { le64toh(h[0]->seq), le64toh(h[1]->seq) };
+	struct head h[2];
+	enum slot_state st[2] = { slot_look(c, slot_head(c, n, 0), &h[0]),
+				  slot_look(c, slot_head(c, n, 1), &h[1]) };
+	uint64_t seq[2] = { le64toh(h[0].seq), le64toh(h[1].seq) };
 	unsigned int best, other;
 
 	memset(ret, 0, sizeof(*ret));
@@ -345,7 +363,7 @@ static void pair_look(const struct class *c, uint32_t n, struct pair *ret)
 	other = !best;
 	ret->newest = (uint8_t)best;
 	ret->id_known = st[best] >= SLOT_HEAD_ONLY;
-	ret->id = ret->id_known ? le64toh(h[best]->id) : 0;
+	ret->id = ret->id_known ? le64toh(h[best].id) : 0;
 	ret->seq = ret->id_known ? seq[best] : 0;
 	if (st[best] != SLOT_VALID) {
 		ret->state = PAIR_UNREADABLE;
@@ -379,9 +397,12 @@ static int class_alloc(struct class *c)
 
 static void class_load(struct store *s, struct class *c, uint64_t *high)
 {
-	uint64_t word = le64toh(*high);
-	uint32_t n = (uint32_t)word, i, at;
+	uint32_t n, i, at;
+	uint64_t word;
 
+	fetch(&word, high, sizeof(word));
+	word = le64toh(word);
+	n = (uint32_t)word;
 	if ((uint32_t)(word >> 32) != ~n || n > c->count)
 		n = c->count;
 	while (n > 0) {
@@ -578,7 +599,7 @@ size_t store_forget_unreadable(struct store *s)
 static void record_of(const struct class *c, uint32_t n, struct store_record *ret)
 {
 	const struct pair *p = &c->pairs[n];
-	struct head *h = slot_head(c, n, p->newest);
+	struct head *slot = slot_head(c, n, p->newest), h;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->kind = c->kind;
@@ -589,8 +610,9 @@ static void record_of(const struct class *c, uint32_t n, struct store_record *re
 		return;
 	}
 	ret->state = p->state == PAIR_FORMER ? STORE_FORMER : STORE_OK;
-	ret->bytes = slot_bytes(h);
-	ret->len = le32toh(h->len);
+	fetch(&h, slot, sizeof(h));
+	ret->bytes = slot_bytes(slot);
+	ret->len = le32toh(h.len);
 	if (ret->len > c->max) { /* damaged since it was opened */
 		ret->state = STORE_UNREADABLE;
 		ret->bytes = NULL;

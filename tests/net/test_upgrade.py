@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from lab import BUILD, wait_for
+from lab import BUILD, PYTHON, wait_for
 from test_main_job import USERS, World, client_conf, lns_conf, only_session
 
 KEEPER = BUILD / "src/keeper/adit-keeper"
@@ -261,6 +261,32 @@ def test_aditd_that_comes_by_itself(lab):
     wait_for("the client to be told", lambda: all(s["state"] != "up" for s in client.sessions()))
     assert world.server.keeper.child.wait(30) == 0 and world.aditd.child.wait(30) == 0
     assert world.clean()
+
+
+HANGS_UP = """
+import socket, struct, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+s.send(struct.pack("!IIHH", 0x61646b31, 1, 1, 0))
+assert len(s.recvmsg(65536, 4096)[0]) > 12
+s.close()
+print("hung up", flush=True)
+time.sleep(3600)
+"""
+
+
+def test_only_one_aditd_writes(lab):
+    """One that hangs up and goes on, with all the memory it was given, is ended before the next one
+    reads what it can write. The process is known by a descriptor, not by a number."""
+    world = Apart(lab)
+    world.aditd.stop(signal.SIGUSR1)
+    other = world.lns.start(PYTHON, "-c", HANGS_UP, f"{world.server.control}.keeper", name="other")
+    wait_for("it to hang up", lambda: "hung up" in other.text())
+    wait_for("the keeper to see it", lambda: "aditd has gone" in world.server.text())
+    world.start_aditd()
+    assert other.child.wait(30) == -signal.SIGKILL, other.text()
+    assert "has hung up but still runs: it is ended" in world.server.text()
+    assert world.aditd.alive()
 
 
 def memory_of(pid, name):

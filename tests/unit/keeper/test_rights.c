@@ -354,6 +354,7 @@ static void test_backoff(void **state)
 /* Wait for children until `n` answers have come. */
 static void children_run(struct children *k, struct mono *now, struct child_answer *ret, size_t n)
 {
+	siginfo_t ended = { 0 };
 	size_t got = 0;
 	int status;
 	pid_t pid;
@@ -365,8 +366,13 @@ static void children_run(struct children *k, struct mono *now, struct child_answ
 		poll(fds, count, 10);
 		*now = mono_add(*now, 10 * US_MS);
 		children_work(k, *now);
-		while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		       (pid = ended.si_pid) > 0) {
+			children_ending(k, pid);
+			assert_int_equal(waitpid(pid, &status, 0), pid);
 			assert_true(children_ended(k, *now, pid, status));
+			ended.si_pid = 0;
+		}
 		while (got < n && children_next(k, &ret[got]))
 			got++;
 	}
