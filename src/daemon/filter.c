@@ -124,6 +124,8 @@ static const struct rule rules[] = {
 	ANY(pipe2),			/* libuv: signals */
 	ANY(poll), ANY(ppoll),		/* io.c, output.c, client.c: room in a socket */
 	ANY(read), ANY(readv), ANY(write), ANY(writev), ANY(close),
+	/* many packets to a device at once */
+	ANY(io_setup), ANY(io_submit), ANY(io_getevents), ANY(io_destroy),
 	ANY(clock_gettime), ANY(clock_gettime64), ANY(clock_getres), ANY(gettimeofday),
 	ANY(timerfd_create), ANY(timerfd_settime), ANY(nanosleep), ANY(clock_nanosleep),
 	ANY(clock_nanosleep_time64),

@@ -646,6 +646,7 @@ int fwd_unwatch_dev(struct fwd *f, uint32_t dev)
 static void batch_init(struct fwd_batch *b)
 {
 	b->rx_used = FWD_BATCH;
+	writes_open(&b->writes);
 	for (unsigned int i = 0; i < FWD_BATCH; i++) {
 		b->rx_iov[i] = (struct iovec){ b->rx[i], FWD_BUF };
 		b->rx_msg[i].msg_hdr = (struct msghdr){
@@ -741,8 +742,10 @@ void fwd_stop(struct fwd *f)
 	if (f->stop_fd >= 0)
 		close(f->stop_fd);
 	f->epoll = f->stop_fd = -1;
-	if (f->batch)
+	if (f->batch) {
+		writes_close(&f->batch->writes);
 		munmap(f->batch, sizeof(*f->batch));
+	}
 	free(f->devs);
 	free(f->limits);
 	free(f->tunnels);

@@ -11,17 +11,18 @@
 #include "forward.h"
 #include "join.h"
 #include "pkt.h"
+#include "writes.h"
 
 #include <sys/socket.h>
 
 #define ROUNDS 4 /* batches from one descriptor before others get their turn */
 
-#define TRAIN_MOST  64	  /* datagrams in one send: UDP_MAX_SEGMENTS of older kernels */
-#define TRAIN_BYTES 65000 /* ... and octets: below the most of UDP over both families */
-#define TRAINS	    64	  /* in one batch */
-#define JOINS	    8	  /* flows that are joined side by side */
-#define JOINED	    32	  /* ... and those that wait to be written */
-#define PUTS	    128	  /* packets that wait to be written */
+#define TRAIN_MOST  64		/* datagrams in one send: UDP_MAX_SEGMENTS of older kernels */
+#define TRAIN_BYTES 65000	/* ... and octets: below the most of UDP over both families */
+#define TRAINS	    64		/* in one batch */
+#define JOINS	    8		/* flows that are joined side by side */
+#define JOINED	    32		/* ... and those that wait to be written */
+#define PUTS	    WRITES_MOST /* packets that wait to be written */
 
 /* Packets from devices lie behind each other, so that many small ones share pages and cache lines.
  * A batch ends when TX_FULL octets are in use; what is left takes one of the longest, and what it
@@ -56,6 +57,10 @@ struct put {
 	struct join *join; /* or NULL and: */
 	uint8_t *p;
 	uint32_t len, room, dev, slot;
+
+	size_t all;	     /* octets that are written, with the vnet header; 0 = none */
+	uint32_t at;	     /* its place in the results */
+	struct iovec iov[2]; /* when it has no room for that header */
 };
 
 /* What the head of a datagram says, and whose it is. */
@@ -88,6 +93,7 @@ struct fwd_batch {
 	uint32_t joins;
 	struct put put[PUTS];
 	uint32_t puts;
+	struct writes writes;
 
 	uint16_t ports[FWD_SOCKS];
 	uint32_t port_count;

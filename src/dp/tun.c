@@ -10,28 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The C library's own are places where a thread can be cancelled: in a process with threads that
- * costs two locked operations a call. */
-static ssize_t put(int fd, const void *p, size_t len)
-{
-	ssize_t n;
-
-	do
-		n = syscall(SYS_write, fd, p, len);
-	while (n < 0 && errno == EINTR);
-	return n;
-}
-
-static ssize_t put_all(int fd, const struct iovec *iov, int count)
-{
-	ssize_t n;
-
-	do
-		n = syscall(SYS_writev, fd, iov, count);
-	while (n < 0 && errno == EINTR);
-	return n;
-}
-
+/* As in writes.c, not the C library's own. */
 ssize_t tun_read(int fd, void *p, size_t len)
 {
 	ssize_t n;
@@ -50,25 +29,43 @@ int tun_fd(const struct fwd *f, uint32_t dev, bool *ret_vnet)
 	return (v >> 1) - 1;
 }
 
+static const uint8_t none[JOIN_VNET]; /* a vnet header that asks for nothing */
+
+/* ... before a packet. */
+static void none_before(uint8_t *p, size_t len, struct iovec ret[2])
+{
+	ret[0] = (struct iovec){ (void *)(uintptr_t)none, sizeof(none) };
+	ret[1] = (struct iovec){ p, len };
+}
+
+/* How a packet is written to a device: `*p` and `*len`, with a vnet header before it if the device
+ * has one. False: the octets before it are not ours, so the header comes by itself. */
+static bool in_one(uint8_t **p, size_t *len, size_t room, bool vnet)
+{
+	if (!vnet)
+		return true;
+	if (room < JOIN_VNET)
+		return false;
+	*p -= JOIN_VNET;
+	*len += JOIN_VNET;
+	memset(*p, 0, JOIN_VNET);
+	return true;
+}
+
 bool tun_write(struct fwd *f, uint32_t dev, uint8_t *p, size_t len, size_t room)
 {
-	static uint8_t none[JOIN_VNET];
 	bool vnet;
 	int fd = tun_fd(f, dev, &vnet);
 
 	if (fd < 0)
 		return false;
-	if (vnet && room < JOIN_VNET) {
-		struct iovec iov[2] = { { none, sizeof(none) }, { p, len } };
+	if (!in_one(&p, &len, room, vnet)) {
+		struct iovec iov[2];
 
-		return put_all(fd, iov, 2) == (ssize_t)(len + sizeof(none));
+		none_before(p, len, iov);
+		return writes_one_all(fd, iov, 2) == (ssize_t)(len + sizeof(none));
 	}
-	if (vnet) {
-		p -= JOIN_VNET;
-		len += JOIN_VNET;
-		memset(p, 0, JOIN_VNET);
-	}
-	return put(fd, p, len) == (ssize_t)len; /* EIO: down; ENOBUFS, EAGAIN: full; EBADFD: gone */
+	return writes_one(fd, p, len) == (ssize_t)len;
 }
 
 /* What became of packets of a session. */
@@ -87,39 +84,73 @@ static void written(struct fwd *f, uint32_t slot, bool ok, uint32_t packets, uin
 	count_by(&f->counts.rx_packets, packets);
 }
 
-static void join_write(struct fwd *f, struct join *j)
+/* Prepare to write joined segments. */
+static void join_prepare(struct fwd *f, struct put *w)
 {
-	size_t len = JOIN_VNET + j->first.link + j->len;
+	struct join *j = w->join;
 	int iovs, fd;
 	bool vnet;
 
 	fd = tun_fd(f, j->dev, &vnet);
-	if (fd < 0 || !vnet) { /* the device has changed in the middle of the batch */
-		written(f, j->slot, false, j->count, 0);
+	if (fd < 0 || !vnet) /* the device has changed in the middle of the batch */
 		return;
-	}
 	join_finish(j, &iovs);
-	written(f, j->slot, put_all(fd, j->iov, iovs) == (ssize_t)len, j->count,
-		j->first.link + j->len +
-			(uint64_t)(j->count - 1) * (j->first.link + j->first.head));
+	w->all = JOIN_VNET + j->first.link + j->len;
+	w->at = writes_add_all(&f->batch->writes, fd, j->iov, iovs);
+}
+
+static void alone_prepare(struct fwd *f, struct put *w)
+{
+	size_t len = w->len;
+	uint8_t *p = w->p;
+	bool vnet;
+	int fd = tun_fd(f, w->dev, &vnet);
+
+	if (fd < 0)
+		return;
+	if (in_one(&p, &len, w->room, vnet)) {
+		w->at = writes_add(&f->batch->writes, fd, p, len);
+	} else {
+		none_before(p, len, w->iov);
+		len += sizeof(none);
+		w->at = writes_add_all(&f->batch->writes, fd, w->iov, 2);
+	}
+	w->all = len;
+}
+
+/* Was it written? EIO: the device is down; ENOBUFS, EAGAIN: full; EBADFD: gone. */
+static void put_count(struct fwd *f, const struct put *w)
+{
+	bool ok = w->all && f->batch->writes.done[w->at] == (ssize_t)w->all;
+	const struct join *j = w->join;
+
+	if (!j)
+		written(f, w->slot, ok, 1, w->len);
+	else
+		written(f, j->slot, ok, j->count,
+			j->first.link + j->len +
+				(uint64_t)(j->count - 1) * (j->first.link + j->first.head));
 }
 
 /*
  * Everything is written at the end of a batch, not one by one as it comes: each system call throws
- * out of the processor what the checks of the next packet would need.
+ * out of the processor what the checks of the next packet would need, and one call writes many.
  */
 static void puts_write(struct fwd *f)
 {
 	struct fwd_batch *b = f->batch;
 
 	for (uint32_t i = 0; i < b->puts; i++) {
-		const struct put *w = &b->put[i];
+		struct put *w = &b->put[i];
 
 		if (w->join)
-			join_write(f, w->join);
+			join_prepare(f, w);
 		else
-			written(f, w->slot, tun_write(f, w->dev, w->p, w->len, w->room), 1, w->len);
+			alone_prepare(f, w);
 	}
+	writes_run(&b->writes);
+	for (uint32_t i = 0; i < b->puts; i++)
+		put_count(f, &b->put[i]);
 	b->puts = 0;
 }
 
@@ -130,7 +161,7 @@ static void join_close(struct fwd *f, uint32_t at)
 
 	if (b->puts == PUTS)
 		puts_write(f);
-	b->put[b->puts++].join = b->join[at];
+	b->put[b->puts++] = (struct put){ .join = b->join[at] };
 	b->joins--;
 	memmove(&b->join[at], &b->join[at + 1], (b->joins - at) * sizeof(b->join[0]));
 }
