@@ -262,7 +262,7 @@ int index_prefix_reserve(struct index *x, uint32_t count)
 		struct node *chunk;
 
 		if (x->chunk_count == x->chunk_max)
-			return -ENOMEM;
+			return x->waiting || x->retired ? -EAGAIN : -ENOMEM;
 		chunk = calloc(CHUNK, sizeof(*chunk));
 		if (!chunk)
 			return -ENOMEM;

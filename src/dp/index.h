@@ -46,7 +46,8 @@ void index_key_put(struct index *x, uint64_t key, uint32_t slot);
 void index_key_drop(struct index *x, uint32_t slot);
 uint32_t index_key_find(const struct index *x, uint64_t key);
 
-/* Make sure that `count` prefixes can be put. -ENOMEM. */
+/* Make sure that `count` prefixes can be put. -EAGAIN: they can when the reader has been quiet;
+ * -ENOMEM. */
 int index_prefix_reserve(struct index *x, uint32_t count);
 
 /* The slot that has exactly this prefix. */

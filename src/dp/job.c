@@ -258,6 +258,7 @@ static const char *fixed(const struct job *j)
 	return NULL;
 }
 
+/* False: refused, and said; or `later`: what others gave up is still in the reader's hands. */
 static bool table_put(struct user *u, struct job *j, bool up)
 {
 	uint64_t other = 0;
@@ -266,6 +267,10 @@ static bool table_put(struct user *u, struct job *j, bool up)
 
 	if (rc == 0)
 		return true;
+	if (rc == -EAGAIN) {
+		j->later = true;
+		return false;
+	}
 	if (rc == DPT_REFUSED_IDS)
 		snprintf(why, sizeof(why), "session %016llx has the same ids",
 			 (unsigned long long)other);
@@ -303,7 +308,9 @@ static void begin_fresh(struct user *u, struct job *j)
 	bool simple = !client && !j->routed && u->shared == SHARED_OPEN;
 
 	if ((client && !take_name(u, j)) || !table_put(u, j, simple && j->row.state == DP_ACTIVE)) {
-		j->phase = JOB_END;
+		if (j->later && j->picked)
+			j->row.ifname[0] = '\0'; /* it may be taken by then */
+		j->phase = j->later ? JOB_BEGIN : JOB_END;
 		return;
 	}
 	if (client && !client_add(u, j->slot, j->ifname)) {
@@ -618,19 +625,21 @@ static void show_carrier(struct user *u, const struct job *j)
 static void step_commit(struct user *u, struct job *j)
 {
 	j->at = item_count(j);
-	j->phase = JOB_END;
 	if (j->op == JOB_PUT) {
-		j->phase = JOB_REMOVE;
-		if (!table_put(u, j, j->row.state == DP_ACTIVE))
-			j->undo = true;
-		else if (j->fresh)
-			j->phase = JOB_END;
+		bool put = table_put(u, j, j->row.state == DP_ACTIVE);
+
+		if (j->later)
+			return;
+		j->undo = !put;
+		j->phase = put && j->fresh ? JOB_END : JOB_REMOVE;
 		show_carrier(u, j);
 	} else if (j->op == JOB_NET) {
 		commit_net(u, j);
 		j->phase = JOB_REMOVE;
-	} else if (j->op == JOB_SHARED) {
-		shared_ended(u, j);
+	} else {
+		if (j->op == JOB_SHARED)
+			shared_ended(u, j);
+		j->phase = JOB_END;
 	}
 }
 
@@ -721,13 +730,27 @@ static void begin(struct user *u, struct job *j)
 	}
 }
 
+/* False when the phase is to be tried again after the forwarding thread was quiet. */
+static bool not_later(struct user *u, struct job *j)
+{
+	if (j->later)
+		wait_quiet(u, j);
+	return !j->later;
+}
+
 /* As far as it goes without waiting. */
 static void step(struct user *u, struct job *j)
 {
+	if (j->later) {
+		list_drop(&j->link);
+		j->tag = 0;
+		j->later = false;
+	}
 	for (bool go = true; go;) {
 		switch (j->phase) {
 		case JOB_BEGIN:
 			begin(u, j);
+			go = not_later(u, j);
 			break;
 		case JOB_QUIET:
 		case JOB_WAIT:
@@ -744,6 +767,7 @@ static void step(struct user *u, struct job *j)
 			break;
 		case JOB_COMMIT:
 			step_commit(u, j);
+			go = not_later(u, j);
 			break;
 		case JOB_REMOVE:
 			go = step_remove(u, j);
@@ -772,6 +796,7 @@ static void failed(struct user *u, struct job *j, int error, const char *text)
 			memcpy(j->ifname, j->row.ifname, sizeof(j->ifname));
 			if (table_put(u, j, false) && client_add(u, j->slot, j->ifname))
 				return;
+			j->later = false; /* the name is taken: that is what is said */
 		}
 		say(j, error, device(u, j), text);
 		break;

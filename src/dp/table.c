@@ -689,7 +689,7 @@ int dpt_put(struct dpt *t, uint64_t key, uint32_t generation, const struct dp_ro
 	if (tunnel == DPT_NONE) {
 		if (fresh)
 			slot_return(t, slot);
-		return -ENOSPC;
+		return t->tunnel_waiting || t->tunnel_retired ? -EAGAIN : -ENOSPC;
 	}
 	if (!fresh) {
 		old_tunnel = config_load(&t->slots[slot]).tunnel;

@@ -151,8 +151,9 @@ enum dpt_refusal {
 /*
  * Write the row of `key`: a new slot, or a change of the slot it has. `up`: forward from now on.
  * When it was not up and is now, Ns and Nr are taken from the row. 0 with *ret_slot; enum
- * dpt_refusal; -ENOSPC: all slots or tunnels are in use (they come back after the reader was
- * quiet); -ENOMEM. Nothing has changed unless it returns 0. The local ids of a key never change.
+ * dpt_refusal; -EAGAIN: there is room once the reader has been quiet, so ask again after that;
+ * -ENOSPC: all slots or tunnels are in use; -ENOMEM. Nothing has changed unless it returns 0. The
+ * local ids of a key never change.
  */
 int dpt_put(struct dpt *t, uint64_t key, uint32_t generation, const struct dp_row *row,
 	    uint8_t routed, bool up, uint32_t *ret_slot, uint64_t *ret_other);

@@ -55,9 +55,10 @@ struct job {
 	bool undo;	 /* it failed: remove what was added */
 	bool picked;	 /* the name of the device is ours to choose */
 	uint32_t picks;
-	bool held; /* DEL: the slot keeps its counters until job_committed() */
-	bool made; /* the device was opened by this job */
-	bool lost; /* SHARED: it was there before */
+	bool held;  /* DEL: the slot keeps its counters until job_committed() */
+	bool made;  /* the device was opened by this job */
+	bool lost;  /* SHARED: it was there before */
+	bool later; /* its phase is tried again when the forwarding thread was quiet */
 	uint8_t routed, old_routed;
 	int error;
 	char text[DP_TEXT];

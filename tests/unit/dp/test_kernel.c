@@ -42,12 +42,12 @@ static void end(struct world *w)
 	fake_kernel_end(&w->f);
 }
 
-/* The next piece of news; fails when none comes within two seconds. */
+/* The next piece of news; fails when none comes within a minute. */
 static const struct kernel_news *next(struct world *w)
 {
 	struct pollfd p = { kernel_fd(w->k), POLLIN, 0 };
 
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 6000; i++) {
 		if (kernel_next(w->k, (struct mono){ w->now }, &w->n))
 			return &w->n;
 		poll(&p, 1, 10);

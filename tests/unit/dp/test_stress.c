@@ -218,7 +218,7 @@ static void rows_change_while_data_flows(void **state)
 			got += drain(dp);
 		}
 	}
-	for (int i = 0; i < 1000 && got < sent; i++) {
+	for (int i = 0; i < 30000 && got < sent; i++) {
 		usleep(1000);
 		got += drain(dp);
 	}

@@ -320,9 +320,34 @@ static void a_full_table_says_so(void **state)
 	slot = dpt_find(w.t, 19);
 	dpt_stop(w.t, slot);
 	dpt_free(w.t, slot);
-	assert_int_equal(put(&w, 20, 2, &r, true, &slot), -ENOSPC);
+	assert_int_equal(put(&w, 20, 2, &r, true, &slot), -EAGAIN);
 	qsbr_quiet(&w.qsbr);
 	assert_int_equal(put(&w, 20, 2, &r, true, &slot), 0);
+	world_free(&w);
+}
+
+/* A session that gets and loses prefixes faster than the reader looks away waits for it. */
+static void prefixes_that_rest_come_back(void **state)
+{
+	struct world w;
+	struct dp_row r[2] = { row(1, "10.0.0.1"), row(1, "10.0.0.2") };
+	uint32_t slot, n = 0;
+	int rc;
+
+	world_new(&w, 3);
+	assert_int_equal(put(&w, 1, 0, &r[0], true, &slot), 0);
+	atomic_store(&w.qsbr.seen, 0);
+	do {
+		n++;
+		rc = put(&w, 1, n, &r[n % 2], true, &slot);
+	} while (rc == 0 && n < 100000);
+	assert_int_equal(rc, -EAGAIN);
+	assert_int_equal(put(&w, 1, n, &r[n % 2], true, &slot), -EAGAIN);
+	assert_true(index_prefix_find(dpt_index(w.t), &r[(n + 1) % 2].prefixes[0]) == slot);
+	qsbr_quiet(&w.qsbr);
+	for (uint32_t i = 0; i < 100; i++) {
+		assert_int_equal(put(&w, 1, n + i, &r[(n + i) % 2], true, &slot), 0);
+	}
 	world_free(&w);
 }
 
@@ -757,6 +782,7 @@ int main(void)
 		cmocka_unit_test(pseudowires_are_found),
 		cmocka_unit_test(ns_begins_when_forwarding_begins),
 		cmocka_unit_test(a_full_table_says_so),
+		cmocka_unit_test(prefixes_that_rest_come_back),
 		cmocka_unit_test(memory_that_runs_out_changes_nothing),
 		cmocka_unit_test(lookups_agree_with_a_naive_model),
 		cmocka_unit_test(a_dead_writer_leaves_old_or_new),

@@ -7,6 +7,7 @@
 #include "fake_host.h"
 #include "base/wire.h"
 #include "dp/pkt.h"
+#include "dp/user_int.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -21,6 +22,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "failmalloc.h"
+
+/* For what must come, however slow the machine is. */
+#define WAIT_MS 30000
 
 struct world {
 	struct fake_host host;
@@ -138,7 +142,7 @@ static struct dp_done completion(struct world *w)
 {
 	struct dp_done d;
 
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < WAIT_MS / 10; i++) {
 		struct pollfd p = { .fd = w->dp->ops->fd(w->dp), .events = POLLIN };
 
 		fake_host_answer(&w->host);
@@ -254,11 +258,50 @@ static void flush_up(struct world *w, uint16_t session, const char *from)
 
 	send_from(w, w->peer, session, 0x21, b, n);
 	for (int i = 0; i < 100; i++) {
-		if (get(fake_host_tun(&w->host, "adit0"), in, sizeof(in), 1000) == 60 &&
+		if (get(fake_host_tun(&w->host, "adit0"), in, sizeof(in), WAIT_MS) == 60 &&
 		    in[19] == 77)
 			return;
 	}
 	fail_msg("nothing came through");
+}
+
+/* Places that were given up come back only after the forwarding thread has looked away. When it
+ * does not run for a while, requests that need one wait; they are not refused. */
+static void a_reader_that_stands_still_delays_changes(void **state)
+{
+	struct world w;
+	struct qsbr *q;
+	struct dp_row r[2], fresh;
+	struct dp_done d;
+	uint32_t n = 0;
+
+	world_new(&w);
+	q = &container_of(w.dp, struct user, dp)->qsbr;
+	r[0] = row(&w, 1, "10.0.0.1");
+	r[1] = row(&w, 1, "10.0.0.2");
+	fresh = row(&w, 2, "10.0.0.3");
+	put_ok(&w, 1, &r[0]);
+	flush_up(&w, 1, "10.0.0.1"); /* so it has begun its work */
+	while (atomic_load(&q->seen) != UINT64_MAX)
+		usleep(1000);
+	/* It sleeps, and nothing comes that would wake it: look as if it stood in the tables. */
+	atomic_store(&q->seen, 0);
+	do {
+		n++;
+		assert_int_equal(w.dp->ops->put(w.dp, 1, n, &r[n % 2]), 0);
+		fake_host_answer(&w.host);
+	} while (w.dp->ops->done(w.dp, &d) && n < 1000000);
+	assert_true(n < 1000000);
+	assert_int_equal(w.dp->ops->put(w.dp, 2, 1, &fresh), 0);
+	fake_host_answer(&w.host);
+	assert_false(w.dp->ops->done(w.dp, &d));
+	atomic_store(&q->seen, UINT64_MAX);
+	for (int i = 0; i < 2; i++) {
+		d = completion(&w);
+		assert_int_equal(d.error, 0);
+		assert_int_equal(d.generation, d.key == 1 ? n : 1);
+	}
+	world_free(&w);
 }
 
 /* The counters once so many packets were counted, which is after they came through. */
@@ -641,22 +684,22 @@ static void data_goes_both_ways(void **state)
 
 	len = ip4(b, "10.0.0.1", "192.0.2.1", 100);
 	send_from(&w, w.peer, 1, 0x21, b, len);
-	assert_int_equal(get(tun, in, sizeof(in), 1000), len);
+	assert_int_equal(get(tun, in, sizeof(in), WAIT_MS), len);
 	assert_memory_equal(in, b, len);
 	len = ip6(b, "2001:db8:1::99", "2001:db8:ffff::1", 90);
 	send_from(&w, w.peer, 1, 0x57, b, len);
-	assert_int_equal(get(tun, in, sizeof(in), 1000), len);
+	assert_int_equal(get(tun, in, sizeof(in), WAIT_MS), len);
 	assert_memory_equal(in, b, len);
 
 	len = ip4(b, "192.0.2.1", "10.0.0.1", 200);
 	assert_int_equal(send(tun, b, len, 0), len);
-	assert_int_equal(get(w.peer, in, sizeof(in), 1000), len + 10);
+	assert_int_equal(get(w.peer, in, sizeof(in), WAIT_MS), len + 10);
 	assert_memory_equal(
 		in, ((uint8_t[]){ 0, 2, 0, 200, 1001 >> 8, 1001 & 255, 0xff, 3, 0, 0x21 }), 10);
 	assert_memory_equal(in + 10, b, len);
 	len = ip6(b, "2001:db8:ffff::1", "2001:db8:1::5", 1400);
 	assert_int_equal(send(tun, b, len, 0), len);
-	assert_int_equal(get(w.peer, in, sizeof(in), 1000), len + 10);
+	assert_int_equal(get(w.peer, in, sizeof(in), WAIT_MS), len + 10);
 
 	n = stats(&w, 1, 2, 2);
 	assert_int_equal(n.rx_bytes, 190);
@@ -684,7 +727,7 @@ static void header_options_of_the_row(void **state)
 	tun = fake_host_tun(&w.host, "adit0");
 	len = ip4(b, "192.0.2.1", "10.0.0.1", 40);
 	assert_int_equal(send(tun, b, len, 0), len);
-	assert_int_equal(get(w.peer, in, sizeof(in), 1000), len + 13);
+	assert_int_equal(get(w.peer, in, sizeof(in), WAIT_MS), len + 13);
 	assert_memory_equal(in,
 			    ((uint8_t[]){ 0x48, 2, 0, 53, 0, 200, 1001 >> 8, 1001 & 255, 0xff, 0xff,
 					  0, 0, 0x21 }),
@@ -693,14 +736,14 @@ static void header_options_of_the_row(void **state)
 	 */
 	memcpy(f, ((uint8_t[]){ 0xc0, 0x21, 9, 1, 0, 8 }), 6);
 	assert_int_equal(w.dp->ops->send(w.dp, 1, f, 6, true), 0);
-	assert_int_equal(get(w.peer, in, sizeof(in), 1000), 20);
+	assert_int_equal(get(w.peer, in, sizeof(in), WAIT_MS), 20);
 	assert_memory_equal(in,
 			    ((uint8_t[]){ 0x49, 2, 0, 20, 0, 200, 1001 >> 8, 1001 & 255, 0, 0, 0, 0,
 					  0xff, 3, 0xc0, 0x21 }),
 			    16);
 	memcpy(f, ((uint8_t[]){ 0xff, 3, 0x80, 0x21, 1, 1, 0, 4 }), 8);
 	assert_int_equal(w.dp->ops->send(w.dp, 1, f, 8, false), 0);
-	assert_int_equal(get(w.peer, in, sizeof(in), 1000), 18);
+	assert_int_equal(get(w.peer, in, sizeof(in), WAIT_MS), 18);
 	assert_memory_equal(in,
 			    ((uint8_t[]){ 0x48, 2, 0, 18, 0, 200, 1001 >> 8, 1001 & 255, 0, 1, 0, 0,
 					  0x80, 0x21 }),
@@ -757,7 +800,7 @@ static void what_must_not_pass_is_dropped(void **state)
 	/* what is in order passes: also another prefix of the session */
 	ip4(b, "172.16.0.8", "192.0.2.1", 60);
 	send_from(&w, w.peer, 1, 0x21, b, len);
-	assert_int_equal(get(tun, in, sizeof(in), 1000), 60);
+	assert_int_equal(get(tun, in, sizeof(in), WAIT_MS), 60);
 	assert_memory_equal(in, b, 60);
 	n = stats(&w, 1, 1, 0);
 	assert_int_equal(n.drop_spoof, 4);
@@ -776,7 +819,7 @@ static void what_must_not_pass_is_dropped(void **state)
 	assert_int_equal(send(tun, b, len, 0), len);
 	ip4(b, "192.0.2.1", "10.0.0.2", 60);
 	assert_int_equal(send(tun, b, len, 0), len);
-	assert_int_equal(get(w.peer, in, sizeof(in), 1000), 70);
+	assert_int_equal(get(w.peer, in, sizeof(in), WAIT_MS), 70);
 	assert_int_equal(get(w.peer, in, sizeof(in), 50), 0);
 	world_free(&w);
 }
@@ -800,13 +843,13 @@ static void what_is_too_big(void **state)
 
 	len = ip4(b, "192.0.2.1", "10.0.0.1", 1301);
 	assert_int_equal(send(tun, b, len, 0), len);
-	assert_int_equal(get(tun, in, sizeof(in), 1000), 576);
+	assert_int_equal(get(tun, in, sizeof(in), WAIT_MS), 576);
 	assert_memory_equal(in + 12, ((uint8_t[]){ 10, 0, 0, 1, 192, 0, 2, 1 }), 8);
 	assert_memory_equal(in + 20, ((uint8_t[]){ 3, 4 }), 2);
 	assert_memory_equal(in + 26, ((uint8_t[]){ 1300 >> 8, 1300 & 255 }), 2);
 	len = ip6(b, "2001:db8:3::1", "2001:db8:1::1", 1301);
 	assert_int_equal(send(tun, b, len, 0), len);
-	assert_int_equal(get(tun, in, sizeof(in), 1000), 1280);
+	assert_int_equal(get(tun, in, sizeof(in), WAIT_MS), 1280);
 	assert_int_equal(in[40], 2);
 
 	/* with DF clear it is cut */
@@ -814,7 +857,7 @@ static void what_is_too_big(void **state)
 	b[6] = 0;
 	assert_int_equal(send(tun, b, len, 0), len);
 	for (int i = 0; i < 2; i++) {
-		ssize_t n = get(w.peer, in, sizeof(in), 1000);
+		ssize_t n = get(w.peer, in, sizeof(in), WAIT_MS);
 
 		assert_true(n > 10 && n <= 1310);
 		assert_true(pkt_ip_parse(in + 10, (size_t)n - 10, 4, &ip));
@@ -941,9 +984,9 @@ static void trains_are_taken_apart(void **state)
 	memcpy(b + 130, echo, sizeof(echo));
 	send_train(&w, b, 134, 30);
 
-	assert_int_equal(get(tun, in, sizeof(in), 1000), 20);
+	assert_int_equal(get(tun, in, sizeof(in), WAIT_MS), 20);
 	assert_int_equal(in[19], 1);
-	assert_int_equal(get(tun, in, sizeof(in), 1000), 20);
+	assert_int_equal(get(tun, in, sizeof(in), WAIT_MS), 20);
 	assert_int_equal(in[19], 3);
 	assert_true(next_punt(&w, &p));
 	assert_int_equal(p.class, DP_PUNT_DATAGRAM);
@@ -1041,11 +1084,11 @@ static void a_client_has_its_own_device(void **state)
 	/* any source comes in by the right device */
 	len = ip4(b, "8.8.8.8", "10.7.0.2", 60);
 	send_from(&w, w.peer, 2, 0x21, b, len);
-	assert_int_equal(get(fake_host_tun(&w.host, "adit2"), in, sizeof(in), 1000), 60);
+	assert_int_equal(get(fake_host_tun(&w.host, "adit2"), in, sizeof(in), WAIT_MS), 60);
 	/* any destination goes out by the session of its device */
 	len = ip4(b, "10.7.0.2", "8.8.8.8", 60);
 	assert_int_equal(send(fake_host_tun(&w.host, "adit1"), b, len, 0), len);
-	assert_int_equal(get(w.peer, in, sizeof(in), 1000), 70);
+	assert_int_equal(get(w.peer, in, sizeof(in), WAIT_MS), 70);
 	assert_memory_equal(in + 4, ((uint8_t[]){ 1001 >> 8, 1001 & 255 }), 2);
 	/* a packet of the tunnel itself that was routed into it goes nowhere */
 	b[9] = 17;
@@ -1058,7 +1101,7 @@ static void a_client_has_its_own_device(void **state)
 	assert_int_equal(send(fake_host_tun(&w.host, "adit1"), b, len, 0), len);
 	b[20] ^= 0x55; /* any other port is no business of ours */
 	assert_int_equal(send(fake_host_tun(&w.host, "adit1"), b, len, 0), len);
-	assert_int_equal(get(w.peer, in, sizeof(in), 1000), 70);
+	assert_int_equal(get(w.peer, in, sizeof(in), WAIT_MS), 70);
 	assert_int_equal(in[30], b[20]);
 	assert_int_equal(get(w.peer, in, sizeof(in), 30), 0);
 	world_free(&w);
@@ -1089,7 +1132,7 @@ static void the_next_plane_goes_on(void **state)
 	put_ok(&w, 2, &c);
 	len = ip4(b, "10.0.0.1", "192.0.2.1", 60);
 	send_from(&w, w.peer, 1, 0x21, b, len);
-	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), 1000), 60);
+	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), WAIT_MS), 60);
 	stats(&w, 1, 1, 0);
 
 	w.dp->ops->free(w.dp);
@@ -1099,10 +1142,10 @@ static void the_next_plane_goes_on(void **state)
 	assert_true(w.dp->ops->stats(w.dp, 1, &n));
 	assert_int_equal(n.rx_packets, 1);
 	send_from(&w, w.peer, 1, 0x21, b, len);
-	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), 1000), 60);
+	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), WAIT_MS), 60);
 	len = ip4(b, "10.7.0.2", "8.8.8.8", 60);
 	assert_int_equal(send(fake_host_tun(&w.host, "adit1"), b, len, 0), len);
-	assert_int_equal(get(w.peer, in, sizeof(in), 1000), 70);
+	assert_int_equal(get(w.peer, in, sizeof(in), WAIT_MS), 70);
 	assert_true(w.dp->ops->list(w.dp, &pos, &key, &generation));
 	assert_true(w.dp->ops->list(w.dp, &pos, &key, &generation));
 	assert_false(w.dp->ops->list(w.dp, &pos, &key, &generation));
@@ -1151,7 +1194,7 @@ static void a_device_that_is_lost_comes_back(void **state)
 		usleep(5000);
 	}
 	assert_true(fake_host_has(&w.host, "tun adit0"));
-	assert_int_equal(get(w.peer, in, sizeof(in), 1000), 70);
+	assert_int_equal(get(w.peer, in, sizeof(in), WAIT_MS), 70);
 	fake_host_answer(&w.host);
 	assert_true(fake_host_has(&w.host, "route adit0 10.0.0.1/32 0 0"));
 	world_free(&w);
@@ -1176,7 +1219,7 @@ static void sockets_come_and_go(void **state)
 	send_from(&w, w.peer, 1, 0x21, b, len);
 	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), 50), 0);
 	assert_int_equal(w.dp->ops->listen(w.dp, 1, w.lns), 0); /* the socket was the caller's */
-	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), 1000), 60);
+	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), WAIT_MS), 60);
 	for (uint32_t i = 0; i < 300; i++) { /* more than there is room for at once */
 		fd = udp(&unused);
 		/* All places may wait for the forwarding thread. */
@@ -1215,7 +1258,7 @@ static void sockets_of_tunnels(void **state)
 	w.lns_addr = own_addr;
 	len = ip4(b, "10.0.0.1", "192.0.2.1", 60);
 	send_from(&w, w.peer, 1, 0x21, b, len);
-	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), 1000), 60);
+	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), WAIT_MS), 60);
 	dp_user_detach(w.dp, 100);
 	dp_user_detach(w.dp, 100);
 	send_from(&w, w.peer, 1, 0x21, b, len);
@@ -1242,7 +1285,7 @@ static void sockets_of_tunnels(void **state)
 		dp_user_detach(w.dp, i << 16 | 700);
 	assert_int_equal(dp_user_attach(w.dp, 64u << 16 | 700, 1, own), 0); /* the same again */
 	send_from(&w, w.peer, 1, 0x21, b, len);
-	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), 1000), 60);
+	assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), WAIT_MS), 60);
 	dp_user_detach(w.dp, 64u << 16 | 700);
 	while (get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), 50) > 0)
 		;
@@ -1304,6 +1347,7 @@ int main(void)
 		cmocka_unit_test(what_fails_is_undone),
 		cmocka_unit_test(a_failed_change_leaves_the_old_row),
 		cmocka_unit_test(refused_rows_say_why),
+		cmocka_unit_test(a_reader_that_stands_still_delays_changes),
 		cmocka_unit_test(requests_of_a_key_keep_their_order),
 		cmocka_unit_test(data_goes_both_ways),
 		cmocka_unit_test(header_options_of_the_row),
