@@ -3,7 +3,9 @@
 with tags, broadcasts and jumbo frames, over UDP and IP, IPv4 and IPv6, with and without cookies;
 through a reload and kills of aditd; and what a stranger sends is dropped."""
 
+import os
 import re
+import signal
 import socket
 import struct
 
@@ -157,6 +159,17 @@ def test_a_stranger_is_dropped(sites):
     assert a.wire()["rx_packets"] == 0
     s.sendto(head + bytes.fromhex("0123456789abcdef") + bytes(4) + frame, ("192.0.2.1", 5001))
     wait_for("the right one", lambda: a.wire()["rx_packets"] == 1)
+    # Many that wait are written in one call.
+    pid = a.adit.aditd_pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(100):
+            s.sendto(head + bytes.fromhex("0123456789abcdef") + bytes(4) + frame,
+                     ("192.0.2.1", 5001))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for("all of them", lambda: a.wire()["rx_packets"] == 101)
+    assert a.adit.aditd_pid() == pid
 
 
 def test_no_bridge_yet(sites):

@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #include "daemon/filter.h"
+#include "dp/writes.h"
 #include "keeper/proto.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -301,6 +302,23 @@ static void *in_thread(void *arg)
 	return arg;
 }
 
+/* As the forwarding thread writes to its devices. */
+static void write_many(void)
+{
+	struct writes *w = calloc(1, sizeof(*w));
+	char buf[16];
+	int fd[2];
+
+	need(w && pipe2(fd, O_NONBLOCK | O_CLOEXEC) == 0);
+	writes_open(w);
+	for (int i = 0; i < 8; i++)
+		writes_add(w, fd[1], "12345678" + i, 1);
+	writes_run(w);
+	need(read(fd[0], buf, sizeof(buf)) == 8 && memcmp(buf, "12345678", 8) == 0);
+	writes_close(w);
+	free(w);
+}
+
 static void everyday(void)
 {
 	struct timespec ts;
@@ -324,6 +342,7 @@ static void everyday(void)
 	need(recv(fd, buf, sizeof(buf), MSG_ERRQUEUE | MSG_DONTWAIT) < 0);
 	need(ioctl(fd, FIONBIO, &one) == 0);
 	need(fcntl(fd, F_DUPFD_CLOEXEC, 3) > 0);
+	write_many();
 	need(epoll_create1(EPOLL_CLOEXEC) >= 0);
 	need(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) >= 0);
 	need(clock_gettime(CLOCK_BOOTTIME, &ts) == 0);
