@@ -363,15 +363,25 @@ static void hints_read(struct kernel *k)
 	}
 }
 
-static int event_read(struct kernel *k, uint64_t what, uint32_t events, struct kernel_news *ret)
+/* Read first: who finds `waking` set afterwards has its news where the look that follows sees it.
+ */
+static void wake_take(struct kernel *k)
 {
 	uint64_t ticks;
 
+	if (read(k->wake, &ticks, sizeof(ticks)) < 0)
+		return;
+	atomic_store(&k->waking, false);
+	k->woken = true;
+}
+
+static int event_read(struct kernel *k, uint64_t what, uint32_t events, struct kernel_news *ret)
+{
 	if (what >= FROM_SESSIONS)
 		return session_read(k, (struct ksession *)(uintptr_t)(what & ~(uint64_t)FROM_MASK),
 				    what & FROM_MASK, events, ret);
 	if (what == FROM_WAKE)
-		k->woken = read(k->wake, &ticks, sizeof(ticks)) > 0 || k->woken;
+		wake_take(k);
 	if (what == FROM_TIMER)
 		unmute_all(k);
 	if (what == FROM_HINTS)

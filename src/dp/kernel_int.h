@@ -221,8 +221,9 @@ struct kernel {
 	struct nlm_l2tp hints; /* the multicast group */
 	struct knetns netns[KERNEL_NETNS_MAX];
 	uint32_t netns_n;
-	bool woken;   /* the owner's thread was woken since it looked last */
-	bool starved; /* out of memory: look again later */
+	bool woken;	    /* the owner's thread was woken since it looked last */
+	atomic_bool waking; /* `wake` was written, and not read yet */
+	bool starved;	    /* out of memory: look again later */
 
 	/* Events of the last epoll_wait() that were not looked at yet: what epoll kept for us (a
 	 * session and which of its descriptors, or a small number), 0 = forget it. */

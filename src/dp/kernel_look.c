@@ -27,8 +27,9 @@ void kernel_wake(struct kernel *k)
 {
 	uint64_t one = 1;
 
-	/* It fails only when the counter is full, and then it is readable already. */
-	if (write(k->wake, &one, sizeof(one)) < 0)
+	/* Once is enough until it is taken. It fails only when the counter is full, and then it is
+	 * readable already. */
+	if (atomic_exchange(&k->waking, true) || write(k->wake, &one, sizeof(one)) < 0)
 		return;
 }
 
