@@ -162,11 +162,14 @@ struct l2tp3 *l2tp3_new(const struct l2tp3_config *config);
 /* Frees everything, sends nothing. NULL is allowed. */
 void l2tp3_free(struct l2tp3 *l);
 
-/* As l2tp_share_halfopen(): of `max_conns` connections half-open ones get a quarter at most. */
-void l2tp3_share_halfopen(struct l2tp3 *l, uint32_t max_conns);
+/* No more than so many connections and sessions from now on, 0 = as the engine was made with, which
+ * is never exceeded. Of the connections half-open ones get a quarter at most. What is there already
+ * stays. */
+void l2tp3_limit(struct l2tp3 *l, uint32_t max_conns, uint32_t max_sessions);
 
 /* A session id that is used without this engine (a static pseudowire): it is not given out until
- * it is released. 0; 1 when it is in use; -ENOMEM. */
+ * it is released. 0, also when it was reserved before; 1 when it is in use or was until lately;
+ * -ENOMEM. */
 int l2tp3_reserve_session(struct l2tp3 *l, uint32_t id);
 void l2tp3_release_session(struct l2tp3 *l, struct mono now, uint32_t id);
 

@@ -172,6 +172,7 @@ static int connect_wire(struct pw *p, struct mono now, const char *name)
 	w->wanted = true;
 	w->asked = w->t->asked = true;
 	w->t->off = false;
+	pw_touch_wire(p, w);
 	w->waiting = false;
 	heap_clear(&p->wire_timers, &w->timer);
 	pwt_advance(p, now, w->t);
@@ -187,6 +188,21 @@ static bool any_wanted(const struct pwt *t)
 	return false;
 }
 
+void pww_take_down(struct pw *p, struct mono now, struct pww *w)
+{
+	w->wanted = w->asked = false;
+	w->waiting = false;
+	heap_clear(&p->wire_timers, &w->timer);
+	pww_end(p, now, w, L2TP_CDN_ADMIN, ADIT_CAUSE_ADMIN, NULL);
+	if (any_wanted(w->t))
+		return;
+	w->t->asked = false;
+	if (!w->t->c->implied)
+		return;
+	w->t->off = true;
+	pwt_close(p, now, w->t, ADIT_CAUSE_ADMIN, NULL);
+}
+
 static int disconnect_wire(struct pw *p, struct mono now, const char *name)
 {
 	struct pww *w = pww_by_name(p, name);
@@ -195,17 +211,8 @@ static int disconnect_wire(struct pw *p, struct mono now, const char *name)
 		return 1;
 	if (!w->wanted)
 		return 2;
-	w->wanted = w->asked = false;
-	w->waiting = false;
-	heap_clear(&p->wire_timers, &w->timer);
-	pww_end(p, now, w, L2TP_CDN_ADMIN, ADIT_CAUSE_ADMIN, NULL);
-	if (any_wanted(w->t))
-		return 0;
-	w->t->asked = false;
-	if (!w->t->c->implied)
-		return 0;
-	w->t->off = true;
-	pwt_close(p, now, w->t, ADIT_CAUSE_ADMIN, NULL);
+	pww_take_down(p, now, w);
+	pw_touch_wire(p, w);
 	return 0;
 }
 

@@ -80,11 +80,17 @@ struct pw_conf {
 	size_t tunnel_count;
 	struct pw_conf_wire *wires;
 	size_t wire_count;
+	uint32_t *reserved; /* session ids of pseudowires that are not agreed, static ones too:
+			       none of them may be given to another. In order */
+	size_t reserved_count;
 };
 
 struct pw_conf *pw_conf_new(void); /* empty, one reference; NULL when out of memory */
 struct pw_conf *pw_conf_ref(struct pw_conf *c);
 void pw_conf_unref(struct pw_conf *c);
+/* Put a session id among the reserved ones, for which there is room. */
+void pw_conf_reserve(struct pw_conf *c, uint32_t id);
+bool pw_conf_reserves(const struct pw_conf *c, uint32_t id);
 
 /* The MTU of the interface of a pseudowire over a path of `path_mtu`: less IP 20 or 40; UDP 8 and
  * the flags word 4, or with IP nothing of the kind; the session id 4; the cookie we send; the
@@ -196,7 +202,8 @@ enum pw_object { PW_OBJ_CONN = 1, PW_OBJ_SESSION = 2 };
 #define PW_SAVE_CONN_MAX    (L2TP3_SAVE_CONN_MAX + 256)
 #define PW_SAVE_SESSION_MAX (L2TP3_SAVE_SESSION_MAX + 256)
 
-/* As access_dirty() and access_save(). */
+/* As access_dirty() and access_save(). What was told of a pseudowire by CONNECT and DISCONNECT is a
+ * record of the kind SESSION, too, with an id beyond those of sessions. */
 bool pwe_dirty(struct pw *p, enum pw_object *ret_kind, uint64_t *ret_id, bool *ret_gone);
 void pwe_save(const struct pw *p, enum pw_object kind, uint64_t id, struct wcur *c);
 

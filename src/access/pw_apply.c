@@ -120,6 +120,34 @@ static void rename_conns(struct pw *p, struct pwt *t)
 	}
 }
 
+/* Ids that the configuration gives out are not ours to give. */
+static int reserve(struct pw *p, struct mono now, const struct pw_conf *conf)
+{
+	for (size_t i = 0; i < conf->reserved_count; i++) {
+		uint32_t id = conf->reserved[i];
+		int rc = l2tp3_reserve_session(p->l, id);
+
+		if (rc < 0)
+			return rc;
+		for (size_t k = 0; rc && k < p->wire_count; k++) {
+			struct pww *w = p->wires[k];
+
+			/* A session has it: that takes another one. */
+			if (w->session && w->row.local_session == id)
+				pww_end(p, now, w, L2TP_CDN_ADMIN, ADIT_CAUSE_CONFIG, NULL);
+		}
+	}
+	return 0;
+}
+
+static void release(struct pw *p, struct mono now, const struct pw_conf *former,
+		    const struct pw_conf *conf)
+{
+	for (size_t i = 0; former && i < former->reserved_count; i++)
+		if (!conf || !pw_conf_reserves(conf, former->reserved[i]))
+			l2tp3_release_session(p->l, now, former->reserved[i]);
+}
+
 int pw_apply(struct pw *p, struct mono now, struct pw_conf *conf)
 {
 	struct pwt **tunnels = calloc(conf->tunnel_count + 1, sizeof(struct pwt *));
@@ -132,11 +160,17 @@ int pw_apply(struct pw *p, struct mono now, struct pw_conf *conf)
 		return -ENOMEM;
 	}
 	match_tunnels(p, conf, tunnels);
-	if (!make(p, conf, tunnels, wires)) {
+	if (!make(p, conf, tunnels, wires) || reserve(p, now, conf) < 0) {
+		release(p, now, conf, former);
 		undo(p, conf, wires, tunnels);
 		return -ENOMEM;
 	}
 	p->conf = pw_conf_ref(conf);
+	release(p, now, former, conf);
+	/* Connections that are replaced, and those of strangers, need some room beyond what is up.
+	 */
+	l2tp3_limit(p->l, conf->max_tunnels ? conf->max_tunnels + conf->max_tunnels / 4 + 64 : 0,
+		    conf->max_sessions);
 	for (size_t i = 0; i < conf->wire_count; i++)
 		move(p, now, wires[i], conf->wires + i, tunnels[conf->wires[i].tunnel]);
 	for (size_t i = 0; i < p->wire_count; i++)

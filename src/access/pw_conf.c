@@ -8,6 +8,7 @@
 #include "base/crypto.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct pw_conf *pw_conf_new(void)
 {
@@ -34,7 +35,43 @@ void pw_conf_unref(struct pw_conf *c)
 		bytes_wipe(c->wires, c->wire_count * sizeof(*c->wires)); /* cookies */
 	free(c->tunnels);
 	free(c->wires);
+	free(c->reserved);
 	free(c);
+}
+
+/* The place of `id` among the reserved ids, or where it would be. */
+static size_t place(const struct pw_conf *c, uint32_t id)
+{
+	size_t low = 0, high = c->reserved_count;
+
+	while (low < high) {
+		size_t at = low + (high - low) / 2;
+
+		if (c->reserved[at] < id)
+			low = at + 1;
+		else
+			high = at;
+	}
+	return low;
+}
+
+bool pw_conf_reserves(const struct pw_conf *c, uint32_t id)
+{
+	size_t at = place(c, id);
+
+	return at < c->reserved_count && c->reserved[at] == id;
+}
+
+void pw_conf_reserve(struct pw_conf *c, uint32_t id)
+{
+	size_t at = place(c, id);
+
+	if (at < c->reserved_count && c->reserved[at] == id)
+		return;
+	memmove(c->reserved + at + 1, c->reserved + at,
+		(c->reserved_count - at) * sizeof(*c->reserved));
+	c->reserved[at] = id;
+	c->reserved_count++;
 }
 
 uint16_t pw_mtu(const struct dp_row *r, uint16_t path_mtu)

@@ -122,6 +122,8 @@ struct pww {
 	struct list news;
 	uint8_t bits;
 	struct pw_reason why;
+	uint64_t rec_id; /* of the record of `wanted` and `asked`, 0 = there is none */
+	struct list rec; /* p->recs_wires: that record has to be written or removed */
 };
 
 struct pw {
@@ -144,6 +146,8 @@ struct pw {
 	struct htab recs, recs_by_id; /* pw_save.c */
 	struct list recs_dirty;
 	struct list recs_gone;
+	struct list recs_wires;
+	uint64_t next_rec;
 };
 
 /* ---- pw.c ---- */
@@ -212,6 +216,11 @@ void pw_touch_conn(struct pw *p, adit_handle h); /* frees pseudowires that have 
 
 /* ---- pw_save.c ---- */
 
+/* What an administrator said of it has changed: its record has to be written again. */
+void pw_touch_wire(struct pw *p, struct pww *w);
+void pw_untouch_wire(struct pw *p, struct pww *w); /* it is freed */
+/* Taken down: it is not to be, and its connection neither if that was there for it alone. */
+void pww_take_down(struct pw *p, struct mono now, struct pww *w);
 void pw_recs_init(struct pw *p);
 void pw_recs_free(struct pw *p);
 

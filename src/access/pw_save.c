@@ -2,8 +2,9 @@
  *
  * Records of pseudowires that outlive the process, and recovery from them. A record holds the name
  * of its block in the configuration, what the planes know it by, and the engine's own record; it is
- * kept under our id of the connection or session, which stays the same. A record is a sequence of
- * (tag, length, value); tags that a reader does not know are skipped.
+ * kept under our id of the connection or session, which stays the same. A pseudowire that was taken
+ * down, or brought up by hand, has a record of that under a number of its own. A record is a
+ * sequence of (tag, length, value); tags that a reader does not know are skipped.
  */
 #include "pw_int.h"
 
@@ -12,8 +13,14 @@ enum tag {
 	TAG_ENGINE = 2,	    /* the engine's record */
 	TAG_KEY = 3,	    /* session: of its row, 0 = none yet */
 	TAG_GENERATION = 4, /* session: of its row */
-	TAG_NEAR = 5	    /* session: our circuit is up */
+	TAG_NEAR = 5,	    /* session: our circuit is up */
+	TAG_SAID = 6	    /* pseudowire: what was said of it, SAID_* */
 };
+
+enum { SAID_WANTED = 1, SAID_ASKED = 2 };
+
+#define WIRE_ID (UINT64_C(1) << 32) /* and above: ids of records of pseudowires, not of sessions \
+				     */
 
 #define GENERATIONS 0x10000 /* more than were told since the record was written */
 
@@ -33,6 +40,7 @@ void pw_recs_init(struct pw *p)
 	htab_init(&p->recs_by_id, p->hash_key);
 	list_init(&p->recs_dirty);
 	list_init(&p->recs_gone);
+	list_init(&p->recs_wires);
 }
 
 static void rec_forget(struct pw *p, struct rec *r)
@@ -148,6 +156,47 @@ void pw_touch_conn(struct pw *p, adit_handle h)
 	touch(p, PW_OBJ_CONN, h);
 }
 
+/* ---- what was said of a pseudowire ---- */
+
+/* Is it otherwise than the configuration says? */
+static bool said(const struct pww *w)
+{
+	return w->c && (!w->wanted || (w->asked && w->c->connect != PW_AUTO));
+}
+
+void pw_touch_wire(struct pw *p, struct pww *w)
+{
+	if (!w->rec_id && !said(w))
+		return;
+	if (!w->rec_id)
+		w->rec_id = WIRE_ID + ++p->next_rec;
+	if (list_empty(&w->rec))
+		list_push(&p->recs_wires, &w->rec);
+}
+
+static struct pww *wire_of_rec(const struct pw *p, uint64_t id)
+{
+	for (size_t i = 0; i < p->wire_count; i++)
+		if (p->wires[i]->rec_id == id)
+			return p->wires[i];
+	return NULL;
+}
+
+static bool dirty_wire(struct pw *p, uint64_t *ret_id, bool *ret_gone)
+{
+	struct list *l = list_pop(&p->recs_wires);
+	struct pww *w;
+
+	if (!l)
+		return false;
+	w = container_of(l, struct pww, rec);
+	*ret_id = w->rec_id;
+	*ret_gone = !said(w);
+	if (*ret_gone)
+		w->rec_id = 0;
+	return true;
+}
+
 bool pwe_dirty(struct pw *p, enum pw_object *ret_kind, uint64_t *ret_id, bool *ret_gone)
 {
 	enum l2tp3_object kind;
@@ -165,6 +214,9 @@ bool pwe_dirty(struct pw *p, enum pw_object *ret_kind, uint64_t *ret_id, bool *r
 	}
 	/* What changed comes first: a connection's record has the CDN of a session that goes. No id
 	 * is in both lists, as ids rest. */
+	*ret_kind = PW_OBJ_SESSION;
+	if (dirty_wire(p, ret_id, ret_gone))
+		return true;
 	l = list_pop(&p->recs_dirty);
 	*ret_gone = l == NULL;
 	if (!l)
@@ -197,6 +249,16 @@ void pwe_save(const struct pw *p, enum pw_object kind, uint64_t id, struct wcur 
 	struct l2tp3_conn_info i;
 	size_t at;
 
+	if (id >= WIRE_ID) {
+		const struct pww *w = wire_of_rec(p, id);
+
+		if (!w)
+			return;
+		wcur_tlv_bytes(c, TAG_NAME, w->name, strlen(w->name));
+		wcur_tlv_u32(c, TAG_SAID,
+			     (w->wanted ? SAID_WANTED : 0u) | (w->asked ? SAID_ASKED : 0u));
+		return;
+	}
 	if (!r)
 		return;
 	if (kind == PW_OBJ_CONN && l2tp3_conn_info(p->l, r->h, &i)) {
@@ -221,7 +283,7 @@ struct saved {
 	char name[CONF_NAME];
 	struct rcur engine;
 	uint64_t key;
-	uint32_t generation;
+	uint32_t generation, said;
 	bool near;
 };
 
@@ -252,11 +314,14 @@ static bool read_record(struct rcur *c, struct saved *ret)
 		case TAG_NEAR:
 			ret->near = rcur_u32(&v) != 0;
 			break;
+		case TAG_SAID:
+			ret->said = rcur_u32(&v);
+			break;
 		default:
 			break;
 		}
 	}
-	return !c->bad && ret->name[0] && ret->engine.p;
+	return !c->bad && ret->name[0];
 }
 
 /* The former record is of no use: have it removed. */
@@ -271,6 +336,33 @@ static int spoilt(struct pw *p, enum pw_object kind, uint64_t id)
 	list_init(&r->in);
 	list_push(&p->recs_gone, &r->in);
 	return 1;
+}
+
+void pw_untouch_wire(struct pw *p, struct pww *w)
+{
+	list_drop(&w->rec);
+	if (w->rec_id) /* without memory it is removed when it is read and has no block */
+		(void)spoilt(p, PW_OBJ_SESSION, w->rec_id);
+	w->rec_id = 0;
+}
+
+static int load_wire(struct pw *p, struct mono now, uint64_t id, const struct saved *s)
+{
+	struct pww *w = pww_by_name(p, s->name);
+
+	if (!w || w->rec_id)
+		return 1;
+	w->rec_id = id;
+	if (id - WIRE_ID > p->next_rec)
+		p->next_rec = id - WIRE_ID;
+	if (!(s->said & SAID_WANTED)) {
+		pww_take_down(p, now, w);
+		return 0;
+	}
+	w->asked = w->t->asked = (s->said & SAID_ASKED) != 0;
+	pw_touch_wire(p, w); /* in case its block says the same by now */
+	pwt_advance(p, now, w->t);
+	return 0;
 }
 
 static int load_conn(struct pw *p, struct mono now, struct saved *s)
@@ -327,7 +419,11 @@ int pwe_load(struct pw *p, struct mono now, enum pw_object kind, uint64_t id, st
 	struct saved s;
 	int rc = 1;
 
-	if (read_record(c, &s))
+	if (!read_record(c, &s))
+		;
+	else if (kind == PW_OBJ_SESSION && id >= WIRE_ID)
+		rc = load_wire(p, now, id, &s);
+	else if (s.engine.p)
 		rc = kind == PW_OBJ_CONN ? load_conn(p, now, &s) : load_session(p, now, &s);
 	return rc == 1 ? spoilt(p, kind, id) : rc;
 }

@@ -159,6 +159,21 @@ static struct pwt *tunnel_for(const struct pw *p, const struct l2tp3_event *ev)
 	return found;
 }
 
+/* Is max-tunnels reached by others than this one? */
+static bool full(const struct pw *p, const struct pwt *t)
+{
+	uint32_t up = 0;
+
+	if (!p->conf || !p->conf->max_tunnels)
+		return false;
+	list_for_each (it, &p->tunnels) {
+		const struct pwt *o = container_of(it, struct pwt, in);
+
+		up += o != t && o->state == PWT_UP;
+	}
+	return up >= p->conf->max_tunnels;
+}
+
 /* ---- dialling ---- */
 
 static void timer(struct pw *p, struct pwt *t, struct mono at)
@@ -225,6 +240,10 @@ static void try_next(struct pw *p, struct mono now, struct pwt *t)
 
 	if (t->path_next >= t->path_count) {
 		failed(p, now, t, t->why.cause, t->why.text, t->why.by_peer);
+		return;
+	}
+	if (full(p, t)) {
+		failed(p, now, t, ADIT_CAUSE_LIMIT_TUNNELS, NULL, false);
 		return;
 	}
 	c = pwc_new(p, t);
@@ -359,6 +378,7 @@ static void refuse(struct pw *p, struct mono now, const struct l2tp3_event *ev, 
 	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_CONN_REFUSE, .conn = ev->conn };
 
 	cmd.result = result;
+	cmd.error = result == L2TP_STOP_ERROR ? L2TP_ERR_RESOURCES : L2TP_ERR_NONE;
 	cmd.text = text;
 	l2tp3_do(p->l, now, &cmd);
 }
@@ -373,6 +393,10 @@ static void on_ask(struct pw *p, struct mono now, const struct l2tp3_event *ev)
 		refuse(p, now, ev, p->shutdown ? L2TP_STOP_SHUTDOWN : L2TP_STOP_UNAUTHORISED,
 		       t ? "taken down by an administrator"
 			 : "no tunnel or pseudowire block of the configuration has this peer");
+		return;
+	}
+	if (full(p, t)) {
+		refuse(p, now, ev, L2TP_STOP_ERROR, "no more tunnels are possible");
 		return;
 	}
 	c = pwc_new(p, t);

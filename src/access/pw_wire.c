@@ -60,6 +60,7 @@ struct pww *pww_new(struct pw *p, const struct pw_conf_wire *c, struct pwt *t)
 	w->far_up = true;
 	list_init(&w->in_tunnel);
 	list_init(&w->news);
+	list_init(&w->rec);
 	htab_put(&p->wires_by_id, &w->by_id, pw_hash(&p->wires_by_id, w->id));
 	pww_place(p, w, c, t);
 	return w;
@@ -110,6 +111,7 @@ void pww_key_set(struct pw *p, struct pww *w, uint64_t key)
 
 void pww_free(struct pw *p, struct pww *w)
 {
+	pw_untouch_wire(p, w);
 	pww_unplace(p, w);
 	pww_key_set(p, w, 0);
 	heap_clear(&p->wire_timers, &w->timer);

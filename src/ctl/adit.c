@@ -529,6 +529,12 @@ static void print_up(json_t *session)
 	printf(" on %s\n", text_of(session, "interface"));
 }
 
+/* A pseudowire says which kind of it it is, a session says nothing of the sort. */
+static const char *noun(json_t *dial)
+{
+	return json_object_get(dial, "kind") ? "pseudowire" : "session";
+}
+
 static int connect_failed(struct cmd *c, json_t *dial)
 {
 	json_t *next_in = json_object_get(dial, "next_in");
@@ -541,7 +547,7 @@ static int connect_failed(struct cmd *c, json_t *dial)
 	}
 	puts("failed");
 	fflush(stdout);
-	fail("session \"%s\" did not come up because %s%s%s", text_of(dial, "name"), because,
+	fail("%s \"%s\" did not come up because %s%s%s", noun(dial), text_of(dial, "name"), because,
 	     more ? ": " : "", more ? text : "");
 	if (json_is_integer(next_in))
 		fail("the next attempt is in %lld s", (long long)json_integer_value(next_in));
@@ -593,7 +599,8 @@ static int verb_connect(struct cmd *c)
 	int rc;
 
 	if (c->count != 2) {
-		fail("connect what? adit connect NAME, the name of a session block");
+		fail("connect what? adit connect NAME, the name of a session or pseudowire "
+		     "block");
 		return 2;
 	}
 	if (call(c, "org.adit.Connect", json_pack("{s:s}", "name", c->words[1]), !c->no_wait))
@@ -611,11 +618,13 @@ static int verb_connect(struct cmd *c)
 
 static int verb_disconnect(struct cmd *c)
 {
+	const char *what = "session";
 	struct varlink_answer a;
 	bool more = true;
 
 	if (c->count != 2) {
-		fail("disconnect what? adit disconnect NAME, the name of a session block");
+		fail("disconnect what? adit disconnect NAME, the name of a session or pseudowire "
+		     "block");
 		return 2;
 	}
 	if (call(c, "org.adit.Disconnect", json_pack("{s:s}", "name", c->words[1]), !c->no_wait))
@@ -624,12 +633,13 @@ static int verb_disconnect(struct cmd *c)
 		if (next(c, c->no_wait ? QUICK_MS : -1, &a))
 			return 1;
 		more = a.continues;
+		what = noun(json_object_get(a.parameters, "dial"));
 		if (!more && c->json)
 			print_json(json_object_get(a.parameters, "dial"));
 		json_decref(a.root);
 	}
 	if (!c->json)
-		printf("session \"%s\" is %s\n", c->words[1], c->no_wait ? "being ended" : "down");
+		printf("%s \"%s\" is %s\n", what, c->words[1], c->no_wait ? "being ended" : "down");
 	return 0;
 }
 
@@ -872,7 +882,8 @@ static void usage(FILE *f)
 	      "  show sessions [FILTER]...   what there is; FILTER: column=value, with * and ?\n"
 	      "  show tunnels|pseudowires|peers|pools|dials|errors [FILTER]...\n"
 	      "  show config                 the configuration in force, with all defaults\n"
-	      "  connect NAME                dial the session NAME and wait until it is up\n"
+	      "  connect NAME                dial the session or pseudowire NAME, wait until it is "
+	      "up\n"
 	      "  disconnect NAME             hang up, and dial no more\n"
 	      "  call PEER NUMBER [SUB]      have a LAC call a number, in a tunnel that is up\n"
 	      "  terminate session KEY | user NAME | tunnel ID\n"

@@ -679,6 +679,9 @@ static bool room(struct conf_build *b)
 	b->c->pw->wires = calloc(wires + 1, sizeof(*b->c->pw->wires));
 	if (!b->c->pw->tunnels || !b->c->pw->wires)
 		return conf_no_memory(b);
+	b->c->pw->reserved = calloc(wires + 1, sizeof(*b->c->pw->reserved));
+	if (!b->c->pw->reserved)
+		return conf_no_memory(b);
 	b->c->pw->max_tunnels = b->c->max_tunnels;
 	b->c->pw->max_sessions = b->c->max_sessions;
 	return true;

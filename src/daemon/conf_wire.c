@@ -227,6 +227,7 @@ static bool static_build(struct conf_build *b, const struct conf_block *block)
 	    !alone(b, block, w) || !row_of(b, block, r))
 		return false;
 	r->mtu = mtu ? (uint16_t)mtu : pw_mtu(r, PW_PATH_MTU);
+	pw_conf_reserve(b->c->pw, r->local_session);
 	return static_plane(b, block, w);
 }
 
@@ -260,6 +261,7 @@ static bool fixed_of(struct conf_build *b, const struct conf_block *block, struc
 		     b->c->pw->wires[i].name);
 		return false;
 	}
+	pw_conf_reserve(b->c->pw, r->local_session);
 	return true;
 }
 

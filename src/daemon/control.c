@@ -503,20 +503,25 @@ static void m_monitor(struct client *c, const struct control_request *r)
 static void no_dial(struct client *c, const char *name)
 {
 	const struct access_conf *a = c->control->d->conf->access;
-	const char **names = calloc(a->dial_count + 1, sizeof(*names)), *near = NULL;
+	const struct pw_conf *w = c->control->d->conf->pw;
+	size_t count = a->dial_count + w->wire_count;
+	const char **names = calloc(count + 1, sizeof(*names)), *near = NULL;
 
-	for (size_t i = 0; names && i < a->dial_count; i++)
-		names[i] = a->dials[i].name;
+	for (size_t i = 0; names && i < count; i++)
+		names[i] = i < a->dial_count ? a->dials[i].name : w->wires[i - a->dial_count].name;
 	if (names)
-		near = text_nearest(name, names, a->dial_count);
+		near = text_nearest(name, names, count);
 	free(names);
 	if (near)
 		reply_error(c, NOT_FOUND, "text",
-			    "no session block has the name \"%s\"; did you mean \"%s\"?", name,
-			    near);
+			    "no session or pseudowire block that is dialled has the name \"%s\"; "
+			    "did you mean \"%s\"?",
+			    name, near);
 	else
 		reply_error(c, NOT_FOUND, "text",
-			    "no session block has the name \"%s\"; see `adit status`", name);
+			    "no session or pseudowire block that is dialled has the name \"%s\"; "
+			    "see `adit show dials` and `adit show pseudowires`",
+			    name);
 }
 
 static void dial(struct client *c, const struct control_request *r, enum op op)

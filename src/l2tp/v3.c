@@ -166,7 +166,7 @@ struct l2tp3 *l2tp3_new(const struct l2tp3_config *config)
 	bytes_wipe(l->cfg.seed, sizeof(l->cfg.seed));
 	init_lists(l);
 	l->bound.per_source = l->cfg.max_halfopen_source;
-	l2tp3_share_halfopen(l, 0);
+	l2tp3_limit(l, 0, 0);
 	l2tp3_auth_empty(&l->sum, L2TP3_DIGEST_MD5);
 	l2tp3_auth_empty(&l->sum_sha1, L2TP3_DIGEST_SHA1);
 	l->now = (struct mono){ INT64_MIN };
@@ -185,11 +185,16 @@ struct l2tp3 *l2tp3_new(const struct l2tp3_config *config)
 	return l;
 }
 
-void l2tp3_share_halfopen(struct l2tp3 *l, uint32_t max_conns)
+static uint32_t limit(uint32_t wanted, uint32_t most)
 {
-	if (max_conns == 0 || max_conns > l->cfg.max_conns)
-		max_conns = l->cfg.max_conns;
-	l->bound.share = max_conns / 4 + 1;
+	return wanted && wanted < most ? wanted : most;
+}
+
+void l2tp3_limit(struct l2tp3 *l, uint32_t max_conns, uint32_t max_sessions)
+{
+	l->max_conns = limit(max_conns, l->cfg.max_conns);
+	l->max_sessions = limit(max_sessions, l->cfg.max_sessions);
+	l->bound.share = l->max_conns / 4 + 1;
 	if (l->bound.share > l->cfg.max_halfopen)
 		l->bound.share = l->cfg.max_halfopen;
 }
@@ -228,6 +233,8 @@ void l2tp3_free(struct l2tp3 *l)
 
 int l2tp3_reserve_session(struct l2tp3 *l, uint32_t id)
 {
+	if (idmap_find(l->session_ids, 0, id) == &l->reserved)
+		return 0;
 	return idmap_put(l->session_ids, 0, id, &l->reserved);
 }
 

@@ -119,7 +119,7 @@ int conn_new(struct l2tp3 *l, const struct path *path, bool initiator, uint32_t 
 	adit_handle h;
 	int rc;
 
-	if (pool_count(l->conns) >= l->cfg.max_conns)
+	if (pool_count(l->conns) >= l->max_conns)
 		return 1;
 	if (htab_reserve(&l->by_peer) < 0 || htab_reserve(&l->by_request) < 0 ||
 	    htab_reserve(&l->by_dial) < 0 ||

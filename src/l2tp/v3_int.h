@@ -200,8 +200,9 @@ struct l2tp3 {
 	struct rng rng;
 	struct trace *trace;
 	struct l2tp3_config cfg;
-	struct mono now;   /* of the last call */
-	struct mono grace; /* after a suspend nothing is given up before this */
+	uint32_t max_conns, max_sessions; /* at present */
+	struct mono now;		  /* of the last call */
+	struct mono grace;		  /* after a suspend nothing is given up before this */
 	struct pool *conns, *sessions;
 	struct idmap *conn_ids, *session_ids;
 	struct htab by_peer, by_request, by_dial, by_remote, by_end;

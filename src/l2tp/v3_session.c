@@ -586,7 +586,7 @@ int pw_open(struct l2tp3 *l, struct conn *c, struct l2tp3_cmd *cmd)
 		return 4;
 	if ((c->profile->p.max_sessions &&
 	     c->session_count - c->orphans >= c->profile->p.max_sessions) ||
-	    l->session_count >= l->cfg.max_sessions)
+	    l->session_count >= l->max_sessions)
 		return 2;
 	rc = pw_new(l, c, 0, &s);
 	if (rc)

@@ -285,7 +285,7 @@ static int request_input(struct l2tp3 *l, struct conn *c, const struct l2tp_msg 
 		pw_step(l, ours, CE_CLOSE, &lost);
 	if ((c->profile->p.max_sessions &&
 	     c->session_count - c->orphans >= c->profile->p.max_sessions) ||
-	    l->session_count >= l->cfg.max_sessions)
+	    l->session_count >= l->max_sessions)
 		return refuse(l, c, m->local_id, L2TP_CDN_NO_FACILITIES, 0,
 			      "no more sessions are possible at present");
 	return ask(l, c, m);

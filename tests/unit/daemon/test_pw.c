@@ -334,6 +334,153 @@ static void test_disconnect(void **state)
 }
 
 /* The data plane cannot: the peer is told, and it is tried again. */
+static void say(struct world *w, int n, enum pw_cmd_kind kind, const char *name)
+{
+	struct pw_cmd cmd = { .kind = kind, .name = name };
+
+	assert_int_equal(pwe_do(w->side[n].pw, w->now, &cmd), 0);
+	drain(w, n);
+}
+
+/* What an administrator has taken down stays down over a restart, and what he has brought up by
+ * hand is brought up again, in the short form and in a tunnel. */
+static void test_said(void **state)
+{
+	static const char *const blocks[][2] = {
+		{ "pseudowire \"x\" { remote = " PEER_B " %s }",
+		  "pseudowire \"x\" { remote = " PEER_A " }" },
+		{ "tunnel \"t\" { remote = " PEER_B " connect = wait }\n"
+		  "pseudowire \"x\" { tunnel = t %s }",
+		  "tunnel \"t\" { remote = " PEER_A " }\npseudowire \"x\" { tunnel = t }" },
+	};
+	struct pw_wire_info i;
+	char text[256];
+	struct world w;
+
+	for (size_t k = 0; k < 2; k++) {
+		snprintf(text, sizeof(text), blocks[k][0], "");
+		world_open(&w, text, blocks[k][1]);
+		both_up(&w);
+		say(&w, 0, PW_CMD_DISCONNECT, "x");
+		run_until(&w, 60, never);
+		restart(&w, 0);
+		run_until(&w, 300, never);
+		restart(&w, 0); /* the record is still there */
+		run_until(&w, 300, never);
+		assert_int_equal(w.side[0].row_count, 0);
+		assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
+		assert_string_equal(i.state, "idle");
+		say(&w, 0, PW_CMD_CONNECT, "x");
+		run_until(&w, 300, up_everywhere);
+		restart(&w, 0);
+		run_until(&w, 60, never);
+		check_rows(&w);
+		/* nothing is left to be said: the connection and the session alone */
+		assert_int_equal(w.side[0].record_count, 2);
+		/* one that is not in the configuration any more takes its record along */
+		say(&w, 0, PW_CMD_DISCONNECT, "x");
+		run_until(&w, 300, never);
+		assert_int_equal(w.side[0].record_count, k ? 2 : 1);
+		reload(&w, 0, "");
+		run_until(&w, 300, never);
+		assert_int_equal(w.side[0].record_count, 0);
+		world_close(&w);
+	}
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " connect = manual }",
+		   "pseudowire \"x\" { remote = " PEER_A " connect = wait }");
+	run_until(&w, 60, never);
+	assert_int_equal(w.side[0].row_count, 0);
+	say(&w, 0, PW_CMD_CONNECT, "x");
+	restart(&w, 0);
+	run_until(&w, 60, up_everywhere);
+	assert_int_equal(w.side[0].record_count, 3);
+	restart(&w, 0);
+	say(&w, 0, PW_CMD_DISCONNECT, "x");
+	run_until(&w, 300, never);
+	restart(&w, 0);
+	run_until(&w, 300, never);
+	assert_int_equal(w.side[0].row_count, 0);
+	world_close(&w);
+}
+
+/* max-tunnels and max-sessions hold for pseudowires. */
+static void test_limits(void **state)
+{
+	static const char three[] = "%s\ntunnel \"t\" { remote = %s }\n"
+				    "pseudowire \"x\" { tunnel = t }\n"
+				    "pseudowire \"y\" { tunnel = t }\n"
+				    "pseudowire \"z\" { tunnel = t }\n";
+	struct pw_wire_info i;
+	char a[512], b[512];
+	unsigned int up;
+	struct world w;
+
+	for (int side = 0; side < 2; side++) { /* whoever has the limit */
+		snprintf(a, sizeof(a), three, side ? "" : "max-sessions = 2", PEER_B);
+		snprintf(b, sizeof(b), three, side ? "max-sessions = 2" : "", PEER_A);
+		world_open(&w, a, b);
+		run_until(&w, 300, never);
+		up = 0;
+		for (size_t k = 0; pwe_wire(w.side[0].pw, k, &i); k++)
+			up += i.up;
+		assert_int_equal(up, 2);
+		assert_int_equal(w.side[1].row_count, 2);
+		reload(&w, side, strchr(side ? b : a, '\n') + 1);
+		w.want_rows = 3;
+		run_until(&w, 300, up_everywhere);
+		world_close(&w);
+	}
+	/* The second peer is not reached for as long as the first takes the only place. */
+	snprintf(a, sizeof(a),
+		 "pseudowire \"x\" { remote = %s }\n"
+		 "pseudowire \"y\" { remote = 192.0.2.9 }",
+		 PEER_B);
+	snprintf(b, sizeof(b), "max-tunnels = 1\n%s", a);
+	world_open(&w, b, "pseudowire \"x\" { remote = " PEER_A " local = " PEER_B " }");
+	run_until(&w, 300, never);
+	assert_int_equal(tunnels(&w.side[0]), 1);
+	assert_true(pwe_wire_find(w.side[0].pw, "y", &i));
+	assert_int_equal(i.cause, ADIT_CAUSE_LIMIT_TUNNELS);
+	reload(&w, 0, a);
+	run_until(&w, 300, never);
+	assert_true(pwe_wire_find(w.side[0].pw, "y", &i));
+	assert_int_equal(i.cause, ADIT_CAUSE_PEER_CLOSED_TUNNEL);
+	assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
+	assert_true(i.up);
+	world_close(&w);
+}
+
+/* Session ids of the configuration are nobody else's, of static pseudowires neither. */
+static void test_reserved(void **state)
+{
+#define FIXED(id)                                                                   \
+	"tunnel \"t\" { remote = " PEER_B " }\n"                                    \
+	"pseudowire \"x\" { tunnel = t session-id = 7 peer-session-id = 9 }\n"      \
+	"pseudowire \"y\" { tunnel = t session-id = " id " peer-session-id = 9 }\n" \
+	"pseudowire \"z\" { local = " PEER_A " remote = " PEER_B                    \
+	" tunnel-id = 5 peer-tunnel-id = 6 session-id = 99999 peer-session-id = 1 }"
+	struct conf *c = conf_of(FIXED("70000"));
+	struct pw_cmd cmd = { .kind = PW_CMD_CONF };
+	struct pw_config config = { .incarnation = 1 };
+	struct pw *p = pwe_new(&config);
+
+	assert_int_equal(c->pw->reserved_count, 3);
+	assert_int_equal(c->pw->reserved[0], 7);
+	assert_int_equal(c->pw->reserved[1], 70000);
+	assert_int_equal(c->pw->reserved[2], 99999);
+	assert_true(pw_conf_reserves(c->pw, 99999));
+	assert_false(pw_conf_reserves(c->pw, 99998));
+	for (int turn = 0; turn < 3; turn++) {
+		cmd.conf = c->pw;
+		assert_int_equal(pwe_do(p, (struct mono){ US_S }, &cmd), 0);
+		assert_int_equal(pwe_do(p, (struct mono){ US_S }, &cmd), 0);
+		conf_free(c);
+		c = conf_of(turn ? FIXED("70000") : FIXED("70001"));
+	}
+	conf_free(c);
+	pwe_free(p);
+}
+
 static void test_plane_fails(void **state)
 {
 	struct pw_wire_info i;
@@ -377,7 +524,9 @@ int main(void)
 		cmocka_unit_test(test_two_secrets),  cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_no_such_wire), cmocka_unit_test(test_types),
 		cmocka_unit_test(test_fixed),	     cmocka_unit_test(test_disconnect),
-		cmocka_unit_test(test_plane_fails),  cmocka_unit_test(test_shutdown),
+		cmocka_unit_test(test_said),	     cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_reserved),     cmocka_unit_test(test_plane_fails),
+		cmocka_unit_test(test_shutdown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
