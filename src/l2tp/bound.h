@@ -10,14 +10,25 @@
 #include <adit/types.h>
 #include "base/htab.h"
 #include "base/list.h"
+#include "base/ration.h"
 
 struct bound_source;
+
+/*
+ * A flood must not wash everything else out of the flight recorder: of strangers this many requests
+ * and refusals are recorded at once, then one in each interval; the others are counted. And what a
+ * stranger goes on to send before its tunnel is up fills no more than a few records.
+ */
+#define BOUND_TOLD	   64
+#define BOUND_TOLD_EACH_US (2 * US_S)
+#define BOUND_WORDS	   32
 
 /* In each object that may be half-open. */
 struct bound_node {
 	struct list all, by_source;
 	struct bound_source *source; /* NULL: not counted */
 	bool trusted;
+	uint8_t words; /* so many records more while its peer is a stranger */
 };
 
 struct bound {
@@ -27,6 +38,7 @@ struct bound {
 	uint32_t share;	     /* how many there may be of each kind */
 	uint32_t per_source; /* of one address */
 	size_t *account;     /* octets allocated are added here */
+	struct ration told;  /* requests and refusals of strangers that are recorded */
 };
 
 void bound_init(struct bound *b, const uint8_t key[16], size_t *account);
@@ -42,6 +54,24 @@ struct bound_node *bound_victim_trusted(struct bound *b);
 int bound_enter(struct bound *b, struct bound_node *n, const struct addr *from);
 void bound_leave(struct bound *b, struct bound_node *n);
 void bound_trust(struct bound *b, struct bound_node *n);
+
+/* Is one more stranger recorded? *ret_out: how many were not since the last. Else NULL. */
+static inline struct trace *bound_tells(struct bound *b, struct trace *t, struct mono now,
+					uint32_t *ret_out)
+{
+	return ration_take(&b->told, now, BOUND_TOLD_EACH_US, BOUND_TOLD, ret_out) ? t : NULL;
+}
+
+/* The recorder for one more record about a stranger's object, or NULL. */
+static inline struct trace *bound_words(struct bound_node *n, struct trace *t)
+{
+	if (n->trusted)
+		return t;
+	if (n->words == 0)
+		return NULL;
+	n->words--;
+	return t;
+}
 
 /* Is an answer to this better not sent? Ports that answer anything, and addresses that are nobody's
  * (badinput L22, L23). */

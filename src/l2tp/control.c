@@ -110,8 +110,8 @@ int tunnel_open(struct l2tp *l, struct l2tp_cmd *cmd)
 	else if (t->has_tie)
 		rng_bytes(&l->rng, &t->tie, sizeof(t->tie));
 	addr_text(&t->path.remote, raw);
-	trace_put(l->trace, TRACE_L2TP_TUNNEL_DIAL, l->now, t->handle, t->local_id, 0, 0, 0, raw,
-		  strlen(raw));
+	trace_put(tunnel_trace(l, t), TRACE_L2TP_TUNNEL_DIAL, l->now, t->handle, t->local_id, 0, 0,
+		  0, raw, strlen(raw));
 	tunnel_step(l, t, TE_OPEN, NULL);
 	cmd->ret_handle = t->handle;
 	return 0;
@@ -179,7 +179,8 @@ int tunnel_accept(struct l2tp *l, struct tunnel *t, struct l2tp_cmd *cmd)
 	}
 	if (t->challenged)
 		rng_bytes(&l->rng, t->challenge, sizeof(t->challenge));
-	trace(l->trace, TRACE_L2TP_TUNNEL_ACCEPTED, l->now, t->handle, t->local_id, t->remote_id);
+	trace(tunnel_trace(l, t), TRACE_L2TP_TUNNEL_ACCEPTED, l->now, t->handle, t->local_id,
+	      t->remote_id);
 	tunnel_step(l, t, TE_ACCEPT, NULL);
 	return 0;
 }
@@ -209,8 +210,8 @@ static void follow(struct l2tp *l, struct tunnel *t, const struct path *path)
 	t->path = *path;
 	tunnel_key_peer(l, t, t->remote_id);
 	addr_text(&path->remote, raw);
-	trace_put(l->trace, TRACE_L2TP_TUNNEL_FOLLOW, l->now, t->handle, t->local_id, 0, 0, 0, raw,
-		  strlen(raw));
+	trace_put(tunnel_trace(l, t), TRACE_L2TP_TUNNEL_FOLLOW, l->now, t->handle, t->local_id, 0,
+		  0, 0, raw, strlen(raw));
 }
 
 /* True when our challenge was answered rightly, or there was none (5.1.1). */
@@ -357,26 +358,27 @@ static int deliver(struct l2tp *l, struct tunnel *t, const struct path *path, ui
 	(void)parse(t, t->profile, bytes + 12, len - 12, scratch, &m, &v);
 	t->quirks_used |= (uint8_t)(m.lax & t->quirks);
 	text = strlen(v.text);
-	trace_put(l->trace, TRACE_L2TP_IN, l->now, t->handle, m.type, ns, nr, session, bytes, len);
+	trace_put(tunnel_trace(l, t), TRACE_L2TP_IN, l->now, t->handle, m.type, ns, nr, session,
+		  bytes, len);
 	switch (v.scope) {
 	case L2TP_MSG_DROP:
 		engine_drop(l, DROP_AVP, m.type, path);
 		return 1;
 	case L2TP_MSG_IGNORE:
-		trace_put(l->trace, TRACE_L2TP_MESSAGE_IGNORED, l->now, t->handle, m.type, 0, 0, 0,
-			  v.text, text);
+		trace_put(tunnel_trace(l, t), TRACE_L2TP_MESSAGE_IGNORED, l->now, t->handle, m.type,
+			  0, 0, 0, v.text, text);
 		return 0;
 	case L2TP_MSG_CLEAR:
-		trace_put(l->trace, TRACE_L2TP_MESSAGE_BAD, l->now, t->handle, m.type, v.result,
-			  v.error, 0, v.text, text);
+		trace_put(tunnel_trace(l, t), TRACE_L2TP_MESSAGE_BAD, l->now, t->handle, m.type,
+			  v.result, v.error, 0, v.text, text);
 		if (t->state == L2TP_TS_UP && v.session)
 			return call_message(l, t, session, &m, &v);
 		bad_message(l, t, &m, &v);
 		return 0;
 	case L2TP_MSG_OK:
 		if (text)
-			trace_put(l->trace, TRACE_L2TP_AVP_SKIPPED, l->now, t->handle, m.type, 0, 0,
-				  0, v.text, text);
+			trace_put(tunnel_trace(l, t), TRACE_L2TP_AVP_SKIPPED, l->now, t->handle,
+				  m.type, 0, 0, 0, v.text, text);
 		return dispatch(l, t, path, session, &m, &v);
 	}
 	return 1;
@@ -427,7 +429,7 @@ static void ack_input(struct l2tp *l, struct tunnel *t, const struct l2tp_header
 	uint32_t acked;
 
 	if (!rel_ack(&t->rel, l->now, h->nr, &acked))
-		trace(l->trace, TRACE_L2TP_ODD_NR, l->now, t->handle, h->nr, t->rel.ns);
+		trace(tunnel_trace(l, t), TRACE_L2TP_ODD_NR, l->now, t->handle, h->nr, t->rel.ns);
 	if (acked)
 		engine_work(l, t);
 	t->heard = l->now;
@@ -463,8 +465,8 @@ static int out_of_turn(struct l2tp *l, struct tunnel *t, const struct path *path
 {
 	uint32_t len = h->payload + h->len;
 
-	trace_put(l->trace, early ? TRACE_L2TP_EARLY : TRACE_L2TP_REPEATED, l->now, t->handle, 0,
-		  h->ns, t->rel.nr, h->session, bytes, len);
+	trace_put(tunnel_trace(l, t), early ? TRACE_L2TP_EARLY : TRACE_L2TP_REPEATED, l->now,
+		  t->handle, 0, h->ns, t->rel.nr, h->session, bytes, len);
 	if (early && (len > L2TP_HELD_MAX || t->state == L2TP_TS_WAIT_REPLY))
 		return engine_drop(l, DROP_WINDOW, h->ns, path);
 	/* Thousands may be half-open at once: each gets a little room for what overtook its SCCCN.
@@ -486,8 +488,8 @@ static int receive(struct l2tp *l, struct tunnel *t, const struct path *path,
 		   const struct l2tp_header *h, const uint8_t *bytes)
 {
 	if (h->len == 0) {
-		trace_put(l->trace, TRACE_L2TP_IN, l->now, t->handle, L2TP_ZLB, h->ns, h->nr,
-			  h->session, bytes, h->payload);
+		trace_put(tunnel_trace(l, t), TRACE_L2TP_IN, l->now, t->handle, L2TP_ZLB, h->ns,
+			  h->nr, h->session, bytes, h->payload);
 		ack_input(l, t, h);
 		return L2TP_IN_CONTROL;
 	}

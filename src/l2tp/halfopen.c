@@ -58,6 +58,20 @@ void halfopen_leave(struct l2tp *l, struct tunnel *t)
 	bound_leave(&l->bound, &t->bound);
 }
 
+/* Its header is made anew; that of an SCCRQ has nothing but its length to tell. */
+static void record_request(struct l2tp *l, struct tunnel *t)
+{
+	uint8_t bytes[12 + L2TP_REQUEST_MAX] = { 0xc8, 0x02 };
+	struct wcur c = wcur_of(bytes, sizeof(bytes));
+
+	if (!t->request)
+		return;
+	c.len = 12;
+	wcur_bytes(&c, t->request, t->request_len);
+	wcur_patch_u16(&c, 2, (uint16_t)c.len);
+	trace_put(l->trace, TRACE_L2TP_IN, l->now, t->handle, L2TP_SCCRQ, 0, 0, 0, bytes, c.len);
+}
+
 void halfopen_trust(struct l2tp *l, struct tunnel *t)
 {
 	struct bound_node *victim;
@@ -69,6 +83,9 @@ void halfopen_trust(struct l2tp *l, struct tunnel *t)
 		evict(l, victim);
 	t->asked = 0;
 	bound_trust(&l->bound, &t->bound);
+	/* Who it is was not known before: the record of its request is made up for. */
+	if (t->bound.words == 0)
+		record_request(l, t);
 }
 
 /* ---- refusals without an object ---- */
@@ -88,16 +105,15 @@ static uint16_t spare_id(struct l2tp *l)
 	return (uint16_t)id;
 }
 
-/* A flood must not wash everything else out of the recorder. */
-static void tell_refusal(struct l2tp *l, const struct ending *why)
+/* Is this stranger's request recorded, with what becomes of it? */
+static bool tell_stranger(struct l2tp *l)
 {
-	if (mono_due(l->refuse_at, l->now)) {
-		l->refuse_at = mono_add(l->now, US_S);
-		l->refuse_told = 0;
-	}
-	if (l->refuse_told++ < L2TP_REFUSE_TOLD)
-		trace_put(l->trace, TRACE_L2TP_STRANGER_REFUSED, l->now, 0, why->result, why->error,
-			  0, 0, why->text, strlen(why->text));
+	uint32_t out = 0;
+	struct trace *t = bound_tells(&l->bound, l->trace, l->now, &out);
+
+	if (out)
+		trace(t, TRACE_L2TP_STRANGERS, l->now, 0, out, 0);
+	return t != NULL;
 }
 
 /* StopCCN to a stranger, never larger than its `request` octets. */
@@ -125,7 +141,10 @@ static int refuse(struct l2tp *l, const struct path *path, uint16_t tunnel, size
 	l2tp_build_stamp(r->bytes, r->len, tunnel, 0, 0, 1);
 	r->path = *path;
 	l->reply_count++;
-	tell_refusal(l, why);
+	r->told = tell_stranger(l);
+	if (r->told)
+		trace_put(l->trace, TRACE_L2TP_STRANGER_REFUSED, l->now, 0, why->result, why->error,
+			  0, 0, why->text, strlen(why->text));
 	return L2TP_IN_DROP;
 }
 
@@ -177,8 +196,9 @@ static bool tie_settle(struct l2tp *l, const struct path *path, const struct l2t
 			return true;
 		}
 		if (tie == TIE_OURS) {
-			trace(l->trace, TRACE_L2TP_TUNNEL_TIE_WON, l->now, t->handle, t->local_id,
-			      0);
+			if (tell_stranger(l))
+				trace(l->trace, TRACE_L2TP_TUNNEL_TIE_WON, l->now, t->handle,
+				      t->local_id, 0);
 			return true;
 		}
 		if (tie == TIE_THEIRS && !loser)
@@ -242,8 +262,8 @@ static bool repeated(struct l2tp *l, struct tunnel *t, const struct l2tp_header 
 	}
 	t->rel.duplicates++;
 	l->count.duplicates++;
-	trace_put(l->trace, TRACE_L2TP_REPEATED, l->now, t->handle, 0, h->ns, t->rel.nr, 0, NULL,
-		  0);
+	trace_put(tunnel_trace(l, t), TRACE_L2TP_REPEATED, l->now, t->handle, 0, h->ns, t->rel.nr,
+		  0, NULL, 0);
 	if (waiting) {
 		rel_repeat(&t->rel);
 		engine_work(l, t);
@@ -326,10 +346,11 @@ static int sccrq_input(struct l2tp *l, const struct path *path, const struct l2t
 		return rc;
 	}
 	t->asked = (uint16_t)octets;
+	t->bound.words = tell_stranger(l) ? BOUND_WORDS : 0;
 	if (loser)
 		tie_yield(l, loser, t);
-	trace_put(l->trace, TRACE_L2TP_IN, l->now, t->handle, L2TP_SCCRQ, h->ns, h->nr, h->session,
-		  payload - h->payload, octets);
+	trace_put(tunnel_trace(l, t), TRACE_L2TP_IN, l->now, t->handle, L2TP_SCCRQ, h->ns, h->nr,
+		  h->session, payload - h->payload, octets);
 	tunnel_step(l, t, TE_SCCRQ, NULL);
 	return L2TP_IN_CONTROL;
 }

@@ -59,8 +59,7 @@
 #define L2TP_ORPHANS_MAX   256	       /* refusals of one tunnel that wait to be sent */
 #define L2TP_CHALLENGE	   16	       /* octets of our challenges */
 #define L2TP_REPLIES	   16
-#define L2TP_OOS_MAX	   4  /* packets in a row past a gap that make us resynchronise */
-#define L2TP_REFUSE_TOLD   10 /* refusals of strangers told a second */
+#define L2TP_OOS_MAX	   4 /* packets in a row past a gap that make us resynchronise */
 #define L2TP_DROPS	   9
 #define L2TP_WEN_US	   (60 * US_S) /* at most one WEN of a call in this time (6.13) */
 
@@ -241,6 +240,7 @@ _Static_assert(sizeof(struct session) <= 256, "a session is small");
 struct reply {
 	struct path path;
 	uint16_t tunnel, len;
+	bool told; /* is recorded */
 	uint8_t bytes[64 + L2TP_TEXT_MAX];
 };
 
@@ -265,8 +265,6 @@ struct l2tp {
 	struct l2tp_counters count;
 	struct mono drop_at[L2TP_DROPS];
 	uint32_t drop_count[L2TP_DROPS];
-	struct mono refuse_at; /* refusals of strangers told since then */
-	uint32_t refuse_told;
 	char text[L2TP_TEXT_MAX];
 };
 
@@ -305,6 +303,12 @@ void thing_quit(struct thing *th);
 void engine_work(struct l2tp *l, struct tunnel *t); /* it has something to build */
 void engine_out(struct l2tp *l, struct tunnel *t);  /* it has something to transmit */
 void engine_pump(struct l2tp *l);
+
+/* The recorder for what concerns `t`; NULL when a stranger has filled enough of it. */
+static inline struct trace *tunnel_trace(const struct l2tp *l, struct tunnel *t)
+{
+	return t->initiator || t->was_up ? l->trace : bound_words(&t->bound, l->trace);
+}
 
 /* ---- halfopen.c ---- */
 

@@ -747,7 +747,8 @@ static size_t output_reply(struct l2tp *l, uint8_t *buf, size_t cap, struct path
 	memcpy(buf, r->bytes, len);
 	*ret_path = r->path;
 	l->count.control_out++;
-	trace_put(l->trace, TRACE_L2TP_OUT, l->now, 0, L2TP_STOPCCN, 0, 1, 0, buf, len);
+	if (r->told)
+		trace_put(l->trace, TRACE_L2TP_OUT, l->now, 0, L2TP_STOPCCN, 0, 1, 0, buf, len);
 	return len;
 }
 
@@ -770,8 +771,8 @@ static size_t output_message(struct l2tp *l, struct tunnel *t, const struct rel_
 	}
 	l->count.control_out++;
 	l->count.retransmits += o->again;
-	trace_put(l->trace, o->again ? TRACE_L2TP_OUT_AGAIN : TRACE_L2TP_OUT, l->now, t->handle,
-		  type, o->ns, o->nr, session, buf, len);
+	trace_put(tunnel_trace(l, t), o->again ? TRACE_L2TP_OUT_AGAIN : TRACE_L2TP_OUT, l->now,
+		  t->handle, type, o->ns, o->nr, session, buf, len);
 	return len;
 }
 

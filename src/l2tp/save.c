@@ -517,7 +517,7 @@ int l2tp_load_tunnel(struct l2tp *l, struct mono now, struct rcur *c, struct l2t
 		tunnel_undo(l, t);
 		return rc;
 	}
-	trace(l->trace, TRACE_L2TP_LOADED, l->now, t->handle, t->local_id, 0);
+	trace(tunnel_trace(l, t), TRACE_L2TP_LOADED, l->now, t->handle, t->local_id, 0);
 	tunnel_resume(l, t, &r);
 	thing_dirty(l, &t->thing);
 	engine_work(l, t);

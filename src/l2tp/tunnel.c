@@ -252,7 +252,7 @@ void tunnel_reap(struct l2tp *l, struct tunnel *t)
 	if (!t->thing.finished || t->thing.known || t->thing.recorded || t->thing.mask ||
 	    !list_empty(&t->sessions))
 		return;
-	trace(l->trace, TRACE_L2TP_TUNNEL_GONE, l->now, t->handle, t->local_id, 0);
+	trace(tunnel_trace(l, t), TRACE_L2TP_TUNNEL_GONE, l->now, t->handle, t->local_id, 0);
 	free_tunnel(l, t);
 }
 
@@ -343,7 +343,8 @@ static void hello_due(struct l2tp *l, struct tunnel *t)
 		t->quiet_asked = true;
 		t->hello_at = mono_add(l->now, L2TP_QUIET_US);
 		thing_news(l, &t->thing, NEWS_QUIET);
-		trace(l->trace, TRACE_L2TP_TUNNEL_QUIET, l->now, t->handle, t->local_id, 0);
+		trace(tunnel_trace(l, t), TRACE_L2TP_TUNNEL_QUIET, l->now, t->handle, t->local_id,
+		      0);
 	} else {
 		send_hello(l, t);
 	}
@@ -522,8 +523,8 @@ static void act_up(struct l2tp *l, struct tunnel *t)
 	tunnel_arm_hello(t);
 	tunnel_empty(l, t);
 	addr_text(&t->path.remote, raw);
-	trace_put(l->trace, TRACE_L2TP_TUNNEL_UP, l->now, t->handle, t->local_id, t->remote_id, 0,
-		  0, raw, strlen(raw));
+	trace_put(tunnel_trace(l, t), TRACE_L2TP_TUNNEL_UP, l->now, t->handle, t->local_id,
+		  t->remote_id, 0, 0, raw, strlen(raw));
 }
 
 static void act_end(struct l2tp *l, struct tunnel *t, const struct ending *why)
@@ -538,8 +539,8 @@ static void act_end(struct l2tp *l, struct tunnel *t, const struct ending *why)
 		thing_news(l, &t->thing, NEWS_DOWN);
 	else
 		list_drop(&t->thing.news);
-	trace_put(l->trace, TRACE_L2TP_TUNNEL_END, l->now, t->handle, t->local_id, why->cause,
-		  why->result, why->error, t->text, t->text ? strlen(t->text) : 0);
+	trace_put(tunnel_trace(l, t), TRACE_L2TP_TUNNEL_END, l->now, t->handle, t->local_id,
+		  why->cause, why->result, why->error, t->text, t->text ? strlen(t->text) : 0);
 	loser_resumes(l, t);
 }
 
@@ -584,8 +585,8 @@ static void act_ask(struct l2tp *l, struct tunnel *t)
 	t->state_at = mono_add(l->now, L2TP_ANSWER_US);
 	thing_news(l, &t->thing, NEWS_ASK);
 	addr_text(&t->path.remote, raw);
-	trace_put(l->trace, TRACE_L2TP_TUNNEL_ASK, l->now, t->handle, t->local_id, t->remote_id, 0,
-		  0, raw, strlen(raw));
+	trace_put(tunnel_trace(l, t), TRACE_L2TP_TUNNEL_ASK, l->now, t->handle, t->local_id,
+		  t->remote_id, 0, 0, raw, strlen(raw));
 }
 
 static void act_sends(struct l2tp *l, struct tunnel *t, unsigned act)

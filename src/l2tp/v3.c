@@ -775,7 +775,9 @@ static size_t output_reply(struct l2tp3 *l, uint8_t *buf, size_t cap, struct pat
 	memcpy(buf + at, r->bytes, r->len);
 	*ret_path = r->path;
 	l->count.control_out++;
-	trace_put(l->trace, TRACE_L2TP3_OUT, l->now, 0, L2TP_STOPCCN, 0, 1, 0, r->bytes, r->len);
+	if (r->told)
+		trace_put(l->trace, TRACE_L2TP3_OUT, l->now, 0, L2TP_STOPCCN, 0, 1, 0, r->bytes,
+			  r->len);
 	return at + r->len;
 }
 
@@ -799,8 +801,8 @@ static size_t output_message(struct l2tp3 *l, struct conn *c, const struct rel_o
 	digest_sign(l, c, buf, len, type);
 	l->count.control_out++;
 	l->count.retransmits += o->again;
-	trace_put(l->trace, o->again ? TRACE_L2TP3_OUT_AGAIN : TRACE_L2TP3_OUT, l->now, c->handle,
-		  type, o->ns, o->nr, 0, buf, len);
+	trace_put(conn_trace(l, c), o->again ? TRACE_L2TP3_OUT_AGAIN : TRACE_L2TP3_OUT, l->now,
+		  c->handle, type, o->ns, o->nr, 0, buf, len);
 	return len;
 }
 

@@ -177,7 +177,7 @@ void conn_reap(struct l2tp3 *l, struct conn *c)
 	if (!c->thing.finished || c->thing.known || c->thing.recorded || c->thing.mask ||
 	    !list_empty(&c->sessions))
 		return;
-	trace(l->trace, TRACE_L2TP3_CONN_GONE, l->now, c->handle, c->local_id, 0);
+	trace(conn_trace(l, c), TRACE_L2TP3_CONN_GONE, l->now, c->handle, c->local_id, 0);
 	conn_undo(l, c);
 }
 
@@ -293,7 +293,7 @@ static void hello_due(struct l2tp3 *l, struct conn *c)
 		c->quiet_asked = true;
 		c->hello_at = mono_add(l->now, L2TP_QUIET_US);
 		v3_news(l, &c->thing, NEWS_QUIET);
-		trace(l->trace, TRACE_L2TP3_CONN_QUIET, l->now, c->handle, c->local_id, 0);
+		trace(conn_trace(l, c), TRACE_L2TP3_CONN_QUIET, l->now, c->handle, c->local_id, 0);
 	} else {
 		send_hello(l, c);
 	}
@@ -445,7 +445,7 @@ void conn_again(struct l2tp3 *l, struct conn *c)
 		conn_step(l, c, TE_TIE_LOST, &why);
 		return;
 	}
-	trace(l->trace, TRACE_L2TP3_CONN_TIE_EQUAL, l->now, c->handle, c->local_id, 0);
+	trace(conn_trace(l, c), TRACE_L2TP3_CONN_TIE_EQUAL, l->now, c->handle, c->local_id, 0);
 	idmap_drop(l->conn_ids, 0, c->local_id, l->now);
 	c->local_id = id;
 	rel_abandon(&c->rel);
@@ -527,8 +527,8 @@ static void act_up(struct l2tp3 *l, struct conn *c)
 	conn_arm_hello(l, c);
 	conn_empty(l, c);
 	addr_text(&c->path.remote, raw);
-	trace_put(l->trace, TRACE_L2TP3_CONN_UP, l->now, c->handle, c->local_id, c->remote_id, 0, 0,
-		  raw, strlen(raw));
+	trace_put(conn_trace(l, c), TRACE_L2TP3_CONN_UP, l->now, c->handle, c->local_id,
+		  c->remote_id, 0, 0, raw, strlen(raw));
 }
 
 static void act_end(struct l2tp3 *l, struct conn *c, const struct ending *why)
@@ -544,8 +544,8 @@ static void act_end(struct l2tp3 *l, struct conn *c, const struct ending *why)
 		v3_news(l, &c->thing, NEWS_DOWN);
 	else
 		list_drop(&c->thing.news);
-	trace_put(l->trace, TRACE_L2TP3_CONN_END, l->now, c->handle, c->local_id, why->cause,
-		  why->result, why->error, c->text, c->text ? strlen(c->text) : 0);
+	trace_put(conn_trace(l, c), TRACE_L2TP3_CONN_END, l->now, c->handle, c->local_id,
+		  why->cause, why->result, why->error, c->text, c->text ? strlen(c->text) : 0);
 	loser_resumes(l, c);
 }
 
@@ -590,8 +590,8 @@ static void act_ask(struct l2tp3 *l, struct conn *c)
 	c->state_at = mono_add(l->now, L2TP_ANSWER_US);
 	v3_news(l, &c->thing, NEWS_ASK);
 	addr_text(&c->path.remote, raw);
-	trace_put(l->trace, TRACE_L2TP3_CONN_ASK, l->now, c->handle, c->local_id, c->remote_id, 0,
-		  0, raw, strlen(raw));
+	trace_put(conn_trace(l, c), TRACE_L2TP3_CONN_ASK, l->now, c->handle, c->local_id,
+		  c->remote_id, 0, 0, raw, strlen(raw));
 }
 
 static void act_sends(struct l2tp3 *l, struct conn *c, unsigned act)

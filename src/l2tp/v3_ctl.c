@@ -86,8 +86,8 @@ int conn_open(struct l2tp3 *l, struct l2tp3_cmd *cmd)
 		fill_offer(c, cmd->ret_offer);
 	}
 	addr_text(&c->path.remote, raw);
-	trace_put(l->trace, TRACE_L2TP3_CONN_DIAL, l->now, c->handle, c->local_id, 0, 0, 0, raw,
-		  strlen(raw));
+	trace_put(conn_trace(l, c), TRACE_L2TP3_CONN_DIAL, l->now, c->handle, c->local_id, 0, 0, 0,
+		  raw, strlen(raw));
 	conn_step(l, c, TE_OPEN, NULL);
 	cmd->ret_handle = c->handle;
 	return 0;
@@ -166,7 +166,7 @@ static void take_request(struct l2tp3 *l, struct conn *c, const struct l2tp_msg 
 	} else {
 		if (c->challenged)
 			rng_bytes(&l->rng, c->challenge, sizeof(c->challenge));
-		trace(l->trace, TRACE_L2TP3_CONN_ACCEPTED, l->now, c->handle, c->local_id,
+		trace(conn_trace(l, c), TRACE_L2TP3_CONN_ACCEPTED, l->now, c->handle, c->local_id,
 		      c->remote_id);
 		conn_step(l, c, TE_ACCEPT, NULL);
 	}
@@ -252,8 +252,8 @@ static void follow(struct l2tp3 *l, struct conn *c, const struct path *path)
 	c->path = *path;
 	conn_key_peer(l, c, c->remote_id);
 	addr_text(&path->remote, raw);
-	trace_put(l->trace, TRACE_L2TP3_CONN_FOLLOW, l->now, c->handle, c->local_id, 0, 0, 0, raw,
-		  strlen(raw));
+	trace_put(conn_trace(l, c), TRACE_L2TP3_CONN_FOLLOW, l->now, c->handle, c->local_id, 0, 0,
+		  0, raw, strlen(raw));
 	if (c->state == L2TP3_CS_UP)
 		v3_news(l, &c->thing, NEWS_MOVED);
 	v3_dirty(l, &c->thing);
@@ -451,27 +451,27 @@ static int deliver(struct l2tp3 *l, struct conn *c, const struct in3 *in)
 			lax_of(c->quirks), scratch, &m, &v);
 	c->quirks_used |= m.lax ? c->quirks & L2TP3_QUIRK_LAX_MANDATORY : 0;
 	text = strlen(v.text);
-	trace_put(l->trace, TRACE_L2TP3_IN, l->now, c->handle, m.type, in->ns, in->nr, 0, in->msg,
-		  in->len);
+	trace_put(conn_trace(l, c), TRACE_L2TP3_IN, l->now, c->handle, m.type, in->ns, in->nr, 0,
+		  in->msg, in->len);
 	switch (v.scope) {
 	case L2TP_MSG_DROP:
 		v3_drop(l, DROP3_AVP, m.type, in->path);
 		return 1;
 	case L2TP_MSG_IGNORE:
-		trace_put(l->trace, TRACE_L2TP3_MESSAGE_IGNORED, l->now, c->handle, m.type, 0, 0, 0,
-			  v.text, text);
+		trace_put(conn_trace(l, c), TRACE_L2TP3_MESSAGE_IGNORED, l->now, c->handle, m.type,
+			  0, 0, 0, v.text, text);
 		return 0;
 	case L2TP_MSG_CLEAR:
-		trace_put(l->trace, TRACE_L2TP3_MESSAGE_BAD, l->now, c->handle, m.type, v.result,
-			  v.error, 0, v.text, text);
+		trace_put(conn_trace(l, c), TRACE_L2TP3_MESSAGE_BAD, l->now, c->handle, m.type,
+			  v.result, v.error, 0, v.text, text);
 		if (c->state == L2TP3_CS_UP && v.session)
 			return pw_message(l, c, &m, &v);
 		bad_message(l, c, &m, &v);
 		return 0;
 	case L2TP_MSG_OK:
 		if (text)
-			trace_put(l->trace, TRACE_L2TP3_AVP_SKIPPED, l->now, c->handle, m.type, 0,
-				  0, 0, v.text, text);
+			trace_put(conn_trace(l, c), TRACE_L2TP3_AVP_SKIPPED, l->now, c->handle,
+				  m.type, 0, 0, 0, v.text, text);
 		return dispatch(l, c, in, &m, &v);
 	}
 	return 1;
@@ -565,8 +565,8 @@ static int in_turn(struct l2tp3 *l, struct conn *c, const struct in3 *in)
 
 static int out_of_turn(struct l2tp3 *l, struct conn *c, const struct in3 *in, bool early)
 {
-	trace_put(l->trace, early ? TRACE_L2TP3_EARLY : TRACE_L2TP3_REPEATED, l->now, c->handle, 0,
-		  in->ns, c->rel.nr, 0, in->msg, in->len);
+	trace_put(conn_trace(l, c), early ? TRACE_L2TP3_EARLY : TRACE_L2TP3_REPEATED, l->now,
+		  c->handle, 0, in->ns, c->rel.nr, 0, in->msg, in->len);
 	if (early && (in->len > L2TP_HELD_MAX || c->state == L2TP3_CS_WAIT_REPLY))
 		return v3_drop(l, DROP3_WINDOW, in->ns, in->path);
 	/* Thousands may be half-open at once: each gets a little room for what overtook its SCCCN.
@@ -598,15 +598,15 @@ static int receive(struct l2tp3 *l, struct conn *c, const struct in3 *in)
 	enum rel_place place = rel_place(&c->rel, in->ns);
 
 	if (!nr_good(c, in->nr)) {
-		trace(l->trace, TRACE_L2TP3_ODD_NR, l->now, c->handle, in->nr, c->rel.ns);
+		trace(conn_trace(l, c), TRACE_L2TP3_ODD_NR, l->now, c->handle, in->nr, c->rel.ns);
 		return v3_drop(l, DROP3_WINDOW, in->ns, in->path);
 	}
 	/* Only what was never seen before can prove that the peer has moved. */
 	if (!conn_may_come_from(c, in->path) && (place != REL_NEXT || is_ack(in)))
 		return v3_drop(l, DROP3_PATH, c->local_id, in->path);
 	if (is_ack(in)) {
-		trace_put(l->trace, TRACE_L2TP3_IN, l->now, c->handle, L2TP3_ACK, in->ns, in->nr, 0,
-			  in->msg, in->len);
+		trace_put(conn_trace(l, c), TRACE_L2TP3_IN, l->now, c->handle, L2TP3_ACK, in->ns,
+			  in->nr, 0, in->msg, in->len);
 		ack_input(l, c, in);
 		return L2TP3_IN_CONTROL;
 	}

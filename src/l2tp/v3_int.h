@@ -193,6 +193,7 @@ _Static_assert((int)L2TP3_SS_CLOSING == (int)L2TP_SS_CLOSING, "states of a sessi
 struct reply3 {
 	struct path path;
 	uint16_t len;
+	bool told; /* is recorded */
 	uint8_t bytes[96 + L2TP_TEXT_MAX];
 };
 
@@ -218,13 +219,17 @@ struct l2tp3 {
 	struct l2tp3_counters count;
 	struct mono drop_at[L2TP3_DROPS];
 	uint32_t drop_count[L2TP3_DROPS];
-	struct mono refuse_at;
-	uint32_t refuse_told;
 	struct l2tp3_auth sum; /* of the empty secret, MD5 */
 	struct l2tp3_auth sum_sha1;
 	char text[L2TP_TEXT_MAX];
 	uint8_t reserved; /* the object of session ids that are used without us */
 };
+
+/* The recorder for what concerns `c`; NULL when a stranger has filled enough of it. */
+static inline struct trace *conn_trace(const struct l2tp3 *l, struct conn *c)
+{
+	return c->initiator || c->was_up ? l->trace : bound_words(&c->bound, l->trace);
+}
 
 /* A control message as it came: everything counts from the T bit. */
 struct in3 {

@@ -54,6 +54,10 @@ void open_trust(struct l2tp3 *l, struct conn *c)
 		evict(l, victim);
 	c->asked = 0;
 	bound_trust(&l->bound, &c->bound);
+	/* Who it is was not known before: the record of its request is made up for. */
+	if (c->bound.words == 0 && c->request)
+		trace_put(l->trace, TRACE_L2TP3_IN, l->now, c->handle, L2TP_SCCRQ, 0, 0, 0,
+			  c->request, c->request_len);
 }
 
 /* ---- refusals without an object ---- */
@@ -68,16 +72,15 @@ static uint32_t spare_id(struct l2tp3 *l)
 	return id;
 }
 
-/* A flood must not wash everything else out of the recorder. */
-static void tell_refusal(struct l2tp3 *l, const struct ending *why)
+/* Is this stranger's request recorded, with what becomes of it? */
+static bool tell_stranger(struct l2tp3 *l)
 {
-	if (mono_due(l->refuse_at, l->now)) {
-		l->refuse_at = mono_add(l->now, US_S);
-		l->refuse_told = 0;
-	}
-	if (l->refuse_told++ < L2TP_REFUSE_TOLD)
-		trace_put(l->trace, TRACE_L2TP3_STRANGER_REFUSED, l->now, 0, why->result,
-			  why->error, 0, 0, why->text, strlen(why->text));
+	uint32_t out = 0;
+	struct trace *t = bound_tells(&l->bound, l->trace, l->now, &out);
+
+	if (out)
+		trace(t, TRACE_L2TP3_STRANGERS, l->now, 0, out, 0);
+	return t != NULL;
 }
 
 /* Is this message of somebody who knows the secret of `c`? */
@@ -133,7 +136,10 @@ static int refuse(struct l2tp3 *l, const struct in3 *in, uint32_t remote_id,
 		l2tp3_sign(r->bytes, r->len, keys, signs ? &n : NULL);
 	r->path = *in->path;
 	l->reply_count++;
-	tell_refusal(l, why);
+	r->told = tell_stranger(l);
+	if (r->told)
+		trace_put(l->trace, TRACE_L2TP3_STRANGER_REFUSED, l->now, 0, why->result,
+			  why->error, 0, 0, why->text, strlen(why->text));
 	return L2TP3_IN_DROP;
 }
 
@@ -193,8 +199,9 @@ static bool tie_settle(struct l2tp3 *l, const struct in3 *in, const struct l2tp_
 			conn_again(l, c);
 			return true;
 		case TIE_OURS:
-			trace(l->trace, TRACE_L2TP3_CONN_TIE_WON, l->now, c->handle, c->local_id,
-			      0);
+			if (tell_stranger(l))
+				trace(l->trace, TRACE_L2TP3_CONN_TIE_WON, l->now, c->handle,
+				      c->local_id, 0);
 			refuse(l, in, m->connection_id, c, &lost);
 			return true;
 		case TIE_THEIRS:
@@ -238,8 +245,8 @@ static bool repeated(struct l2tp3 *l, struct conn *c, const struct in3 *in)
 	}
 	c->rel.duplicates++;
 	l->count.duplicates++;
-	trace_put(l->trace, TRACE_L2TP3_REPEATED, l->now, c->handle, 0, in->ns, c->rel.nr, 0, NULL,
-		  0);
+	trace_put(conn_trace(l, c), TRACE_L2TP3_REPEATED, l->now, c->handle, 0, in->ns, c->rel.nr,
+		  0, NULL, 0);
 	if (waiting)
 		rel_repeat(&c->rel);
 	else if (settling)
@@ -310,10 +317,11 @@ static int sccrq_input(struct l2tp3 *l, const struct in3 *in, const struct l2tp_
 		conn_undo(l, c);
 		return rc;
 	}
+	c->bound.words = tell_stranger(l) ? BOUND_WORDS : 0;
 	if (loser)
 		conn_yield(l, loser, c);
-	trace_put(l->trace, TRACE_L2TP3_IN, l->now, c->handle, L2TP_SCCRQ, in->ns, in->nr, 0,
-		  in->msg, in->len);
+	trace_put(conn_trace(l, c), TRACE_L2TP3_IN, l->now, c->handle, L2TP_SCCRQ, in->ns, in->nr,
+		  0, in->msg, in->len);
 	conn_step(l, c, TE_SCCRQ, NULL);
 	return L2TP3_IN_CONTROL;
 }
