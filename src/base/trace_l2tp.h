@@ -55,6 +55,8 @@
 	  "session {a}: ended because {b:cause}; result {c} error {d} {raw}")                      \
 	X(L2TP_SESSION_REFUSED, TRACE_INFO,                                                        \
 	  "call of the peer's session {a} refused, result {b} error {c}: {raw}")                   \
-	X(L2TP_LOADED, TRACE_DEBUG, "tunnel {a} session {b}: taken over from its record")
+	X(L2TP_LOADED, TRACE_DEBUG, "tunnel {a} session {b}: taken over from its record")          \
+	X(L2TP_TUNNEL_DOUBT, TRACE_INFO,                                                           \
+	  "tunnel {a}: the peer may have forgotten it ({b} there): it is asked")
 
 #endif

@@ -433,6 +433,7 @@ static void ack_input(struct l2tp *l, struct tunnel *t, const struct l2tp_header
 	if (acked)
 		engine_work(l, t);
 	t->heard = l->now;
+	doubt_end(l, t);
 	if (t->hello_at.us == INT64_MAX || t->quiet_asked) {
 		t->quiet_asked = false;
 		t->thing.mask &= (uint8_t)~NEWS_QUIET;

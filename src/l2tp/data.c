@@ -51,8 +51,7 @@ int data_input(struct l2tp *l, const struct path *path, const struct l2tp_header
 
 	if (!s) {
 		t = idmap_find(l->tunnel_ids, 0, h->tunnel);
-		return engine_drop(l, t ? DROP_SESSION : DROP_TUNNEL, t ? h->session : h->tunnel,
-				   path);
+		return t ? doubt_no_session(l, t, path, h) : doubt_no_tunnel(l, path, h);
 	}
 	t = s->tunnel;
 	if (!path_equal(&t->path, path))

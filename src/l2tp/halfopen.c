@@ -105,7 +105,8 @@ static uint16_t spare_id(struct l2tp *l)
 	return (uint16_t)id;
 }
 
-bool stranger_tell(struct l2tp *l)
+/* Is this stranger's request recorded, with what becomes of it? */
+static bool tell_stranger(struct l2tp *l)
 {
 	uint32_t out = 0;
 	struct trace *t = bound_tells(&l->bound, l->trace, l->now, &out);
@@ -140,7 +141,7 @@ static int refuse(struct l2tp *l, const struct path *path, uint16_t tunnel, size
 	l2tp_build_stamp(r->bytes, r->len, tunnel, 0, 0, 1);
 	r->path = *path;
 	l->reply_count++;
-	r->told = stranger_tell(l);
+	r->told = tell_stranger(l);
 	if (r->told)
 		trace_put(l->trace, TRACE_L2TP_STRANGER_REFUSED, l->now, 0, why->result, why->error,
 			  0, 0, why->text, strlen(why->text));
@@ -195,7 +196,7 @@ static bool tie_settle(struct l2tp *l, const struct path *path, const struct l2t
 			return true;
 		}
 		if (tie == TIE_OURS) {
-			if (stranger_tell(l))
+			if (tell_stranger(l))
 				trace(l->trace, TRACE_L2TP_TUNNEL_TIE_WON, l->now, t->handle,
 				      t->local_id, 0);
 			return true;
@@ -345,7 +346,7 @@ static int sccrq_input(struct l2tp *l, const struct path *path, const struct l2t
 		return rc;
 	}
 	t->asked = (uint16_t)octets;
-	t->bound.words = stranger_tell(l) ? BOUND_WORDS : 0;
+	t->bound.words = tell_stranger(l) ? BOUND_WORDS : 0;
 	if (loser)
 		tie_yield(l, loser, t);
 	trace_put(tunnel_trace(l, t), TRACE_L2TP_IN, l->now, t->handle, L2TP_SCCRQ, h->ns, h->nr,
@@ -356,13 +357,17 @@ static int sccrq_input(struct l2tp *l, const struct path *path, const struct l2t
 
 /*
  * StopCCN of a peer that does not know our id yet: found by its own (RFC 2661 4.4.3). Who has an
- * established tunnel with us knows our id; it would be enough to guess the peer's to end that.
+ * established tunnel with us knows our id, unless it has lost it; it would be enough to guess the
+ * peer's to end that.
  */
 static int stopccn_input(struct l2tp *l, const struct path *path, const struct l2tp_header *h,
 			 const uint8_t *bytes, const struct l2tp_msg *m)
 {
 	struct tunnel *t = m->tunnel_id ? tunnel_by_peer(l, path, m->tunnel_id, NULL) : NULL;
 
+	/* It only says that the peer does not have it any more: ask. */
+	if (t && m->result == L2TP_STOP_ERROR && m->error == L2TP_ERR_NO_CONNECTION)
+		doubt_begin(l, t);
 	while (t && t->was_up)
 		t = tunnel_by_peer(l, path, m->tunnel_id, t);
 	if (!t)

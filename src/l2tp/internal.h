@@ -128,6 +128,8 @@ struct tunnel {
 	bool verified;	  /* the peer has shown that it receives what we send to its address */
 	bool quiet_asked; /* TUNNEL_QUIET is open */
 	bool in_peer, in_request, in_dial;
+	bool in_host;	/* `by_dial` is in l2tp.by_host: it is up */
+	uint8_t doubts; /* how often the peer was asked whether it still has the tunnel */
 	bool challenged; /* our challenge has to be answered */
 	bool respond;	 /* `response` goes into SCCRP or SCCCN */
 	bool has_tie;
@@ -135,6 +137,7 @@ struct tunnel {
 
 	struct heap_node timer; /* the earliest of these and of rel's */
 	struct mono state_at, hello_at, empty_at, pump_at;
+	struct mono doubt_at; /* next doubt; without doubts: none before */
 	struct mono since, heard, up_at;
 
 	struct list sessions; /* all */
@@ -252,7 +255,7 @@ struct l2tp {
 	struct mono grace; /* after a suspend nothing is given up before this */
 	struct pool *tunnels, *sessions;
 	struct idmap *tunnel_ids, *session_ids;
-	struct htab by_peer, by_request, by_dial, by_remote;
+	struct htab by_peer, by_request, by_dial, by_remote, by_host;
 	struct heap tunnel_timers, session_timers;
 	struct list news, journal_tunnels, journal_sessions, work, out;
 	struct list dead_tunnels, dead_sessions; /* finished: may be freed between acts */
@@ -265,6 +268,8 @@ struct l2tp {
 	struct l2tp_counters count;
 	struct mono drop_at[L2TP_DROPS];
 	uint32_t drop_count[L2TP_DROPS];
+	struct mono told_at; /* what nobody knows was told since then: */
+	uint32_t told;
 	char text[L2TP_TEXT_MAX];
 };
 
@@ -318,10 +323,24 @@ int stranger_input(struct l2tp *l, const struct path *path, const struct l2tp_he
 /* Bound the half-open tunnels of a source and of all; the oldest goes. 0 or -ENOMEM. */
 int halfopen_enter(struct l2tp *l, struct tunnel *t);
 void halfopen_leave(struct l2tp *l, struct tunnel *t);
-/* Is this stranger's request recorded, with what becomes of it? */
-bool stranger_tell(struct l2tp *l);
 /* The owner trusts its address: strangers do not push it out any more. */
 void halfopen_trust(struct l2tp *l, struct tunnel *t);
+
+/* ---- doubt.c ---- */
+
+/* Data for a tunnel, for a session that nobody knows: dropped, and the peer is told. */
+int doubt_no_tunnel(struct l2tp *l, const struct path *path, const struct l2tp_header *h);
+int doubt_no_session(struct l2tp *l, struct tunnel *t, const struct path *path,
+		     const struct l2tp_header *h);
+/* The peer may have forgotten this tunnel: ask. It has answered. The time has come. */
+void doubt_begin(struct l2tp *l, struct tunnel *t);
+void doubt_end(struct l2tp *l, struct tunnel *t);
+void doubt_due(struct l2tp *l, struct tunnel *t);
+/* This one came up: its host may have forgotten its others. */
+void doubt_others(struct l2tp *l, struct tunnel *t);
+/* A tunnel is up: it can be found by its host. It is not any more. */
+void doubt_enter(struct l2tp *l, struct tunnel *t);
+void doubt_leave(struct l2tp *l, struct tunnel *t);
 
 /* ---- tunnel.c, control.c ---- */
 
@@ -387,6 +406,7 @@ bool tunnel_may_come_from(const struct tunnel *t, const struct path *path);
 void tunnel_pump(struct l2tp *l, struct tunnel *t);
 void tunnel_timer(struct l2tp *l, struct tunnel *t);
 void tunnel_expire(struct l2tp *l, struct tunnel *t);
+void tunnel_hello(struct l2tp *l, struct tunnel *t); /* send one */
 void tunnel_arm_hello(struct tunnel *t); /* quiet time counts from `heard` */
 void tunnel_release_request(struct l2tp *l, struct tunnel *t);
 void tunnel_awake(struct l2tp *l, struct tunnel *t); /* after a suspend */

@@ -179,6 +179,7 @@ struct l2tp *l2tp_new(const struct l2tp_config *config)
 		rng_bytes(&l->rng, key, sizeof(key));
 		htab_init(tables[i], key);
 	}
+	htab_init(&l->by_host, key); /* its hashes are those of by_dial */
 	rng_bytes(&l->rng, key, sizeof(key));
 	bound_init(&l->bound, key, &l->account);
 	l->bound.per_source = l->cfg.max_halfopen_source;
@@ -244,6 +245,7 @@ void l2tp_free(struct l2tp *l)
 	htab_free(&l->by_request);
 	htab_free(&l->by_dial);
 	htab_free(&l->by_remote);
+	htab_free(&l->by_host);
 	bound_free(&l->bound);
 	heap_free(&l->tunnel_timers);
 	heap_free(&l->session_timers);

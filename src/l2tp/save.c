@@ -453,6 +453,7 @@ static void tunnel_resume(struct l2tp *l, struct tunnel *t, const struct record 
 	switch ((unsigned)t->state) {
 	case L2TP_TS_UP:
 		t->was_up = t->verified = true;
+		doubt_enter(l, t);
 		t->hello_at = t->profile->p.hello_us < 0 || (t->quirks & L2TP_QUIRK_NO_HELLO)
 				      ? MONO_NEVER
 				      : mono_add(l->now, t->profile->p.hello_us);

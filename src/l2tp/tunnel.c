@@ -114,6 +114,7 @@ static void leave_keys(struct l2tp *l, struct tunnel *t)
 		htab_drop(&l->by_request, &t->by_request);
 	if (t->in_dial)
 		htab_drop(&l->by_dial, &t->by_dial);
+	doubt_leave(l, t);
 	t->in_peer = t->in_request = t->in_dial = false;
 }
 
@@ -122,7 +123,7 @@ static void leave_keys(struct l2tp *l, struct tunnel *t)
 static int reserve(struct l2tp *l)
 {
 	if (htab_reserve(&l->by_peer) < 0 || htab_reserve(&l->by_request) < 0 ||
-	    htab_reserve(&l->by_dial) < 0 ||
+	    htab_reserve(&l->by_dial) < 0 || htab_reserve(&l->by_host) < 0 ||
 	    heap_reserve(&l->tunnel_timers, pool_count(l->tunnels) + 1) < 0)
 		return -ENOMEM;
 	return 0;
@@ -301,6 +302,8 @@ void tunnel_timer(struct l2tp *l, struct tunnel *t)
 	}
 	at = mono_min(at, mono_min(t->state_at, t->hello_at));
 	at = mono_min(at, mono_min(t->empty_at, t->pump_at));
+	if (t->doubts)
+		at = mono_min(at, t->doubt_at);
 	heap_set(&l->tunnel_timers, &t->timer, at);
 }
 
@@ -322,7 +325,7 @@ static bool quiet_still(const struct l2tp *l, const struct tunnel *t)
 	return mono_due(mono_add(t->heard, hello_us(t)), l->now);
 }
 
-static void send_hello(struct l2tp *l, struct tunnel *t)
+void tunnel_hello(struct l2tp *l, struct tunnel *t)
 {
 	t->quiet_asked = false;
 	t->thing.mask &= (uint8_t)~NEWS_QUIET;
@@ -346,7 +349,7 @@ static void hello_due(struct l2tp *l, struct tunnel *t)
 		trace(tunnel_trace(l, t), TRACE_L2TP_TUNNEL_QUIET, l->now, t->handle, t->local_id,
 		      0);
 	} else {
-		send_hello(l, t);
+		tunnel_hello(l, t);
 	}
 }
 
@@ -361,7 +364,7 @@ void tunnel_heard(struct l2tp *l, struct tunnel *t, struct mono at)
 	t->quiet_asked = false;
 	t->thing.mask &= (uint8_t)~NEWS_QUIET;
 	if (quiet_still(l, t))
-		send_hello(l, t);
+		tunnel_hello(l, t);
 	else
 		tunnel_arm_hello(t);
 	tunnel_timer(l, t);
@@ -376,7 +379,7 @@ void tunnel_awake(struct l2tp *l, struct tunnel *t)
 		rel_repeat(&t->rel);
 		engine_work(l, t);
 	} else if (t->state == L2TP_TS_UP && hello_us(t) >= 0) {
-		send_hello(l, t);
+		tunnel_hello(l, t);
 	}
 	tunnel_timer(l, t);
 }
@@ -453,6 +456,7 @@ void tunnel_expire(struct l2tp *l, struct tunnel *t)
 	}
 	if (mono_due(t->hello_at, l->now))
 		hello_due(l, t);
+	doubt_due(l, t);
 	tunnel_timer(l, t);
 }
 
@@ -519,6 +523,8 @@ static void act_up(struct l2tp *l, struct tunnel *t)
 	t->state_at = MONO_NEVER;
 	replace_others(l, t);
 	loser_ends(l, t);
+	doubt_enter(l, t);
+	doubt_others(l, t);
 	thing_news(l, &t->thing, NEWS_UP);
 	tunnel_arm_hello(t);
 	tunnel_empty(l, t);
@@ -617,6 +623,10 @@ void tunnel_step(struct l2tp *l, struct tunnel *t, enum tunnel_event ev, const s
 	if (t->in_dial && t->state != L2TP_TS_WAIT_REPLY && t->state != L2TP_TS_UP) {
 		htab_drop(&l->by_dial, &t->by_dial);
 		t->in_dial = false;
+	}
+	if (t->state != L2TP_TS_UP) {
+		t->doubts = 0;
+		doubt_leave(l, t);
 	}
 	act_sends(l, t, row.act);
 	if (row.act & TA_ASK)
