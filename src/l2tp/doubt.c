@@ -62,6 +62,7 @@ int doubt_no_tunnel(struct l2tp *l, const struct path *path, const struct l2tp_h
 	if (r->len) {
 		l2tp_build_stamp(r->bytes, r->len, 0, 0, 0, 0);
 		r->path = *path;
+		r->told = stranger_tell(l);
 		l->reply_count++;
 	}
 	return engine_drop(l, DROP_TUNNEL, h->tunnel, path);

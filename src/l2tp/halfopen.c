@@ -105,8 +105,7 @@ static uint16_t spare_id(struct l2tp *l)
 	return (uint16_t)id;
 }
 
-/* Is this stranger's request recorded, with what becomes of it? */
-static bool tell_stranger(struct l2tp *l)
+bool stranger_tell(struct l2tp *l)
 {
 	uint32_t out = 0;
 	struct trace *t = bound_tells(&l->bound, l->trace, l->now, &out);
@@ -141,7 +140,7 @@ static int refuse(struct l2tp *l, const struct path *path, uint16_t tunnel, size
 	l2tp_build_stamp(r->bytes, r->len, tunnel, 0, 0, 1);
 	r->path = *path;
 	l->reply_count++;
-	r->told = tell_stranger(l);
+	r->told = stranger_tell(l);
 	if (r->told)
 		trace_put(l->trace, TRACE_L2TP_STRANGER_REFUSED, l->now, 0, why->result, why->error,
 			  0, 0, why->text, strlen(why->text));
@@ -196,7 +195,7 @@ static bool tie_settle(struct l2tp *l, const struct path *path, const struct l2t
 			return true;
 		}
 		if (tie == TIE_OURS) {
-			if (tell_stranger(l))
+			if (stranger_tell(l))
 				trace(l->trace, TRACE_L2TP_TUNNEL_TIE_WON, l->now, t->handle,
 				      t->local_id, 0);
 			return true;
@@ -346,7 +345,7 @@ static int sccrq_input(struct l2tp *l, const struct path *path, const struct l2t
 		return rc;
 	}
 	t->asked = (uint16_t)octets;
-	t->bound.words = tell_stranger(l) ? BOUND_WORDS : 0;
+	t->bound.words = stranger_tell(l) ? BOUND_WORDS : 0;
 	if (loser)
 		tie_yield(l, loser, t);
 	trace_put(tunnel_trace(l, t), TRACE_L2TP_IN, l->now, t->handle, L2TP_SCCRQ, h->ns, h->nr,

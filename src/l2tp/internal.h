@@ -323,6 +323,8 @@ int stranger_input(struct l2tp *l, const struct path *path, const struct l2tp_he
 /* Bound the half-open tunnels of a source and of all; the oldest goes. 0 or -ENOMEM. */
 int halfopen_enter(struct l2tp *l, struct tunnel *t);
 void halfopen_leave(struct l2tp *l, struct tunnel *t);
+/* Is this stranger's request recorded, with what becomes of it? */
+bool stranger_tell(struct l2tp *l);
 /* The owner trusts its address: strangers do not push it out any more. */
 void halfopen_trust(struct l2tp *l, struct tunnel *t);
 
