@@ -550,6 +550,8 @@ static void session_look(struct kernel *k, struct ksession *s)
 				end_begin(k, s, r);
 				return;
 			}
+			/* Its tunnel may have taken it along. */
+			kstat_counters(s, &r->counters);
 			kreq_done(k, r, KERNEL_OK, 0, NULL);
 			if (!has_del(&s->reqs, KERNEL_OP_DEL) && s->leaving) {
 				s->leaving = false;

@@ -210,6 +210,7 @@ static void news_done(struct kplane *p, const struct kernel_news *n)
 static void take_news(struct kplane *p, const struct kernel_news *n, struct mono now)
 {
 	struct batch_record r = { .key = n->key, .bytes = n->bytes, .len = n->len };
+	struct dp_counters last;
 
 	if (wires_news(p->wires, n, now))
 		return;
@@ -225,6 +226,7 @@ static void take_news(struct kplane *p, const struct kernel_news *n, struct mono
 			kplane_tell(p, &r);
 		break;
 	case KERNEL_NEWS_GONE:
+		deleted(p, n, &last); /* aditd asks for them when it deletes its row */
 		r.tag = BATCH_ROW_LOST;
 		snprintf(r.text, sizeof(r.text), "%s", n->text);
 		kplane_tell(p, &r);

@@ -191,6 +191,24 @@ static void answer_info(int to, const struct nlmsghdr *req, uint8_t cmd)
 	assert_true(write(to, buf, h->nlmsg_len) > 0);
 }
 
+/* Each interface has received as many packets as its number says, and sent twice as many. */
+static void answer_stats(int to, const struct nlmsghdr *req)
+{
+	const struct if_stats_msg *asked = mnl_nlmsg_get_payload(req);
+	struct rtnl_link_stats64 v = { .rx_packets = asked->ifindex,
+				       .tx_packets = 2 * asked->ifindex };
+	_Alignas(8) char buf[512];
+	struct nlmsghdr *h;
+
+	memset(buf, 0, sizeof(buf));
+	h = mnl_nlmsg_put_header(buf);
+	h->nlmsg_type = RTM_NEWSTATS;
+	h->nlmsg_seq = req->nlmsg_seq;
+	memcpy(mnl_nlmsg_put_extra_header(h, sizeof(*asked)), asked, sizeof(*asked));
+	mnl_attr_put(h, IFLA_STATS_LINK_64, sizeof(v), &v);
+	assert_true(write(to, buf, h->nlmsg_len) > 0);
+}
+
 static const char *netlink_step(const struct nlmsghdr *h, bool genl)
 {
 	static const char *const l2tp[] = { [L2TP_CMD_TUNNEL_CREATE] = "tunnel-create",
@@ -243,6 +261,8 @@ static ssize_t netlink(struct fake_kernel *f, int fd, const void *bytes, size_t 
 			answer_info(to, h, L2TP_CMD_TUNNEL_GET);
 		if (!err && strcmp(name, "session-get") == 0)
 			answer_info(to, h, L2TP_CMD_SESSION_GET);
+		if (!err && h->nlmsg_type == RTM_GETSTATS && !(h->nlmsg_flags & NLM_F_DUMP))
+			answer_stats(to, h);
 		if (err || h->nlmsg_flags & NLM_F_ACK || h->nlmsg_flags & NLM_F_DUMP)
 			answer(to, h, err);
 	}

@@ -575,6 +575,34 @@ static void a_tunnel_takes_its_sessions_with_it(void **state)
 	end(&w);
 }
 
+/* What was counted is told with the deletion, also when the tunnel took the session along. */
+static void counters_of_sessions_that_go_with_their_tunnel(void **state)
+{
+	uint64_t keys[2] = { 10, 11 };
+	uint32_t generations[2] = { 1010, 1011 };
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	session_up(&w, 10, 1);
+	session_up(&w, 11, 1);
+	session_up(&w, 12, 1);
+	kernel_tunnel_del(w.k, 1, ++w.generation);
+	assert_int_equal(kernel_del_many(w.k, keys, generations, 2), 0);
+	for (int i = 0; i < 4; i++) {
+		next(&w);
+		if (w.n.key == 1) {
+			assert_int_equal(w.n.op, KERNEL_OP_TUNNEL_DEL);
+			continue;
+		}
+		assert_int_equal(w.n.kind, w.n.key == 12 ? KERNEL_NEWS_GONE : KERNEL_NEWS_DONE);
+		assert_true(w.n.counters.rx_packets > 0);
+		assert_int_equal(w.n.counters.tx_packets, 2 * w.n.counters.rx_packets);
+	}
+	assert_true(none(&w));
+	end(&w);
+}
+
 static void deleting_all_sessions_deletes_their_group(void **state)
 {
 	uint64_t keys[20];
@@ -1063,6 +1091,7 @@ int main(void)
 		cmocka_unit_test(one_tunnel_for_a_pair_of_addresses),
 		cmocka_unit_test(a_tunnel_moves_with_its_peer),
 		cmocka_unit_test(a_tunnel_takes_its_sessions_with_it),
+		cmocka_unit_test(counters_of_sessions_that_go_with_their_tunnel),
 		cmocka_unit_test(deleting_all_sessions_deletes_their_group),
 		cmocka_unit_test(everything_is_dropped),
 		cmocka_unit_test(two_pipes_are_joined),

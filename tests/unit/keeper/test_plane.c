@@ -320,6 +320,7 @@ static void no_buffers_for_the_counters(void **state)
 
 static void tunnel_removed_by_somebody_else(void **state)
 {
+	struct batch_record again = { .tag = BATCH_DEL, .key = 1 };
 	struct world *w = begin(0);
 	const struct batch_record *r;
 
@@ -340,6 +341,12 @@ static void tunnel_removed_by_somebody_else(void **state)
 	r = told(w, BATCH_TUNNEL_LOST);
 	assert_int_equal(r->tunnel.local, 5);
 	assert_true(r->text[0] != '\0');
+	/* what it had counted is told with the deletion, and once more to a successor */
+	for (int i = 0; i < 2; i++) {
+		again.generation = ++w->generation;
+		ask(w, &again);
+		assert_true(told(w, BATCH_DONE)->u.done.counters.rx_packets > 0);
+	}
 	del(w, 1);
 	assert_counts(w, 0, 0);
 	assert_int_equal(tunnel(w, 5)->error, 0);
