@@ -48,6 +48,7 @@ struct lac {
 	uint32_t pings, ping_count, churn, churned, churn_failed, churn_dropped;
 	uint32_t ping_scan; /* sessions from here on may have one to send */
 	bool keep, calm;
+	uint64_t asked, answered;
 	struct mono tick;
 	struct lac_record *records;
 	size_t record_count, record_room;
@@ -435,6 +436,7 @@ struct lac *lac_new(const struct lac_config *config, int *ret_err)
 	c->session_count = config->sessions;
 	c->window = config->window;
 	c->pings = config->pings;
+	c->calm = config->calm;
 	c->ping_count = config->ping_count;
 	c->churn = config->churn;
 	c->keep = config->record;
@@ -496,6 +498,7 @@ void lac_input(struct lac *c, struct mono now, const struct path *path, const ui
 		if (ppp_input(c->ppp, now, s->ppp, bytes + frame.off, frame.len, &off) ==
 		    PPP_IN_IP) {
 			s->r.received++;
+			c->answered++;
 			s->r.received_octets += frame.len - off;
 		}
 	}
@@ -540,6 +543,7 @@ size_t lac_output(struct lac *c, struct mono now, uint8_t *buf, size_t *ret_off,
 		if (!head)
 			continue;
 		s->r.sent++;
+		c->asked++;
 		s->r.sent_octets += n - PING_PPP;
 		*ret_off = L2TP_HEADROOM - head;
 		return n + head;
@@ -547,9 +551,9 @@ size_t lac_output(struct lac *c, struct mono now, uint8_t *buf, size_t *ret_off,
 	return 0;
 }
 
-void lac_calm(struct lac *c)
+void lac_calm(struct lac *c, bool calm)
 {
-	c->calm = true;
+	c->calm = calm;
 }
 
 bool lac_closed(const struct lac *c)
@@ -599,6 +603,8 @@ void lac_stats(const struct lac *c, struct lac_stats *ret)
 				   .churned = c->churned,
 				   .churn_failed = c->churn_failed,
 				   .churn_dropped = c->churn_dropped,
+				   .asked = c->asked,
+				   .answered = c->answered,
 				   .reason = c->reason };
 }
 

@@ -26,6 +26,7 @@ struct lac_config {
 	/* Traffic: echo requests to the LNS's address inside, from every session that is up. */
 	uint32_t pings;	     /* a second and session, 0 = none */
 	uint32_t ping_count; /* so many of a session, then it is quiet; 0 = no limit */
+	bool calm;	     /* none of that, and nothing of the next, before lac_calm(false) */
 
 	/* Sessions that come and go besides: each is up for a second or so, is quiet for a moment,
 	 * is ended by us (one time by CDN, one time by PPP) and begins again. They begin when all
@@ -50,6 +51,7 @@ struct lac_stats {
 	uint32_t dropped;		/* were up and ended before lac_close() */
 	uint32_t churned, churn_failed; /* of those that come and go: ended by us, never up */
 	uint32_t churn_dropped;		/* were up, and not ended by us */
+	uint64_t asked, answered;	/* echo requests that left; IP packets that came */
 	const char *reason;		/* of the first failure, "" = none; valid with the lac */
 };
 
@@ -68,8 +70,8 @@ struct mono lac_deadline(const struct lac *c);
 size_t lac_output(struct lac *c, struct mono now, uint8_t *buf, size_t *ret_off,
 		  struct path *ret_path);
 
-/* No further session comes or goes, and none sends data any more. */
-void lac_calm(struct lac *c);
+/* `calm`: no further session comes or goes, and none sends data any more. */
+void lac_calm(struct lac *c, bool calm);
 
 /* No further session is begun; all tunnels are closed. */
 void lac_close(struct lac *c, struct mono now);

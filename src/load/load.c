@@ -85,12 +85,18 @@ static bool load_hold(struct held *h, uint32_t sock, const uint8_t *bytes, size_
 	return true;
 }
 
-static volatile sig_atomic_t load_stop;
+static volatile sig_atomic_t load_stop, load_begin;
 
 static void load_on_signal(int sig)
 {
 	(void)sig;
 	load_stop = 1;
+}
+
+static void load_on_begin(int sig)
+{
+	(void)sig;
+	load_begin = 1;
 }
 
 static struct mono load_now(void)
@@ -346,6 +352,9 @@ static void load_usage(FILE *f)
 	      "  --pings N         echo requests a second from each session to the LNS's address\n"
 	      "                    inside\n"
 	      "  --ping-count N    so many from each session, and no more\n"
+	      "  --await           begin with that, and with --churn, at SIGUSR1 only; at the end "
+	      "wait\n"
+	      "                    up to half a minute for the last answers\n"
 	      "  --churn N         so many more sessions that come and go all the time\n"
 	      "  --impair PERCENT  lose so many datagrams in each direction, and let as many come\n"
 	      "                    late\n"
@@ -395,6 +404,7 @@ static int load_parse(int argc, char **argv, struct load_options *o)
 					       { "impair", required_argument, NULL, 'i' },
 					       { "ping-count", required_argument, NULL, 'C' },
 					       { "churn", required_argument, NULL, 'c' },
+					       { "await", no_argument, NULL, 'A' },
 					       { "records", required_argument, NULL, 'r' },
 					       { "help", no_argument, NULL, '?' },
 					       { 0 } };
@@ -453,6 +463,9 @@ static int load_parse(int argc, char **argv, struct load_options *o)
 		case 'c':
 			o->lac.churn = (uint32_t)load_number("churn", optarg, 1, 10000);
 			break;
+		case 'A':
+			o->lac.calm = true;
+			break;
 		case 'r':
 			o->records = optarg;
 			o->lac.record = true;
@@ -500,12 +513,31 @@ static void load_free(struct load *g)
 	free(g);
 }
 
+/* What is under way comes to its end before it is counted. */
+static void load_settle(struct load *g, bool all)
+{
+	struct mono end = mono_add(load_now(), (all ? 30 : 2) * US_S);
+	struct lac_stats st;
+
+	lac_calm(g->lac, true);
+	for (;;) {
+		lac_stats(g->lac, &st);
+		if (load_now().us >= end.us || (all && st.answered >= st.asked))
+			return;
+		load_wait(g, end);
+	}
+}
+
 /* Wait until `until`, or until every session has come up or failed. */
 static void load_until(struct load *g, struct mono until, uint32_t sessions)
 {
 	struct lac_stats st;
 
 	for (;;) {
+		if (load_begin) {
+			load_begin = 0;
+			lac_calm(g->lac, false);
+		}
 		lac_stats(g->lac, &st);
 		if (load_stop || load_now().us >= until.us ||
 		    (sessions && st.up + st.failed + st.dropped >= sessions))
@@ -539,6 +571,7 @@ int main(int argc, char **argv)
 	g->most = TRAIN_SEGMENTS;
 	signal(SIGINT, load_on_signal);
 	signal(SIGTERM, load_on_signal);
+	signal(SIGUSR1, load_on_begin);
 	begun = load_now();
 	err = load_make(g, &o);
 	if (err < 0) {
@@ -551,12 +584,8 @@ int main(int argc, char **argv)
 	load_report(g, &o.lac, load_now().us - begun.us);
 	load_until(g, mono_add(load_now(), o.hold * US_S), 0);
 	lac_stats(g->lac, &st);
-	if (st.up && (o.lac.pings || o.lac.churn)) {
-		/* what is under way comes to its end before it is counted */
-		lac_calm(g->lac);
-		load_stop = 0;
-		load_until(g, mono_add(load_now(), 2 * US_S), 0);
-	}
+	if (st.up && (o.lac.pings || o.lac.churn))
+		load_settle(g, o.lac.calm);
 	lac_stats(g->lac, &st);
 	if (o.lac.churn)
 		fprintf(stderr,

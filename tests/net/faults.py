@@ -16,6 +16,10 @@ POINTS = ["before-commit", "in-commit", "in-write", "in-wipe", "before-send", "i
           "put-done", "before-del", "after-del", "in-del", "del-done", "in-table"]
 LOAD_POINTS = ["in-load", "loaded", "before-sweep", "before-ready"]
 
+# More echo requests than a session sends until both sides agree that it is up: the last message of
+# its set-up may be lost, and a row that carries data may be a moment older than its record.
+MOMENT = 20
+
 
 class Faults:
     """The file that aditd looks into."""
@@ -57,11 +61,12 @@ def records(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def check_accounting(lines, seen, role="server"):
+def check_accounting(lines, seen, role="server", control=0):
     """Accounting of the LNS against the sessions the generator has seen: each that was up has one
     start and one stop, nothing stands there twice, and the octets are those that were sent and
     received, as far as the path did not lose them. The forwarding thread dies, too: what it was about
-    to count is not counted. Returns (sessions, packets that are missing of what was sent, packets
+    to count is not counted. `control`: octets of messages of PPP that may be counted with each
+    session, as the kernel does. Returns (sessions, packets that are missing of what was sent, packets
     that were received and not counted)."""
     lines = [l for l in lines if l["role"] == role]
     starts = {l["id"]: l for l in lines if l["event"] == "start"}
@@ -80,17 +85,17 @@ def check_accounting(lines, seen, role="server"):
     for r in seen:
         ids = (r["tunnel"], r["session"], r["remote_tunnel"], r["remote_session"])
         key = by_ids.pop(ids, None)
-        if not r["was_up"] or (not key and not r["received"]):
+        if not r["was_up"] or (not key and r["received"] <= MOMENT):
             continue  # it was being set up when aditd died, and has been told so
         assert key, f"no accounting of a session that was up: {r}"
         stop = stops[key]
         assert starts[key]["ip4"] == r["ip4"], (starts[key], r)
         # what the path lost was sent by one and not received by the other; never the other way
-        assert stop["in_octets"] <= r["sent_octets"], (stop, r)
+        assert stop["in_octets"] <= r["sent_octets"] + control, (stop, r)
         uncounted += max(0, r["received"] - stop["out_packets"])
-        assert stop["out_octets"] == 100 * stop["out_packets"], (stop, r)
+        assert control or stop["out_octets"] == 100 * stop["out_packets"], (stop, r)
         missing += r["sent"] - stop["in_packets"]
-        if r["sent"] >= 3:
+        if r["sent"] >= 2 * MOMENT:
             assert stop["in_packets"] > 0, (stop, r)
         assert stop["in_packets"] >= r["received"] - 64, (stop, r)
     assert not by_ids, f"accounting of sessions that nobody has seen: {by_ids}"
