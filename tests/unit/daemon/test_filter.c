@@ -305,6 +305,7 @@ static void *in_thread(void *arg)
 /* As the forwarding thread writes to its devices. */
 static void write_many(void)
 {
+	static const char bytes[] = "12345678";
 	struct writes *w = calloc(1, sizeof(*w));
 	char buf[16];
 	int fd[2];
@@ -312,9 +313,9 @@ static void write_many(void)
 	need(w && pipe2(fd, O_NONBLOCK | O_CLOEXEC) == 0);
 	writes_open(w);
 	for (int i = 0; i < 8; i++)
-		writes_add(w, fd[1], "12345678" + i, 1);
+		writes_add(w, fd[1], &bytes[i], 1);
 	writes_run(w);
-	need(read(fd[0], buf, sizeof(buf)) == 8 && memcmp(buf, "12345678", 8) == 0);
+	need(read(fd[0], buf, sizeof(buf)) == 8 && memcmp(buf, bytes, 8) == 0);
 	writes_close(w);
 	free(w);
 }
