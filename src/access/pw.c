@@ -243,6 +243,23 @@ static int row_lost(struct pw *p, struct mono now, const struct pw_cmd *cmd)
 	return 0;
 }
 
+static int path_mtu(struct pw *p, uint32_t local, uint16_t mtu)
+{
+	struct pwc *c = pwc_by_local(p, local);
+
+	if (!c)
+		return 1;
+	if (c->path_mtu == mtu)
+		return 2;
+	c->path_mtu = mtu;
+	pw_touch_conn(p, c->h);
+	if (c->t->conn != c)
+		return 0;
+	list_for_each (it, &c->t->wires)
+		pww_path(p, container_of(it, struct pww, in_tunnel));
+	return 0;
+}
+
 static void shut_down(struct pw *p, struct mono now)
 {
 	p->shutdown = true;
@@ -276,6 +293,8 @@ static int act(struct pw *p, struct mono now, const struct pw_cmd *cmd)
 		return pww_done(p, now, cmd->done);
 	case PW_CMD_DP_LOST:
 		return row_lost(p, now, cmd);
+	case PW_CMD_PATH:
+		return path_mtu(p, cmd->tunnel, cmd->mtu);
 	case PW_CMD_CIRCUIT:
 		w = pww_by_key(p, cmd->key);
 		if (w)
@@ -518,6 +537,7 @@ bool pwe_tunnel(const struct pw *p, uint32_t local, struct pw_tunnel_info *ret)
 	if (!c || !l2tp3_conn_info(p->l, c->h, &ret->l2tp))
 		return false;
 	ret->name = c->name;
+	ret->path_mtu = c->path_mtu;
 	return true;
 }
 

@@ -22,9 +22,10 @@ struct rcur;
 struct trace;
 struct wcur;
 
-#define PW_END_ID_MAX 63   /* octets of a Remote End ID that we give */
-#define PW_PATH_MTU   1500 /* of a path nothing else is known about */
-#define PW_PATHS_MAX  8	   /* addresses of one peer */
+#define PW_END_ID_MAX 63    /* octets of a Remote End ID that we give */
+#define PW_PATH_MTU   1500  /* of a path nothing else is known about */
+#define PW_MTU_MAX    16384 /* of an interface: no path makes it larger */
+#define PW_PATHS_MAX  8	    /* addresses of one peer */
 
 /* What is agreed with the peer (RFC 4719 2.1, IANA's pseudowire types). */
 enum pw_type { PW_VLAN = 4, PW_ETHERNET = 5 };
@@ -94,7 +95,7 @@ bool pw_conf_reserves(const struct pw_conf *c, uint32_t id);
 
 /* The MTU of the interface of a pseudowire over a path of `path_mtu`: less IP 20 or 40; UDP 8 and
  * the flags word 4, or with IP nothing of the kind; the session id 4; the cookie we send; the
- * sublayer 4 (RFC 3931 4.1); and the Ethernet header 14 of what is carried. */
+ * sublayer 4 (RFC 3931 4.1); and the Ethernet header 14 of what is carried. PW_MTU_MAX at most. */
 uint16_t pw_mtu(const struct dp_row *r, uint16_t path_mtu);
 
 /* ---- the engine ---- */
@@ -130,6 +131,8 @@ enum pw_cmd_kind {
 	PW_CMD_DP_DONE,		 /* a completion of the data plane */
 	PW_CMD_DP_LOST, /* the data plane has lost row `key`, or, when that is 0, the tunnel
 			   with our id `tunnel`; `text` says why */
+	PW_CMD_PATH,	/* what fits unfragmented on the path of the tunnel with our id `tunnel`:
+			   `mtu` octets, 0 = not known. Interfaces follow */
 	PW_CMD_CIRCUIT, /* the circuit of row `key` is `up` or not (DP_EV_CIRCUIT) */
 	PW_CMD_SHUTDOWN /* end everything; nothing new is accepted */
 };
@@ -139,7 +142,8 @@ struct pw_cmd {
 	struct pw_conf *conf;
 	const char *name;	    /* CONNECT, DISCONNECT; RESOLVED: the control connection */
 	uint64_t key;		    /* TERMINATE, DP_LOST, CIRCUIT */
-	uint32_t tunnel;	    /* TERMINATE_TUNNEL, DP_LOST */
+	uint32_t tunnel;	    /* TERMINATE_TUNNEL, DP_LOST, PATH */
+	uint16_t mtu;		    /* PATH */
 	bool up;		    /* CIRCUIT */
 	const char *text;	    /* RESOLVED failed, DP_LOST */
 	enum adit_cause cause;	    /* RESOLVED failed */
@@ -233,6 +237,7 @@ struct pw_wire_info {
 struct pw_tunnel_info {
 	struct l2tp3_conn_info l2tp;
 	const char *name;
+	uint16_t path_mtu; /* 0 = not known: PW_PATH_MTU is taken */
 };
 
 bool pwe_wire(const struct pw *p, size_t index, struct pw_wire_info *ret); /* false at the end */

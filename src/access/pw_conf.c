@@ -80,5 +80,7 @@ uint16_t pw_mtu(const struct dp_row *r, uint16_t path_mtu)
 			    (r->encap == DP_ENCAP_UDP ? 8u + 4u : 0u) + 4u + r->cookie_out_len +
 			    (r->l2spec == DP_L2SPEC_DEFAULT ? 4u : 0u) + 14u;
 
-	return (uint16_t)(path_mtu > head ? path_mtu - head : 0);
+	unsigned int mtu = path_mtu > head ? path_mtu - head : 0;
+
+	return (uint16_t)(mtu < PW_MTU_MAX ? mtu : PW_MTU_MAX);
 }

@@ -89,6 +89,7 @@ struct pwc {
 	char name[CONF_NAME]; /* of its tunnel, which may have another by now */
 	char host[L2TP_NAME_MAX];
 	uint8_t encap, plane;
+	uint16_t path_mtu; /* 0 = not known */
 	struct list news;
 	uint8_t bits;
 	struct pw_reason why;
@@ -202,6 +203,7 @@ void pww_tunnel_down(struct pw *p, struct mono now, struct pwt *t, const struct 
 void pww_expire(struct pw *p, struct mono now, struct pww *w);
 void pww_event(struct pw *p, struct mono now, const struct l2tp3_event *ev);
 int pww_done(struct pw *p, struct mono now, const struct dp_done *done);
+void pww_path(struct pw *p, struct pww *w); /* its path has another MTU now */
 void pww_circuit(struct pw *p, struct mono now, struct pww *w, bool up);
 int pww_take_up(struct pw *p, struct mono now, struct pww *w, adit_handle session, uint64_t key,
 		uint32_t generation, bool near_up); /* after recovery */

@@ -14,13 +14,15 @@ enum tag {
 	TAG_KEY = 3,	    /* session: of its row, 0 = none yet */
 	TAG_GENERATION = 4, /* session: of its row */
 	TAG_NEAR = 5,	    /* session: our circuit is up */
-	TAG_SAID = 6	    /* pseudowire: what was said of it, SAID_* */
+	TAG_SAID = 6,	    /* pseudowire: what was said of it, SAID_* */
+	TAG_PATH_MTU = 7    /* connection: of its path, 0 = not known */
 };
 
 enum { SAID_WANTED = 1, SAID_ASKED = 2 };
 
-#define WIRE_ID (UINT64_C(1) << 32) /* and above: ids of records of pseudowires, not of sessions \
-				     */
+#define WIRE_ID                                                                          \
+	(UINT64_C(1) << 32) /* and above: ids of records of pseudowires, not of sessions \
+			     */
 
 #define GENERATIONS 0x10000 /* more than were told since the record was written */
 
@@ -264,8 +266,10 @@ void pwe_save(const struct pw *p, enum pw_object kind, uint64_t id, struct wcur 
 	if (kind == PW_OBJ_CONN && l2tp3_conn_info(p->l, r->h, &i)) {
 		const struct pwc *conn = pwc_find(p, i.owner);
 
-		if (conn)
+		if (conn) {
 			wcur_tlv_bytes(c, TAG_NAME, conn->name, strlen(conn->name));
+			wcur_tlv_u32(c, TAG_PATH_MTU, conn->path_mtu);
+		}
 	} else if (kind == PW_OBJ_SESSION && l2tp3_session_info(p->l, r->h, &s)) {
 		const struct pww *w = pww_find(p, s.owner);
 
@@ -283,7 +287,7 @@ struct saved {
 	char name[CONF_NAME];
 	struct rcur engine;
 	uint64_t key;
-	uint32_t generation, said;
+	uint32_t generation, said, path_mtu;
 	bool near;
 };
 
@@ -316,6 +320,9 @@ static bool read_record(struct rcur *c, struct saved *ret)
 			break;
 		case TAG_SAID:
 			ret->said = rcur_u32(&v);
+			break;
+		case TAG_PATH_MTU:
+			ret->path_mtu = rcur_u32(&v);
 			break;
 		default:
 			break;
@@ -385,6 +392,7 @@ static int load_conn(struct pw *p, struct mono now, struct saved *s)
 	if (!l2tp3_conn_info(p->l, c->h, &i) || i.state != L2TP3_CS_UP)
 		return 0; /* it ends: CONN_DOWN follows */
 	pwc_up(c, &i);
+	c->path_mtu = s->path_mtu <= UINT16_MAX ? (uint16_t)s->path_mtu : 0;
 	c->told = true;
 	/* of several the one that came up last is in use */
 	if (t->conn && t->conn->up) {

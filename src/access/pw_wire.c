@@ -164,12 +164,19 @@ static bool row_fixed(const struct pww *w, struct dp_row *r)
 	return true;
 }
 
+static uint16_t path_mtu(const struct pww *w)
+{
+	const struct pwc *c = w->t ? w->t->conn : NULL;
+
+	return c && c->path_mtu ? c->path_mtu : PW_PATH_MTU;
+}
+
 static bool row_make(const struct pw *p, const struct pww *w, struct dp_row *ret)
 {
 	*ret = w->c->row;
 	if (!(w->c->fixed ? row_fixed(w, ret) : row_agreed(p, w, ret)))
 		return false;
-	ret->mtu = w->c->mtu ? w->c->mtu : pw_mtu(ret, PW_PATH_MTU);
+	ret->mtu = w->c->mtu ? w->c->mtu : pw_mtu(ret, path_mtu(w));
 	if (!w->far_up)
 		ret->flags |= DP_F_FAR_DOWN;
 	return true;
@@ -527,6 +534,20 @@ int pww_done(struct pw *p, struct mono now, const struct dp_done *done)
 		pw_news_w(p, w, PWW_N_UP);
 	}
 	return 0;
+}
+
+void pww_path(struct pw *p, struct pww *w)
+{
+	uint16_t mtu;
+
+	if (w->row_state != PWW_ROW_PUT || !w->c || w->c->mtu)
+		return;
+	mtu = pw_mtu(&w->row, path_mtu(w));
+	if (mtu == w->row.mtu)
+		return;
+	w->row.mtu = mtu;
+	w->generation++;
+	pw_news_w(p, w, PWW_N_PUT);
 }
 
 void pww_circuit(struct pw *p, struct mono now, struct pww *w, bool up)

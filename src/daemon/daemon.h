@@ -199,6 +199,9 @@ bool peer_answer(struct daemon *d);
 void peer_free(struct daemon *d);
 
 void peer_resolve_wire(struct daemon *d, const struct pw_event *ev);
+/* What fits on a path unfragmented, as the kernel knows it by the route, the link, and what routers
+ * have told; 0 = not known. */
+uint16_t peer_path_mtu(const struct path *path);
 
 /* ---- pwire.c ---- */
 

@@ -57,8 +57,19 @@ static void say_circuits(struct daemon *d, const struct pw_event *ev)
 		   ev->name, ev->near_up ? "up" : "down", ev->far_up ? "up" : "down");
 }
 
+/* What fits on the way to the peer: the interfaces have MTUs that follow from it. */
+static void look_path(struct daemon *d, uint32_t tunnel, const struct path *path)
+{
+	struct pw_cmd cmd = { .kind = PW_CMD_PATH, .tunnel = tunnel };
+
+	cmd.mtu = peer_path_mtu(path);
+	pwe_do(d->pw, d->now, &cmd);
+}
+
 static void on_tunnel_up(struct daemon *d, const struct pw_event *ev)
 {
+	struct path path = *ev->path;
+	uint32_t tunnel = ev->tunnel;
 	char remote[ADDR_TEXT_MAX], host[3 * L2TP_NAME_MAX];
 
 	plane_trust(d, &ev->path->remote);
@@ -66,7 +77,8 @@ static void on_tunnel_up(struct daemon *d, const struct pw_event *ev)
 		   ev->tunnel, addr_text(&ev->path->remote, remote), ev->name,
 		   text_escape(host, sizeof(host), ev->host, strlen(ev->host)),
 		   ev->encap == DP_ENCAP_IP ? "IP" : "UDP");
-	pwire_tunnel_tell(d, ev->tunnel);
+	pwire_tunnel_tell(d, tunnel);
+	look_path(d, tunnel, &path);
 }
 
 /* A request the plane could not even queue. */
@@ -303,8 +315,14 @@ bool pwire_load(struct daemon *d, size_t *ret_bad)
 bool pwire_conf(struct daemon *d, const struct conf *next)
 {
 	struct pw_cmd cmd = { .kind = PW_CMD_CONF, .conf = next->pw };
+	struct pw_tunnel_info i;
 
-	return pwe_do(d->pw, d->now, &cmd) == 0;
+	if (pwe_do(d->pw, d->now, &cmd) != 0)
+		return false;
+	for (uint32_t id = 0; (id = pwe_tunnel_next(d->pw, id));)
+		if (pwe_tunnel(d->pw, id, &i))
+			look_path(d, id, &i.l2tp.path);
+	return true;
 }
 
 static const struct pw_conf_wire *wire_of(const struct pw_conf *c, const char *name)

@@ -187,6 +187,7 @@ json_t *show_tunnel3(struct daemon *d, uint32_t id)
 	show_set_u64(o, "secret_used", i.l2tp.secret_used);
 	show_set_addr(o, "local", &i.l2tp.path.local);
 	show_set_addr(o, "remote", &i.l2tp.path.remote);
+	show_set_u64(o, "path_mtu", i.path_mtu ? i.path_mtu : PW_PATH_MTU);
 	show_set_u64(o, "sessions", i.l2tp.sessions);
 	show_set_since(d, o, i.l2tp.since);
 	show_set_u64(o, "heard", (uint64_t)((d->now.us - i.l2tp.heard.us) / US_S));

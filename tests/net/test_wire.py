@@ -2,6 +2,8 @@
 """Pseudowires with a control connection between two daemons, in the user-space plane: a bridge between
 two sites over UDP and over IP, circuits whose cables are pulled, a killed aditd, a changed secret."""
 
+import json
+
 import pytest
 
 from lab import wait_for
@@ -125,8 +127,33 @@ def test_killed_aditd_loses_nothing(sites, encap):
     # and the two still speak with each other
     b.adit.ctl("disconnect", "x")
     wait_for("the end", lambda: not a.up())
+    b.adit.kill_aditd()  # what was taken down stays down
+    assert b.wire()["state"] == "idle"
     b.adit.ctl("connect", "x")
     both_up(a, b)
+    bridged(a, b)
+
+
+def test_mtu_of_the_path(sites):
+    """The interface has what fits on the way to the peer, and follows it at a reload."""
+    a, b = sites
+
+    def path(mtu):
+        for site in (a, b):
+            site.ns.run("ip", "link", "set", "wan", "mtu", str(mtu))
+
+    def link(site):
+        return json.loads(site.ns.run("ip", "-j", "link", "show", "x").stdout)[0]["mtu"]
+
+    path(1400)
+    start(a, b, short(a), short(b))
+    for site in (a, b):  # less IP, UDP, flags, session, cookie, sublayer, Ethernet
+        wait_for("the MTU", lambda s=site: s.wire()["mtu"] == link(s) == 1400 - 20 - 8 - 4 - 4 - 8 - 4 - 14)
+        assert site.adit.json("show", "tunnels")["tunnels"][0]["path_mtu"] == 1400
+    path(9000)
+    a.reload(short(a))
+    wait_for("the larger MTU", lambda: a.wire()["mtu"] == link(a) == 9000 - 62)
+    assert link(b) == 1400 - 62
     bridged(a, b)
 
 

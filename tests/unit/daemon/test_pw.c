@@ -411,7 +411,7 @@ static void test_limits(void **state)
 				    "pseudowire \"y\" { tunnel = t }\n"
 				    "pseudowire \"z\" { tunnel = t }\n";
 	struct pw_wire_info i;
-	char a[512], b[512];
+	char a[512], b[600];
 	unsigned int up;
 	struct world w;
 
@@ -447,6 +447,51 @@ static void test_limits(void **state)
 	assert_int_equal(i.cause, ADIT_CAUSE_PEER_CLOSED_TUNNEL);
 	assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
 	assert_true(i.up);
+	world_close(&w);
+}
+
+static uint16_t mtu_of(struct world *w, uint16_t path)
+{
+	struct pw_cmd cmd = { .kind = PW_CMD_PATH, .mtu = path };
+
+	cmd.tunnel = pwe_tunnel_next(w->side[0].pw, 0);
+	assert_in_range(pwe_do(w->side[0].pw, w->now, &cmd), 0, 2);
+	drain(w, 0);
+	return row_of(&w->side[0], "x")->row.mtu;
+}
+
+/* The interface follows the path, except where the configuration says what it is; over a restart,
+ * too. */
+static void test_path(void **state)
+{
+	struct pw_tunnel_info i;
+	struct pw_cmd cmd = { .kind = PW_CMD_PATH, .tunnel = 1 };
+	struct world w;
+
+	world_open(&w,
+		   "tunnel \"t\" { remote = " PEER_B " }\n"
+		   "pseudowire \"x\" { tunnel = t }\npseudowire \"y\" { tunnel = t mtu = 1300 }",
+		   "tunnel \"t\" { remote = " PEER_A " }\n"
+		   "pseudowire \"x\" { tunnel = t }\npseudowire \"y\" { tunnel = t }");
+	w.want_rows = 2;
+	run_until(&w, 60, up_everywhere);
+	assert_int_equal(mtu_of(&w, 0), 1438);
+	assert_int_equal(mtu_of(&w, 9000), 8938);
+	assert_int_equal(mtu_of(&w, 65535), PW_MTU_MAX);
+	assert_int_equal(mtu_of(&w, 1400), 1338);
+	assert_int_equal(mtu_of(&w, 1400), 1338);
+	assert_int_equal(row_of(&w.side[0], "y")->row.mtu, 1300);
+	restart(&w, 0);
+	assert_int_equal(row_of(&w.side[0], "x")->row.mtu, 1338);
+	assert_true(pwe_tunnel(w.side[0].pw, pwe_tunnel_next(w.side[0].pw, 0), &i));
+	assert_int_equal(i.path_mtu, 1400);
+	assert_int_equal(pwe_do(w.side[0].pw, w.now, &cmd), 1); /* no such tunnel */
+	run_until(&w, 60, never);
+	assert_int_equal(w.downs, 0);
+	/* What is set up anew knows the path still. */
+	terminate(&w, 1);
+	run_until(&w, 60, up_everywhere);
+	assert_int_equal(mtu_of(&w, 1400), 1338);
 	world_close(&w);
 }
 
@@ -525,8 +570,8 @@ int main(void)
 		cmocka_unit_test(test_no_such_wire), cmocka_unit_test(test_types),
 		cmocka_unit_test(test_fixed),	     cmocka_unit_test(test_disconnect),
 		cmocka_unit_test(test_said),	     cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_reserved),     cmocka_unit_test(test_plane_fails),
-		cmocka_unit_test(test_shutdown),
+		cmocka_unit_test(test_reserved),     cmocka_unit_test(test_path),
+		cmocka_unit_test(test_plane_fails),  cmocka_unit_test(test_shutdown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
