@@ -54,7 +54,8 @@ enum {
 	DP_F_MPPE = 1 << 10,  /* data is encrypted both ways (RFC 3078), nothing passes in clear */
 	DP_F_MPPE_KEYS = 1 << 11, /* CCP is still to open: the keys are here, the options not yet */
 	DP_F_FAR_DOWN = 1 << 12,  /* DP_L2TP_ETH: the far circuit is down (RFC 3931 5.4.5): the
-				     interface stays, without a carrier */
+				     interface stays, without a carrier; that of the kernel's
+				     plane, which has none, is dormant */
 };
 
 struct dp_row {

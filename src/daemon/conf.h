@@ -122,6 +122,10 @@ const struct conf_dial *conf_dial_by_ifname(const struct conf *c, const char *if
 /* The pseudowire agreed with its peer that has this interface, NULL = none. */
 const struct pw_conf_wire *conf_pw_by_ifname(const struct conf *c, const char *ifname);
 
+/* Which planes sessions and pseudowires agreed with a peer are to be carried in: 1 << DP_WANT_...
+ * of each kind that there is. */
+unsigned int conf_planes(const struct conf *c);
+
 /* The socket a dialled session uses towards a server of this family, NULL = none suits. */
 const struct conf_socket *conf_dial_socket(const struct conf *c, const char *dial, int family);
 

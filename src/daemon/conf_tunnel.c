@@ -306,3 +306,16 @@ bool conf_wire_tunnel(struct conf_build *b, const struct conf_block *block, size
 	     name);
 	return false;
 }
+
+unsigned int conf_planes(const struct conf *c)
+{
+	unsigned int set = 0;
+
+	for (size_t i = 0; i < c->access->peer_count; i++)
+		set |= 1u << c->access->peers[i].plane;
+	for (size_t i = 0; i < c->access->dial_count; i++)
+		set |= 1u << c->access->dials[i].plane;
+	for (size_t i = 0; i < c->pw->tunnel_count; i++)
+		set |= 1u << c->pw->tunnels[i].plane;
+	return set;
+}

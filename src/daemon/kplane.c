@@ -63,47 +63,34 @@ static int wait_list(struct daemon *d, int *ret_error, const char **ret_text)
 	return rc;
 }
 
-static bool any_wants(const struct conf *c, bool (*what)(enum dp_want))
+static bool may_user(const struct conf *c)
 {
-	const struct access_conf *a = c->access;
-
-	for (size_t i = 0; i < a->peer_count; i++)
-		if (what((enum dp_want)a->peers[i].plane))
-			return true;
-	for (size_t i = 0; i < a->dial_count; i++)
-		if (what((enum dp_want)a->dials[i].plane))
-			return true;
-	return false;
+	return (conf_planes(c) & ~(1u << DP_WANT_KERNEL)) != 0;
 }
 
-static bool may_user(enum dp_want w)
+static bool may_kernel(const struct conf *c)
 {
-	return w != DP_WANT_KERNEL;
+	return (conf_planes(c) & ~(1u << DP_WANT_USER)) != 0;
 }
 
-static bool may_kernel(enum dp_want w)
+static bool needs_kernel(const struct conf *c)
 {
-	return w != DP_WANT_USER;
-}
-
-static bool needs_kernel(enum dp_want w)
-{
-	return w == DP_WANT_KERNEL;
+	return (conf_planes(c) & 1u << DP_WANT_KERNEL) != 0;
 }
 
 void kplane_conf(struct daemon *d, const struct conf *c)
 {
 	const char *why = d->kernel_missing;
 
-	dp_auto_use(d->dp, any_wants(c, may_user), any_wants(c, may_kernel));
-	if (!why || !any_wants(c, may_kernel))
+	dp_auto_use(d->dp, may_user(c), may_kernel(c));
+	if (!why || !may_kernel(c))
 		return;
-	if (d->io && !any_wants(d->conf, may_kernel))
+	if (d->io && !may_kernel(d->conf))
 		daemon_say(
 			d, TRACE_NOTICE,
 			"data-plane: the kernel is used when aditd is restarted (send SIGUSR1 to "
 			"the keeper; sessions go on)");
-	else if (any_wants(c, needs_kernel))
+	else if (needs_kernel(c))
 		daemon_say(d, TRACE_WARNING,
 			   "data-plane = kernel cannot be carried out, such sessions will fail: %s",
 			   why);

@@ -60,6 +60,16 @@ static int eth_create(struct kwork *w, struct kjob *j)
 	return 0;
 }
 
+/* The far circuit is down (RFC 3931 5.4.5): l2tpeth has no carrier to lose, so the interface is
+ * dormant, and a bridge sends nothing into it. Only what changes is told. */
+static int eth_far(struct nlm *rt, const struct kjob *j)
+{
+	bool down = j->row.flags & DP_F_FAR_DOWN;
+	bool was = !j->first && (j->old.flags & DP_F_FAR_DOWN) != 0;
+
+	return down == was ? 0 : nlm_link_dormant(rt, j->have.ifindex, down);
+}
+
 static int eth_link(struct kwork *w, struct kjob *j, int master)
 {
 	struct nlm *rt = kwork_rt(w, 0);
@@ -71,6 +81,8 @@ static int eth_link(struct kwork *w, struct kjob *j, int master)
 		return kjob_fail(j, KERNEL_STEP_LINK, -ENODEV, j->have.ifname);
 	err = nlm_link_set(rt, j->have.ifindex, j->row.mtu, j->txqlen, j->group, master,
 			   j->row.state == DP_ACTIVE);
+	if (!err && j->row.state == DP_ACTIVE)
+		err = eth_far(rt, j);
 	if (err) {
 		kjob_fail(j, KERNEL_STEP_LINK, err, j->have.ifname);
 		kjob_note(j, rt);

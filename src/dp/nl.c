@@ -18,6 +18,9 @@
 #define IFA_PROTO 11 /* since Linux 5.18 */
 #endif
 
+/* linux/if.h, which is not for company of net/if.h */
+enum { OPER_DORMANT = 5, OPER_UP = 6 };
+
 int nlm_open_on(struct nlm *m, const struct kernel_sys *sys, int protocol)
 {
 	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
@@ -256,6 +259,15 @@ int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint
 		mnl_attr_put_u32(h, IFLA_GROUP, group);
 	if (master >= 0)
 		mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)master);
+	return nlm_talk(m, h, NULL, NULL);
+}
+
+int nlm_link_dormant(struct nlm *m, int ifindex, bool dormant)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex };
+	struct nlmsghdr *h = nlm_begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+
+	mnl_attr_put_u8(h, IFLA_OPERSTATE, dormant ? OPER_DORMANT : OPER_UP);
 	return nlm_talk(m, h, NULL, NULL);
 }
 

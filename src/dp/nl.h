@@ -97,6 +97,10 @@ int nlm_link_ppp(struct nlm *m, const struct nlm_ppp *p);
 /* Change what is not 0, or NULL; `master` -1 = leave. */
 int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint32_t group,
 		 int master, bool up);
+/* Its operational state is DORMANT (RFC 2863 3.1.12: up, but waiting for something else), or UP
+ * again. An interface whose driver has no way to lose its carrier is out of a bridge, or a bond,
+ * like that, and keeps its addresses and routes. */
+int nlm_link_dormant(struct nlm *m, int ifindex, bool dormant);
 /* Bring it up; `direct` = packets go to its driver without a queue. */
 int nlm_link_up_gather(struct nlm *m, int ifindex, bool direct);
 /* Remove all interfaces of the group in one go; -ENODEV when there are none. */

@@ -50,14 +50,8 @@ void kplane_probe(struct kplane *p)
 /* Does anything in the configuration want it? */
 static bool wanted(const struct conf *c)
 {
-	const struct access_conf *a = c->access;
-
-	for (size_t i = 0; i < a->peer_count; i++)
-		if (a->peers[i].plane != DP_WANT_USER)
-			return true;
-	for (size_t i = 0; i < a->dial_count; i++)
-		if (a->dials[i].plane != DP_WANT_USER)
-			return true;
+	if (conf_planes(c) & ~(1u << DP_WANT_USER))
+		return true;
 	for (size_t i = 0; i < c->wire_count; i++)
 		if (c->wires[i].plane != DP_WANT_USER)
 			return true;

@@ -308,6 +308,34 @@ static void test_tunnel_digests(void **state)
 }
 
 /* Found by the fuzzer: a port by default is no port where there are none. */
+/* A configuration of pseudowires alone can want the kernel, too. */
+static void test_planes(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned int planes;
+	} v[] = {
+		{ "data-plane = kernel", 0 },
+		{ "pseudowire \"w\" { remote = 192.0.2.2 }", 1u << DP_WANT_AUTO },
+		{ "data-plane = kernel\npseudowire \"w\" { remote = 192.0.2.2 }",
+		  1u << DP_WANT_KERNEL },
+		{ "data-plane = user\ntunnel \"t\" { remote = 192.0.2.2 data-plane = kernel }\n"
+		  "pseudowire \"w\" { remote = 192.0.2.3 }",
+		  1u << DP_WANT_KERNEL | 1u << DP_WANT_USER },
+		{ "session \"s\" { server = 192.0.2.3 data-plane = user }", 1u << DP_WANT_USER },
+	};
+	char err[CONF_ERR_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		struct conf *c = conf_parse(v[i].text, "test.conf", 0, err, sizeof(err));
+
+		assert_non_null(c);
+		assert_int_equal(conf_planes(c), v[i].planes);
+		conf_free(c);
+	}
+}
+
 static void test_wire_without_ports(void **state)
 {
 	struct conf *c = parse(WIRE("session-id = 3 encapsulation = ip"));
@@ -1029,23 +1057,15 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_key),
-		cmocka_unit_test(test_wire_without_ports),
-		cmocka_unit_test(test_wire_agreed),
-		cmocka_unit_test(test_wires_share),
-		cmocka_unit_test(test_tunnel_digests),
-		cmocka_unit_test(test_defaults_suit),
-		cmocka_unit_test(test_secrets_are_hidden),
-		cmocka_unit_test(test_every_error),
-		cmocka_unit_test(test_durations),
-		cmocka_unit_test(test_values_arrive),
-		cmocka_unit_test(test_digest),
-		cmocka_unit_test(test_sockets),
-		cmocka_unit_test(test_pool_without_ours),
-		cmocka_unit_test(test_files),
-		cmocka_unit_test(test_examples),
-		cmocka_unit_test(test_manual),
-		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_every_key),     cmocka_unit_test(test_wire_without_ports),
+		cmocka_unit_test(test_wire_agreed),   cmocka_unit_test(test_planes),
+		cmocka_unit_test(test_wires_share),   cmocka_unit_test(test_tunnel_digests),
+		cmocka_unit_test(test_defaults_suit), cmocka_unit_test(test_secrets_are_hidden),
+		cmocka_unit_test(test_every_error),   cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_values_arrive), cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_sockets),	      cmocka_unit_test(test_pool_without_ours),
+		cmocka_unit_test(test_files),	      cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_manual),	      cmocka_unit_test(test_diff),
 		cmocka_unit_test(test_out_of_memory),
 	};
 
