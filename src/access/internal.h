@@ -51,6 +51,7 @@
 #include "base/htab.h"
 #include "base/list.h"
 #include "base/pool.h"
+#include "base/ration.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/trace.h"
@@ -250,9 +251,10 @@ struct acc_session {
 	struct acc_lease *lease4, *lease6;
 	struct mono since; /* made at; up since once it is up */
 	struct mono ends_at, idle_at, interim_at, ra_at;
-	uint32_t idle_s, limit_s; /* time limits, 0 = none */
-	uint32_t generation;	  /* of the last request to the data plane */
-	uint32_t acct_seq;	  /* lines made */
+	struct acc_waiting *waiting; /* frames that wait for the pipe, oldest first */
+	uint32_t idle_s, limit_s;    /* time limits, 0 = none */
+	uint32_t generation;	     /* of the last request to the data plane */
+	uint32_t acct_seq;	     /* lines made */
 	uint16_t user_len, local_id, remote_id, mtu;
 	uint8_t calling_len, called_len, route_count, len6;
 	uint8_t our_ip4[4], peer_ip4[4];
@@ -370,8 +372,7 @@ struct access {
 	uint32_t drain_rate, drain_part;
 	struct mono drain_at;
 	adit_handle drain_pos;
-	struct mono strangers_at; /* tunnels that never came up were told of since a second ago */
-	uint32_t strangers_told;
+	struct ration strangers; /* their tunnels that are told of */
 	bool former;	   /* there are peers or dials that the configuration no longer has */
 	struct dp_row row; /* what the last event points to */
 	struct dp_net net;
@@ -416,6 +417,8 @@ void acc_tunnel_close(struct access *a, struct mono now, struct acc_tunnel *t, u
 		      enum adit_cause cause, const char *text);
 void acc_tunnel_up(struct access *a, struct mono now, struct acc_tunnel *t,
 		   const struct l2tp_event *ev);
+/* Is one more request of a stranger told of, in the log and the list of failures? */
+bool acc_stranger_told(struct access *a, struct mono now);
 void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
 		     const struct l2tp_event *ev);
 void acc_tunnel_settle(struct access *a, struct acc_tunnel *t);

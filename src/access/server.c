@@ -43,7 +43,7 @@ static bool trusted(const struct conf_peer *p, const struct addr *from)
 }
 
 static void tunnel_refuse(struct access *a, struct mono now, adit_handle tunnel, const char *who,
-			  const struct addr *remote, const struct refusal *r)
+			  const struct addr *remote, bool known, const struct refusal *r)
 {
 	struct l2tp_cmd cmd = { .kind = L2TP_CMD_TUNNEL_REFUSE,
 				.tunnel = tunnel,
@@ -58,8 +58,11 @@ static void tunnel_refuse(struct access *a, struct mono now, adit_handle tunnel,
 	n = strlen(raw);
 	if (who[0])
 		snprintf(raw + n, sizeof(raw) - n, " (%s)", who);
-	trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_REFUSED, now, 0, r->cause, 0, raw, strlen(raw));
-	acc_failure(a, now, 0, who, strlen(who), remote, r->cause, NULL);
+	if (known || acc_stranger_told(a, now)) {
+		trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_REFUSED, now, 0, r->cause, 0, raw,
+			    strlen(raw));
+		acc_failure(a, now, 0, who, strlen(who), remote, r->cause, NULL);
+	}
 	(void)l2tp_do(a->l2tp, now, &cmd);
 }
 
@@ -88,6 +91,7 @@ void acc_server_tunnel_ask(struct access *a, struct mono now, const struct l2tp_
 	struct l2tp_cmd cmd = { .kind = L2TP_CMD_TUNNEL_ACCEPT, .tunnel = ev->tunnel };
 	struct addr remote = ev->path->remote;
 	char who[L2TP_NAME_MAX];
+	bool known = p && trusted(p->c, &remote);
 	struct acc_tunnel *t;
 	struct refusal r;
 
@@ -95,13 +99,13 @@ void acc_server_tunnel_ask(struct access *a, struct mono now, const struct l2tp_
 	if (!tunnel_welcome(a, p, &r)) {
 		if (p)
 			p->refused++;
-		tunnel_refuse(a, now, ev->tunnel, who, &remote, &r);
+		tunnel_refuse(a, now, ev->tunnel, who, &remote, known, &r);
 		return;
 	}
 	t = acc_tunnel_new(a, p->name, 0);
 	if (!t) {
 		r = (struct refusal){ L2TP_STOP_ERROR, L2TP_ERR_RESOURCES, ADIT_CAUSE_NO_MEMORY };
-		tunnel_refuse(a, now, ev->tunnel, who, &remote, &r);
+		tunnel_refuse(a, now, ev->tunnel, who, &remote, known, &r);
 		return;
 	}
 	t->peer = p;
@@ -112,7 +116,7 @@ void acc_server_tunnel_ask(struct access *a, struct mono now, const struct l2tp_
 	t->host = who[0] ? strdup(who) : NULL;
 	cmd.owner = t->self;
 	cmd.profile = p->c->l2tp;
-	cmd.trusted = trusted(p->c, &remote);
+	cmd.trusted = known;
 	if (l2tp_do(a->l2tp, now, &cmd) != 0) {
 		/* Out of memory: unanswered, the engine refuses it by itself in time. */
 		trace_bytes(a->trace, TRACE_ACCESS_NO_MEMORY, now, t->key, 0, 0, "tunnel", 6);
@@ -121,8 +125,9 @@ void acc_server_tunnel_ask(struct access *a, struct mono now, const struct l2tp_
 	}
 	p->accepted++;
 	acc_tunnel_list(a, t);
-	trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_TAKEN, now, t->key, t->local_id, 0, who,
-		    strlen(who));
+	if (known || acc_stranger_told(a, now))
+		trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_TAKEN, now, t->key, t->local_id, 0, who,
+			    strlen(who));
 }
 
 /* ---- calls ---- */

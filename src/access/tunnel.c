@@ -204,17 +204,20 @@ void acc_tunnel_count(struct acc_tunnel *t)
 	t->counted = t->peer;
 }
 
-/* So many tunnels that never came up are told of in a second: strangers must not fill the log, nor
- * wash everything else out of the list of failures (badinput X09). */
-#define TOLD_PER_S 20
+/* So many requests of strangers are told of at once, then one in each interval: they must not fill
+ * the log, nor wash everything else out of the list of failures (badinput X09). */
+#define TOLD_MOST    16
+#define TOLD_EACH_US (30 * US_S)
 
-static bool worth_telling(struct access *a, struct mono now)
+bool acc_stranger_told(struct access *a, struct mono now)
 {
-	if (mono_due(a->strangers_at, now)) {
-		a->strangers_at = mono_add(now, US_S);
-		a->strangers_told = 0;
-	}
-	return a->strangers_told++ < TOLD_PER_S;
+	uint32_t out;
+
+	if (!ration_take(&a->strangers, now, TOLD_EACH_US, TOLD_MOST, &out))
+		return false;
+	if (out)
+		trace(a->trace, TRACE_ACCESS_STRANGERS, now, 0, out, 0);
+	return true;
 }
 
 /* A tunnel that somebody else opened never came up: no event says so, and no session. */
@@ -241,7 +244,7 @@ void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
 	t->by_peer = ev->by_peer;
 	if (ev->text && ev->text[0])
 		t->text = strdup(ev->text);
-	if (t->up || t->client || worth_telling(a, now)) {
+	if (t->up || t->client || acc_stranger_told(a, now)) {
 		trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_DOWN, now, t->key, t->local_id, t->cause,
 			    t->name, strlen(t->name));
 		if (!t->up && !t->client) {

@@ -293,6 +293,15 @@ const char *trace_name(enum trace_kind kind)
 	return (unsigned int)kind < TRACE_KIND_COUNT ? kinds[kind].name : "UNKNOWN";
 }
 
+enum adit_cause trace_cause(const struct trace_record *r)
+{
+	const char *at = r->kind < TRACE_KIND_COUNT ? strstr(kinds[r->kind].text, ":cause}") : NULL;
+
+	if (!at || at[-1] < 'a' || at[-1] > 'd' || r->v[at[-1] - 'a'] >= ADIT_CAUSE_COUNT)
+		return ADIT_CAUSE_NONE;
+	return (enum adit_cause)r->v[at[-1] - 'a'];
+}
+
 /* Message types of RFC 2661 3.2 and RFC 3931 3.1; 0 is an acknowledgement without a message. */
 static const char *const messages[] = {
 	[0] = "ZLB",  [1] = "SCCRQ", [2] = "SCCRP", [3] = "SCCCN", [4] = "StopCCN", [6] = "HELLO",

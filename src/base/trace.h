@@ -93,6 +93,8 @@ bool trace_quiet(const struct trace *t, uint64_t *pos, enum trace_level level);
 
 enum trace_level trace_level_of(enum trace_kind kind);
 const char *trace_name(enum trace_kind kind);
+/* The cause that its text names, ADIT_CAUSE_NONE when it names none. */
+enum adit_cause trace_cause(const struct trace_record *r);
 
 /* One line of text, NUL-terminated, without time and without newline. */
 const char *trace_text(const struct trace_record *r, const uint8_t *raw, char *buf, size_t cap);

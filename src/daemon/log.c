@@ -6,6 +6,11 @@
  * them is only counted. When its time is over, or its place is needed, one line says how often it
  * came. So a peer that makes the same mistake a thousand times a second fills no disk, also when
  * two of them take turns.
+ *
+ * Kinds: lines that differ only in whom they are about (a user whose password is wrong, a tunnel
+ * that is refused) are of one kind. Of each so many are written in a window, and when it is over
+ * one line says how many more there were, with the last of them. What nobody can cause from outside
+ * is of no kind, and so are lines for debugging: who asks for those wants all.
  */
 #include "log.h"
 
@@ -21,6 +26,7 @@
 #include <unistd.h>
 
 #define LOG_RECENT 8
+#define LOG_KINDS  32
 #define JOURNAL	   "/run/systemd/journal/socket"
 
 struct recent {
@@ -30,6 +36,14 @@ struct recent {
 	char text[LOG_LINE_MAX];
 };
 
+struct kind {
+	uint32_t kind;	   /* 0: free */
+	struct mono until; /* the end of its window */
+	uint32_t written, more;
+	enum trace_level level;
+	char text[160]; /* the last that was left out */
+};
+
 struct log {
 	char program[32];
 	int fd;	     /* for standard error */
@@ -37,6 +51,7 @@ struct log {
 	enum conf_log to;
 	enum trace_level level;
 	struct recent recent[LOG_RECENT];
+	struct kind kinds[LOG_KINDS];
 	bool held; /* lines wait in `out` */
 	size_t n;
 	char out[8192];
@@ -197,8 +212,57 @@ static void recent_end(struct log *l, struct recent *r, int64_t wall_us)
 	r->count = 0;
 }
 
+/* Its window is over: tell what was left out, and give the place free. */
+static void kind_end(struct log *l, struct kind *k, int64_t wall_us)
+{
+	char text[sizeof(k->text) + 32];
+
+	if (k->more) {
+		snprintf(text, sizeof(text), "(%u more like this) %s", k->more, k->text);
+		write_line(l, wall_us, k->level, text);
+	}
+	*k = (struct kind){ 0 };
+}
+
+/* Is this line one too many of its kind? Then it is counted. */
+static bool too_many(struct log *l, struct mono now, int64_t wall_us, enum trace_level level,
+		     uint32_t kind, const char *text)
+{
+	uint32_t most = level == TRACE_INFO ? 10 * LOG_OF_KIND : LOG_OF_KIND;
+	struct kind *k = NULL, *oldest = l->kinds;
+
+	if (kind == 0 || level == TRACE_DEBUG)
+		return false;
+	for (size_t i = 0; i < LOG_KINDS && !k; i++) {
+		if (l->kinds[i].kind == kind)
+			k = l->kinds + i;
+		else if (l->kinds[i].until.us < oldest->until.us)
+			oldest = l->kinds + i;
+	}
+	if (!k) {
+		k = oldest;
+		kind_end(l, k, wall_us);
+		k->kind = kind;
+		k->until = mono_add(now, LOG_WINDOW_US);
+	}
+	if (k->written < most) {
+		k->written++;
+		return false;
+	}
+	k->more++;
+	k->level = level;
+	snprintf(k->text, sizeof(k->text), "%s", text);
+	return true;
+}
+
 void log_line(struct log *l, struct mono now, int64_t wall_us, enum trace_level level,
 	      const char *text)
+{
+	log_line_of(l, now, wall_us, level, 0, text);
+}
+
+void log_line_of(struct log *l, struct mono now, int64_t wall_us, enum trace_level level,
+		 uint32_t kind, const char *text)
 {
 	struct recent *oldest = l->recent;
 
@@ -216,6 +280,8 @@ void log_line(struct log *l, struct mono now, int64_t wall_us, enum trace_level 
 		if (r->until.us < oldest->until.us)
 			oldest = r;
 	}
+	if (too_many(l, now, wall_us, level, kind, text))
+		return;
 	if (oldest->until.us)
 		recent_end(l, oldest, wall_us);
 	oldest->until = mono_add(now, LOG_WINDOW_US);
@@ -229,6 +295,9 @@ void log_expire(struct log *l, struct mono now, int64_t wall_us)
 	for (size_t i = 0; i < LOG_RECENT; i++)
 		if (l->recent[i].until.us && mono_due(l->recent[i].until, now))
 			recent_end(l, l->recent + i, wall_us);
+	for (size_t i = 0; i < LOG_KINDS; i++)
+		if (l->kinds[i].kind && mono_due(l->kinds[i].until, now))
+			kind_end(l, l->kinds + i, wall_us);
 }
 
 struct mono log_deadline(const struct log *l)
@@ -238,6 +307,9 @@ struct mono log_deadline(const struct log *l)
 	for (size_t i = 0; i < LOG_RECENT; i++)
 		if (l->recent[i].count)
 			at = mono_min(at, l->recent[i].until);
+	for (size_t i = 0; i < LOG_KINDS; i++)
+		if (l->kinds[i].more)
+			at = mono_min(at, l->kinds[i].until);
 	return at;
 }
 
@@ -248,6 +320,8 @@ void log_free(struct log *l, int64_t wall_us)
 	for (size_t i = 0; i < LOG_RECENT; i++)
 		if (l->recent[i].until.us)
 			recent_end(l, l->recent + i, wall_us);
+	for (size_t i = 0; i < LOG_KINDS; i++)
+		kind_end(l, l->kinds + i, wall_us);
 	flush(l);
 	if (l->journal >= 0)
 		close(l->journal);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The log of aditd: lines with levels to standard error, syslog or the journal of systemd. A line
- * that comes again and again is written once and then counted.
+ * that comes again and again is written once and then counted, and of lines that say the same of
+ * many so many are written, the rest is counted.
  */
 #ifndef ADIT_DAEMON_LOG_H
 #define ADIT_DAEMON_LOG_H
@@ -10,6 +11,7 @@
 
 #define LOG_LINE_MAX  1024	  /* a line with NUL; longer ones are cut */
 #define LOG_WINDOW_US (10 * US_S) /* a line that comes again within this time is counted */
+#define LOG_OF_KIND   20 /* lines of one kind in this time; of TRACE_INFO ten times as many */
 
 struct log;
 
@@ -27,10 +29,15 @@ enum trace_level log_level(const struct log *l);
 void log_line(struct log *l, struct mono now, int64_t wall_us, enum trace_level level,
 	      const char *text);
 
+/* The same for a line of a kind: those past LOG_OF_KIND are counted, and one line says how many
+ * there were. 0 = of no kind. */
+void log_line_of(struct log *l, struct mono now, int64_t wall_us, enum trace_level level,
+		 uint32_t kind, const char *text);
+
 /* While held, lines to standard error are kept together; the end of it writes them at once. */
 void log_hold(struct log *l, bool hold);
 
-/* Tell how often lines were repeated whose time is over; when to call this next. */
+/* Tell how often lines were repeated or left out whose time is over; when to call this next. */
 void log_expire(struct log *l, struct mono now, int64_t wall_us);
 struct mono log_deadline(const struct log *l);
 

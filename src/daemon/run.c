@@ -51,6 +51,15 @@ void daemon_say(struct daemon *d, enum trace_level level, const char *fmt, ...)
 		log_line(d->log, d->now, d->wall_us, level, text);
 }
 
+/* Lines about many peers or users: one kind for each cause. Our own words are of no kind. */
+static uint32_t kind_of(const struct trace_record *r)
+{
+	if (r->kind == TRACE_DAEMON_DEBUG || r->kind == TRACE_DAEMON_INFO ||
+	    r->kind == TRACE_DAEMON_NOTICE || r->kind == TRACE_DAEMON_WARNING)
+		return 0;
+	return (uint32_t)r->kind << 16 | trace_cause(r);
+}
+
 void run_log(struct daemon *d)
 {
 	struct trace_record r;
@@ -71,8 +80,8 @@ void run_log(struct daemon *d)
 		if (!trace_read(d->trace, &d->trace_pos, &r, raw, sizeof(raw), &lost))
 			break;
 		trace_text(&r, raw, text, sizeof(text));
-		log_line(d->log, r.at, d->wall_us + (r.at.us - d->now.us),
-			 trace_level_of((enum trace_kind)r.kind), text);
+		log_line_of(d->log, r.at, d->wall_us + (r.at.us - d->now.us),
+			    trace_level_of((enum trace_kind)r.kind), kind_of(&r), text);
 	}
 	log_hold(d->log, false);
 }

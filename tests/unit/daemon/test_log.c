@@ -131,6 +131,79 @@ static void test_many_different_lines(void **state)
 	assert_non_null(strstr(w->text, "(once more) first\n"));
 }
 
+static void many_at(struct world *w, int64_t s, enum trace_level level, uint32_t kind, int n)
+{
+	char text[64];
+
+	for (int i = 1; i <= n; i++) {
+		snprintf(text, sizeof(text), "%u: user %d is refused", kind, i);
+		log_line_of(w->log, (struct mono){ (s + 1) * US_S }, s * US_S, level, kind, text);
+	}
+}
+
+static size_t lines_of(struct world *w)
+{
+	size_t lines = 0;
+
+	for (const char *p = written(w); *p; p++)
+		lines += *p == '\n';
+	return lines;
+}
+
+/* X09: a thousand users with wrong passwords are a few lines, and a count. */
+static void test_many_of_a_kind(void **state)
+{
+	struct world *w = *state;
+
+	many_at(w, 1, TRACE_NOTICE, 7, 1000);
+	assert_int_equal(lines_of(w), LOG_OF_KIND);
+	assert_non_null(strstr(w->text, "7: user 1 is refused\n"));
+	/* Others have their own share, and what is of no kind is written. */
+	many_at(w, 2, TRACE_NOTICE, 8, 3);
+	many_at(w, 2, TRACE_WARNING, 0, 100);
+	assert_int_equal(lines_of(w), 103);
+	assert_int_equal(log_deadline(w->log).us, 12 * US_S);
+	log_expire(w->log, (struct mono){ 12 * US_S }, 0);
+	assert_string_equal(written(w), "notice: (980 more like this) 7: user 1000 is refused\n");
+	assert_int_equal(log_deadline(w->log).us, INT64_MAX);
+	/* A new window. */
+	many_at(w, 12, TRACE_NOTICE, 7, 21);
+	assert_int_equal(lines_of(w), LOG_OF_KIND);
+	/* Who wants to see what goes well sees more of it; for debugging all. */
+	many_at(w, 40, TRACE_INFO, 9, 250);
+	assert_int_equal(lines_of(w), 1 + 10 * LOG_OF_KIND);
+	log_configure(w->log, CONF_LOG_STDERR, TRACE_DEBUG);
+	many_at(w, 60, TRACE_DEBUG, 10, 250);
+	assert_int_equal(lines_of(w), 1 + 250);
+}
+
+static size_t more_of(const char *text)
+{
+	size_t more = 0;
+
+	for (; (text = strstr(text, "(10 more like this)")); text++)
+		more++;
+	return more;
+}
+
+/* More kinds than there is room for: the oldest is told of, and begins anew. */
+static void test_many_kinds(void **state)
+{
+	struct world *w = *state;
+	size_t more = 0, lines = 0;
+
+	for (uint32_t kind = 1; kind <= 100; kind++) {
+		many_at(w, 1, TRACE_NOTICE, kind, 30);
+		lines += lines_of(w);
+		more += more_of(w->text);
+	}
+	log_expire(w->log, (struct mono){ 100 * US_S }, 0);
+	lines += lines_of(w);
+	more += more_of(w->text);
+	assert_int_equal(more, 100);
+	assert_int_equal(lines, 100 * (LOG_OF_KIND + 1));
+}
+
 static void test_long_lines_are_cut(void **state)
 {
 	struct world *w = *state;
@@ -157,6 +230,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_repeated_lines_are_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_different_lines, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_of_a_kind, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_kinds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_lines_are_cut, setup, teardown),
 		cmocka_unit_test(test_no_memory),
 	};
