@@ -35,6 +35,18 @@ class World:
         wait_for("all sessions", lambda: '"up":' in load.text() or not load.alive(), seconds=120)
         assert f'"up":{sessions},' in load.text(), load.text()
 
+    def lasting(self, sessions):
+        """Which sessions there are, and since when, once the LNS knows that all are up: a peer may
+        know earlier."""
+        wait_for("the LNS to have them up",
+                 lambda: self.adit.json("status")["sessions_up"] == sessions, seconds=60)
+        return self.since()
+
+    def churn(self, n, *more):
+        """Sessions that come and go all the time."""
+        return self.load("--sessions", 1, "--tunnels", 4, "--pings", 4, "--churn", n, "--hold", 5000,
+                         "--limit", 1000, "--records", self.lab.dir / "churn", *more, name="churn")
+
     def passing_tunnels(self):
         """Tunnels that come and go all the time."""
         return self.client.start(
@@ -45,8 +57,7 @@ class World:
     def up(self):
         return self.adit.json("status")["sessions"]
 
-    def lasting(self):
-        """Which sessions there are, and since when."""
+    def since(self):
         return {s["key"]: s["since"] for s in self.adit.sessions()}
 
     def killed(self, old):
@@ -86,6 +97,11 @@ def plan_of(points, kills, rng):
     rng.shuffle(plan)
     plan = plan[:kills]
     return plan + ["random"] * (kills - len(plan))
+
+
+def check_kept(lasting, now):
+    lost = {key for key in lasting if now.get(key) != lasting[key]}
+    assert not lost, f"{len(lost)} of {len(lasting)} sessions are not what they were: {lost}"
 
 
 def check_records(rows, lines, kills, come_and_go=100, control=0):

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from faults import LOAD_POINTS, POINTS, built_with_faults, records
-from kills import World, check_records, plan_of
+from kills import World, check_kept, check_records, plan_of
 from lab import BUILD, wait_for
 
 SESSIONS = 200
@@ -26,23 +26,24 @@ def test_fifty_kills(world, lab):
     adit = world.start_lns()
     seen = lab.dir / "records"
     load = world.load("--sessions", SESSIONS, "--tunnels", 8, "--window", 100, "--pings", 4,
-                      "--churn", 40, "--impair", 2, "--hold", 1000, "--records", seen)
+                      "--impair", 2, "--hold", 1000, "--records", seen)
     world.wait_up(load, SESSIONS)
-    lasting = world.lasting()
+    lasting = world.lasting(SESSIONS)
+    churn = world.churn(40, "--impair", 2)
     tunnels = world.passing_tunnels()
     rng = random.Random(2661)
     world.kill_all(plan_of(POINTS * 2 + LOAD_POINTS * 2, KILLS, rng), rng)
     tunnels.stop()
-    now = world.lasting()
-    kept = [key for key in lasting if now.get(key) == lasting[key]]
-    assert len(kept) >= SESSIONS, (len(kept), load.text())
+    check_kept(lasting, world.since())
 
     load.stop(seconds=60)
+    churn.stop(seconds=60)
     assert "sessions were lost" not in load.text(), load.text()
     wait_for("all sessions to end", lambda: world.up() == 0, seconds=90)
     adit.stop()
     lines = [l for l in adit.accounting_lines() if l["user"] != "passing"]
-    uncounted = check_records(records(seen), lines, KILLS, SESSIONS + 100)
+    uncounted = check_records(records(seen) + records(lab.dir / "churn"), lines, KILLS,
+                              SESSIONS + 100)
     assert uncounted <= 4 * KILLS, uncounted
 
 
