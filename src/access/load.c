@@ -201,10 +201,35 @@ static void get_record(struct record *r, struct rcur *c)
 
 /* ---- STATE ---- */
 
+/* Keys that may have been given out after the last one that a record tells of. */
+#define KEYS_MORE    65536
+#define KEYS_OF(key) ((key) >> 40) /* the incarnation */
+
+/* What has this key was there before: STATE says so, too, unless it is lost. */
+static void key_seen(struct access *a, uint64_t key)
+{
+	if (key < a->next_key || KEYS_OF(key + KEYS_MORE) != KEYS_OF(a->next_key))
+		return;
+	a->next_key = a->keys_until = key + KEYS_MORE;
+	a->state_dirty = true;
+	(void)acc_key_new(a); /* moves the bound */
+}
+
+/* Sessions that have ended had keys that nobody knows any more, and lines under them: go on where
+ * nobody has been, by the time. */
+static void keys_lost(struct access *a, struct mono now)
+{
+	uint64_t s = (uint64_t)((now.us + a->wall_us) / US_S);
+
+	key_seen(a, a->next_key + ((s & 0x7fffff) << 16));
+}
+
 static int load_state(struct access *a, struct mono now, const struct record *r)
 {
-	if (r->bad || r->keys == 0)
+	if (r->bad || r->keys == 0) {
+		keys_lost(a, now);
 		return 1;
+	}
 	if (r->drain)
 		(void)acc_drain(a, now, true, r->drain_rate);
 	if (r->keys > a->next_key) {
@@ -552,6 +577,10 @@ int access_load(struct access *a, struct mono now, enum access_object kind, uint
 
 	acc_begin(a);
 	get_record(&r, c);
+	if (kind == ACCESS_OBJ_TUNNEL || kind == ACCESS_OBJ_SESSION)
+		key_seen(a, id);
+	else if (kind == ACCESS_OBJ_ACCT)
+		key_seen(a, r.bad || id > r.line_key ? id : r.line_key);
 	switch (kind) {
 	case ACCESS_OBJ_STATE:
 		rc = load_state(a, now, &r);

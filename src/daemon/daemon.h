@@ -181,6 +181,14 @@ void output_drain(struct daemon *d);
 bool journal_open(struct daemon *d, void *mem, uint64_t size);
 /* Load all records. False when out of memory. */
 bool journal_load(struct daemon *d);
+/* What was found in it that is not as it was written. `former`: the record before the last one. */
+enum journal_kind { JOURNAL_STATE, JOURNAL_TUNNEL, JOURNAL_SESSION, JOURNAL_LINE, JOURNAL_KINDS };
+struct journal_lost {
+	size_t bad[JOURNAL_KINDS], former;
+};
+struct store_record;
+/* Count it; false: not even whose it was is known. */
+bool journal_found(struct journal_lost *lost, enum journal_kind kind, const struct store_record *r);
 /* Commit all dirty records. Returns how many. */
 size_t journal_commit(struct daemon *d);
 
@@ -216,7 +224,7 @@ void pwire_tunnel_tell(struct daemon *d, uint32_t local); /* the planes: it is u
 void pwire_tunnels(struct daemon *d);			  /* all that are up, after a restart */
 bool pwire_uses(struct daemon *d, uint32_t via);	  /* is a connection over this socket? */
 size_t pwire_commit(struct daemon *d);
-bool pwire_load(struct daemon *d, size_t *ret_bad); /* false: out of memory */
+bool pwire_load(struct daemon *d, struct journal_lost *lost); /* false: out of memory */
 bool pwire_conf(struct daemon *d, const struct conf *next);
 /* What ends when `next` comes into force, as lines; the octets written. */
 size_t pwire_effects(struct daemon *d, const struct conf *next, char *buf, size_t cap);

@@ -75,9 +75,62 @@ static void del(struct daemon *d, enum access_object kind, uint64_t id)
 		store_del(d->store, LAYOUT_SESSION_LONG, id);
 }
 
-/* Objects of this kind from one class of the journal. */
-static bool load_class(struct daemon *d, enum access_object kind, uint8_t class, size_t *ret_bad)
+/* A record as it is found: is it to be given to its engine? Counts what is not what it should be.
+ */
+bool journal_found(struct journal_lost *lost, enum journal_kind kind, const struct store_record *r)
 {
+	lost->former += r->state == STORE_FORMER;
+	if (r->state != STORE_UNREADABLE || r->id_known)
+		return true;
+	lost->bad[kind]++;
+	return false;
+}
+
+static size_t list_lost(char *buf, size_t cap, const size_t *bad)
+{
+	static const char *const names[][2] = {
+		[JOURNAL_STATE] = { "record of the numbers given out", "records of numbers" },
+		[JOURNAL_TUNNEL] = { "tunnel", "tunnels" },
+		[JOURNAL_SESSION] = { "session", "sessions" },
+		[JOURNAL_LINE] = { "accounting record", "accounting records" },
+	};
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 0; i < JOURNAL_KINDS; i++)
+		if (bad[i] && len < cap)
+			len += (size_t)snprintf(buf + len, cap - len, "%s%zu %s", len ? ", " : "",
+						bad[i], names[i][bad[i] > 1]);
+	return len;
+}
+
+/* One line, whatever was lost. */
+static void say_lost(struct daemon *d, const struct journal_lost *lost)
+{
+	char list[160];
+
+	if (list_lost(list, sizeof(list), lost->bad))
+		daemon_say(
+			d, TRACE_WARNING,
+			"the journal is damaged, these cannot be read: %s; what they held ends%s, "
+			"and peers are told where they are known",
+			list, lost->bad[JOURNAL_LINE] ? " or is missing in the file" : "");
+	if (lost->former)
+		daemon_say(d, TRACE_WARNING,
+			   "the journal is damaged: of %zu objects the last change is lost, they "
+			   "go on "
+			   "from the one before",
+			   lost->former);
+}
+
+/* Objects of this kind from one class of the journal. */
+static bool load_class(struct daemon *d, enum access_object kind, uint8_t class,
+		       struct journal_lost *lost)
+{
+	static const enum journal_kind kinds[] = { [ACCESS_OBJ_TUNNEL] = JOURNAL_TUNNEL,
+						   [ACCESS_OBJ_SESSION] = JOURNAL_SESSION,
+						   [ACCESS_OBJ_ACCT] = JOURNAL_LINE,
+						   [ACCESS_OBJ_STATE] = JOURNAL_STATE };
 	struct store_record r;
 	uint64_t pos = 0;
 
@@ -87,43 +140,40 @@ static bool load_class(struct daemon *d, enum access_object kind, uint8_t class,
 
 		if (class == (uint8_t)kind && r.id_known && is_long(d, kind, r.id))
 			continue;
-		if (r.state == STORE_UNREADABLE && !r.id_known) {
-			(*ret_bad)++;
+		/* There is one STATE: that it is lost, the engine has to know. */
+		if (!journal_found(lost, kinds[kind], &r) && kind != ACCESS_OBJ_STATE)
 			continue;
-		}
 		rc = access_load(d->access, d->now, kind, r.id, &c);
 		if (rc < 0)
 			return false;
 		FAULT("in-load");
-		*ret_bad += rc != 0;
+		lost->bad[kinds[kind]] += rc != 0 && r.id_known;
 	}
 	return true;
 }
 
-static bool load_kind(struct daemon *d, enum access_object kind, size_t *ret_bad)
+static bool load_kind(struct daemon *d, enum access_object kind, struct journal_lost *lost)
 {
-	return load_class(d, kind, (uint8_t)kind, ret_bad) &&
-	       (kind != ACCESS_OBJ_SESSION || load_class(d, kind, LAYOUT_SESSION_LONG, ret_bad));
+	return load_class(d, kind, (uint8_t)kind, lost) &&
+	       (kind != ACCESS_OBJ_SESSION || load_class(d, kind, LAYOUT_SESSION_LONG, lost));
 }
 
 bool journal_load(struct daemon *d)
 {
 	static const enum access_object kinds[] = { ACCESS_OBJ_STATE, ACCESS_OBJ_TUNNEL,
 						    ACCESS_OBJ_SESSION, ACCESS_OBJ_ACCT };
+	struct journal_lost lost = { 0 };
 	struct access_summary s;
-	size_t bad = 0;
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (!load_kind(d, kinds[i], &bad))
+		if (!load_kind(d, kinds[i], &lost))
 			return false;
 	access_loaded(d->access, d->now);
-	if (!pwire_load(d, &bad))
+	if (!pwire_load(d, &lost))
 		return false;
 	store_forget_unreadable(d->store);
 	access_summary(d->access, &s);
-	if (bad)
-		daemon_say(d, TRACE_WARNING,
-			   "%zu records of the journal could not be read; their sessions end", bad);
+	say_lost(d, &lost);
 	if (s.tunnels || s.sessions)
 		daemon_say(d, TRACE_NOTICE, "taken over: %u tunnels, %u sessions", s.tunnels,
 			   s.sessions);

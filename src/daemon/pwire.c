@@ -284,11 +284,12 @@ size_t pwire_commit(struct daemon *d)
 	return n;
 }
 
-bool pwire_load(struct daemon *d, size_t *ret_bad)
+bool pwire_load(struct daemon *d, struct journal_lost *lost)
 {
 	static const enum pw_object kinds[] = { PW_OBJ_CONN, PW_OBJ_SESSION };
 
 	for (size_t i = 0; i < 2; i++) {
+		enum journal_kind kind = i ? JOURNAL_SESSION : JOURNAL_TUNNEL;
 		struct store_record r;
 		uint64_t pos = 0;
 
@@ -296,14 +297,12 @@ bool pwire_load(struct daemon *d, size_t *ret_bad)
 			struct rcur c = rcur_of(r.bytes, r.len);
 			int rc;
 
-			if (r.state == STORE_UNREADABLE && !r.id_known) {
-				(*ret_bad)++;
+			if (!journal_found(lost, kind, &r))
 				continue;
-			}
 			rc = pwe_load(d->pw, d->now, kinds[i], r.id, &c);
 			if (rc < 0)
 				return false;
-			*ret_bad += rc != 0;
+			lost->bad[kind] += rc != 0;
 		}
 	}
 	pwe_loaded(d->pw, d->now);

@@ -893,6 +893,54 @@ static void broken_records(void **state)
 	pair_free(p);
 }
 
+/* The record of global state cannot be read, or is not there: no key is given out twice, neither
+ * one of a session that goes on nor one of a session that ended, whose lines are in the file. */
+static void state_lost(void **state)
+{
+	for (unsigned int unreadable = 0; unreadable < 2; unreadable++) {
+		struct pair_options o = { 0 };
+		struct pair *p = pair_up(&o, 1);
+		struct machine *m = LNS(p);
+		uint64_t first = access_session_next(m->a, 0), second, third;
+
+		assert_int_equal(pair_dial(CLIENT(p), ACCESS_CMD_DISCONNECT, "d0"), 0);
+		pair_run(p, 60 * US_S);
+		assert_true(access_session_next(m->a, 0) == 0);
+		if (!unreadable) { /* one goes on: what comes is numbered behind it */
+			assert_int_equal(pair_dial(CLIENT(p), ACCESS_CMD_CONNECT, "d0"), 0);
+			pair_until(p, m, ACCESS_EV_UP, 2, 60 * US_S);
+		}
+		second = access_session_next(m->a, 0);
+		pair_stop(m);
+		for (size_t i = 0; i < m->record_count; i++) {
+			if (m->records[i].kind != ACCESS_OBJ_STATE)
+				continue;
+			if (unreadable)
+				m->records[i].len = 0;
+			else
+				m->records[i] = m->records[--m->record_count];
+			break;
+		}
+		assert_true(pair_start(m));
+		pair_run(p, US_S);
+		assert_true(access_session_next(m->a, 0) == second);
+		if (second)
+			assert_int_equal(pair_dial(CLIENT(p), ACCESS_CMD_DISCONNECT, "d0"), 0);
+		pair_run(p, 60 * US_S);
+		assert_int_equal(pair_dial(CLIENT(p), ACCESS_CMD_CONNECT, "d0"), 0);
+		pair_run(p, 60 * US_S);
+		third = access_session_next(m->a, 0);
+		if (third <= first || third <= second)
+			fail_msg("%d: keys %llu, %llu, then %llu", (int)unreadable,
+				 (unsigned long long)first, (unsigned long long)second,
+				 (unsigned long long)third);
+		assert_int_equal(pair_lines(m, third, "start"), 1);
+		pair_check_lines(m, false);
+		shut(p);
+		pair_free(p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -931,6 +979,7 @@ int main(void)
 		cmocka_unit_test(out_of_memory_at_start),
 		cmocka_unit_test(out_of_memory_at_reload),
 		cmocka_unit_test(broken_records),
+		cmocka_unit_test(state_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

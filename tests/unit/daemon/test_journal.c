@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -29,6 +30,8 @@ static struct {
 	size_t loaded_len;
 	unsigned int loaded;
 	unsigned int warnings;
+	bool refuses;	/* records */
+	char said[512]; /* last */
 } engine;
 
 bool access_dirty(struct access *a, enum access_object *ret_kind, uint64_t *ret_id, bool *ret_gone)
@@ -51,6 +54,8 @@ void access_save(const struct access *a, enum access_object kind, uint64_t id, s
 int access_load(struct access *a, struct mono now, enum access_object kind, uint64_t id,
 		struct rcur *c)
 {
+	if (engine.refuses)
+		return rcur_left(c) ? 0 : 1;
 	assert_int_equal(kind, engine.kind);
 	assert_int_equal(id, ID);
 	engine.loaded_len = rcur_left(c);
@@ -73,14 +78,21 @@ size_t pwire_commit(struct daemon *d)
 	return 0;
 }
 
-bool pwire_load(struct daemon *d, size_t *ret_bad)
+bool pwire_load(struct daemon *d, struct journal_lost *lost)
 {
 	return true;
 }
 
 void daemon_say(struct daemon *d, enum trace_level level, const char *format, ...)
 {
-	engine.warnings += level == TRACE_WARNING;
+	va_list ap;
+
+	if (level != TRACE_WARNING)
+		return;
+	engine.warnings++;
+	va_start(ap, format);
+	vsnprintf(engine.said, sizeof(engine.said), format, ap);
+	va_end(ap);
 }
 
 /* The length of the record that is there, 0 = there is none. */
@@ -174,11 +186,66 @@ static void test_long_session(void **state)
 	free(mem);
 }
 
+/* What cannot be read is told in one line, of each kind how many. */
+static void test_damage_is_told(void **state)
+{
+	static const struct store_class all[] = { { ACCESS_OBJ_TUNNEL, 64, 4 },
+						  { ACCESS_OBJ_SESSION, 64, 4 },
+						  { ACCESS_OBJ_ACCT, 64, 4 },
+						  { ACCESS_OBJ_STATE, 64, 1 } };
+	uint64_t size = store_size(all, 4);
+	uint8_t *mem = calloc(1, size);
+	struct daemon *d = calloc(1, sizeof(*d));
+	const size_t pair = 2 * (48 + 64);
+
+	assert_non_null(mem);
+	assert_non_null(d);
+	assert_int_equal(store_format(mem, size, all, 4), 0);
+	assert_true(journal_open(d, mem, size));
+	engine.refuses = true;
+	engine.warnings = 0;
+	for (uint64_t id = 1; id <= 3; id++)
+		for (size_t i = 0; i < 3; i++)
+			assert_int_equal(store_put(d->store, all[i].kind, id, "record", 6), 0);
+	assert_int_equal(store_put(d->store, ACCESS_OBJ_STATE, 1, "record", 6), 0);
+	assert_true(journal_load(d));
+	assert_int_equal(engine.warnings, 0);
+	store_close(d->store);
+	/* a tunnel's bytes, two sessions' names, a line's bytes: of each only one slot is in use */
+	mem[4096 + 48] ^= 1;
+	mem[8192 + 16] ^= 1;
+	mem[8192 + pair + 16] ^= 1;
+	mem[12288 + 48] ^= 1;
+	assert_true(journal_open(d, mem, size));
+	assert_true(journal_load(d));
+	assert_int_equal(engine.warnings, 1);
+	assert_non_null(strstr(engine.said, "1 tunnel, 2 sessions, 1 accounting record;"));
+	/* it is told once, and what was whole is there */
+	engine.warnings = 0;
+	assert_true(journal_load(d));
+	assert_int_equal(engine.warnings, 0);
+	assert_int_equal(store_count(d->store, ACCESS_OBJ_SESSION), 1);
+	/* the numbers are lost; of one session the newest of two records is */
+	assert_int_equal(store_put(d->store, ACCESS_OBJ_SESSION, 3, "newest", 6), 0);
+	store_close(d->store);
+	mem[16384 + 48] ^= 1;
+	mem[8192 + 2 * pair + pair / 2 + 48] ^= 1;
+	assert_true(journal_open(d, mem, size));
+	assert_true(journal_load(d));
+	assert_int_equal(engine.warnings, 2);
+	assert_non_null(strstr(engine.said, "of 1 objects the last change is lost"));
+	engine.refuses = false;
+	store_close(d->store);
+	free(d);
+	free(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_record_that_outgrows_its_place),
 		cmocka_unit_test(test_long_session),
+		cmocka_unit_test(test_damage_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
