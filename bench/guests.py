@@ -6,6 +6,8 @@ import json
 import pathlib
 import subprocess
 
+import traffic
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES = ("kernel_setup_cpu_vs_bare_1k", "kernel_setup_cpu_vs_bare_10k",
          "kernel_setup_rate_vs_bare_1k", "kernel_setup_rate_vs_bare_10k",
@@ -17,9 +19,9 @@ SIZES = {"1k": (1_000, 2048), "10k": (10_000, 4096)}
 
 def reference():
     """The program of the bare kernel calls, used unchanged; None = it is not here."""
-    source = ROOT.parent / "shared" / "bench" / "kfloor.c"
+    source = traffic.REFERENCES / "kfloor.c"
     if not source.exists():
-        print(f"  not measured: the reference {source} is not here")
+        print(f"  not measured: there is no reference {source}; ADIT_BENCH names its directory")
         return None
     kfloor = ROOT / "build" / "bench-kfloor"
     subprocess.run(["gcc", "-O2", "-Wall", "-o", kfloor, source], check=True)

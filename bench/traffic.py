@@ -17,8 +17,9 @@ NAMES = ("user_tcp_up_vs_l2tpns", "user_tcp_down_vs_l2tpns", "user_tcp_up_mbit",
          "user_pps_up_kpps", "user_pps_down_kpps")
 SESSIONS = 100
 BLAST = BUILD / "bench/bench-blast"
-# A bare loop between a TUN and a UDP socket, the reference; kept beside the repository.
-FLOOR = pathlib.Path(os.environ.get("ADIT_BENCH", ROOT.parent / "shared" / "bench")) / "tunfloor.c"
+# Programs that do the bare work, the references, are no part of the repository: where they are.
+REFERENCES = pathlib.Path(os.environ.get("ADIT_BENCH", ROOT.parent / "shared" / "bench"))
+FLOOR = REFERENCES / "tunfloor.c"  # a bare loop between a TUN and a UDP socket
 
 
 # --- packets a second
@@ -117,7 +118,7 @@ class PlaneWorld:
 
 def bench_pps(figures, rounds=15):
     if not FLOOR.exists():
-        print(f"  not measured: the reference {FLOOR} is not there")
+        print(f"  not measured: there is no reference {FLOOR}; ADIT_BENCH names its directory")
         return
     floor = BUILD / "bench/tunfloor"
     subprocess.run(["gcc", "-O2", "-Wall", "-o", floor, FLOOR], check=True)
