@@ -17,10 +17,10 @@ from lab import BUILD, ROOT, wait_for
 
 MAGIC = 0x61646B31
 HELLO, SOCKET, TUN, TUN_GONE, LINK, ADDR, ROUTE, PIN, RESOLVE, HOOK, READY, RELOAD, STATUS = range(1, 14)
-REPLY = 100
+UPGRADE, FORBIDDEN, REPLY = 15, 50, 100
 (T_ERROR, T_TEXT, T_NAME, T_VIA, T_ADDR, T_PREFIX, T_MTU, T_TABLE, T_METRIC, T_ADD, T_HOST, T_PORT,
- T_PROGRAM, T_ENV, T_STATUS, T_STARTS, T_INCARNATION, T_SINCE, T_SIZE) = range(1, 20)
-EPERM, ENOENT, EAGAIN, EBUSY, ENODEV, ETIMEDOUT = 1, 2, 11, 16, 19, 110
+ T_PROGRAM, T_ENV, T_STATUS, T_STARTS, T_INCARNATION, T_SINCE, T_SIZE, T_ETHERNET, T_MASTER) = range(1, 22)
+EPERM, ENOENT, EAGAIN, EBUSY, ENODEV, EINVAL, EOPNOTSUPP, ETIMEDOUT = 1, 2, 11, 16, 19, 22, 95, 110
 KEEPER = os.environ.get("ADIT_KEEPER", BUILD / "src/keeper/adit-keeper")
 
 CONFIG = """
@@ -476,6 +476,34 @@ def test_more_than_may_be_asked_for(world):
         fake.refused(SOCKET, u32(T_VIA, via))
     assert "proto 173" not in world.routes() and world.process.alive()
     assert "inet 10." not in ns.run("ip", "addr", "show", "vpn0").stdout
+
+
+def test_requests_that_are_not_for_aditd(world):
+    """Masters, devices of others, tap devices that no block wants, and requests of root or of nobody."""
+    fake, ns = world.fake, world.ns
+    fake.tun("vpn0")
+    ns.run("ip", "link", "add", "other0", "type", "bridge")
+    ns.run("ip", "link", "set", "other0", "up")
+    for master in ("other0", "eth1", "lo", "../x", "other0\n"):
+        fake.refused(LINK, text(T_NAME, "vpn0"), u32(T_MTU, 1400), text(T_MASTER, master))
+    assert "master" not in ns.run("ip", "link", "show", "vpn0").stdout
+    for mtu in (0, 67, 70000):
+        fake.refused(LINK, text(T_NAME, "vpn0"), u32(T_MTU, mtu), error=EINVAL)
+    # a session of PPP gets no Ethernet device
+    fake.refused(TUN, text(T_NAME, "vpn1"), u32(T_ETHERNET, 1))
+    assert ns.run("ip", "link", "show", "vpn1", check=False).returncode != 0
+    # what is not ours is not removed
+    for name in ("eth1", "other0", "lo"):
+        fake.ask(TUN_GONE, text(T_NAME, name))
+    for name in ("eth1", "other0", "lo"):
+        ns.run("ip", "link", "show", name)
+    # root's request, a reply, numbers that mean nothing
+    for kind in (UPGRADE, REPLY, 0, 16, 49, 51, 99, 255):
+        fake.refused(kind, error=EOPNOTSUPP)
+    # aditd's last words are only noted
+    fake.send(FORBIDDEN, u32(T_STATUS, 101), text(T_NAME, "ptrace"))
+    fake.good(STATUS)
+    assert world.process.alive()
 
 
 def test_hundreds_of_requests_in_flight(world):
