@@ -205,8 +205,9 @@ enum l2tp_cmd_kind {
 	L2TP_CMD_SESSION_ANSWERED, /* the line of an outgoing call that we were asked for has
 				      answered: OCCN with speeds, framing, sequencing */
 	L2TP_CMD_SESSION_ACCM,	   /* LNS: SLI with accm_send, accm_recv (6.14) */
-	L2TP_CMD_SESSION_ERRORS /* LAC: WEN with `errors`, once they have changed and no more than
+	L2TP_CMD_SESSION_ERRORS, /* LAC: WEN with `errors`, once they have changed and no more than
 				   one a minute; what comes sooner waits (6.13) */
+	L2TP_CMD_SESSION_GO /* ICCN that was to wait (`hold`) may leave; 0 also when none does */
 };
 
 /*
@@ -245,7 +246,10 @@ struct l2tp_cmd {
 			     the peer offers; SESSION_ANSWERED: 0 = as asked */
 	bool sequencing;  /* SESSION_OPEN of an incoming call, SESSION_ANSWERED: Sequencing Required
 			   */
-	bool outgoing;	  /* SESSION_OPEN: OCRQ; the peer is to call the number `called` */
+	/* SESSION_OPEN of an incoming call: if data gets numbers, ICCN waits for SESSION_GO after
+	 * SESSION_UP, so that none comes before the owner is ready for it. */
+	bool hold;
+	bool outgoing;		   /* SESSION_OPEN: OCRQ; the peer is to call the number `called` */
 	uint32_t min_bps, max_bps; /* SESSION_OPEN, outgoing: 0 = 1,000,000,000 for max_bps */
 	uint32_t bearer;	   /* SESSION_OPEN, outgoing: Bearer Type, 0 = what the peer has */
 	uint32_t accm_send, accm_recv; /* SESSION_ACCM */

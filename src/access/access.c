@@ -229,6 +229,8 @@ static int ppp_frame_in(struct access *a, struct mono now, struct acc_session *s
 
 	if (!s->ppp)
 		return 0;
+	if (s->pipe == ACC_PIPE_LISTENS)
+		acc_pipe_heard(a, s);
 	rc = ppp_input(a->ppp, now, s->ppp, bytes, len, &off);
 	if (rc == PPP_IN_IPV6)
 		acc_local_input(a, now, s, bytes + off, len - off);
@@ -510,7 +512,7 @@ static bool send_frame(struct access *a, const struct acc_session *s, uint8_t *b
 {
 	size_t head;
 
-	if (s->row_active) {
+	if (s->row_active || s->pipe == ACC_PIPE_STANDS) {
 		/* The plane adds address and control octets itself. */
 		if (*len >= 2 && buf[*off] == 0xff && buf[*off + 1] == 0x03) {
 			*off += 2;
@@ -535,7 +537,8 @@ static size_t output_local(struct access *a, uint8_t *buf, size_t cap, size_t *r
 		struct access_packet p = { .key = 0 };
 		size_t off = L2TP_HEADROOM, len = 0;
 
-		if (s->row_active)
+		len = acc_pipe_output(a, s, buf + off, cap - off, &p.priority);
+		if (!len && s->row_active)
 			len = acc_local_output(s, buf + off, cap - off);
 		if (len && send_frame(a, s, buf, &off, &len, &p)) {
 			*ret_off = off;
@@ -569,6 +572,9 @@ size_t access_output(struct access *a, struct mono now, uint8_t *buf, size_t cap
 
 		p = (struct access_packet){ .priority = f.priority };
 		off = L2TP_HEADROOM;
+		if (s && s->ppp == f.link &&
+		    acc_pipe_holds(a, s, buf + off, len, f.priority))
+			continue;
 		if (s && s->ppp == f.link && send_frame(a, s, buf, &off, &len, &p)) {
 			*ret_off = off;
 			*ret = p;

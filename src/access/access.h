@@ -32,6 +32,9 @@ struct access_config {
 	uint32_t incarnation; /* grows with each first start of the suite on this machine (never
 				 with a restart that loads a journal): makes session keys unique */
 	uint32_t max_tunnels, max_sessions; /* 0 = from the configuration */
+	/* The data plane answers a put of a row that is DP_PREPARED: 0, and PPP frames of the
+	 * session go by it from then on; anything else, and it has forgotten the row. */
+	bool pipes;
 };
 
 struct access *access_new(const struct access_config *config);

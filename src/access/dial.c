@@ -187,6 +187,7 @@ static int open_session(struct access *a, struct mono now, struct acc_dial *d, s
 		s->idle_s = acc_seconds(d->c->idle_us, 0);
 		s->limit_s = acc_seconds(d->c->session_us, 0);
 		cmd.owner = s->self;
+		cmd.hold = acc_pipe_wanted(a, s);
 		rc = l2tp_do(a->l2tp, now, &cmd);
 	}
 	if (rc != 0) {

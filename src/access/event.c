@@ -12,6 +12,8 @@ static bool session_put(struct access *a, struct mono now, struct acc_session *s
 	if (!acc_row(a, s, &a->row))
 		return false; /* an engine has let go; its event follows */
 	s->put_told = true;
+	if (s->pipe == ACC_PIPE_ASKED)
+		a->row.state = DP_PREPARED;
 	s->mtu = a->row.mtu;
 	ret->kind = ACCESS_EV_DP_PUT;
 	ret->generation = s->generation;

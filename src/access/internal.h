@@ -232,6 +232,18 @@ struct acc_end {
 	uint8_t blob[];
 };
 
+/*
+ * Frames with sequence numbers (pipe.c). The kernel counts them itself, from 0 in both directions,
+ * so it has to see the first one: its row is put (DP_PREPARED) before PPP says anything.
+ */
+enum acc_pipe {
+	ACC_PIPE_NONE,	  /* frames go by the L2TP engine until there is a row */
+	ACC_PIPE_ASKED,	  /* the plane was asked; ours wait */
+	ACC_PIPE_LISTENS, /* it stands; ours wait for the server's first, or a moment */
+	ACC_PIPE_STANDS,  /* frames go by the plane */
+	ACC_PIPE_LEAVES	  /* numbers had moved before it stood: its row is deleted; ours wait */
+};
+
 struct acc_session {
 	struct htab_node by_key;
 	struct htab_node by_user; /* when its profile limits sessions per user */
@@ -265,6 +277,8 @@ struct acc_session {
 	uint8_t method;		/* enum ppp_auth */
 	uint8_t bits, out_bits; /* enum acc_news, enum acc_out */
 	uint8_t ra_left;
+	uint8_t pipe; /* enum acc_pipe */
+	uint8_t waiting_count;
 	bool by_peer : 1, established : 1;
 	bool ending : 1;		  /* the cause is known */
 	bool stopped : 1;		  /* the stop line is made */
@@ -482,6 +496,23 @@ const char *acc_called(const struct acc_session *s);
 const char *acc_user(const struct acc_session *s);
 const char *acc_session_text(const struct acc_session *s);
 bool acc_session_prefix6(const struct acc_session *s, struct prefix *ret);
+
+/* pipe.c */
+/* PPP of `s` begins: may its frames be numbered, then a plane that counts has to be there first. */
+void acc_pipe_begin(struct access *a, struct mono now, struct acc_session *s, bool numbered);
+/* May a numbered session have a pipe? Then the ICCN of a client waits for acc_pipe_begin(). */
+bool acc_pipe_wanted(const struct access *a, const struct acc_session *s);
+void acc_pipe_put_done(struct access *a, struct mono now, struct acc_session *s, int error);
+void acc_pipe_del_done(struct access *a, struct mono now, struct acc_session *s);
+/* A frame has come by the plane, or the time is over: ours need not wait any longer. */
+void acc_pipe_heard(struct access *a, struct acc_session *s);
+/* A frame of ours: true = it waits (or was dropped: PPP says it again). */
+bool acc_pipe_holds(struct access *a, struct acc_session *s, const uint8_t *frame, size_t len,
+		    bool priority);
+/* The next frame that has waited and need not any more. Its length, 0 = there is none. */
+size_t acc_pipe_output(struct access *a, struct acc_session *s, uint8_t *buf, size_t cap,
+		       bool *ret_priority);
+void acc_pipe_free(struct access *a, struct acc_session *s);
 
 /* grant.c */
 /* A time limit in whole seconds: the user's own or the profile's, 0 = none. */

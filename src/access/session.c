@@ -223,6 +223,7 @@ void acc_session_free(struct access *a, struct acc_session *s)
 	a->bytes -= strings_size(s);
 	acc_session_forget_auth(a, s);
 	conf_profile_unref(s->profile);
+	acc_pipe_free(a, s);
 	free(s->strings);
 	free(s->ifname);
 	if (s->end)
@@ -266,6 +267,7 @@ void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *
 	struct access_grant grant = { .session_us = 0 };
 	enum adit_cause cause = ADIT_CAUSE_NO_MEMORY;
 	struct l2tp_session_info i;
+	bool numbered = false;
 	int rc = 0;
 
 	if (s->state != ACC_CALL || s->ending)
@@ -273,6 +275,7 @@ void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *
 	if (l2tp_session_info(a->l2tp, s->l2tp, &i)) {
 		s->local_id = i.local_id;
 		s->remote_id = i.remote_id;
+		numbered = i.send_seq;
 		if (s->dial ? s->dial->c->mru_from_path : s->profile->mru_from_path)
 			cmd.mru = acc_mru(&i.path, &i, s->dial ? s->dial->c->mtu : s->profile->mtu);
 	}
@@ -297,6 +300,7 @@ void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *
 	}
 	s->ppp = cmd.ret_link;
 	trace(a->trace, TRACE_ACCESS_SESSION_LINK, now, s->key, 0, 0);
+	acc_pipe_begin(a, now, s, numbered);
 }
 
 static void on_ncp(struct access *a, struct mono now, struct acc_session *s,
@@ -344,6 +348,12 @@ static void on_ncp(struct access *a, struct mono now, struct acc_session *s,
 	acc_session_dirty(a, s);
 }
 
+/* A row, and not just a pipe for numbered frames. */
+static bool has_row(const struct acc_session *s)
+{
+	return s->row && (s->row_active || s->pipe == ACC_PIPE_NONE);
+}
+
 /* CCP may begin once the data plane has the keys; no protocol is agreed yet. */
 static void on_ccp(struct access *a, struct mono now, struct acc_session *s,
 		   const struct ppp_event *ev)
@@ -352,7 +362,7 @@ static void on_ccp(struct access *a, struct mono now, struct acc_session *s,
 		return;
 	if (ev->kind == PPP_EV_NCP_READY)
 		s->go = true;
-	if (s->go || s->row)
+	if (s->go || has_row(s))
 		acc_session_want_row(a, now, s);
 	acc_session_dirty(a, s);
 }
@@ -367,6 +377,8 @@ void acc_session_want_row(struct access *a, struct mono now, struct acc_session 
 		s->row_again = true;
 		return;
 	}
+	if (s->pipe == ACC_PIPE_LISTENS)
+		acc_pipe_heard(a, s);
 	s->row = s->row_busy = true;
 	s->row_again = false;
 	s->generation++;
@@ -429,6 +441,10 @@ static void row_put_done(struct access *a, struct mono now, struct acc_session *
 	s->row_busy = false;
 	if (s->ending && s->state != ACC_HANGUP)
 		return;
+	if (s->pipe == ACC_PIPE_ASKED) {
+		acc_pipe_put_done(a, now, s, done->error);
+		return;
+	}
 	if (done->error == -EOPNOTSUPP && s->go && !s->ip4 && !s->ip6) {
 		/* It was asked for encryption, and cannot: PPP knows whether that is the end. */
 		s->state = s->state == ACC_ROW ? ACC_NET : s->state;
@@ -787,7 +803,7 @@ void acc_session_ppp(struct access *a, struct mono now, struct acc_session *s,
 		return;
 	switch (ev->kind) {
 	case PPP_EV_LCP_UP:
-		if (s->row)
+		if (has_row(s))
 			acc_session_want_row(a, now, s);
 		break;
 	case PPP_EV_AUTH_ASK:
@@ -827,6 +843,9 @@ void acc_session_row_done(struct access *a, struct mono now, struct acc_session 
 {
 	if (done->op == DP_OP_PUT) {
 		row_put_done(a, now, s, done);
+	} else if (done->op == DP_OP_DEL && s->pipe == ACC_PIPE_LEAVES && s->state != ACC_DEL &&
+		   done->generation == s->generation) {
+		acc_pipe_del_done(a, now, s);
 	} else if (done->op == DP_OP_DEL && s->state == ACC_DEL && s->row &&
 		   !(s->bits & ACC_N_DEL) && done->generation == s->generation) {
 		trace(a->trace, TRACE_ACCESS_ROW_DONE, now, s->key, done->op, done->generation);
@@ -884,6 +903,8 @@ void acc_session_expire(struct access *a, struct mono now, struct acc_session *s
 		session_stop(a, now, s, s->end ? &s->end->last : &none);
 		return;
 	}
+	if (s->pipe == ACC_PIPE_LISTENS && mono_due(s->ra_at, now))
+		acc_pipe_heard(a, s);
 	if (mono_due(s->ends_at, now)) {
 		acc_session_hangup(a, now, s, ADIT_CAUSE_SESSION_TIMEOUT, NULL);
 		return;

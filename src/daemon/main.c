@@ -176,6 +176,7 @@ static bool open_engine(struct daemon *d)
 	struct access_config config = {
 		.trace = d->trace,
 		.incarnation = d->incarnation,
+		.pipes = true,
 	};
 	struct access_cmd cmd = { .kind = ACCESS_CMD_CONF };
 

@@ -49,6 +49,7 @@ struct arow {
 	char *why;	     /* why it is not in the kernel, NULL = as its tunnel */
 	uint32_t tunnel;
 	bool ethernet, active;	 /* as it was put last */
+	bool pipe;		 /* nothing but a pipe was asked for yet, see put_pipe() */
 	char circuit[DP_IFNAME]; /* "" = its own interface */
 };
 
@@ -265,6 +266,30 @@ static void row_circuit(struct dual *d, const struct arow *r, const char *ifname
 		circuits_drop(d->circuits, r->key); /* nothing is told of it */
 }
 
+/*
+ * A PPP session with sequence numbers before its first frame: only the kernel needs to know. Where
+ * it does not take it the answer is a refusal, and nothing is kept: the owner goes on by itself,
+ * and puts the row when the session is complete.
+ */
+static int put_pipe(struct dual *d, uint64_t key, uint32_t generation, const struct dp_row *row)
+{
+	struct dp *kernel = d->config.kernel;
+	struct arow *r;
+	int rc;
+
+	if (choose(d, tunnel_of_row(d, row)) != PLACE_KERNEL)
+		return say_done(d, DP_OP_PUT, key, generation, -EOPNOTSUPP,
+				"the kernel does not carry it");
+	r = row_make(d, key, PLACE_KERNEL, row->local_tunnel);
+	if (!r)
+		return -ENOMEM;
+	r->pipe = true;
+	rc = kernel->ops->put(kernel, key, generation, row);
+	if (rc < 0)
+		row_drop(d, r);
+	return rc;
+}
+
 static int put_new(struct dual *d, uint64_t key, uint32_t generation, const struct dp_row *row)
 {
 	const struct atunnel *t = tunnel_of_row(d, row);
@@ -273,13 +298,17 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 	struct arow *r;
 	int rc;
 
+	if (row->state == DP_PREPARED && row->ends == DP_L2TP_PPP)
+		return put_pipe(d, key, generation, row);
 	if (place == PLACE_NONE)
 		return say_done(d, DP_OP_PUT, key, generation, -EOPNOTSUPP,
 				t && t->why[0] ? t->why : d->missing);
-	/* The kernel would number from 0 again, and the peer drop that as old (RFC 2661 5.4). */
-	if (place == PLACE_KERNEL && row->first_ns && row->flags & DP_F_SEND_SEQ) {
+	/* The kernel would number from 0 again, and the peer drop that as old (RFC 2661 5.4); and
+	 * it would wait for number 0, and drop what comes as late. */
+	if (place == PLACE_KERNEL && (row->first_ns || row->first_nr)) {
 		place = PLACE_USER;
-		why = "data with sequence numbers was sent before the session was complete";
+		why = "data with sequence numbers had come or gone before the kernel knew of the "
+		      "session";
 	}
 	if (place == PLACE_USER && placed(row))
 		return refuse_place(d, key, generation, row, why ? why : t ? t->why : "");
@@ -320,6 +349,7 @@ static int dual_put(struct dp *dp, uint64_t key, uint32_t generation, const stru
 	plane = plane_of(d, r->place);
 	count(d, r, false);
 	r->tunnel = row->local_tunnel;
+	r->pipe = r->pipe && row->state == DP_PREPARED;
 	row_wants(r, row);
 	count(d, r, true);
 	return plane->ops->put(plane, key, generation, row);
@@ -369,6 +399,10 @@ static bool row_done(struct dual *d, enum place from, const struct dp_done *done
 	if (done->op == DP_OP_DEL) {
 		if (d->circuits)
 			circuits_drop(d->circuits, r->key);
+		row_drop(d, r);
+		return true;
+	}
+	if (done->error && r->pipe) {
 		row_drop(d, r);
 		return true;
 	}

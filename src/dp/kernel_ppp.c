@@ -493,7 +493,8 @@ static int join(struct kwork *w, struct kjob *j)
 
 /* ---- changes of a session that is up ---- */
 
-static bool same_session(const struct dp_row *a, const struct dp_row *b)
+/* `pipe`: there is no interface yet, so all that is about it may differ. */
+static bool same_session(const struct dp_row *a, const struct dp_row *b, bool pipe)
 {
 	return a->ends == b->ends && a->version == b->version && a->encap == b->encap &&
 	       a->local_tunnel == b->local_tunnel && a->remote_tunnel == b->remote_tunnel &&
@@ -502,8 +503,9 @@ static bool same_session(const struct dp_row *a, const struct dp_row *b)
 	       a->cookie_out_len == b->cookie_out_len &&
 	       memcmp(a->cookie_in, b->cookie_in, sizeof(a->cookie_in)) == 0 &&
 	       memcmp(a->cookie_out, b->cookie_out, sizeof(a->cookie_out)) == 0 &&
-	       strcmp(a->ifname, b->ifname) == 0 && strcmp(a->master, b->master) == 0 &&
-	       a->netns == b->netns && a->partner == b->partner;
+	       (pipe || (strcmp(a->ifname, b->ifname) == 0 && a->netns == b->netns &&
+			 strcmp(a->master, b->master) == 0)) &&
+	       a->partner == b->partner;
 }
 
 static int update(struct kwork *w, struct kjob *j)
@@ -560,7 +562,7 @@ int kppp_put(struct kwork *w, struct kjob *j)
 	struct khave was = j->have;
 	int err = 0;
 
-	if (!j->first && !same_session(&j->row, &j->old)) {
+	if (!j->first && !same_session(&j->row, &j->old, j->have.stage == K_PIPE)) {
 		kjob_fail(j, KERNEL_STEP_SESSION, -EBUSY, "");
 		return -EBUSY;
 	}

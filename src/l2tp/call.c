@@ -438,9 +438,16 @@ static int64_t limit_of(const struct session *s)
 	return s->state == L2TP_SS_ASKING ? L2TP_ANSWER_US : s->tunnel->profile->p.setup_us;
 }
 
-/* OCRP and OCCN both have to be sent: the one after the other. */
+/* OCRP and OCCN both have to be sent: the one after the other. RFC 2661 5.4: the numbers of data
+ * begin at 0 with the first message, which may follow ICCN at once; so whoever counts them has to
+ * be there before it, and the owner may let it wait. */
 static void want_connected(struct l2tp *l, struct session *s)
 {
+	s->held = s->hold;
+	if (s->held) {
+		call_step(l, s, CE_SENT, NULL); /* for us it is up */
+		return;
+	}
 	s->answered = s->want == SEND_REPLY;
 	if (!s->answered)
 		call_want(l, s, SEND_CONNECTED);
@@ -575,6 +582,7 @@ static int describe(struct l2tp *l, struct tunnel *t, struct session *s, const s
 	s->rx_speed = cmd->rx_speed;
 	s->framing = cmd->framing ? cmd->framing : 1;
 	s->ask_seq = !s->outgoing && (cmd->sequencing || t->profile->p.sequencing);
+	s->hold = s->ask_seq && cmd->hold;
 	if (!s->outgoing)
 		return 0;
 	/* What the LAC says in its OCCN comes later (6.11). */
@@ -672,6 +680,17 @@ int call_errors(struct l2tp *l, struct session *s, const struct l2tp_cmd *cmd)
 		heap_set(&l->session_timers, &s->timer, line->wen_at);
 	}
 	thing_dirty(l, &s->thing);
+	return 0;
+}
+
+int call_go(struct l2tp *l, struct session *s)
+{
+	s->hold = false;
+	if (!s->held)
+		return 0;
+	s->held = false;
+	if (s->state == L2TP_SS_UP)
+		call_want(l, s, SEND_CONNECTED);
 	return 0;
 }
 

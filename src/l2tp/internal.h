@@ -230,6 +230,8 @@ struct session {
 	bool initiator : 1;
 	bool outgoing : 1; /* OCRQ began it */
 	bool answered : 1; /* OCCN is to follow the OCRP that still waits */
+	bool hold : 1;	   /* ICCN waits for the owner, */
+	bool held : 1;	   /* ... now */
 	bool by_peer : 1;
 	bool ask_seq : 1; /* we ask for sequencing */
 	bool send_seq : 1, require_seq : 1;
@@ -498,6 +500,7 @@ int call_accept(struct l2tp *l, struct session *s, struct l2tp_cmd *cmd);
 int call_answered(struct l2tp *l, struct session *s, const struct l2tp_cmd *cmd);
 int call_accm(struct l2tp *l, struct session *s, const struct l2tp_cmd *cmd);
 int call_errors(struct l2tp *l, struct session *s, const struct l2tp_cmd *cmd);
+int call_go(struct l2tp *l, struct session *s);
 /* What this peer cannot be asked for in an outgoing call, in words; NULL when it can. */
 const char *call_cannot(const struct tunnel *t, uint32_t bearer, uint32_t framing);
 struct session *call_by_remote(struct l2tp *l, const struct tunnel *t, uint16_t remote_id);

@@ -436,6 +436,8 @@ static int do_session(struct l2tp *l, struct l2tp_cmd *cmd)
 		return call_accm(l, s, cmd);
 	if (cmd->kind == L2TP_CMD_SESSION_ERRORS)
 		return call_errors(l, s, cmd);
+	if (cmd->kind == L2TP_CMD_SESSION_GO)
+		return call_go(l, s);
 	if (s->state != L2TP_SS_ASKING)
 		return -EINVAL;
 	if (cmd->kind == L2TP_CMD_SESSION_ACCEPT)
@@ -462,6 +464,7 @@ int l2tp_do(struct l2tp *l, struct mono now, struct l2tp_cmd *cmd)
 	case L2TP_CMD_SESSION_REFUSE:
 	case L2TP_CMD_SESSION_CLOSE:
 	case L2TP_CMD_SESSION_ANSWERED:
+	case L2TP_CMD_SESSION_GO:
 	case L2TP_CMD_SESSION_ACCM:
 	case L2TP_CMD_SESSION_ERRORS:
 		return do_session(l, cmd);

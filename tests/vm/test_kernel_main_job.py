@@ -21,8 +21,8 @@ def wire(lab):
     return Wire(lab)
 
 
-def up(wire, lns="kernel", client="kernel", **kw):
-    ours = wire.adit_lns(lns, **kw), wire.adit_client(client)
+def up(wire, lns="kernel", client="kernel", more="", **kw):
+    ours = wire.adit_lns(lns, **kw), wire.adit_client(client, more=more)
     wait_for("an answer", lambda: wire.client.ping("198.51.100.2", 1, wait=1), seconds=30)
     return ours
 
@@ -85,6 +85,23 @@ def test_auto_takes_the_kernel(wire):
     assert json.loads(at_lns.ctl("--json", "status").stdout)["data_plane"]["kernel"] is True
     doctor = at_lns.ctl("doctor").stdout
     assert "ok       l2tp-netlink" in doctor
+
+
+def test_numbers_that_the_client_asks_for(wire):
+    """Its ICCN waits until the kernel is there to count the first frame (RFC 2661 5.4)."""
+    at_client = up(wire, client="kernel", more="sequencing = yes")[1]
+    assert only(at_client)["plane"] == "kernel"
+    wire.carries("198.51.100.2")
+    wire.carries("2001:db8:2::2")
+    wire.client.tcp(wire.lns, "198.51.100.2", octets=100_000)
+
+
+def test_numbers_of_the_lns(wire):
+    at_lns = up(wire, peer="sequencing = yes")[0]
+    assert only(at_lns)["plane"] == "kernel"
+    wire.carries("198.51.100.2")
+    wire.carries("2001:db8:2::2")
+    wire.client.tcp(wire.lns, "198.51.100.2", octets=100_000)
 
 
 def test_foreign_end_of_a_tunnel(wire):

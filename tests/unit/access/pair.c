@@ -13,12 +13,13 @@
 
 /* ---- configurations ---- */
 
-static struct l2tp_profile *l2tp_of(const char *name, bool called_only)
+static struct l2tp_profile *l2tp_of(const char *name, bool called_only, bool sequencing)
 {
 	struct l2tp_params p = { .host_name = name,
 				 .secret = "tunnel",
 				 .secret_len = 6,
 				 .challenge = true,
+				 .sequencing = sequencing,
 				 .hello_us = 20 * US_S,
 				 .empty_us = called_only ? -1 : 60 * US_S,
 				 .bearer = called_only ? L2TP_CALL_MASK : 0 };
@@ -115,7 +116,7 @@ struct access_conf *pair_lns_conf(const struct pair_options *o)
 		assert_int_equal(prefix_parse(o->peer_from, c->peers->from), 0);
 		c->peers->from_count = 1;
 	}
-	c->peers->l2tp = l2tp_of("lns", false);
+	c->peers->l2tp = l2tp_of("lns", false, false);
 	c->peers->profile = conf_profile_ref(c->profiles[0]);
 	c->peers->max_tunnels = o->peer_max_tunnels;
 	c->peers->max_sessions = o->peer_max_sessions;
@@ -150,7 +151,7 @@ struct access_conf *pair_client_conf(const struct pair_options *o)
 		name(d->user, sizeof(d->user), p.user);
 		d->digest = 100 + i;
 		d->via = 1;
-		d->l2tp = l2tp_of("client", o->called_only);
+		d->l2tp = l2tp_of("client", o->called_only, o->sequencing);
 		d->called_only = o->called_only;
 		name(d->number, sizeof(d->number), o->number ? o->number : "");
 		d->ppp = ppp_of(&p);
@@ -291,10 +292,21 @@ static void plane_put(struct machine *m, const struct access_event *ev)
 		name(d->text, sizeof(d->text), "the plane is out of order");
 		return;
 	}
+	if (ev->row->state == DP_PREPARED) {
+		m->pipes++;
+		if (m->no_pipes) {
+			d->error = -EOPNOTSUPP;
+			return;
+		}
+	}
 	for (size_t i = 0; i < PAIR_ROWS && !r; i++) {
 		if (!m->rows[i].used || !m->rows[i].there) {
 			r = &m->rows[i];
-			*r = (struct pair_row){ .used = true, .there = true, .key = ev->key };
+			*r = (struct pair_row){ .used = true,
+						.there = true,
+						.key = ev->key,
+						.ns = ev->row->first_ns,
+						.nr = ev->row->first_nr };
 		}
 	}
 	assert_non_null(r);
@@ -395,18 +407,22 @@ static void carry(struct machine *m, const struct path *path, const uint8_t *byt
 }
 
 /* The plane wraps a PPP frame of an active row. */
-static void plane_send(struct machine *m, const struct pair_row *r, const uint8_t *frame,
-		       size_t len)
+static void plane_send(struct machine *m, struct pair_row *r, const uint8_t *frame, size_t len)
 {
 	uint8_t buf[ACCESS_PACKET_MAX + 64];
 	struct wcur c = wcur_of(buf, sizeof(buf));
 	bool length = r->row.flags & DP_F_LENGTH;
+	bool numbers = m->config.pipes && r->row.flags & DP_F_SEND_SEQ;
 
-	wcur_u16(&c, (uint16_t)(0x0002 | (length ? 0x4000 : 0)));
+	wcur_u16(&c, (uint16_t)(0x0002 | (length ? 0x4000 : 0) | (numbers ? 0x0800 : 0)));
 	if (length)
-		wcur_u16(&c, (uint16_t)(10 + len));
+		wcur_u16(&c, (uint16_t)(10 + (numbers ? 4 : 0) + len));
 	wcur_u16(&c, r->row.remote_tunnel);
 	wcur_u16(&c, r->row.remote_session);
+	if (numbers) {
+		wcur_u16(&c, r->ns++);
+		wcur_u16(&c, 0);
+	}
 	wcur_u16(&c, 0xff03);
 	wcur_bytes(&c, frame, len);
 	assert_false(c.bad);
@@ -425,7 +441,7 @@ static bool plane_input(struct machine *m, const struct pair_packet *k)
 	uint16_t flags = rcur_u16(&c), tunnel, session, proto;
 	struct pair_row *r = NULL;
 
-	if (flags & 0x8a00)
+	if (flags & (m->config.pipes ? 0x8200 : 0x8a00))
 		return false;
 	if (flags & 0x4000)
 		rcur_u16(&c);
@@ -440,6 +456,15 @@ static bool plane_input(struct machine *m, const struct pair_packet *k)
 	}
 	if (c.bad || !r)
 		return false;
+	if (flags & 0x0800) {
+		uint16_t ns = rcur_u16(&c);
+
+		rcur_u16(&c);
+		m->late += ns != r->nr;
+		if (c.bad || ns != r->nr)
+			return true;
+		r->nr++;
+	}
 	if (rcur_left(&c) >= 2 && c.p[0] == 0xff && c.p[1] == 3)
 		rcur_u16(&c);
 	proto = rcur_left(&c) >= 2 ? (uint16_t)(c.p[0] << 8 | c.p[1]) : 0;
@@ -467,6 +492,7 @@ struct pair *pair_make(const struct pair_options *o)
 
 		m->pair = p;
 		m->index = i;
+		m->config.pipes = o->pipes;
 		m->addr = (struct addr){ .family = AF_INET,
 					 .port = 1701,
 					 .ip = { 192, 0, 2, (uint8_t)(1 + i) } };

@@ -51,6 +51,8 @@ struct pair_options {
 	bool empty;				      /* no peer block, no dial */
 	bool called_only;			      /* the client waits for calls */
 	const char *number;			      /* ... for this number */
+	bool sequencing;			      /* the client asks for numbers on data */
+	bool pipes; /* both planes number as the kernel does, see struct access_config */
 };
 
 struct access_conf *pair_lns_conf(const struct pair_options *o);
@@ -69,6 +71,7 @@ struct pair_row {
 	uint32_t generation;
 	unsigned int life; /* of the machine, at the last PUT */
 	struct dp_row row;
+	uint16_t ns, nr; /* next to be sent, next to come */
 	struct dp_counters counters;
 };
 
@@ -131,12 +134,15 @@ struct machine {
 	size_t heard_count;
 
 	/* what the test wants of it */
-	bool hold_auth;		 /* answers wait in `auth` until this is cleared */
-	bool hold_done;		 /* completions wait in `done` */
-	bool hold_lines;	 /* accounting lines are not confirmed */
-	bool unknown;		 /* EV_STATS is answered with "no such row" */
-	bool no_name;		 /* names cannot be resolved */
-	int put_error;		 /* the data plane fails each PUT with this errno */
+	bool hold_auth;	    /* answers wait in `auth` until this is cleared */
+	bool hold_done;	    /* completions wait in `done` */
+	bool hold_lines;    /* accounting lines are not confirmed */
+	bool unknown;	    /* EV_STATS is answered with "no such row" */
+	bool no_name;	    /* names cannot be resolved */
+	int put_error;	    /* the data plane fails each PUT with this errno */
+	bool no_pipes;	    /* ... each that is only prepared */
+	unsigned int pipes; /* rows that were put as prepared */
+	unsigned int late;  /* numbered frames that a kernel would have dropped: others were due */
 	uint64_t steps, kill_at; /* killed after so many steps, 0 = never */
 	unsigned int kills;
 };

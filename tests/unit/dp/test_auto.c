@@ -489,7 +489,8 @@ static void numbered_data(enum dp_want want)
 	sim_runs(l);
 	assert_done(l, DP_OP_PUT, 1, 1, 0);
 	assert_where(l, 1, "user",
-		     "data with sequence numbers was sent before the session was complete");
+		     "data with sequence numbers had come or gone before the kernel knew of the "
+		     "session");
 	/* the net is there for it, once */
 	dp_sim_counts(l->sim, &n);
 	assert_int_equal(n.nets, 1);
@@ -499,6 +500,56 @@ static void numbered_data(enum dp_want want)
 	asked(l, BATCH_PUT);
 	answer_done(l, DP_OP_PUT, 2, 1, 0, "");
 	assert_done(l, DP_OP_PUT, 2, 1, 0);
+	lab_free(l);
+}
+
+/* A numbered session before its first frame: the kernel's or nobody's. */
+static void test_pipe(void **state)
+{
+	struct lab *l = lab_new(NULL, 0);
+	struct dp_row r = row(1);
+
+	tunnel_up(l, DP_WANT_AUTO, 0, "");
+	r.state = DP_PREPARED;
+	r.flags = DP_F_SEND_SEQ;
+	/* one that fails is forgotten, and the other plane never hears of it */
+	assert_int_equal(l->dp->ops->put(l->dp, 1, 1, &r), 0);
+	assert_int_equal(asked(l, BATCH_PUT)->u.row.state, DP_PREPARED);
+	answer_done(l, DP_OP_PUT, 1, 1, -EIO, "no");
+	assert_done(l, DP_OP_PUT, 1, 1, -EIO);
+	assert_where(l, 1, "", "");
+	/* then the session is complete, and numbers have moved: to user space */
+	r.state = DP_ACTIVE;
+	r.flags |= DP_F_IP4;
+	r.first_nr = 3;
+	assert_int_equal(l->dp->ops->put(l->dp, 1, 2, &r), 0);
+	sim_runs(l);
+	assert_done(l, DP_OP_PUT, 1, 2, 0);
+	assert_where(l, 1, "user",
+		     "data with sequence numbers had come or gone before the kernel knew of the "
+		     "session");
+	/* one that stands becomes the session's row */
+	r = row(2);
+	r.state = DP_PREPARED;
+	r.flags = DP_F_SEND_SEQ;
+	assert_int_equal(l->dp->ops->put(l->dp, 2, 1, &r), 0);
+	asked(l, BATCH_PUT);
+	answer_done(l, DP_OP_PUT, 2, 1, 0, "");
+	assert_done(l, DP_OP_PUT, 2, 1, 0);
+	assert_where(l, 2, "kernel", "");
+	r.state = DP_ACTIVE;
+	assert_int_equal(l->dp->ops->put(l->dp, 2, 2, &r), 0);
+	assert_int_equal(asked(l, BATCH_PUT)->u.row.state, DP_ACTIVE);
+	answer_done(l, DP_OP_PUT, 2, 2, -EIO, "no");
+	assert_done(l, DP_OP_PUT, 2, 2, -EIO);
+	assert_where(l, 2, "kernel", "");
+	lab_free(l);
+	/* no kernel: a refusal, and nothing is asked */
+	l = lab_new("it has none", 0);
+	r.state = DP_PREPARED;
+	assert_int_equal(l->dp->ops->put(l->dp, 1, 1, &r), 0);
+	assert_done(l, DP_OP_PUT, 1, 1, -EOPNOTSUPP);
+	assert_where(l, 1, "", "");
 	lab_free(l);
 }
 
@@ -829,6 +880,7 @@ int main(void)
 		cmocka_unit_test(test_socket_that_cannot_be_read),
 		cmocka_unit_test(test_socket_that_was_lost),
 		cmocka_unit_test(test_numbered_data),
+		cmocka_unit_test(test_pipe),
 		cmocka_unit_test(test_net_of_both),
 		cmocka_unit_test(test_frames_counters_and_losses),
 		cmocka_unit_test(test_recovery),
