@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""The keeper where the kernel carries the data: its death ends the sessions, and the next one removes
+what it left, but nothing of others; its replacement by another program under traffic loses nothing."""
+
+import os
+import signal
+
+import pytest
+
+from faults import records
+from kills import CONF, World, check_clean
+from lab import BUILD, wait_for
+from test_pseudowire import WIRE
+
+SESSIONS = 15
+MANY = ("--sessions", SESSIONS, "--tunnels", 3, "--window", 12, "--limit", 1000, "--hold", 5000)
+KERNEL = "data-plane = kernel\n" + CONF
+PSEUDOWIRE = WIRE.format(
+    name="p1", encap="udp", local="192.0.2.1", remote="192.0.2.2", t=1001, pt=2001, s=1101, ps=2101,
+    ports="local-port = 5001 remote-port = 6001", interface="p1", more="")
+OURS = 0x0AD10001  # a group of interfaces that adit marks its sessions with
+KEEPER = BUILD / "src/keeper/adit-keeper"
+
+
+@pytest.fixture
+def world(lab):
+    return World(lab)
+
+
+def plain_l2tp(ns, tunnel, peer, session, peer_session, local, remote, sport, dport, name):
+    ns.run("ip", "l2tp", "add", "tunnel", "tunnel_id", tunnel, "peer_tunnel_id", peer, "encap", "udp",
+           "local", local, "remote", remote, "udp_sport", sport, "udp_dport", dport)
+    ns.run("ip", "l2tp", "add", "session", "name", name, "tunnel_id", tunnel, "session_id", session,
+           "peer_session_id", peer_session)
+    ns.run("ip", "link", "set", name, "up")
+
+
+def far_end(world):
+    """The other end of p1."""
+    plain_l2tp(world.client, 2001, 1001, 2101, 1101, "192.0.2.2", "192.0.2.1", 6001, 5001, "w1")
+    world.client.run("ip", "addr", "add", "10.7.1.2/24", "dev", "w1")
+
+
+def theirs(world):
+    """A pseudowire and an interface on the LNS that are none of adit's."""
+    plain_l2tp(world.lns, 4001, 3001, 4101, 3101, "192.0.2.1", "192.0.2.2", 7001, 8001, "theirs")
+    plain_l2tp(world.client, 3001, 4001, 3101, 4101, "192.0.2.2", "192.0.2.1", 8001, 7001, "w2")
+    world.lns.run("ip", "addr", "add", "10.7.2.1/24", "dev", "theirs")
+    world.client.run("ip", "addr", "add", "10.7.2.2/24", "dev", "w2")
+    world.lns.run("ip", "link", "add", "other", "group", 4711, "type", "dummy")
+    wait_for("a ping of theirs", lambda: world.client.ping("10.7.2.1", 1, wait=2))
+
+
+def ended(pid):
+    """Is the process gone, with all that it had open?"""
+    return not os.path.exists(f"/proc/{pid}/fd/0")
+
+
+def links(ns):
+    return {line.split(":")[1].split("@")[0].strip()
+            for line in ns.run("ip", "-o", "link").stdout.splitlines()}
+
+
+def kernel_sessions(ns):
+    return ns.run("ip", "l2tp", "show", "session").stdout
+
+
+def come_up(world, name):
+    load = world.load(*MANY, name=name)
+    world.wait_up(load, SESSIONS)
+    world.lasting(SESSIONS)
+    assert len([n for n in links(world.lns) if n.startswith("l2tp")]) == SESSIONS
+    return load
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_death_of_the_keeper(world, lab, both):
+    far_end(world)
+    theirs(world)
+    world.adit = adit = lab.adit(world.lns, KERNEL + PSEUDOWIRE, users="* * password *\n").start()
+    wait_for("the pseudowire", lambda: "p1" in links(world.lns))
+    load = come_up(world, "load")
+    before, aditd = links(world.lns), adit.aditd_pid()
+    assert "of a former run" not in adit.text()
+    os.kill(adit.keeper.pid, signal.SIGKILL)
+    if both:
+        os.kill(aditd, signal.SIGKILL)
+    adit.keeper.child.wait(120)
+    wait_for("aditd to end, too", lambda: ended(aditd), seconds=30)
+    # the kernel's own tunnel of the pseudowire is still there, and somebody has made more that looks
+    # as if it were ours
+    assert "p1" in links(world.lns)
+    world.lns.run("ip", "link", "add", "left1", "group", OURS, "type", "dummy")
+    world.lns.run("ip", "link", "add", "left2", "group", OURS + 5, "type", "dummy")
+    adit.conf.write_text(adit.conf.read_text().replace(PSEUDOWIRE, ""))
+    adit.start()
+    assert adit.text().count("of sessions of a former run") == 1, adit.text()
+    wait_for("all that was ours to go", lambda: not {n for n in links(world.lns) if
+                                                     n.startswith(("l2tp", "left", "p1"))})
+    assert before - links(world.lns) == {n for n in before if n.startswith("l2tp")} | {"p1"}
+    shown = world.lns.run("ip", "l2tp", "show", "tunnel").stdout
+    assert "Tunnel 4001" in shown and shown.count("Tunnel ") == 1, shown
+    assert "Session 4101" in kernel_sessions(world.lns) and "other" in links(world.lns)
+    assert world.client.ping("10.7.2.1", 3, wait=20) == 3
+    assert world.up() == 0
+    load.child.kill()
+    come_up(world, "again").child.kill()
+
+
+def test_upgrade_of_the_keeper_under_traffic(world, lab):
+    far_end(world)
+    world.adit = adit = lab.adit(world.lns, KERNEL + PSEUDOWIRE, users="* * password *\n").start()
+    wait_for("the pseudowire", lambda: "p1" in links(world.lns))
+    world.lns.run("ip", "addr", "add", "10.7.1.1/24", "dev", "p1")
+    wait_for("an answer over it", lambda: world.client.ping("10.7.1.1", 1, wait=2))
+    load = world.load(*MANY, "--pings", 4, "--await", "--records", lab.dir / "records")
+    world.wait_up(load, SESSIONS)
+    before, aditd = world.lasting(SESSIONS), adit.aditd_pid()
+    load.child.send_signal(signal.SIGUSR1)
+    ping = world.client.start("ping", "-n", "-i", "0.1", "-c", "80", "-W", "30", "10.7.1.1")
+    for number in range(1, 4):
+        done = world.lns.run(KEEPER, "-c", adit.conf, "--upgrade", check=False, timeout=60)
+        assert done.returncode == 0, done.stderr + adit.text()
+        assert f"has taken over, upgrade {number}" in done.stdout
+        assert world.since() == before and adit.aditd_pid() == aditd
+    adit.kill_aditd()
+    assert world.since() == before
+    wait_for("the end of ping", lambda: not ping.alive(), seconds=60)
+    assert "80 packets transmitted, 80 received" in ping.text(), ping.text()
+    load.stop(signal.SIGINT, seconds=120)
+    assert "sessions were lost" not in load.text(), load.text()
+    wait_for("all sessions to end", lambda: world.up() == 0, seconds=90)
+    adit.stop()
+    rows = records(lab.dir / "records")
+    assert len(rows) == SESSIONS and min(r["sent"] for r in rows) > 0
+    check_clean(rows, adit.accounting_lines())
