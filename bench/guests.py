@@ -11,7 +11,8 @@ import traffic
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES = ("kernel_setup_cpu_vs_bare_1k", "kernel_setup_cpu_vs_bare_10k",
          "kernel_setup_rate_vs_bare_1k", "kernel_setup_rate_vs_bare_10k",
-         "kernel_teardown_vs_bare", "kernel_pss_per_session_10k", "kernel_files_per_session")
+         "kernel_teardown_vs_bare", "kernel_pss_per_session_10k", "kernel_files_per_session",
+         "kernel_restart_lost_sessions", "kernel_keeper_clean_s_1k")
 ROUNDS = 3
 # Octets of the guest: an interface with its sysctl and sysfs trees takes some 50 KiB.
 SIZES = {"1k": (1_000, 2048), "10k": (10_000, 4096)}
@@ -37,28 +38,39 @@ def take(figures, name, result):
         figures["kernel_pss_per_session_10k"] = result.get("pss")
 
 
+def in_guest(memory, *command):
+    """Objects of JSON that the command writes, as they come; other lines are passed on."""
+    guest = subprocess.Popen([ROOT / "tests/vm/guest.py", "--auto", "--cpus", "2", "--memory",
+                              str(memory), "--timeout", "7200", "--", "/usr/bin/python3",
+                              *map(str, command)], stdout=subprocess.PIPE, text=True)
+    try:
+        for line in guest.stdout:
+            if line.startswith("{"):
+                yield json.loads(line)
+            else:
+                print(line, end="", flush=True)
+        if guest.wait():
+            raise RuntimeError(f"the guest for {command[0]} failed: {guest.returncode}")
+    finally:
+        if guest.poll() is None:
+            guest.terminate()
+            guest.wait()
+
+
 def bench_size(figures, name, write):
     sessions, memory = SIZES[name]
     kfloor = reference()
     if not kfloor:
         return
-    guest = subprocess.Popen([ROOT / "tests/vm/guest.py", "--auto", "--cpus", "2", "--memory",
-                              str(memory), "--timeout", "7200", "--", "/usr/bin/python3",
-                              ROOT / "bench/kernel.py", kfloor, str(sessions), str(ROUNDS)],
-                             stdout=subprocess.PIPE, text=True)
-    try:
-        for line in guest.stdout:
-            if line.startswith("{"):
-                take(figures, name, json.loads(line))
-                write()
-            else:
-                print(line, end="", flush=True)
-        if guest.wait():
-            raise RuntimeError(f"the guest for {sessions} sessions failed: {guest.returncode}")
-    finally:
-        if guest.poll() is None:
-            guest.terminate()
-            guest.wait()
+    for result in in_guest(memory, ROOT / "bench/kernel.py", kfloor, sessions, ROUNDS):
+        take(figures, name, result)
+        write()
+
+
+def bench_restart(figures, write):
+    for result in in_guest(3072, ROOT / "bench/kernel_restart.py"):
+        figures.update(result)
+        write()
 
 
 def bench_kernel(figures, write):

@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT / "tests" / "vm"), str(ROOT / "tests" / "net"), str(ROO
 
 from kernel import IFLA_GROUP, RTM_NEWLINK, Netns, Route, attr  # noqa: E402
 from lab import BUILD, Lab, wait_for  # noqa: E402
-from run import PASSWORD, SECRET, USER, pss_kib, two_hosts  # noqa: E402
+from run import PASSWORD, SECRET, USER, kernel_lns, pss_kib, two_hosts  # noqa: E402
 
 WORKERS, GROUP = 8, 4711
 TUNNELS = 10
@@ -158,20 +158,7 @@ def ours(sessions, ret):
     lab = Lab()
     try:
         client, ns = two_hosts(lab)
-        lns = lab.adit(ns, f'''
-data-plane = kernel
-pool "subscribers" {{ addresses = {{"10.64.0.0/15"}} }}
-profile "home" {{
-    users = "@DIR@/users"
-    pool = "subscribers"
-    local-address = "10.64.0.1"
-    ipv6 = false
-    echo-interval = never
-}}
-peer "anybody" {{ profile = "home" secret = "{SECRET}" }}
-''', users=f"* * {PASSWORD} *\n")
-        lns.conf.write_text(lns.conf.read_text().replace('log-level = "debug"',
-                                                         'log-level = "notice"'))
+        lns = kernel_lns(lab, ns)
         lns.start()
         pids = [lns.keeper.pid, lns.aditd_pid()]
         files, before = open_files(pids), cpu_us(pids)

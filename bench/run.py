@@ -3,7 +3,8 @@
 """Measure and print the figures of adit; write them to build/bench.json.
 
 usage: bench/run.py [GROUP...]     groups: engine setup restart client flood tcp pps v3
-                                   kernel (kernel-1k, kernel-10k: one half of it); none = all
+                                   kernel (kernel-1k, kernel-10k: one half of it) kernel-restart;
+                                   none = all
 
 The file is flat, name -> number; what was not measured in this run is null. Figures that depend on
 the machine are given as a ratio to a reference that is measured in the same run, rounds interleaved.
@@ -89,6 +90,22 @@ pool "subscribers" {{ addresses = {{"10.64.0.0/15"}} prefixes = {{"2001:db8:60::
 profile "home" {{ users = "@DIR@/users" pool = "subscribers" local-address = "10.64.0.1" }}
 peer "anybody" {{ profile = "home" secret = "{SECRET}" {more} }}
 ''', users=f"* * {PASSWORD} *\n")
+
+
+def kernel_lns(lab, ns):
+    """An LNS whose sessions the kernel carries."""
+    return quiet(lab.adit(ns, f'''
+data-plane = kernel
+pool "subscribers" {{ addresses = {{"10.64.0.0/15"}} }}
+profile "home" {{
+    users = "@DIR@/users"
+    pool = "subscribers"
+    local-address = "10.64.0.1"
+    ipv6 = false
+    echo-interval = never
+}}
+peer "anybody" {{ profile = "home" secret = "{SECRET}" }}
+''', users=f"* * {PASSWORD} *\n"))
 
 
 def quiet(adit):
@@ -456,7 +473,8 @@ def write(figures):
 GROUPS = {"engine": bench_engine, "setup": bench_setup, "restart": bench_restart,
           "client": bench_client, "flood": bench_flood, "tcp": traffic.bench_tcp,
           "pps": traffic.bench_pps, "v3": v3.bench_v3,
-          "kernel": lambda f: guests.bench_kernel(f, lambda: write(f))}
+          "kernel": lambda f: guests.bench_kernel(f, lambda: write(f)),
+          "kernel-restart": lambda f: guests.bench_restart(f, lambda: write(f))}
 # One half of a group each, when asked for.
 HALVES = {"kernel-1k": lambda f: guests.bench_size(f, "1k", lambda: write(f)),
           "kernel-10k": lambda f: guests.bench_size(f, "10k", lambda: write(f))}
