@@ -387,8 +387,8 @@ struct access {
 	struct mono drain_at;
 	adit_handle drain_pos;
 	struct ration strangers; /* their tunnels that are told of */
-	bool former;	   /* there are peers or dials that the configuration no longer has */
-	struct dp_row row; /* what the last event points to */
+	bool former;		 /* there are peers or dials that the configuration no longer has */
+	struct dp_row row;	 /* what the last event points to */
 	struct dp_net net;
 	struct access_failure *ring;
 	uint64_t ring_next;

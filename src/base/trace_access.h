@@ -11,7 +11,7 @@
 	X(ACCESS_SHUTDOWN, TRACE_INFO, "shutting down: {a} tunnels, {b} sessions")                 \
 	X(ACCESS_TUNNEL_TAKEN, TRACE_INFO, "tunnel {a} accepted from {raw}")                       \
 	X(ACCESS_TUNNEL_REFUSED, TRACE_NOTICE, "tunnel refused because {a:cause}: {raw}")          \
-	X(ACCESS_STRANGERS, TRACE_NOTICE, "{a} more requests of strangers are not told of")       \
+	X(ACCESS_STRANGERS, TRACE_NOTICE, "{a} more requests of strangers are not told of")        \
 	X(ACCESS_TUNNEL_OPEN, TRACE_INFO, "tunnel {a} dialled for {raw}")                          \
 	X(ACCESS_TUNNEL_UP, TRACE_INFO, "tunnel {a} up, theirs {b}: {raw}")                        \
 	X(ACCESS_TUNNEL_DOWN, TRACE_INFO, "tunnel {a} down because {b:cause}: {raw}")              \

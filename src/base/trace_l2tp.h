@@ -32,7 +32,8 @@
 	  "dropped {a}: Ns {b} is outside the receive window, from {raw}")                         \
 	X(L2TP_DROP_LIMIT, TRACE_DEBUG, "dropped {a}: a limit is reached ({b}), from {raw}")       \
 	X(L2TP_STRANGER_REFUSED, TRACE_NOTICE, "SCCRQ refused, result {a} error {b}: {raw}")       \
-	X(L2TP_STRANGERS, TRACE_DEBUG, "{a} requests of strangers are not recorded: too many came") \
+	X(L2TP_STRANGERS, TRACE_DEBUG,                                                             \
+	  "{a} requests of strangers are not recorded: too many came")                             \
 	X(L2TP_TUNNEL_DIAL, TRACE_INFO, "tunnel {a}: opening to {raw}")                            \
 	X(L2TP_TUNNEL_ASK, TRACE_INFO, "tunnel {a}: asked for by {raw}, its id there is {b}")      \
 	X(L2TP_TUNNEL_ACCEPTED, TRACE_DEBUG, "tunnel {a}: accepted, its id there is {b}")          \

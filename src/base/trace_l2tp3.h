@@ -38,7 +38,7 @@
 	  "dropped {a}: data of session {b} with a wrong cookie, from {raw}")                      \
 	X(L2TP3_STRANGER_REFUSED, TRACE_NOTICE, "SCCRQ refused, result {a} error {b}: {raw}")      \
 	X(L2TP3_STRANGERS, TRACE_DEBUG,                                                            \
-	  "{a} requests of strangers are not recorded: too many came")                              \
+	  "{a} requests of strangers are not recorded: too many came")                             \
 	X(L2TP3_CONN_DIAL, TRACE_INFO, "connection {a}: opening to {raw}")                         \
 	X(L2TP3_CONN_ASK, TRACE_INFO, "connection {a}: asked for by {raw}, its id there is {b}")   \
 	X(L2TP3_CONN_ACCEPTED, TRACE_DEBUG, "connection {a}: accepted, its id there is {b}")       \

@@ -128,8 +128,8 @@ struct tunnel {
 	bool verified;	  /* the peer has shown that it receives what we send to its address */
 	bool quiet_asked; /* TUNNEL_QUIET is open */
 	bool in_peer, in_request, in_dial;
-	bool in_host;	/* `by_dial` is in l2tp.by_host: it is up */
-	uint8_t doubts; /* how often the peer was asked whether it still has the tunnel */
+	bool in_host;	 /* `by_dial` is in l2tp.by_host: it is up */
+	uint8_t doubts;	 /* how often the peer was asked whether it still has the tunnel */
 	bool challenged; /* our challenge has to be answered */
 	bool respond;	 /* `response` goes into SCCRP or SCCCN */
 	bool has_tie;
@@ -411,7 +411,7 @@ void tunnel_pump(struct l2tp *l, struct tunnel *t);
 void tunnel_timer(struct l2tp *l, struct tunnel *t);
 void tunnel_expire(struct l2tp *l, struct tunnel *t);
 void tunnel_hello(struct l2tp *l, struct tunnel *t); /* send one */
-void tunnel_arm_hello(struct tunnel *t); /* quiet time counts from `heard` */
+void tunnel_arm_hello(struct tunnel *t);	     /* quiet time counts from `heard` */
 void tunnel_release_request(struct l2tp *l, struct tunnel *t);
 void tunnel_awake(struct l2tp *l, struct tunnel *t); /* after a suspend */
 void tunnel_empty(struct l2tp *l, struct tunnel *t); /* a session has left */
