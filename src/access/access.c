@@ -638,6 +638,11 @@ static void session_engines(const struct access *a, const struct acc_session *s,
 		i->mtu = acc_mtu(&l.path, &l, &p, s->dial ? s->dial->c->mtu : s->profile->mtu);
 }
 
+bool access_has(const struct access *a, uint64_t key)
+{
+	return acc_session_find(a, key) != NULL;
+}
+
 bool access_session(const struct access *a, uint64_t key, struct access_session_info *ret)
 {
 	const struct acc_session *s = acc_session_find(a, key);

@@ -293,6 +293,9 @@ struct access_failure { /* `adit show errors` */
 /* Walk over sessions: take all keys at once when something else may happen in between, since the
  * walk ends at a key that is no longer there. */
 bool access_session(const struct access *a, uint64_t key, struct access_session_info *ret);
+
+/* Is there a session of this key? */
+bool access_has(const struct access *a, uint64_t key);
 uint64_t access_session_next(const struct access *a, uint64_t prev); /* 0 starts and ends */
 bool access_tunnel(const struct access *a, uint16_t local_id, struct access_tunnel_info *ret);
 uint16_t access_tunnel_next(const struct access *a, uint16_t prev);

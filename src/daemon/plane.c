@@ -165,14 +165,12 @@ void plane_wait(struct daemon *d)
 
 void plane_sweep(struct daemon *d)
 {
-	struct access_session_info info;
 	uint32_t generation;
 	uint64_t pos = 0, key;
 	size_t n = 0;
 
 	while (d->dp->ops->list(d->dp, &pos, &key, &generation)) {
-		if (access_session(d->access, key, &info) || pwe_has(d->pw, key) ||
-		    swire_has(d, key))
+		if (access_has(d->access, key) || pwe_has(d->pw, key) || swire_has(d, key))
 			continue;
 		if (d->dp->ops->del(d->dp, key, generation) == 0)
 			n++;

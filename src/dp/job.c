@@ -325,6 +325,7 @@ static void begin_fresh(struct user *u, struct job *j)
 static void begin_put(struct user *u, struct job *j)
 {
 	struct dpt_info info;
+	struct dpt_brief row;
 	const char *why = NULL;
 
 	j->at = 0;
@@ -343,7 +344,7 @@ static void begin_put(struct user *u, struct job *j)
 		memset(j->row.ifname, 0, sizeof(j->row.ifname));
 	j->routed = item_routed(&u->net, &j->row);
 	j->slot = dpt_find(u->table, j->key);
-	if (j->slot != DPT_NONE && dpt_get(u->table, j->slot, &info) && info.ended) {
+	if (j->slot != DPT_NONE && dpt_brief(u->table, j->slot, &row) && row.ended) {
 		dpt_free(u->table, j->slot); /* of a deletion; nobody asks for its counters now */
 		j->slot = DPT_NONE;
 	}
@@ -450,9 +451,13 @@ static void begin_net(struct user *u, struct job *j)
 
 static void commit_net(struct user *u, struct job *j)
 {
+	bool same = memcmp(&u->net, j->net, sizeof(u->net)) == 0;
+
 	u->net = *j->net;
 	dpt_net_put(u->table, j->net);
-	check_routes(u);
+	/* After a restart: each row is put anew, and its routes are looked at then. */
+	if (!same)
+		check_routes(u);
 }
 
 /* ---- our own ---- */
@@ -513,7 +518,7 @@ static void open_shared(struct user *u, int fd)
 static void shared_ended(struct user *u, const struct job *j)
 {
 	struct list waiting;
-	struct dpt_info info;
+	struct dpt_brief row;
 
 	u->shared = j->error ? SHARED_NONE : SHARED_OPEN;
 	list_init(&waiting);
@@ -535,8 +540,8 @@ static void shared_ended(struct user *u, const struct job *j)
 		step(u, w);
 	}
 	for (uint32_t slot = 0; j->lost && !j->error && slot < dpt_high(u->table); slot++) {
-		if (dpt_get(u->table, slot, &info) && info.routed && !info.ended)
-			again(u, info.key, info.generation);
+		if (dpt_brief(u->table, slot, &row) && row.routed && !row.ended)
+			again(u, row.key, row.generation);
 	}
 }
 
@@ -957,13 +962,13 @@ void job_committed(struct user *u)
 		struct job *j = container_of(l, struct job, link);
 		uint64_t hash = htab_hash(&u->keys, &j->key, sizeof(j->key));
 		struct htab_node *n = htab_find(&u->keys, hash);
-		struct dpt_info info;
+		struct dpt_brief row;
 
 		while (n && container_of(n, struct job, node)->key != j->key)
 			n = htab_next(n);
 		/* Asked for once more meanwhile: that request has the slot. */
 		if (!n && dpt_find(u->table, j->key) == j->slot &&
-		    dpt_get(u->table, j->slot, &info) && info.ended)
+		    dpt_brief(u->table, j->slot, &row) && row.ended)
 			dpt_free(u->table, j->slot);
 		job_free(j);
 	}
@@ -987,16 +992,16 @@ void job_poll(struct user *u)
 void job_recover(struct user *u)
 {
 	struct dpt_info info;
+	struct dpt_brief row;
 	bool shared = dpt_net_get(u->table, &u->net) && (u->net.local_count || u->net.pool_count);
 
 	for (uint32_t slot = 0; slot < dpt_high(u->table); slot++) {
-		if (!dpt_get(u->table, slot, &info) || info.ended)
+		if (!dpt_brief(u->table, slot, &row) || row.ended)
 			continue;
-		if (!item_client(&info.row)) {
+		if (!row.device)
 			shared = true;
-		} else if (client_add(u, slot, info.row.ifname)) {
+		else if (dpt_get(u->table, slot, &info) && client_add(u, slot, info.row.ifname))
 			again(u, info.key, info.generation);
-		}
 	}
 	if (shared)
 		open_shared(u, -1);

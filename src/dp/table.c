@@ -509,6 +509,24 @@ static bool ext_get(const struct dpt *t, uint32_t slot, struct dpt_info *ret)
 	return true;
 }
 
+bool dpt_brief(const struct dpt *t, uint32_t slot, struct dpt_brief *ret)
+{
+	const struct ext *e = &t->exts[slot];
+	struct dpt_config c;
+
+	if (slot >= dpt_high(t))
+		return false;
+	c = config_load(&t->slots[slot]);
+	if (!(c.state & DPT_USED) || e->key == 0)
+		return false;
+	*ret = (struct dpt_brief){ .key = e->key,
+				   .generation = e->generation,
+				   .routed = e->routed,
+				   .ended = c.state & DPT_ENDED,
+				   .device = c.flags & DP_F_CLIENT || c.kind == DPT_ETH };
+	return true;
+}
+
 bool dpt_get(const struct dpt *t, uint32_t slot, struct dpt_info *ret)
 {
 	struct dpt_info unused;

@@ -372,13 +372,13 @@ static struct mono user_heard(struct dp *dp, uint16_t local_tunnel)
 static bool user_list(struct dp *dp, uint64_t *pos, uint64_t *ret_key, uint32_t *ret_generation)
 {
 	struct user *u = user_of(dp);
-	struct dpt_info info;
+	struct dpt_brief row;
 
 	for (; *pos < dpt_high(u->table); ++*pos) {
-		if (!dpt_get(u->table, (uint32_t)*pos, &info))
+		if (!dpt_brief(u->table, (uint32_t)*pos, &row))
 			continue;
-		*ret_key = info.key;
-		*ret_generation = info.generation;
+		*ret_key = row.key;
+		*ret_generation = row.generation;
 		++*pos;
 		return true;
 	}

@@ -170,17 +170,18 @@ static void the_ring_wakes_only_a_sleeper(void **state)
 	ring_fini(&r);
 }
 
-static void the_ring_wraps_and_fills(void **state)
+/* A large one lies on large pages, but for its beginning. */
+static void wraps_and_fills(uint32_t size)
 {
 	struct ring r;
 	uint32_t in = 0, out = 0, n, seed = 7;
 
-	assert_int_equal(ring_init(&r, 65536), 0);
+	assert_int_equal(ring_init(&r, size), 0);
 	for (int i = 0; i < 20000; i++) {
 		uint32_t len = 8 + (seed = seed * 1664525u + 1013904223u) % 3000;
 		uint8_t *at;
 
-		while (!(at = ring_room(&r, len, 65536 / 2))) {
+		while (!(at = ring_room(&r, len, size / 2))) {
 			uint8_t *old = ring_peek(&r, &n);
 
 			assert_non_null(old);
@@ -195,13 +196,19 @@ static void the_ring_wraps_and_fills(void **state)
 		ring_push(&r);
 		ring_publish(&r);
 	}
-	assert_null(ring_room(&r, 65536, UINT32_MAX));
+	assert_null(ring_room(&r, size, UINT32_MAX));
 	while (ring_peek(&r, &n)) {
 		out++;
 		ring_pop(&r);
 	}
 	assert_int_equal(in, out);
 	ring_fini(&r);
+}
+
+static void the_ring_wraps_and_fills(void **state)
+{
+	wraps_and_fills(65536);
+	wraps_and_fills(8u << 20);
 }
 
 int main(void)
