@@ -2,10 +2,12 @@
 """The journal is damaged while aditd is away: whatever stands there, the next one starts, says in one line
 what is lost, keeps the sessions whose records are whole and serves newcomers."""
 
+import errno
 import os
 import random
 import signal
 import struct
+import subprocess
 
 from lab import BUILD, wait_for
 from test_upgrade import memory_of
@@ -19,6 +21,7 @@ max-tunnels = 20
 """
 TUNNEL, SESSION, ACCT, STATE = 1, 2, 3, 4
 SESSIONS, TUNNELS = 24, 4
+PASSING = ("seconds", "heard", "rtt_ms", "sent", "received", "retransmits", "duplicates")
 
 
 class Journal:
@@ -61,10 +64,22 @@ class Journal:
 
 
 class World:
-    def __init__(self, lab):
+    def __init__(self, lab, place=None):
         self.client, self.lns = lab.ns("client"), lab.ns("lns")
         lab.cable(self.client, self.lns, ["192.0.2.2/24"], ["192.0.2.1/24"], "c0", "l0")
-        self.adit = lab.adit(self.lns, CONF, users="* * password *\n").start()
+        self.adit = lab.adit(self.lns, CONF, users="* * password *\n")
+        if place:  # for what is written to the disk
+            self.adit.accounting = place / "accounting.jsonl"
+            text = self.adit.conf.read_text().replace(f'state-directory = "{self.adit.dir}"',
+                                                      f'state-directory = "{place}"')
+            self.adit.conf.write_text(text.replace(f'accounting = "{self.adit.dir}/', f'accounting = "{place}/'))
+        self.adit.start()
+
+    def state(self):
+        """All that is told of tunnels and sessions, but clocks and what this process has counted."""
+        def rows(all, by):
+            return [{k: v for k, v in row.items() if k not in PASSING} for row in sorted(all, key=lambda r: r[by])]
+        return rows(self.adit.json("show", "tunnels")["tunnels"], "id"), rows(self.adit.sessions(), "key")
 
     def load(self, *more, name="load"):
         return self.client.start(BUILD / "src/load/adit-load", "--server", "192.0.2.1", *more, name=name)
@@ -150,3 +165,62 @@ def test_anything_may_stand_there(lab):
     assert world.told()
     assert world.adit.json("status")["state"] == "running"
     world.newcomer()
+
+
+def test_nothing_changes_over_a_kill(lab):
+    """All that is told of tunnels and sessions is the same after a kill -9 as before: numbers, windows,
+    options, addresses, limits, counters of data, times of their beginnings."""
+    world = World(lab)
+    world.up()
+    # what the peers still had to acknowledge is acknowledged, what they sent is counted
+    before = wait_for("rest", lambda: (lambda a, b: a if a == b else None)(world.state(), world.state()))
+    world.adit.kill_aditd()
+    after = world.state()
+    assert len(before[0]) == TUNNELS and len(before[1]) == SESSIONS
+    for old, new in zip(before[0] + before[1], after[0] + after[1]):
+        assert new == old, {k: (old[k], new[k]) for k in old if old[k] != new.get(k)}
+    world.adit.kill_aditd()
+    assert world.state() == before
+
+
+def test_disk_full(lab):
+    """No space for accounting and state: sessions come and go, one line says so; killed meanwhile, too; when
+    there is space again every record is written, once."""
+    small = lab.dir / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", small], check=True)
+    try:
+        full_disk(lab, small)
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+def full_disk(lab, small):
+    world = World(lab, small)
+    adit = world.adit
+    (small / "filler").write_bytes(b"")
+    with open(small / "filler", "wb", buffering=0) as f:
+        while True:
+            try:
+                if not f.write(bytes(4096)):
+                    break
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+                break
+    load = world.load("--sessions", SESSIONS, "--tunnels", TUNNELS, "--hold", 600)
+    wait_for("all sessions", lambda: f'"up":{SESSIONS}' in load.text(), seconds=60)
+    refused = "accounting records cannot be written"
+    wait_for("the log to tell", lambda: refused in adit.text())
+    adit.kill_aditd()
+    load.stop(signal.SIGINT, 60)
+    wait_for("all sessions to end", lambda: not adit.sessions(), seconds=60)
+    adit.kill_aditd()
+    world.newcomer()
+    assert adit.text().count(refused) <= 3, "once for each aditd"
+    (small / "filler").unlink()
+    wait_for("the log to tell", lambda: "accounting records are written" in adit.text(), seconds=60)
+    wait_for("all records", lambda: len(adit.accounting_lines()) == 2 * SESSIONS + 2, seconds=60)
+    lines = adit.accounting_lines()
+    for event in ("start", "stop"):
+        ids = [l["id"] for l in lines if l["event"] == event]
+        assert len(ids) == len(set(ids)) == SESSIONS + 1, event
