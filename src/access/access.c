@@ -572,8 +572,7 @@ size_t access_output(struct access *a, struct mono now, uint8_t *buf, size_t cap
 
 		p = (struct access_packet){ .priority = f.priority };
 		off = L2TP_HEADROOM;
-		if (s && s->ppp == f.link &&
-		    acc_pipe_holds(a, s, buf + off, len, f.priority))
+		if (s && s->ppp == f.link && acc_pipe_holds(a, s, buf + off, len, f.priority))
 			continue;
 		if (s && s->ppp == f.link && send_frame(a, s, buf, &off, &len, &p)) {
 			*ret_off = off;
