@@ -12,7 +12,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES = ("kernel_setup_cpu_vs_bare_1k", "kernel_setup_cpu_vs_bare_10k",
          "kernel_setup_rate_vs_bare_1k", "kernel_setup_rate_vs_bare_10k",
          "kernel_teardown_vs_bare", "kernel_pss_per_session_10k", "kernel_files_per_session",
-         "kernel_restart_lost_sessions", "kernel_keeper_clean_s_1k")
+         "kernel_restart_lost_sessions", "kernel_keeper_clean_s_1k", "v3_setup_vs_bare_10k",
+         "v3_growth_vs_bare_growth")
 ROUNDS = 3
 # Octets of the guest: an interface with its sysctl and sysfs trees takes some 50 KiB.
 SIZES = {"1k": (1_000, 2048), "10k": (10_000, 4096)}
@@ -69,6 +70,12 @@ def bench_size(figures, name, write):
 
 def bench_restart(figures, write):
     for result in in_guest(3072, ROOT / "bench/kernel_restart.py"):
+        figures.update(result)
+        write()
+
+
+def bench_wires(figures, write):
+    for result in in_guest(4096, ROOT / "bench/kernel_wires.py", 1000, 10_000):
         figures.update(result)
         write()
 
