@@ -303,7 +303,7 @@ static uint32_t session_flags(const struct acc_session *s)
 	       (s->ending ? FLAG_ENDING : 0) | (s->stopped ? FLAG_STOPPED : 0) |
 	       (s->by_peer ? FLAG_BY_PEER : 0) | (s->ip4 ? FLAG_IP4 : 0) | (s->ip6 ? FLAG_IP6 : 0) |
 	       (s->want_ip4 ? FLAG_WANT_IP4 : 0) | (s->want_ip6 ? FLAG_WANT_IP6 : 0) |
-	       (s->row ? FLAG_ROW : 0) | (s->ra_got ? FLAG_RA : 0);
+	       (s->row ? FLAG_ROW : 0) | (s->ra_got ? FLAG_RA : 0) | (s->up_told ? FLAG_TOLD : 0);
 }
 
 static void save_whose(const struct acc_session *s, struct wcur *c)

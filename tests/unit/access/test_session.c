@@ -941,6 +941,29 @@ static void state_lost(void **state)
 	}
 }
 
+/* A restart is no news: who was told that a session is up is not told once more, nor is its hook
+ * run again. */
+static void told_once(void **state)
+{
+	struct pair_options o = { .auth = PPP_AUTH_CHAP_MD5 };
+	struct pair *p = pair_new(&o);
+
+	pair_until(p, CLIENT(p), ACCESS_EV_UP, 1, 20 * US_S);
+	pair_run(p, 2 * US_S);
+	assert_int_equal(pair_told(LNS(p), ACCESS_EV_UP), 1);
+	for (int i = 0; i < 2; i++) {
+		struct machine *m = &p->m[i];
+
+		pair_stop(m);
+		assert_true(pair_start(m));
+		pair_run(p, 20 * US_S);
+		assert_int_equal(pair_told(m, ACCESS_EV_UP), 1);
+		assert_int_equal(pair_told(m, ACCESS_EV_DOWN), 0);
+	}
+	shut(p);
+	pair_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -973,6 +996,7 @@ int main(void)
 		cmocka_unit_test(shutdown_refuses),
 		cmocka_unit_test(lines_again),
 		cmocka_unit_test(restart_client),
+		cmocka_unit_test(told_once),
 		cmocka_unit_test(lns_killed),
 		cmocka_unit_test(client_killed),
 		cmocka_unit_test(out_of_memory),
