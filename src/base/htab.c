@@ -11,7 +11,6 @@
 #include "htab.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +29,7 @@ static uint64_t le64(const uint8_t *p)
 	uint64_t v;
 
 	memcpy(&v, p, sizeof(v)); /* one load, where eight octets put together are forty steps */
-	return le64toh(v);
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(v) : v;
 }
 
 static void sip_rounds(uint64_t v[4], int count)
