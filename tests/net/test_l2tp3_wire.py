@@ -111,7 +111,8 @@ def test_life_of_a_pseudowire(sites, encap):  # noqa: F811
     dump = a.ns.start("tcpdump", "-i", "wan", "-U", "-w", pcap, "port 1701 or ip proto 115")
     wait_for("tcpdump", lambda: "listening on" in dump.text())
     more = f"encapsulation = {encap}"
-    start(a, b, short(a, more=more), short(b, more=more))
+    # One side asks: where requests for a session cross, tshark does not know which one data is of.
+    start(a, b, short(a, more=more), short(b, more=f"{more} connect = wait"))
     bridged(a, b)
     a.adit.ctl("disconnect", "x")
     wait_for("the end", lambda: not b.up())
