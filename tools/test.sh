@@ -125,10 +125,11 @@ suite_vm() {
     tests/vm/guest.py --prepare || return 1
     {
         in_guest peers test-gcc tests/vm/test_contract.py tests/vm/test_attach.py \
-            tests/vm/test_interop.py tests/vm/test_kernel_kills.py tests/vm/test_kernel_keeper.py
+            tests/vm/test_interop.py tests/vm/test_kernel_kills.py tests/vm/test_kernel_keeper.py \
+            tests/vm/test_wires.py
         in_systemd
     } >"$results/vm-peers.log" 2>&1 &
-    in_guest plane test $(ls tests/vm/test_*.py | grep -vE '_(contract|attach|interop|systemd|kernel_kills|kernel_keeper).py') \
+    in_guest plane test $(ls tests/vm/test_*.py | grep -vE '_(contract|attach|interop|systemd|kernel_kills|kernel_keeper|wires).py') \
         >"$results/vm-plane.log" 2>&1
     wait
     cat "$results/vm-peers.log" "$results/vm-plane.log"
