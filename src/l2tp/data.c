@@ -59,6 +59,7 @@ int data_input(struct l2tp *l, const struct path *path, const struct l2tp_header
 	if (s->state != L2TP_SS_UP || t->state != L2TP_TS_UP)
 		return engine_drop(l, DROP_STATE, h->session, path);
 	t->heard = l->now; /* the timer looks when it fires */
+	doubt_end(l, t);
 	if (!in_sequence(s, h))
 		return engine_drop(l, DROP_SEQUENCE, h->session, path);
 	if (h->len == 0)

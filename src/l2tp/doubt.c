@@ -12,30 +12,32 @@
  *   - Such a StopCCN comes for a tunnel of ours, or a host with a tunnel opens another one: the
  * peer may have begun anew. Anybody can have forged the one, and many hosts have several tunnels,
  * so it is only a reason to ask: HELLO at once, and more often than usual. Who still has the tunnel
- *     acknowledges one of them; who does not is gone after three seconds instead of thirty.
+ *     acknowledges one of them; or has data for us; who does neither is gone after six seconds.
  */
 #include "l2tp/internal.h"
 
-#define ASK_US	  (500 * US_MS)
+#define ASK_US	  (1 * US_S)
 #define ASK_MOST  6
 #define REST_US	  (10 * US_S) /* after an answer a tunnel is not doubted again */
 #define QUIET_US  (3 * US_S)  /* who was heard since then is not doubted for its host's sake */
 #define HOST_MOST 2	      /* tunnels a new one of the same host casts doubt on */
 #define HOST_LOOK 64	      /* tunnels of one address that are known for that */
-#define TOLD_MOST 32	      /* in a second, of tunnels and sessions nobody knows */
+#define TOLD_MOST 32	      /* in a second, of tunnels nobody knows; of sessions as many */
+#define DATA_US	  (2 * US_S)  /* data since then is an answer */
 
 /* StopCCN: header, message type, assigned tunnel id, result code with error code. */
 #define STOP_LEN (12u + 8 + 8 + 10)
 
 /* ---- what we have lost ---- */
 
-static bool may_tell(struct l2tp *l)
+/* Whoever comes for no tunnel does not use up what peers are told. */
+static bool may_tell(struct l2tp *l, bool peer)
 {
 	if (mono_due(l->told_at, l->now)) {
 		l->told_at = mono_add(l->now, US_S);
-		l->told = 0;
+		l->told[0] = l->told[1] = 0;
 	}
-	return l->told++ < TOLD_MOST;
+	return l->told[peer]++ < TOLD_MOST;
 }
 
 /* Several engines may share a port, each with ids of its own. */
@@ -52,7 +54,7 @@ int doubt_no_tunnel(struct l2tp *l, const struct path *path, const struct l2tp_h
 
 	if (h->payload + h->len < STOP_LEN || !ours(l, h->tunnel) || bound_source_bad(path) ||
 	    !path->remote.port || idmap_resting(l->tunnel_ids, 0, h->tunnel) ||
-	    l->reply_count == L2TP_REPLIES || !may_tell(l))
+	    l->reply_count == L2TP_REPLIES || !may_tell(l, false))
 		return engine_drop(l, DROP_TUNNEL, h->tunnel, path);
 	r = &l->replies[(l->reply_first + l->reply_count) % L2TP_REPLIES];
 	l2tp_build_begin(&b, r->bytes, sizeof(r->bytes), L2TP_STOPCCN, NULL, NULL);
@@ -77,7 +79,7 @@ int doubt_no_session(struct l2tp *l, struct tunnel *t, const struct path *path,
 
 	if (h->payload + h->len < STOP_LEN || t->state != L2TP_TS_UP || !session ||
 	    !path_equal(&t->path, path) || idmap_resting(l->session_ids, t->local_id, session) ||
-	    !rel_room(&t->rel, false) || !may_tell(l))
+	    !rel_room(&t->rel, false) || !may_tell(l, true))
 		return engine_drop(l, DROP_SESSION, session, path);
 	tunnel_build(l, t, &b, buf, L2TP_CDN);
 	l2tp_build_result(&b, L2TP_CDN_ERROR, L2TP_ERR_SESSION_ID, NULL);
@@ -135,10 +137,24 @@ void doubt_due(struct l2tp *l, struct tunnel *t)
 
 	if (!t->doubts || !mono_due(t->doubt_at, l->now))
 		return;
-	if (t->doubts < ASK_MOST)
+	if (!mono_due(l->grace, l->now)) {
+		t->doubt_at = l->grace;
+	} else if (t->doubts < ASK_MOST) {
 		ask(l, t);
-	else
+	} else if (t->doubts == ASK_MOST) { /* whoever stands still may have data that goes on */
+		t->doubts++;
+		t->doubt_at = mono_add(l->now, L2TP_QUIET_US);
+		thing_news(l, &t->thing, NEWS_QUIET);
+	} else {
 		tunnel_step(l, t, TE_LOST, &why);
+	}
+}
+
+void doubt_heard(struct l2tp *l, struct tunnel *t)
+{
+	if (!t->doubts || mono_due(mono_add(t->heard, DATA_US), l->now))
+		return;
+	doubt_end(l, t);
 }
 
 /* ---- tunnels by their host ---- */

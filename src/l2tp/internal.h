@@ -271,7 +271,7 @@ struct l2tp {
 	struct mono drop_at[L2TP_DROPS];
 	uint32_t drop_count[L2TP_DROPS];
 	struct mono told_at; /* what nobody knows was told since then: */
-	uint32_t told;
+	uint32_t told[2];    /* [0] of tunnels, [1] of sessions in a tunnel */
 	char text[L2TP_TEXT_MAX];
 };
 
@@ -339,6 +339,8 @@ int doubt_no_session(struct l2tp *l, struct tunnel *t, const struct path *path,
 /* The peer may have forgotten this tunnel: ask. It has answered. The time has come. */
 void doubt_begin(struct l2tp *l, struct tunnel *t);
 void doubt_end(struct l2tp *l, struct tunnel *t);
+/* What the planes have heard of it was told. */
+void doubt_heard(struct l2tp *l, struct tunnel *t);
 void doubt_due(struct l2tp *l, struct tunnel *t);
 /* This one came up: its host may have forgotten its others. */
 void doubt_others(struct l2tp *l, struct tunnel *t);

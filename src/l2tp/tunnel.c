@@ -359,6 +359,7 @@ void tunnel_heard(struct l2tp *l, struct tunnel *t, struct mono at)
 		return;
 	if (at.us > t->heard.us && at.us <= l->now.us)
 		t->heard = at;
+	doubt_heard(l, t);
 	if (!t->quiet_asked)
 		return;
 	t->quiet_asked = false;
