@@ -448,7 +448,8 @@ static void row_put_done(struct access *a, struct mono now, struct acc_session *
 	if (done->error == -EOPNOTSUPP && s->go && !s->ip4 && !s->ip6) {
 		/* It was asked for encryption, and cannot: PPP knows whether that is the end. */
 		s->state = s->state == ACC_ROW ? ACC_NET : s->state;
-		s->row = s->row_active; /* one from before LCP began again is still there */
+		/* One from before LCP began again is still there, and so is the pipe. */
+		s->row = s->row_active || s->pipe == ACC_PIPE_STANDS;
 		s->row_again = false;
 		ncp_go(a, now, s, true);
 		return;
@@ -691,8 +692,7 @@ static void session_finish(struct access *a, struct mono now, struct acc_session
 		(void)l2tp_do(a->l2tp, now, &close);
 		s->l2tp = 0;
 	}
-	if (!s->put_told)
-		s->row = false; /* the plane never heard of it */
+	s->row = s->put_told; /* when it never heard of it; a row that it refused may have a pipe */
 	s->bits &= (uint8_t)~ACC_N_PUT;
 	if (!s->row) {
 		session_stop(a, now, s, &none);

@@ -56,6 +56,10 @@ static struct conf_profile *profile_of(const struct pair_options *o)
 	assert_non_null(p);
 	if (!o->no_login)
 		params.auth_order[0] = (uint8_t)(o->auth ? o->auth : PPP_AUTH_CHAP_MD5);
+	if (o->mppe) {
+		params.auth_order[0] = PPP_AUTH_MSCHAPV2;
+		params.mppe = PPP_MPPE_REQUIRE;
+	}
 	p->refs = 1;
 	name(p->name, sizeof(p->name), "users");
 	name(p->pool, sizeof(p->pool), "main");
@@ -145,6 +149,10 @@ struct access_conf *pair_client_conf(const struct pair_options *o)
 					.ask_dns = true };
 		struct conf_dial *d = &c->dials[i];
 
+		if (o->mppe) {
+			p.peer_auth = PPP_AUTH_ALL;
+			p.mppe = PPP_MPPE_PREFER;
+		}
 		snprintf(d->name, sizeof(d->name), "d%u", i);
 		snprintf(d->ifname, sizeof(d->ifname), "l2tp%u", i % 10);
 		name(d->server, sizeof(d->server), "lns.example");
@@ -290,6 +298,10 @@ static void plane_put(struct machine *m, const struct access_event *ev)
 	if (m->put_error) {
 		d->error = -m->put_error;
 		name(d->text, sizeof(d->text), "the plane is out of order");
+		return;
+	}
+	if (m->no_mppe && ev->row->flags & (DP_F_MPPE | DP_F_MPPE_KEYS)) {
+		d->error = -EOPNOTSUPP;
 		return;
 	}
 	if (ev->row->state == DP_PREPARED) {

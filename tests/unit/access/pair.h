@@ -53,6 +53,7 @@ struct pair_options {
 	const char *number;			      /* ... for this number */
 	bool sequencing;			      /* the client asks for numbers on data */
 	bool pipes; /* both planes number as the kernel does, see struct access_config */
+	bool mppe;  /* required by the server, which asks for MS-CHAPv2; the client can */
 };
 
 struct access_conf *pair_lns_conf(const struct pair_options *o);
@@ -141,6 +142,7 @@ struct machine {
 	bool no_name;	    /* names cannot be resolved */
 	int put_error;	    /* the data plane fails each PUT with this errno */
 	bool no_pipes;	    /* ... each that is only prepared */
+	bool no_mppe;	    /* ... each with keys */
 	unsigned int pipes; /* rows that were put as prepared */
 	unsigned int late;  /* numbered frames that a kernel would have dropped: others were due */
 	uint64_t steps, kill_at; /* killed after so many steps, 0 = never */

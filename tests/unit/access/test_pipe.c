@@ -153,12 +153,26 @@ static void ends_meanwhile(void **state)
 	}
 }
 
+/* The plane refuses what encryption needs: the row that only prepared the session goes all the
+ * same. */
+static void refused_later(void **state)
+{
+	struct pair_options o = { .manual = true, .sequencing = true, .pipes = true, .mppe = true };
+	struct pair *p = pair_new(&o);
+
+	LNS(p)->no_mppe = true;
+	dial(p);
+	pair_until(p, LNS(p), ACCESS_EV_DOWN, 1, 60 * US_S);
+	assert_int_equal(LNS(p)->pipes, 1);
+	end(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(from_the_first), cmocka_unit_test(iccn_waits),
 		cmocka_unit_test(no_pipes),	  cmocka_unit_test(too_late),
-		cmocka_unit_test(ends_meanwhile),
+		cmocka_unit_test(ends_meanwhile), cmocka_unit_test(refused_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
