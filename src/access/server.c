@@ -117,6 +117,7 @@ void acc_server_tunnel_ask(struct access *a, struct mono now, const struct l2tp_
 	cmd.owner = t->self;
 	cmd.profile = p->c->l2tp;
 	cmd.trusted = known;
+	t->known = known;
 	if (l2tp_do(a->l2tp, now, &cmd) != 0) {
 		/* Out of memory: unanswered, the engine refuses it by itself in time. */
 		trace_bytes(a->trace, TRACE_ACCESS_NO_MEMORY, now, t->key, 0, 0, "tunnel", 6);

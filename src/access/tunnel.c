@@ -244,7 +244,7 @@ void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
 	t->by_peer = ev->by_peer;
 	if (ev->text && ev->text[0])
 		t->text = strdup(ev->text);
-	if (t->up || t->client || acc_stranger_told(a, now)) {
+	if (t->up || t->client || t->known || acc_stranger_told(a, now)) {
 		trace_bytes(a->trace, TRACE_ACCESS_TUNNEL_DOWN, now, t->key, t->local_id, t->cause,
 			    t->name, strlen(t->name));
 		if (!t->up && !t->client) {
