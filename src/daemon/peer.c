@@ -148,7 +148,9 @@ static int local_for(const struct daemon_socket *s, const struct addr *source,
 	return rc;
 }
 
-#define MTU_LEAST 576
+/* Anybody can tell the kernel by a forged ICMP of a narrow path; what fits through each path of
+ * IPv6 is believed, and larger packets are cut on the way. */
+#define MTU_LEAST 1280
 
 uint16_t peer_path_mtu(const struct path *path)
 {
