@@ -177,7 +177,7 @@ struct acc_tunnel {
 	uint8_t cause;
 	bool counted; /* among the established ones of `peer` */
 	bool client, up, closing, by_peer;
-	bool known; /* by its address: what becomes of it is always told */
+	bool known;	      /* by its address: what becomes of it is always told */
 	bool listed;	      /* in tunnel_ids */
 	bool changed, saved;  /* its record is to be written; is there */
 	char name[CONF_NAME]; /* of peer block or dial */
