@@ -29,7 +29,8 @@ enum { NO_MPPE = 1 };
 
 enum { CCP_RESET_REQ = 14, CCP_RESET_ACK = 15 };
 
-#define PREFER_SENDS 4 /* requests to a peer that may do without */
+#define PREFER_SENDS 4		/* requests to a peer that may do without */
+#define RESET_US     (1 * US_S) /* between our Reset-Requests */
 
 static uint32_t allowed(const struct link *l)
 {
@@ -190,7 +191,8 @@ static void ccp_finished(struct ppp *e, struct link *l)
 								: "the peer does not answer CCP");
 }
 
-/* RFC 1962 3.1. Stateless MPPE needs no reset; who asks gets its answer. */
+/* RFC 1962 3.1. Stateless MPPE needs no reset; who asks gets its answer. Linux asks for one all the
+ * same, see ccp_lost(). */
 static bool ccp_code(struct ppp *e, struct link *l, const char **ret_why)
 {
 	if (e->in.code != CCP_RESET_REQ && e->in.code != CCP_RESET_ACK)
@@ -222,13 +224,33 @@ const struct ppp_proof *ccp_keys(const struct link *l)
 	return (l->auth_peer & PPP_AUTH_KEYS) && l->ms->peer.has_keys ? &l->ms->peer : NULL;
 }
 
+/* The keys are to be with the data plane before CCP speaks. */
+static void hold(struct ppp *e, struct link *l)
+{
+	l->flags |= F_CCP_HELD;
+	l->hold_at = mono_add(e->now, PPP_HOLD_US).us;
+	link_tell(e, l, NEWS_CCP_READY);
+}
+
+void ccp_again(struct ppp *e, struct link *l)
+{
+	cp_event(e, l, &l->cp[CP_CCP], CP_EV_DOWN);
+	hold(e, l);
+}
+
+void ccp_lost(struct ppp *e, struct link *l)
+{
+	if (e->now.us < l->reset_at)
+		return;
+	l->reset_at = mono_add(e->now, RESET_US).us;
+	reply_put(e, l, PPP_PROTO_CCP, CCP_RESET_REQ, ++l->cp[CP_CCP].next_id, NULL, 0);
+}
+
 /* The network phase begins. True when the network protocols have to wait for CCP. */
 bool ccp_begin_phase(struct ppp *e, struct link *l)
 {
 	if (ccp_wanted(l)) {
-		l->flags |= F_CCP_HELD;
-		l->hold_at = mono_add(e->now, PPP_HOLD_US).us;
-		link_tell(e, l, NEWS_CCP_READY);
+		hold(e, l);
 		return true;
 	}
 	if (l->profile->p.mppe != PPP_MPPE_REQUIRE)

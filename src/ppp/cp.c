@@ -466,6 +466,11 @@ static enum ppp_input input_request(struct ppp *e, struct link *l, struct cp *cp
 	}
 	if (cp->state == CP_OPENED && !link_renegotiates(e, l))
 		return PPP_IN_TAKEN;
+	if (cp->state == CP_OPENED && cp->kind == CP_CCP) {
+		ccp_again(e, l);
+		link_keep(l, CP_CCP, e->in.id, e->in.body, e->in.body_len);
+		return PPP_IN_TAKEN;
+	}
 	v = check_request(e, l, cp);
 	if (v == CP_ACK && hold_ack(e, l, cp))
 		return PPP_IN_TAKEN;

@@ -171,6 +171,7 @@ struct link {
 	int64_t we_at;	  /* authenticator: next challenge */
 	int64_t peer_at;  /* peer: repeat our request or response */
 	int64_t hold_at;  /* Ack held until */
+	int64_t reset_at; /* no Reset-Request of CCP before */
 	int64_t heard;	  /* last sign of life of the peer */
 	int64_t echo_at;  /* next look at the echo clock */
 	struct ppp_addresses want, got;
@@ -283,6 +284,8 @@ void link_ncp_start(struct ppp *e, struct link *l, enum cp_kind kind);
 /* CCP is settled: the network protocols begin, if they have not. */
 void link_ncps_start(struct ppp *e, struct link *l);
 /* A packet of a protocol that has not been begun: true when it is kept, or is none to be kept. */
+/* Keep a Configure-Request for link_early_replay(). False: it has no options, or too many. */
+bool link_keep(struct link *l, enum cp_kind kind, uint8_t id, const uint8_t *options, size_t len);
 bool link_early(struct ppp *e, struct link *l, enum cp_kind kind, const uint8_t *p, size_t len);
 void link_early_replay(struct ppp *e, struct link *l, enum cp_kind kind);
 void link_ncp_up(struct ppp *e, struct link *l, enum cp_kind kind);
@@ -371,6 +374,12 @@ void lcp_protocol_reject(struct ppp *e, struct link *l, uint16_t proto, const ui
 bool ccp_wanted(const struct link *l);	/* encryption is wanted and not given up */
 bool ccp_settled(const struct link *l); /* it is there, or there will be none */
 const struct ppp_proof *ccp_keys(const struct link *l);
+/* The peer negotiates CCP anew: the keys are put once more first, since the kernel arms its MPPE by
+ * looking at CCP packets only while its row says that CCP is not open. */
+void ccp_again(struct ppp *e, struct link *l);
+/* An encrypted frame came that the data plane has not decrypted. Linux gives up a direction at the
+ * first packet that comes late, until it sees a Reset-Ack. */
+void ccp_lost(struct ppp *e, struct link *l);
 bool ccp_begin_phase(struct ppp *e, struct link *l);
 void ccp_go(struct ppp *e, struct link *l, bool can);
 void ccp_peer_rejected(struct ppp *e, struct link *l);

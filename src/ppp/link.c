@@ -269,6 +269,18 @@ void link_ncps_start(struct ppp *e, struct link *l)
 	link_early_replay(e, l, CP_IPV6CP);
 }
 
+bool link_keep(struct link *l, enum cp_kind kind, uint8_t id, const uint8_t *options, size_t len)
+{
+	struct early *early = l->ms ? &l->ms->early[kind - 1] : NULL;
+
+	if (!early || len == 0 || len > sizeof(early->options))
+		return false;
+	early->id = id;
+	early->len = (uint8_t)len;
+	memcpy(early->options, options, len);
+	return true;
+}
+
 /*
  * While CCP is being settled the peer may have begun its network protocols, and before the data
  * path is ready CCP itself. Its requests are kept: dropped ones would come again only after its
@@ -279,17 +291,12 @@ bool link_early(struct ppp *e, struct link *l, enum cp_kind kind, const uint8_t 
 	struct rcur c = rcur_of(p, len);
 	uint8_t code = rcur_u8(&c), id = rcur_u8(&c);
 	uint16_t n = rcur_u16(&c);
-	struct early *early;
 
 	if (!l->ms || (kind == CP_CCP ? !(l->flags & F_CCP_HELD) : (l->flags & F_NCPS) != 0))
 		return false;
-	early = &l->ms->early[kind - 1];
-	if (c.bad || code != CP_CONF_REQ || n <= 4 || n > len || n - 4u > sizeof(early->options))
+	if (c.bad || code != CP_CONF_REQ || n > len || !link_keep(l, kind, id, p + 4, n - 4u))
 		return false;
 	trace_packet(e, l, false, proto_of(kind), p, n);
-	early->id = id;
-	early->len = (uint8_t)(n - 4);
-	memcpy(early->options, p + 4, early->len);
 	return true;
 }
 

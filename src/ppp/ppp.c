@@ -386,8 +386,10 @@ static enum ppp_input input_protocol(struct ppp *e, struct link *l, uint16_t pro
 	case PPP_PROTO_CCP:
 		return input_ncp(e, l, CP_CCP, p, len);
 	case PPP_PROTO_COMP: /* encrypted; the data plane has not taken it */
-		if (l->cp[CP_CCP].state == CP_OPENED)
+		if (l->cp[CP_CCP].state == CP_OPENED) {
+			ccp_lost(e, l);
 			return input_drop(e, l, proto, len, "the data plane did not decrypt it");
+		}
 		lcp_protocol_reject(e, l, proto, p, len);
 		return input_drop(e, l, proto, len, "CCP is not open");
 	default:
