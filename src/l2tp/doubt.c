@@ -4,15 +4,16 @@
  * 5.8 lets retransmissions run out). It shows at once all the same:
  *
  *   - Data comes for a tunnel that nobody knows: we have lost it. A StopCCN says so (2/1, "no
- * control connection exists yet"), to tunnel 0, with the id that the peer used: it is what we told
- * it once. A stranger may have sent it, so the answer is never larger than the request, and there
- *     are few of them in a second. Control out of nothing gets no answer.
+ *     control connection exists yet"), to tunnel 0, with the id that the peer used: it is what we
+ *     told it once. A stranger may have sent it, so the answer is never larger than the request,
+ *     and there are few of them in a second. Control out of nothing gets no answer.
  *   - Data comes for a session that nobody knows in a tunnel that is there: a CDN (2/5, "the
- * session id is invalid") names it by our id, as 4.4.4 has it for a peer whose id is not known.
+ *     session id is invalid") names it by our id, as 4.4.4 has it for a peer whose id is not known.
  *   - Such a StopCCN comes for a tunnel of ours, or a host with a tunnel opens another one: the
- * peer may have begun anew. Anybody can have forged the one, and many hosts have several tunnels,
- * so it is only a reason to ask: HELLO at once, and more often than usual. Who still has the tunnel
- *     acknowledges one of them; or has data for us; who does neither is gone after six seconds.
+ *     peer may have begun anew. Anybody can have forged the one, and many hosts have several
+ *     tunnels, so it is only a reason to ask: HELLO at once, and more often than usual. Who still
+ *     has the tunnel acknowledges one of them, or has data for us. After six seconds without
+ *     either the planes are asked, and a second later the tunnel is lost.
  */
 #include "l2tp/internal.h"
 
