@@ -43,9 +43,12 @@ class World:
         return self.since()
 
     def churn(self, n, *more):
-        """Sessions that come and go all the time."""
-        return self.load("--sessions", 1, "--tunnels", 4, "--pings", 4, "--churn", n, "--hold", 5000,
+        """Sessions that come and go all the time. They begin when the first one and all tunnels
+        are up: a tunnel that is being set up when aditd dies is lost, and they with it."""
+        load = self.load("--sessions", 1, "--tunnels", 4, "--pings", 4, "--churn", n, "--hold", 5000,
                          "--limit", 1000, "--records", self.lab.dir / "churn", *more, name="churn")
+        self.wait_up(load, 1)
+        return load
 
     def passing_tunnels(self):
         """Tunnels that come and go all the time."""
