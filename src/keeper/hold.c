@@ -45,6 +45,7 @@ struct held_tun {
 struct hold {
 	int memory[HOLD_MEMORIES];
 	uint64_t size[HOLD_MEMORIES];
+	uint64_t first; /* size of the journal before it was renewed for the first time */
 	int control;
 	char control_path[CONF_CONTROL_MAX];
 	struct list sockets, tuns;
@@ -145,7 +146,8 @@ int hold_journal_renew(struct hold *h, const struct conf *c, char *text)
 	unknown = store_look(mem, size, have, &have_n, why);
 	if (!unknown) {
 		/* aditd can write there what it likes: root makes no journal of any size for it. */
-		err = layout_renewed(have, have_n, c->max_tunnels, c->max_sessions, want, &n);
+		err = layout_renewed(have, have_n, h->first, c->max_tunnels, c->max_sessions, want,
+				     &n);
 		unknown = err < 0;
 		if (unknown)
 			snprintf(why, sizeof(why),
@@ -171,6 +173,8 @@ int hold_journal_renew(struct hold *h, const struct conf *c, char *text)
 		return 0;
 	close(fd);
 	if (unknown)
+		h->first = h->size[HOLD_JOURNAL];
+	if (unknown)
 		snprintf(text, HOLD_TEXT,
 			 "%.150s: it begins anew, and all sessions of before are lost", why);
 	else
@@ -185,6 +189,7 @@ static int memories_make(struct hold *h, const struct conf *c, char *text)
 
 	layout_journal(c->max_tunnels, c->max_sessions, classes);
 	err = journal_make(h, classes, LAYOUT_JOURNAL_CLASSES, text);
+	h->first = h->size[HOLD_JOURNAL];
 	/* As many rows as the journal has room for, less the quarter beyond the limit. */
 	if (!err)
 		err = memory_make(h, HOLD_TABLE, "adit-table",
@@ -668,7 +673,8 @@ enum {
 	F_DEVICE = 8, /* a socket is bound to */
 	F_ENCAP = 9,  /* u32 enum dp_encap */
 	F_INDEX = 10, /* u32, of a device */
-	F_EPOCH = 11  /* u32 */
+	F_EPOCH = 11, /* u32 */
+	F_FIRST = 12  /* u64; absent: the journal was never renewed */
 };
 
 void hold_carry(const struct hold *h, struct carry *c)
@@ -680,6 +686,8 @@ void hold_carry(const struct hold *h, struct carry *c)
 		w = carry_begin(c, REC_MEMORY);
 		wcur_tlv_u32(w, F_WHICH, i);
 		wcur_tlv_u64(w, F_SIZE, h->size[i]);
+		if (i == HOLD_JOURNAL)
+			wcur_tlv_u64(w, F_FIRST, h->first);
 		carry_fd(c, F_FD, h->memory[i]);
 		carry_end(c);
 	}
@@ -717,7 +725,7 @@ void hold_carry(const struct hold *h, struct carry *c)
 struct carried {
 	int fd;
 	uint32_t which, index, epoch;
-	uint64_t size;
+	uint64_t size, first;
 	struct conf_socket socket;
 	char path[CONF_CONTROL_MAX], name[DP_IFNAME];
 };
@@ -740,6 +748,9 @@ static bool carried_load(uint16_t tag, struct rcur v, struct carried *ret)
 			break;
 		case F_SIZE:
 			ret->size = rcur_u64(&f);
+			break;
+		case F_FIRST:
+			ret->first = rcur_u64(&f);
 			break;
 		case F_PATH:
 			ok = carry_text_load(f, ret->path, sizeof(ret->path));
@@ -818,6 +829,8 @@ int hold_carried(struct hold *h, uint16_t tag, struct rcur v)
 	if (tag == REC_MEMORY) {
 		h->memory[r.which] = r.fd;
 		h->size[r.which] = r.size;
+		if (r.which == HOLD_JOURNAL)
+			h->first = r.first ? r.first : r.size;
 	} else {
 		h->control = r.fd;
 		memcpy(h->control_path, r.path, sizeof(h->control_path));

@@ -36,8 +36,9 @@ void layout_journal(uint32_t max_tunnels, uint32_t max_sessions,
 	memcpy(ret, c, sizeof(c));
 }
 
-int layout_renewed(const struct store_class *have, size_t have_n, uint32_t max_tunnels,
-		   uint32_t max_sessions, struct store_class *ret, size_t *ret_n)
+int layout_renewed(const struct store_class *have, size_t have_n, uint64_t first,
+		   uint32_t max_tunnels, uint32_t max_sessions, struct store_class *ret,
+		   size_t *ret_n)
 {
 	struct store_class ours[LAYOUT_JOURNAL_CLASSES];
 	int differs = 0;
@@ -60,8 +61,8 @@ int layout_renewed(const struct store_class *have, size_t have_n, uint32_t max_t
 			differs = 1;
 		}
 	}
-	if (store_size(ret, n) / GROWTH_MOST >
-	    store_size(have, have_n) + store_size(ours, LAYOUT_JOURNAL_CLASSES))
+	if (differs &&
+	    store_size(ret, n) / GROWTH_MOST > first + store_size(ours, LAYOUT_JOURNAL_CLASSES))
 		return -ERANGE;
 	*ret_n = n;
 	return differs;

@@ -37,10 +37,13 @@ void layout_journal(uint32_t max_tunnels, uint32_t max_sessions,
 /*
  * The classes of a journal that is to take the place of one with the classes `have`: each record
  * fits that did, and each of this release. 0 = they are those of `have`; 1 = they differ; -ERANGE =
- * such a journal would have several times the size of both: no release wrote that, somebody else
- * did. `ret` has room for STORE_CLASSES.
+ * such a journal would have several times the size of this release's and the `first`: no release
+ * wrote that, somebody else did. `first` is the size of the journal before all renewals, as the
+ * keeper knows it by itself: `have` is what aditd wrote, and could be made to grow by a little each
+ * time. `ret` has room for STORE_CLASSES.
  */
-int layout_renewed(const struct store_class *have, size_t have_n, uint32_t max_tunnels,
-		   uint32_t max_sessions, struct store_class *ret, size_t *ret_n);
+int layout_renewed(const struct store_class *have, size_t have_n, uint64_t first,
+		   uint32_t max_tunnels, uint32_t max_sessions, struct store_class *ret,
+		   size_t *ret_n);
 
 #endif

@@ -68,19 +68,6 @@ static void journal_renew(struct keeper_main *k)
 		server_say(&k->s, rc > 0 ? TRACE_NOTICE : TRACE_WARNING, "%s", text);
 }
 
-int keeper_main_pidfd(pid_t pid, int pair)
-{
-	struct pollfd p = { .fd = pair };
-	int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-
-	/* While it holds its end of the pair it has not ended, and its number is its own. */
-	if (fd >= 0 && poll(&p, 1, 0) >= 0 && !(p.revents & (POLLHUP | POLLERR | POLLNVAL)))
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
 static void fd_drop(int *fd)
 {
 	if (*fd >= 0)
@@ -130,7 +117,7 @@ static void aditd_start(struct keeper_main *k)
 	}
 	k->aditd = pid;
 	k->child = true;
-	k->aditd_fd = keeper_main_pidfd(pid, pair);
+	k->aditd_fd = spawn_pidfd(pid, pair, true);
 	k->kill_at = MONO_NEVER;
 	k->replacing = false;
 	backoff_started(&k->backoff, s->now);
@@ -143,7 +130,7 @@ static void aditd_welcome(struct keeper_main *k, int pair, pid_t pid)
 {
 	former_end(k);
 	journal_renew(k);
-	k->aditd_fd = keeper_main_pidfd(pid, pair);
+	k->aditd_fd = spawn_pidfd(pid, pair, false);
 	k->aditd = k->aditd_fd >= 0 ? pid : -1;
 	k->child = false;
 	k->kill_at = MONO_NEVER;

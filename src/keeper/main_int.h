@@ -44,8 +44,6 @@ struct keeper_main {
 struct mono keeper_main_now(void);
 /* To standard error; false. */
 bool keeper_main_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* A descriptor of the process at the other end of `pair`, -1 when it has gone or cannot be had. */
-int keeper_main_pidfd(pid_t pid, int pair);
 /* Have aditd replaced by the next one; sessions go on. */
 void keeper_main_restart(struct keeper_main *k);
 

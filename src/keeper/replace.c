@@ -272,7 +272,7 @@ void keeper_main_resumed(struct keeper_main *k, uint32_t proto)
 
 	kplane_resumed(s->plane, s->now);
 	if (k->aditd_fd < 0) /* of a keeper that knew it by its number alone */
-		k->aditd_fd = keeper_main_pidfd(k->aditd, s->pair);
+		k->aditd_fd = spawn_pidfd(k->aditd, s->pair, k->child);
 	snprintf(text, sizeof(text), "adit-keeper " ADIT_VERSION " has taken over, upgrade %u",
 		 k->upgrades);
 	server_say(s, TRACE_NOTICE, "%s; sessions go on", text);

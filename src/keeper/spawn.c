@@ -7,16 +7,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "priv.h"
 #include "proto.h"
 
 #define PAIR_FD 3
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* asm-generic/socket.h */
+#endif
 
 static void die(const char *what)
 {
@@ -80,6 +86,27 @@ pid_t spawn_aditd(const struct spawn_config *config, int *ret_pair)
 	close(ends[1]);
 	*ret_pair = ends[0];
 	return pid;
+}
+
+int spawn_pidfd(pid_t pid, int pair, bool child)
+{
+	struct pollfd p = { .fd = pair };
+	socklen_t len = sizeof(int);
+	int fd = -1;
+
+	/* Of the process that connected, whoever has its number now (Linux 6.5). Asked of our
+	 * own socketpair, it would be ourselves. */
+	if (!child && getsockopt(pair, SOL_SOCKET, SO_PEERPIDFD, &fd, &len) == 0)
+		return fd;
+	if (!child && errno != ENOPROTOOPT)
+		return -1; /* it was waited for: the number is nobody's, or another's */
+	fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	/* While it holds its end of the pair it has not ended, and its number is its own. */
+	if (fd >= 0 && poll(&p, 1, 0) >= 0 && !(p.revents & (POLLHUP | POLLERR | POLLNVAL)))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
 }
 
 void backoff_started(struct backoff *b, struct mono now)

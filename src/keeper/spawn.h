@@ -5,6 +5,7 @@
 #ifndef ADIT_KEEPER_SPAWN_H
 #define ADIT_KEEPER_SPAWN_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/dp_types.h"
@@ -23,6 +24,13 @@ struct spawn_config {
 /* Start aditd with one end of a new pair; *ret_pair is the other, non-blocking. Returns its process
  * id or negative errno. */
 pid_t spawn_aditd(const struct spawn_config *config, int *ret_pair);
+
+/*
+ * A descriptor (pidfd) of the process at the other end of `pair`, or -1 when it has gone or cannot
+ * be had. `child`: of spawn_aditd(), not waited for yet. Else it came to a socket of ours, and
+ * `pid` is what SO_PEERCRED said: the number of a process that may have ended since.
+ */
+int spawn_pidfd(pid_t pid, int pair, bool child);
 
 /* How long to wait before the next start. */
 struct backoff {

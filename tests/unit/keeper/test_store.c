@@ -732,7 +732,7 @@ static void renew(uint8_t *mem, uint64_t size)
 
 	assert_int_equal(store_look(mem, size, have, &have_n, text), 0);
 	assert_int_equal(have_n, 3);
-	assert_int_equal(layout_renewed(have, have_n, 100, 1000, want, &n), 1);
+	assert_int_equal(layout_renewed(have, have_n, size, 100, 1000, want, &n), 1);
 	assert_true(n > have_n);
 	more = store_size(want, n);
 	new = memory(more);
@@ -752,7 +752,7 @@ static void renew(uint8_t *mem, uint64_t size)
 	store_close(s);
 	/* and that one is of this release */
 	assert_int_equal(store_look(new, more, have, &have_n, text), 0);
-	assert_int_equal(layout_renewed(have, have_n, 100, 1000, want, &n), 0);
+	assert_int_equal(layout_renewed(have, have_n, size, 100, 1000, want, &n), 0);
 	new[8]++; /* the version */
 	assert_int_equal(store_look(new, more, have, &have_n, text), -EINVAL);
 	assert_non_null(strstr(text, "version"));
@@ -767,10 +767,43 @@ static void test_no_journal_of_ours(void **state)
 	struct store_class want[STORE_CLASSES];
 	size_t n = 7;
 
-	assert_int_equal(layout_renewed(have, 2, 100, 1000, want, &n), -ERANGE);
+	assert_int_equal(layout_renewed(have, 2, store_size(have, 2), 100, 1000, want, &n),
+			 -ERANGE);
 	assert_int_equal(n, 7);
-	assert_int_equal(layout_renewed(have + 1, 1, 100, 1000, want, &n), 1);
+	assert_int_equal(layout_renewed(have + 1, 1, 0, 100, 1000, want, &n), 1);
 	assert_int_equal(n, LAYOUT_JOURNAL_CLASSES);
+}
+
+/* An aditd that was taken over writes before each restart what makes the journal grow: records of
+ * ours that are one octet long, so that they have to grow, and the rest as a kind nobody knows. */
+static void test_growth_has_an_end(void **state)
+{
+	struct store_class have[STORE_CLASSES], want[STORE_CLASSES], ours[LAYOUT_JOURNAL_CLASSES];
+	uint64_t first, size, most;
+	size_t n = LAYOUT_JOURNAL_CLASSES;
+	int rc = 1, grown = 0;
+
+	layout_journal(100, 1000, ours);
+	first = size = store_size(ours, n);
+	most = 4 * (2 * first + 1);
+	while (rc == 1 && grown < 100) {
+		memcpy(have, ours, sizeof(ours));
+		for (size_t i = 0; i < n; i++)
+			have[i].max = 1;
+		have[n] = (struct store_class){ 200, 400, 1 };
+		while (store_size(have, n + 1) < size)
+			have[n].count += 64;
+		rc = layout_renewed(have, n + 1, first, 100, 1000, want, &n);
+		if (rc != 1)
+			break;
+		assert_int_equal(n, LAYOUT_JOURNAL_CLASSES + 1);
+		n = LAYOUT_JOURNAL_CLASSES;
+		size = store_size(want, n + 1);
+		assert_true(size <= most);
+		grown++;
+	}
+	assert_int_equal(rc, -ERANGE);
+	assert_in_range(grown, 1, 20);
 }
 
 static void test_golden(void **state)
@@ -818,6 +851,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_two_of_a_name, setup, teardown),
 		cmocka_unit_test(test_sparse),
 		cmocka_unit_test(test_no_journal_of_ours),
+		cmocka_unit_test(test_growth_has_an_end),
 		cmocka_unit_test(test_golden),
 	};
 
