@@ -7,8 +7,10 @@ directory, and is removed by Lab.close(), whatever happened. Needs root and ipro
 
 import itertools
 import json
+import math
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -18,14 +20,17 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("ADIT_BUILD", ROOT / "build" / "test"))
 PYTHON = "/usr/bin/python3"
-# How much longer than on a usual machine things may take; tests/vm/guest.py sets it in a guest.
+# How much longer than on a usual machine things take; tests/vm/guest.py sets it in a guest.
 PATIENCE = float(os.environ.get("ADIT_PATIENCE", "1"))
+# Limits are there to end a test that has failed. The machine may have other work for a while.
+BUSY = 4
 _labs = itertools.count(1)
+_pings = itertools.count(1)
 
 
 def wait_for(what, check, seconds=15.0, step=0.05):
     """Poll `check` until it gives something true; a test fails with `what` when it never does."""
-    seconds, step = seconds * PATIENCE, step * PATIENCE
+    seconds, step = seconds * PATIENCE * BUSY, step * PATIENCE
     end = time.monotonic() + seconds
     while True:
         value = check()
@@ -62,11 +67,40 @@ class Process:
         if self.alive():
             self.child.send_signal(sig)
         try:
-            return self.child.wait(seconds * PATIENCE)
+            return self.child.wait(seconds * PATIENCE * BUSY)
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait(5)
             raise AssertionError(f"{self.argv[0]} did not stop within {seconds} s")
+
+
+class Pings:
+    """ping while other things happen. It stops at so many answers; without a deadline it would not
+    wait for the last one longer than an interval, and count it as lost."""
+
+    def __init__(self, ns, address, count, interval, wait=60):
+        deadline = math.ceil(count * interval + wait * PATIENCE)
+        self.count = count
+        self.process = ns.start("ping", "-n", "-c", count, "-i", interval, "-W", wait, "-w",
+                                deadline, address, name=f"ping-{next(_pings)}")
+        self.deadline = deadline
+
+    def text(self):
+        return self.process.text()
+
+    def answered(self):
+        return {int(n) for n in re.findall(r"bytes from .* icmp_seq=(\d+)", self.text())}
+
+    def lost(self):
+        """Which of the `count` requests had no answer, once all have one or the time is up."""
+        self.process.child.wait(self.deadline + 20 * PATIENCE * BUSY)
+        return sorted(set(range(1, self.count + 1)) - self.answered())
+
+    def stop(self):
+        """Ends it earlier: which requests had no answer though later ones had."""
+        self.process.stop(signal.SIGINT)
+        answered = self.answered()
+        return sorted(set(range(1, max(answered, default=0))) - answered)
 
 
 class Ns:
@@ -85,7 +119,7 @@ class Ns:
 
     def run(self, *argv, check=True, timeout=30, **kw):
         done = subprocess.run(self.argv(argv), capture_output=True, text=True,
-                              timeout=timeout * PATIENCE, **kw)
+                              timeout=timeout * PATIENCE * BUSY, **kw)
         if check and done.returncode:
             raise AssertionError(f"{self.short}: {' '.join(map(str, argv))}: exit "
                                  f"{done.returncode}\n{done.stdout}{done.stderr}")
@@ -96,16 +130,19 @@ class Ns:
         return self.lab.track(Process(self.argv(argv), self.lab.dir / f"{self.short}-{name}.log",
                                       **popen))
 
-    def ping(self, address, count=3, interval=0.2, wait=2, size=None):
-        """Number of answers."""
-        argv = ["ping", "-n", "-c", count, "-i", interval, "-W", wait]
+    def ping(self, address, count=3, interval=0.2, wait=5, size=None):
+        """Number of answers to the first `count` requests. ping stops at so many answers; without a
+        deadline it would not wait for the last one longer than an interval."""
+        deadline = math.ceil(count * interval + wait)
+        argv = ["ping", "-n", "-c", count, "-i", interval, "-W", wait, "-w", deadline]
         if size is not None:
             argv += ["-M", "do", "-s", size]
-        out = self.run(*argv, address, check=False, timeout=count * interval + wait + 20).stdout
-        for word in out.split(", "):
-            if word.endswith(" received"):
-                return int(word.split()[0])
-        return 0
+        out = self.run(*argv, address, check=False, timeout=deadline + 20).stdout
+        answered = {int(n) for n in re.findall(r"bytes from .* icmp_seq=(\d+)", out)}
+        return len([n for n in answered if n <= count])
+
+    def pinging(self, address, count, interval, **kw):
+        return Pings(self, address, count, interval, **kw)
 
     def sysctl(self, key, value):
         self.run("sysctl", "-qw", f"{key}={value}")
@@ -116,7 +153,7 @@ class Ns:
                              name=f"tcp-{address.replace(':', '_')}-{port}")
         wait_for("the TCP listener", lambda: "listening" in server.text() or not server.alive())
         self.run(PYTHON, ROOT / "tests/net/tcp.py", "send", address, port, octets, timeout=60)
-        assert server.child.wait(30 * PATIENCE) == 0, server.text()
+        assert server.child.wait(30 * PATIENCE * BUSY) == 0, server.text()
 
 
 class Adit:

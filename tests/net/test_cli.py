@@ -99,7 +99,7 @@ def test_likely_mistakes_of_a_configuration(tmp_path):
 def test_an_unusable_configuration_is_told_once(lab):
     adit = lab.adit(lab.ns("lns"), LNS)  # and no users file
     adit.start(wait=False)
-    assert adit.keeper.child.wait(10) == 1
+    assert adit.keeper.child.wait(60) == 1
     assert adit.keeper.text().count("users cannot be read") == 1
     assert "started again" not in adit.keeper.text()
 

@@ -69,14 +69,14 @@ class Wire:
             self.peer = inside(self.theirs, lambda: socket.socket(
                 socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_RAW, 115))
             self.peer.bind((remote, 0))
-            self.peer.settimeout(5)
+            self.peer.settimeout(30)
             self.to = (local, 0)
         self.family = family
 
         def tap():
             s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
             s.bind(("w0", 0))
-            s.settimeout(5)
+            s.settimeout(30)
             return s
         self.tap = inside(self.ours, tap)
 

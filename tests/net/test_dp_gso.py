@@ -39,7 +39,7 @@ def gso():
         return lines
     yield ask
     child.stdin.close()
-    assert child.wait(10) == 0
+    assert child.wait(60) == 0
 
 
 def data(n, seed=1):

@@ -49,7 +49,7 @@ def udp_socket(ns, address, port=0):
         s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET,
                           socket.SOCK_DGRAM)
         s.bind((address, port))
-        s.settimeout(2)
+        s.settimeout(30)
         return s
     return inside(ns, make)
 
@@ -58,7 +58,7 @@ def sniffer(ns, device):
     def make():
         s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
         s.bind((device, 0))
-        s.settimeout(2)
+        s.settimeout(30)
         return s
     return inside(ns, make)
 
@@ -145,7 +145,7 @@ class Driver:
     def stop(self):
         self.lab.children.remove(self.child)
         self.child.stdin.close()
-        assert self.child.wait(10) == 0
+        assert self.child.wait(60) == 0
 
 
 class World:
@@ -179,8 +179,8 @@ class World:
         (sock or self.sock).sendto(data(session, packet, **kw), (to, 1701))
 
     def receive(self, want=lambda packet: True, sock=None):
-        """The next IP packet the plane sends that is wanted; none within 2 s raises."""
-        end = time.monotonic() + 2
+        """The next IP packet the plane sends that is wanted; none within 30 s raises."""
+        end = time.monotonic() + 30
         while time.monotonic() < end:
             message = (sock or self.sock).recv(4000)
             session, packet = opened(message)
@@ -195,7 +195,7 @@ class World:
         except TimeoutError:
             return True
         finally:
-            sock.settimeout(2)
+            sock.settimeout(30)
         raise AssertionError(f"unexpected: {got.hex()}")
 
 
@@ -532,7 +532,7 @@ def test_a_long_packet_is_cut(world, flags, head):
     server = inside(world.lns, connect)
 
     def message(wanted):
-        world.sock.settimeout(3)
+        world.sock.settimeout(30)
         got = world.sock.recv(4000)
         packet = got[wanted:]
         return got, IP(packet)

@@ -2,7 +2,9 @@
 """An LNS is emptied before it is stopped: newcomers are refused, what is up is ended at a chosen
 pace, a restart in the middle goes on with it."""
 
+import json
 import re
+import signal
 import time
 
 import pytest
@@ -45,7 +47,7 @@ def test_drain(world):
     assert status["state"] == "draining" and status["drain_rate"] == 20
     # a newcomer is told why; in a tunnel that is there a call is refused, too
     late = world.load("--sessions", 1, "--limit", 2, name="late")
-    assert late.child.wait(15) == 1
+    assert late.child.wait(60) == 1
     assert "shutting down" in late.text(), late.text()
     adit.kill_aditd()  # it goes on where it was
     assert adit.json("status")["state"] == "draining"
@@ -66,7 +68,7 @@ def test_drain(world):
 
     assert "welcome again" in adit.ctl("drain", "end").stdout
     again = world.load("--sessions", 1, "--limit", 10, name="again")
-    assert again.child.wait(20) == 0, again.text()
+    assert again.child.wait(60) == 0, again.text()
 
 
 def test_drain_without_a_pace_waits(world):
@@ -75,6 +77,66 @@ def test_drain_without_a_pace_waits(world):
     wait_for("all sessions", lambda: '"up":5' in load.text())
     adit.ctl("drain", "--rate", 0, "--no-wait")
     assert adit.json("status")["sessions"] == 5
-    assert load.child.wait(20) == 0, load.text()
+    assert load.child.wait(60) == 0, load.text()
     out = adit.ctl("drain", "--rate", 0).stdout
     assert "no session is left" in out
+
+
+STOP = CONF + "stop-rate = 40\n"
+
+
+@pytest.fixture
+def paced(lab, world):
+    world.adit.stop()
+    world.adit = lab.adit(world.lns, STOP, users="* * password *\n", name="paced").start()
+    return world
+
+
+def up(world, sessions):
+    load = world.load("--sessions", sessions, "--tunnels", 6, "--hold", 600)
+    wait_for("all sessions", lambda: f'"up":{sessions}' in load.text(), seconds=60)
+    return load
+
+
+def stops_of(adit):
+    return [l for l in adit.accounting_lines() if l["event"] == "stop"]
+
+
+def test_stop_with_a_pace(paced):
+    """SIGTERM to the keeper: one peer after the other is told, everybody can see how far it is, and the
+    keeper waits longer than the ten seconds it else has."""
+    adit = paced.adit
+    load = up(paced, 600)
+    begun = time.monotonic()
+    adit.keeper.child.send_signal(signal.SIGTERM)
+    status = wait_for("it to say so", lambda: (lambda s: s["state"] == "stopping" and s)(adit.json("status")))
+    assert status["drain_rate"] == 40
+    refused = adit.ctl("drain", "end", check=False)
+    assert refused.returncode == 1 and "aditd is stopping" in refused.stderr, refused.stderr
+    left = [600]
+    while (now := adit.ctl("status", "--json", check=False)).returncode == 0:
+        left.append(json.loads(now.stdout)["sessions"])
+        assert adit.keeper.alive() or not left[-1]
+        time.sleep(0.5)
+    assert adit.keeper.child.wait(120) == 0
+    assert time.monotonic() - begun >= 600 / 40 - 1, "faster than it was told to"
+    assert left == sorted(left, reverse=True), left
+    assert "draining: newcomers are refused, 600 sessions end, 40 a second" in adit.text()
+    assert re.search(r"draining: \d+ sessions are left", adit.text()), "the log does not tell how far it is"
+    assert len(stops_of(adit)) == 600 and {l["cause"] for l in stops_of(adit)} == {"shutdown"}
+    load.stop(2)
+    assert "600 sessions were lost while held" in load.text(), load.text()
+
+
+def test_stop_in_a_hurry(paced):
+    """Asked once more, it tells all that are left at once; each has its stop record."""
+    adit = paced.adit
+    adit.conf.write_text(adit.conf.read_text().replace("stop-rate = 40", "stop-rate = 1"))
+    assert "stop-rate" in adit.ctl("reload").stdout
+    load = up(paced, 300)
+    adit.keeper.child.send_signal(signal.SIGTERM)
+    wait_for("the keeper to be patient", lambda: adit.json("status")["sessions"] < 300, seconds=60)
+    adit.keeper.child.send_signal(signal.SIGTERM)
+    assert adit.keeper.child.wait(60) == 0
+    assert len(stops_of(adit)) == 300 and {l["cause"] for l in stops_of(adit)} == {"shutdown"}
+    wait_for("the clients to hear of it", lambda: '"up":0' in load.text(), seconds=60)

@@ -71,7 +71,7 @@ def test_octets_of_a_stop_record_survive(world, lab):
                  lambda: [l for l in adit.accounting_lines() if l["event"] == "stop"])
         wait_for("the end", lambda: world.up() == 0)
         load.child.send_signal(2)
-        load.child.wait(30)
+        load.child.wait(120)
         row, = records(seen)
         start, stop = adit.accounting_lines()
         assert (start["event"], stop["event"]) == ("start", "stop") and row["sent"] == 20

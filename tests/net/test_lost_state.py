@@ -20,7 +20,7 @@ def erase(adit):
     adit.keeper.child.send_signal(signal.SIGSTOP)  # or it would start another aditd
     os.kill(aditd, signal.SIGKILL)
     adit.keeper.child.kill()
-    adit.keeper.child.wait(30)
+    adit.keeper.child.wait(120)
     wait_for("the end of aditd", lambda: not _alive(aditd))
     for path in adit.dir.iterdir():
         if path.name not in ("adit.conf", "users"):

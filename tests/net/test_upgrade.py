@@ -72,14 +72,13 @@ def test_upgrade_under_traffic(world):
     client = world.start_client()
     world.wait_ip6()
     before, aditd, keeper = only_session(world.server), world.server.aditd_pid(), world.server.keeper.pid
-    ping = world.client.start("ping", "-n", "-i", "0.02", "-c", "200", "198.51.100.2")
+    ping = world.client.pinging("198.51.100.2", 200, 0.02)
     for number in range(1, 6):
         world.install()
         done = world.upgrade()
         assert done.returncode == 0, done.stderr + world.server.text()
         assert f"has taken over, upgrade {number}" in done.stdout
-    ping.child.wait(60)
-    assert " 200 received" in ping.text(), ping.text()[-300:]
+    assert ping.lost() == []
     after = only_session(world.server)
     assert (after["key"], after["since"]) == (before["key"], before["since"])
     assert world.server.aditd_pid() == aditd and world.server.keeper.pid == keeper
@@ -129,12 +128,11 @@ def test_program_that_cannot_take_over(world, script, reason):
     world.start_client()
     aditd = world.server.aditd_pid()
     world.install(script)
-    ping = world.client.start("ping", "-n", "-i", "0.02", "-c", "50", "198.51.100.2")
+    ping = world.client.pinging("198.51.100.2", 50, 0.02)
     done = world.upgrade()
     assert done.returncode == 1 and reason in done.stderr, done.stdout + done.stderr
     assert "goes on as it is" in done.stderr and "goes on as it is" in world.server.text()
-    ping.child.wait(60)
-    assert " 50 received" in ping.text()
+    assert ping.lost() == []
     assert world.server.aditd_pid() == aditd
     # with the right program it works the next time
     world.install()
@@ -170,7 +168,7 @@ def test_kill_during_an_upgrade(world, where, script):
     aditd = world.server.aditd_pid()
     world.install(script + f'exec {KEEPER} "$@"\n')
     assert world.upgrade().returncode == 1
-    world.server.keeper.child.wait(30)
+    world.server.keeper.child.wait(120)
     wait_for("aditd to end", lambda: ended(aditd))
     world.install()
     world.start_keeper()
@@ -249,17 +247,16 @@ def test_aditd_that_comes_by_itself(lab):
     # USR1 to aditd is a restart, to the keeper it means the same
     for process in (world.aditd, world.server.keeper):
         process.child.send_signal(signal.SIGUSR1)
-        assert world.aditd.child.wait(30) == 0
+        assert world.aditd.child.wait(120) == 0
         world.start_aditd()
         assert only_session(world.server)["key"] == key
-    ping = world.client.start("ping", "-n", "-i", "0.02", "-c", "50", "198.51.100.2")
+    ping = world.client.pinging("198.51.100.2", 50, 0.02)
     assert world.upgrade().returncode == 0
-    ping.child.wait(60)
-    assert " 50 received" in ping.text()
+    assert ping.lost() == []
     assert world.aditd.alive() and only_session(world.server)["key"] == key
     world.server.keeper.child.send_signal(signal.SIGTERM)
     wait_for("the client to be told", lambda: all(s["state"] != "up" for s in client.sessions()))
-    assert world.server.keeper.child.wait(30) == 0 and world.aditd.child.wait(30) == 0
+    assert world.server.keeper.child.wait(120) == 0 and world.aditd.child.wait(30) == 0
     assert world.clean()
 
 
@@ -284,7 +281,7 @@ def test_only_one_aditd_writes(lab):
     wait_for("it to hang up", lambda: "hung up" in other.text())
     wait_for("the keeper to see it", lambda: "aditd has gone" in world.server.text())
     world.start_aditd()
-    assert other.child.wait(30) == -signal.SIGKILL, other.text()
+    assert other.child.wait(120) == -signal.SIGKILL, other.text()
     assert "has hung up but still runs: it is ended" in world.server.text()
     assert world.aditd.alive()
 

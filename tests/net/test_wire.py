@@ -216,3 +216,23 @@ def test_both_versions_on_one_socket(sites):
         s["state"] == "up" for s in b.adit.sessions()), 30)
     versions = sorted(t["version"] for t in a.adit.json("show", "tunnels")["tunnels"])
     assert versions == [2, 3]
+
+
+def test_drain_and_stop(sites):
+    """A drain ends pseudowires, too, and the peer is told; a stop with a pace does it by itself."""
+    a, b = sites
+    start(a, b, "stop-rate = 5\n" + short(a), short(b, more="redial-first = 1s redial-cap = 1s"))
+    assert a.adit.json("status")["pseudowires"] == 1
+    out = a.adit.ctl("drain", "--rate", 0, "--no-wait").stdout
+    assert "draining" in out and a.up() and b.up()
+    out = a.adit.ctl("drain", "--rate", 10, timeout=120).stdout
+    assert "no session is left" in out, out
+    wait_for("the other side to hear of it", lambda: not b.up(), 60)
+    assert "shutting down" in b.adit.text(), b.adit.text()
+    a.adit.kill_aditd()
+    assert a.adit.json("status")["state"] == "draining" and not a.up()
+    a.adit.ctl("drain", "end")
+    wait_for("the pseudowire on both sides", lambda: a.up() and b.up(), 90)
+    assert a.adit.stop(seconds=90) == 0
+    assert "stopping: telling the peers, one after the other" in a.adit.text()
+    wait_for("the other side to hear of it", lambda: not b.up(), 60)

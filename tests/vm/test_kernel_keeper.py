@@ -117,7 +117,7 @@ def test_upgrade_of_the_keeper_under_traffic(world, lab):
     world.wait_up(load, SESSIONS)
     before, aditd = world.lasting(SESSIONS), adit.aditd_pid()
     load.child.send_signal(signal.SIGUSR1)
-    ping = world.client.start("ping", "-n", "-i", "0.1", "-c", "80", "-W", "30", "10.7.1.1")
+    ping = world.client.pinging("10.7.1.1", 80, 0.1)
     for number in range(1, 4):
         done = world.lns.run(KEEPER, "-c", adit.conf, "--upgrade", check=False, timeout=60)
         assert done.returncode == 0, done.stderr + adit.text()
@@ -125,8 +125,7 @@ def test_upgrade_of_the_keeper_under_traffic(world, lab):
         assert world.since() == before and adit.aditd_pid() == aditd
     adit.kill_aditd()
     assert world.since() == before
-    wait_for("the end of ping", lambda: not ping.alive(), seconds=60)
-    assert "80 packets transmitted, 80 received" in ping.text(), ping.text()
+    assert ping.lost() == [], ping.text()
     load.stop(signal.SIGINT, seconds=120)
     assert "sessions were lost" not in load.text(), load.text()
     wait_for("all sessions to end", lambda: world.up() == 0, seconds=90)

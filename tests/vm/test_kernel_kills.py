@@ -97,15 +97,14 @@ def test_kills_with_xl2tpd_and_pppd(world, lab):
         interface, _ = ppp_of(ns)
         ns.run("ip", "route", "add", "203.0.113.1/32", "dev", interface)
         wait_for("an answer", lambda ns=ns: ns.ping("203.0.113.1", 1, wait=2), seconds=30)
-        pings.append(ns.start("ping", "-n", "-i", "0.2", "-c", "100", "-W", "30", "203.0.113.1"))
+        pings.append(ns.pinging("203.0.113.1", 100, 0.2))
     lasting = world.lasting(3)
     assert [s["plane"] for s in adit.sessions()] == ["kernel"] * 3
     rng = random.Random(2661)
     for name in ("random", "before-ready", "random", "in-load"):
         world.kill(name, rng, loaded=3)
     for ping in pings:
-        wait_for("the end of ping", lambda p=ping: not p.alive(), seconds=60)
-        assert "100 packets transmitted, 100 received" in ping.text(), ping.text()
+        assert ping.lost() == [], ping.text()
     check_kept(lasting, world.since())
     for _, peer in peers:
         peer.command("d", "adit")

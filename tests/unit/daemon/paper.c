@@ -232,8 +232,11 @@ bool swire_state(const struct daemon *d, const char *name, struct swire_state *r
 	return false;
 }
 
-void run_drain_say(struct daemon *d, bool on, uint32_t rate)
+bool run_drain_begin(struct daemon *d, bool on, uint32_t rate)
 {
+	struct access_cmd cmd = { .kind = ACCESS_CMD_DRAIN, .ok = on, .rate = rate };
+
+	return access_do(d->access, d->now, &cmd) == 0;
 }
 
 void reload_effects(struct daemon *d, const struct conf *next, char *buf, size_t cap)

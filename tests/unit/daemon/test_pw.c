@@ -560,6 +560,73 @@ static void test_shutdown(void **state)
 	world_close(&w);
 }
 
+static void drain_at(struct world *w, bool on, uint32_t rate)
+{
+	struct pw_cmd cmd = { .kind = PW_CMD_DRAIN, .up = on, .rate = rate };
+
+	assert_int_equal(pwe_do(w->side[0].pw, w->now, &cmd), 0);
+}
+
+/* One after the other is told, then the connection; nothing comes back until it is called off, and
+ * a successor goes on with it. */
+static void test_drain(void **state)
+{
+	static const char three[] = "tunnel \"t\" { remote = %s }\n"
+				    "pseudowire \"x\" { tunnel = t }\n"
+				    "pseudowire \"y\" { tunnel = t }\n"
+				    "pseudowire \"z\" { tunnel = t }\n";
+	char a[256], b[256];
+	struct world w;
+
+	snprintf(a, sizeof(a), three, PEER_B);
+	snprintf(b, sizeof(b), three, PEER_A);
+	world_open(&w, a, b);
+	w.want_rows = 3;
+	run_until(&w, 300, up_everywhere);
+	drain_at(&w, true, 0); /* nothing ends, and the peer's wish for another one is refused */
+	run_until(&w, 60, never);
+	assert_true(up_everywhere(&w));
+	drain_at(&w, true, 1);
+	run_until(&w, 0, never);
+	for (uint32_t left = 3; left-- > 0;) {
+		run_until(&w, 1, never);
+		assert_int_equal(pwe_count(w.side[0].pw), left);
+		assert_int_equal(w.side[1].row_count, left);
+		if (left != 1)
+			continue;
+		restart(&w, 0);
+		drain_at(&w, true, 1); /* as its owner does, whose record it is part of */
+		run_until(&w, 0, never);
+	}
+	assert_int_equal(tunnels(&w.side[0]), 1);
+	run_until(&w, 3, never);
+	assert_int_equal(tunnels(&w.side[0]), 0);
+	run_until(&w, 300, never); /* however often the peer asks */
+	assert_int_equal(w.side[1].row_count, 0);
+	drain_at(&w, false, 0);
+	run_until(&w, 300, up_everywhere);
+	world_close(&w);
+}
+
+/* Whose ids are configured ends with its connection. */
+static void test_drain_fixed(void **state)
+{
+	struct world w;
+
+	world_open(&w,
+		   "pseudowire \"x\" { remote = " PEER_B " session-id = 5 peer-session-id = 6 }",
+		   "pseudowire \"x\" { remote = " PEER_A " session-id = 6 peer-session-id = 5 }");
+	both_up(&w);
+	drain_at(&w, true, 10);
+	run_until(&w, 5, never);
+	assert_int_equal(pwe_count(w.side[0].pw), 0);
+	assert_int_equal(w.side[1].row_count, 0);
+	assert_true(pwe_ended(w.side[0].pw));
+	drain_at(&w, false, 0);
+	run_until(&w, 300, up_everywhere);
+	world_close(&w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -572,6 +639,7 @@ int main(void)
 		cmocka_unit_test(test_said),	     cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_reserved),     cmocka_unit_test(test_path),
 		cmocka_unit_test(test_plane_fails),  cmocka_unit_test(test_shutdown),
+		cmocka_unit_test(test_drain),	     cmocka_unit_test(test_drain_fixed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
