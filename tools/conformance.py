@@ -14,7 +14,7 @@ The rows stand in tests/rfc/rows.txt. A test names the rows that it shows in one
      * Rows: ROW, ROW                    in a comment of a C test
 
 Rows without a test have a reason in tests/rfc/argued.txt, or stand there as open: what is missing is
-said, and the page says so too. A name that looks like a row after
+said, and the page says so too. A row that the tests show but for something is there as partly. A name that looks like a row after
 `Rows:` and is none fails the check, and so does a reason for a row that has a test.
 """
 
@@ -65,7 +65,7 @@ def read_reasons():
         if line.startswith(" ") and row:
             reasons[row] = (reasons[row][0], f"{reasons[row][1]} {line.strip()}")
         elif line and not line.startswith("#"):
-            kind, row, reason = re.fullmatch(r"(argued|out|open) ([^:]+): (.+)", line).groups()
+            kind, row, reason = re.fullmatch(r"(argued|partly|out|open) ([^:]+): (.+)", line).groups()
             reasons[row] = (kind, reason)
     return reasons
 
@@ -121,6 +121,7 @@ def count_part(number, sections, tests, reasons, problems):
     """One line about the part; what is wrong with it goes into `problems`."""
     rows = [row for _, rows in sections for row, _ in rows]
     argued = [r for r in rows if reasons.get(r, ("",))[0] == "argued"]
+    partly = [r for r in rows if reasons.get(r, ("",))[0] == "partly"]
     out = [r for r in rows if reasons.get(r, ("",))[0] == "out"]
     shown = [r for r in rows if r in tests]
     problems += [f"{r}: no test shows it and no reason is given" for r in rows
@@ -128,10 +129,12 @@ def count_part(number, sections, tests, reasons, problems):
     open_rows = [r for r in rows if reasons.get(r, ("",))[0] == "open"]
     problems += [f"{r}: argued although a test shows it" for r in argued if r in tests]
     problems += [f"{r}: open although a test shows it" for r in open_rows if r in tests]
-    if len(argued) > MOST_ARGUED:
-        problems.append(f"part {number}: {len(argued)} rows are argued, {MOST_ARGUED} at most")
+    problems += [f"{r}: partly, and no test shows it" for r in partly if r not in tests]
+    if len(argued) + len(partly) > MOST_ARGUED:
+        problems.append(f"part {number}: {len(argued) + len(partly)} rows are argued, {MOST_ARGUED} at most")
     still = f" {len(open_rows)} are open." if open_rows else ""
-    return (f"{len(rows)} rows: {len(shown)} shown by tests, {len(argued)} argued, "
+    but = f" ({len(partly)} but for a part that is argued)" if partly else ""
+    return (f"{len(rows)} rows: {len(shown)} shown by tests{but}, {len(argued)} argued, "
             f"{len([r for r in out if r not in tests])} of no concern here.{still}")
 
 
@@ -150,8 +153,10 @@ def page(parts, tests, reasons, problems):
             out += [f"\n## {name}\n", "| Row | Requirement | Shown by |", "| --- | --- | --- |"]
             for row, sentence in rows:
                 where = links(tests[row]) if row in tests else "nothing"
-                if row in reasons and row not in tests:
-                    kind, reason = reasons[row]
+                kind, reason = reasons.get(row, ("", ""))
+                if kind == "partly" and row in tests:
+                    where += f"<br>in part: {reason}"
+                elif kind and row not in tests:
                     where = f"{WORDS[kind]}: {reason}"
                 out.append(f"| {row} | {sentence} | {where} |")
     return "\n".join(out) + "\n"
