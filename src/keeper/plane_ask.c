@@ -235,10 +235,11 @@ static void on_list(struct kplane *p)
 	struct htab_node *n;
 	uint64_t pos = 0, tunnel;
 
-	/* It is long, and needed once, at the start: more of them would fill our memory. */
+	/* It is long, and needed once, at the start, and as long as there is no plane: more of them
+	 * would fill our memory. */
 	if (p->listed)
 		return;
-	p->listed = true;
+	p->listed = p->k != NULL;
 	while (p->k && kernel_list(p->k, &pos, &r.key, &r.generation, &tunnel, NULL)) {
 		struct held *h = kplane_held_find(p, r.key);
 
@@ -265,6 +266,40 @@ static void on_list(struct kplane *p)
 	kplane_tell(p, &end);
 }
 
+/* Could it be tried at all? What is missing below it is told instead. */
+static bool tried(const struct kernel_probe *probe, enum kernel_gap gap)
+{
+	bool l2tp = !KERNEL_HAS_GAP(probe, KERNEL_GAP_GENL) &&
+		    !KERNEL_HAS_GAP(probe, KERNEL_GAP_NET_ADMIN);
+	bool ppp = !KERNEL_HAS_GAP(probe, KERNEL_GAP_PPP_NODE) &&
+		   !KERNEL_HAS_GAP(probe, KERNEL_GAP_PPP);
+	bool pipe = !KERNEL_HAS_GAP(probe, KERNEL_GAP_PPPOL2TP);
+
+	switch (gap) {
+	case KERNEL_GAP_ETH:
+	case KERNEL_GAP_NAMESPACE:
+		return l2tp;
+	case KERNEL_GAP_TUPLE:
+		return l2tp && pipe;
+	case KERNEL_GAP_BRIDGE:
+		return l2tp && pipe && ppp;
+	case KERNEL_GAP_MPPE:
+		return ppp;
+	case KERNEL_GAP_PPP:
+		return !KERNEL_HAS_GAP(probe, KERNEL_GAP_PPP_NODE);
+	case KERNEL_GAP_GENL:
+	case KERNEL_GAP_NET_ADMIN:
+	case KERNEL_GAP_PPP_NODE:
+	case KERNEL_GAP_PPPOL2TP:
+	case KERNEL_GAP_IP4:
+	case KERNEL_GAP_IP6:
+	case KERNEL_GAP_UDP6:
+	case KERNEL_GAP_COUNT:
+		break;
+	}
+	return true;
+}
+
 static void on_probe(struct kplane *p, struct mono now)
 {
 	struct batch_record r = { .tag = BATCH_FOUND }, end = { .tag = BATCH_PROBE_END };
@@ -277,6 +312,8 @@ static void on_probe(struct kplane *p, struct mono now)
 	for (enum kernel_gap g = 0; p->probed && g < KERNEL_GAP_COUNT; g++) {
 		const char *remedy = kernel_gap_remedy(g);
 
+		if (!tried(&p->probe, g))
+			continue;
 		r.ok = !KERNEL_HAS_GAP(&p->probe, g);
 		snprintf(r.name, sizeof(r.name), "%s", kernel_gap_name(g));
 		snprintf(r.text, sizeof(r.text), "%s%s%s", kernel_gap_text(g),

@@ -234,6 +234,44 @@ static void what_the_kernel_lacks_is_said(void **state)
 	}
 }
 
+/* `adit doctor` tells only of what could be tried: not that all is well with what stands on
+ * something missing, nor that it lacks it, too. */
+static void doctor_tells_what_was_tried(void **state)
+{
+	static const struct {
+		uint32_t gaps;
+		const char *missing, *untried; /* names, with a space on both sides */
+	} all[] = {
+		{ 1u << KERNEL_GAP_GENL | 1u << KERNEL_GAP_TUPLE, " l2tp-netlink ",
+		  " l2tp-eth one-tunnel-per-address bridge namespace " },
+		{ 1u << KERNEL_GAP_NET_ADMIN | 1u << KERNEL_GAP_TUPLE, " net-admin ",
+		  " l2tp-eth one-tunnel-per-address bridge namespace " },
+		{ 1u << KERNEL_GAP_PPPOL2TP, " l2tp-ppp ", " one-tunnel-per-address bridge " },
+		{ 1u << KERNEL_GAP_PPP_NODE | 1u << KERNEL_GAP_MPPE, " dev-ppp ",
+		  " ppp mppe bridge " },
+		{ 1u << KERNEL_GAP_PPP, " ppp ", " mppe bridge " },
+		{ 1u << KERNEL_GAP_ETH | 1u << KERNEL_GAP_TUPLE,
+		  " l2tp-eth one-tunnel-per-address ", " " },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct world *w = begin(all[i].gaps);
+		struct batch_record r = { .tag = BATCH_PROBE };
+		char word[sizeof(w->log[0].name) + 2];
+
+		ask(w, &r);
+		while (w->at < w->count && w->log[w->at].tag == BATCH_FOUND) {
+			snprintf(word, sizeof(word), " %s ", w->log[w->at].name);
+			assert_null(strstr(all[i].untried, word));
+			assert_int_equal(!w->log[w->at].ok, strstr(all[i].missing, word) != NULL);
+			w->at++;
+		}
+		assert_true(w->at > 5);
+		told(w, BATCH_PROBE_END);
+		end(w);
+	}
+}
+
 /* It was there when we looked. */
 static void dev_ppp_that_vanishes(void **state)
 {
@@ -381,6 +419,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_the_kernel_lacks_is_said),
+		cmocka_unit_test(doctor_tells_what_was_tried),
 		cmocka_unit_test(dev_ppp_that_vanishes),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(out_of_descriptors),
