@@ -245,7 +245,9 @@ bool ppp_mschap2_check(const char *user, size_t user_len, const void *password, 
 	struct ppp_proof proof = { .has_keys = false };
 	bool ok;
 
-	if (challenge_len != MS_CHAL_LEN || response_len != MS_RESP_LEN)
+	/* The last octet, "Flags", must be zero (RFC 2759 4). */
+	if (challenge_len != MS_CHAL_LEN || response_len != MS_RESP_LEN ||
+	    response[MS_RESP_LEN - 1])
 		return false;
 	compute2(user, user_len, password, password_len, response, challenge, true, good, &proof);
 	ok = bytes_equal_ct(good, response + MS_RESP_LEN - 1 - MS_NT_LEN, MS_NT_LEN);

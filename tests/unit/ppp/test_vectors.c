@@ -69,6 +69,12 @@ static void test_mschap2(void **state)
 					       &proof));
 		assert_false(ppp_mschap2_check(user, un, password, pn, challenge, 15, response, 49,
 					       &proof));
+		for (unsigned bit = 0; bit < 8; bit++) { /* RFC 2759 4: flags are 0 */
+			response[48] = (uint8_t)(1u << bit);
+			assert_false(ppp_mschap2_check(user, un, password, pn, challenge, 16,
+						       response, 49, &proof));
+		}
+		response[48] = 0;
 		memset(&proof, 0, sizeof(proof));
 		assert_true(ppp_mschap2_check(user, un, password, pn, challenge, 16, response, 49,
 					      &proof));
