@@ -132,8 +132,9 @@ def test_news_is_logged_once_and_a_broken_file_changes_nothing(pair):
     client.conf.write_text(good.replace('user = "alice"', 'mtu = 1300 user = "alice"'))
     client.ctl("reload")
     assert "up: 10.64." in client.ctl("connect", "office").stdout
-    # a wrong password: one line on either side says so
-    client.conf.write_text(good.replace("sesame", "barley"))
+    # a wrong password: one line on either side says so, for each attempt
+    client.conf.write_text(good.replace("sesame", "barley").replace(
+        'user = "alice"', 'redial-first = "1 h" redial-cap = "1 h" user = "alice"'))
     client.ctl("reload")
     done = client.ctl("connect", "office", check=False)
     assert done.returncode == 1 and "are user name and password right?" in done.stderr
