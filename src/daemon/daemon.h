@@ -67,6 +67,7 @@ struct daemon {
 	struct dp *user;	    /* the former */
 	struct dp *remote;	    /* the latter, which is the keeper's */
 	const char *kernel_missing; /* why there is no kernel plane, NULL = there is one */
+	bool kernel_asked;	    /* the keeper, whether there is one by now */
 	bool told_missing;	    /* in the log */
 	struct keeper *keeper;
 	struct trace *trace;

@@ -78,19 +78,10 @@ static bool needs_kernel(const struct conf *c)
 	return (conf_planes(c) & 1u << DP_WANT_KERNEL) != 0;
 }
 
-void kplane_conf(struct daemon *d, const struct conf *c)
+/* Sessions of this configuration that are to be the kernel's cannot be. */
+static void say_missing(struct daemon *d, const struct conf *c, const char *why)
 {
-	const char *why = d->kernel_missing;
-
-	dp_auto_use(d->dp, may_user(c), may_kernel(c));
-	if (!why || !may_kernel(c))
-		return;
-	if (d->io && !may_kernel(d->conf))
-		daemon_say(
-			d, TRACE_NOTICE,
-			"data-plane: the kernel is used when aditd is restarted (send SIGUSR1 to "
-			"the keeper; sessions go on)");
-	else if (needs_kernel(c))
+	if (needs_kernel(c))
 		daemon_say(d, TRACE_WARNING,
 			   "data-plane = kernel cannot be carried out, such sessions will fail: %s",
 			   why);
@@ -98,6 +89,44 @@ void kplane_conf(struct daemon *d, const struct conf *c)
 		daemon_say(d, TRACE_NOTICE,
 			   "the kernel cannot carry sessions, aditd does it itself: %s", why);
 	d->told_missing = true;
+}
+
+void kplane_conf(struct daemon *d, const struct conf *c)
+{
+	const char *why = d->kernel_missing;
+
+	dp_auto_use(d->dp, may_user(c), may_kernel(c));
+	if (!why || !may_kernel(c))
+		return;
+	/* The keeper has read the configuration already, and begun the plane if it could. */
+	if (d->io && dp_remote_ask(d->remote) == 0)
+		d->kernel_asked = true;
+	else
+		say_missing(d, c, why);
+}
+
+/* The keeper has answered: new sessions may go to the kernel from now on, or why not. */
+static void asked(struct daemon *d)
+{
+	const char *text;
+	int error;
+
+	if (!dp_remote_listed(d->remote, &error, &text))
+		return;
+	d->kernel_asked = false;
+	if (dp_auto_kernel(d->dp, error ? text : NULL) < 0) {
+		daemon_say(d, TRACE_WARNING, "data-plane: out of memory, the kernel is not used");
+		return;
+	}
+	if (error) {
+		say_missing(d, d->conf, text);
+		return;
+	}
+	d->kernel_missing = NULL;
+	d->told_missing = false;
+	daemon_say(d, TRACE_NOTICE,
+		   "data-plane: the kernel carries new sessions; others stay where they are");
+	kplane_tunnels(d);
 }
 
 struct dp *kplane_open(struct daemon *d, struct dp *user, const uint8_t hash_key[16])
@@ -222,6 +251,8 @@ bool kplane_events(struct daemon *d)
 	struct dp_event e;
 	bool any = false;
 
+	if (d->kernel_asked)
+		asked(d);
 	while (d->dp->ops->event(d->dp, &e)) {
 		any = true;
 		if (pwire_plane_event(d, &e))

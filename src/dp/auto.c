@@ -335,6 +335,8 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 	rc = plane_of(d, place)->ops->put(plane_of(d, place), key, generation, row);
 	if (rc < 0)
 		row_drop(d, r);
+	else if (r->ethernet && r->active && !r->circuit[0] && row->ifname[0] && d->circuits)
+		circuits_expect(d->circuits, key, row->ifname);
 	return rc;
 }
 
@@ -842,6 +844,28 @@ const char *dp_auto_missing(const struct dp *dp)
 	const struct dual *d = dual_of(dp);
 
 	return d->config.kernel ? "" : d->missing;
+}
+
+int dp_auto_kernel(struct dp *dp, const char *why)
+{
+	struct dual *d = dual_of(dp);
+	int rc = 0;
+
+	if (!d->unused)
+		return 0;
+	snprintf(d->missing, sizeof(d->missing), "%.*s", DP_TEXT - 1, why ? why : "");
+	if (why)
+		return 0;
+	/* What it needs of the net; see need_user(). */
+	if (d->has_net && d->use_kernel)
+		rc = d->unused->ops->net(d->unused, d->net_generation, &d->net);
+	if (rc < 0)
+		return rc;
+	if (d->has_net && d->use_kernel && d->net_waiting)
+		d->net_waiting++;
+	d->config.kernel = d->unused;
+	d->unused = NULL;
+	return 0;
 }
 
 static int adopt(struct dual *d, enum place place)

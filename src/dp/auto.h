@@ -40,4 +40,11 @@ void dp_auto_use(struct dp *dp, bool user, bool kernel);
 /* Why there is no kernel plane, "" = there is one. */
 const char *dp_auto_missing(const struct dp *dp);
 
+/*
+ * The kernel plane that was of no use so far (dp_auto_config.why) can be used from now on (NULL), or
+ * it cannot for another reason. Sessions stay where they are; new ones of a tunnel may go there once
+ * the tunnel is asked for again. -ENOMEM: it stays unused.
+ */
+int dp_auto_kernel(struct dp *dp, const char *why);
+
 #endif

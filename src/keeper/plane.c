@@ -210,8 +210,10 @@ void kplane_conf(struct kplane *p, const struct conf *conf, struct mono now)
 	if (p->k && p->conf != conf)
 		leave_vrfs(p, p->conf, conf);
 	p->conf = conf;
-	if (!p->k && wanted(conf))
+	if (!p->k && wanted(conf)) {
+		p->probed = false; /* modules may have come since */
 		kplane_open(p, true);
+	}
 	wires_conf(p->wires, p->k, conf, p->missing, now);
 	kplane_flush(p, false);
 }

@@ -235,12 +235,9 @@ static void on_list(struct kplane *p)
 	struct htab_node *n;
 	uint64_t pos = 0, tunnel;
 
-	/* It is long, and needed once, at the start, and as long as there is no plane: more of them
-	 * would fill our memory. */
-	if (p->listed)
-		return;
-	p->listed = p->k != NULL;
-	while (p->k && kernel_list(p->k, &pos, &r.key, &r.generation, &tunnel, NULL)) {
+	/* It is long, and needed once, at the start: more of them would fill our memory. Whether
+	 * there is a plane by now may be asked again. */
+	while (!p->listed && p->k && kernel_list(p->k, &pos, &r.key, &r.generation, &tunnel, NULL)) {
 		struct held *h = kplane_held_find(p, r.key);
 
 		if (tunnel > UINT32_MAX || !h || h->ended)
@@ -250,7 +247,7 @@ static void on_list(struct kplane *p)
 		kplane_tell(p, &r);
 	}
 	/* Deleted, but perhaps not in the journal: asked for again they are answered once more. */
-	for (n = NULL, pos = 0; p->k && (n = htab_walk(&p->held, &pos, n));) {
+	for (n = NULL, pos = 0; !p->listed && p->k && (n = htab_walk(&p->held, &pos, n));) {
 		const struct held *h = container_of(n, struct held, node);
 
 		if (!h->ended)
@@ -258,6 +255,7 @@ static void on_list(struct kplane *p)
 		r = (struct batch_record){ .tag = BATCH_ROW, .key = h->key };
 		kplane_tell(p, &r);
 	}
+	p->listed = true;
 	kplane_tell_wires(p, NULL);
 	if (p->missing[0]) {
 		end.error = -EOPNOTSUPP;

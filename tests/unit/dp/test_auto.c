@@ -433,6 +433,65 @@ static void test_no_kernel_plane(void **state)
 	lab_free(l);
 }
 
+static void test_kernel_plane_comes_late(void **state)
+{
+	struct lab *l = lab_new("the configuration says data-plane = user", 0);
+	struct dp_tunnel t = tunnel(DP_WANT_AUTO);
+	struct dp_net net = { .mtu = 1400 };
+	struct dp_event e;
+
+	assert_int_equal(l->dp->ops->net(l->dp, 1, &net), 0);
+	sim_runs(l);
+	assert_done(l, DP_OP_NET, 0, 1, 0);
+	l->dp->ops->tunnel(l->dp, &t);
+	assert_true(l->dp->ops->event(l->dp, &e));
+	put(l, 1, 1);
+	sim_runs(l);
+	assert_done(l, DP_OP_PUT, 1, 1, 0);
+
+	assert_int_equal(dp_auto_kernel(l->dp, "a module is missing"), 0);
+	assert_string_equal(dp_auto_missing(l->dp), "a module is missing");
+	put(l, 2, 1);
+	sim_runs(l);
+	assert_done(l, DP_OP_PUT, 2, 1, 0);
+	assert_where(l, 2, "user", "the configuration says data-plane = user");
+
+	/* Now it is there: it hears of the net, and of the tunnel once that is asked for again. */
+	assert_int_equal(dp_auto_kernel(l->dp, NULL), 0);
+	assert_string_equal(dp_auto_missing(l->dp), "");
+	assert_int_equal(asked(l, BATCH_NET)->u.net.mtu, 1400);
+	answer_done(l, DP_OP_NET, 0, 1, 0, "");
+	no_done(l); /* it was told that the net is there */
+	put(l, 3, 1);
+	sim_runs(l);
+	assert_done(l, DP_OP_PUT, 3, 1, 0);
+	tunnel_up(l, DP_WANT_AUTO, 0, "");
+	put(l, 4, 1);
+	assert_int_equal(asked(l, BATCH_PUT)->key, 4);
+	answer_done(l, DP_OP_PUT, 4, 1, 0, "");
+	assert_done(l, DP_OP_PUT, 4, 1, 0);
+	assert_where(l, 1, "user", "");
+	assert_where(l, 4, "kernel", "");
+	assert_int_equal(dp_auto_kernel(l->dp, "no more"), 0); /* too late */
+	assert_string_equal(dp_auto_missing(l->dp), "");
+	lab_free(l);
+}
+
+static void test_kernel_plane_comes_late_to_a_net_under_way(void **state)
+{
+	struct lab *l = lab_new("the configuration says data-plane = user", 0);
+	struct dp_net net = { .mtu = 1400 };
+
+	assert_int_equal(l->dp->ops->net(l->dp, 1, &net), 0);
+	assert_int_equal(dp_auto_kernel(l->dp, NULL), 0);
+	asked(l, BATCH_NET);
+	sim_runs(l);
+	no_done(l); /* the one that came late has not answered */
+	answer_done(l, DP_OP_NET, 0, 1, 0, "");
+	assert_done(l, DP_OP_NET, 0, 1, 0);
+	lab_free(l);
+}
+
 static void test_socket_that_cannot_be_read(void **state)
 {
 	struct lab *l = lab_new(NULL, 0);
@@ -886,6 +945,8 @@ int main(void)
 		cmocka_unit_test(test_recovery),
 		cmocka_unit_test(test_recovery_of_what_is_no_longer_wanted),
 		cmocka_unit_test(test_findings),
+		cmocka_unit_test(test_kernel_plane_comes_late),
+		cmocka_unit_test(test_kernel_plane_comes_late_to_a_net_under_way),
 		cmocka_unit_test(test_nonsense_is_harmless),
 		cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_many_in_a_datagram),
