@@ -29,6 +29,7 @@ struct circuit {
 	struct list news; /* in circuits.news while there is something to tell */
 	uint64_t key;
 	bool own;
+	bool held; /* circuits_expect(): nothing is told yet */
 	uint8_t state, told;
 	char ifname[DP_IFNAME];
 };
@@ -114,7 +115,7 @@ static void is_now(struct circuits *c, struct circuit *i, uint8_t state)
 {
 	i->state = state;
 	list_drop(&i->news);
-	if (i->state != i->told)
+	if (i->state != i->told && !i->held)
 		list_push(&c->news, &i->news);
 }
 
@@ -262,7 +263,7 @@ static void read_all(struct circuits *c)
 
 /* ---- from outside ---- */
 
-int circuits_put(struct circuits *c, uint64_t key, const char *ifname, bool own)
+static struct circuit *add(struct circuits *c, uint64_t key, const char *ifname, bool own)
 {
 	struct circuit *i = find(c, key);
 
@@ -270,7 +271,7 @@ int circuits_put(struct circuits *c, uint64_t key, const char *ifname, bool own)
 		drop(c, i);
 	if (htab_reserve(&c->keys) < 0 || htab_reserve(&c->names) < 0 ||
 	    !(i = calloc(1, sizeof(*i))))
-		return -ENOMEM;
+		return NULL;
 	list_init(&i->news);
 	i->key = key;
 	i->own = own;
@@ -278,8 +279,44 @@ int circuits_put(struct circuits *c, uint64_t key, const char *ifname, bool own)
 	snprintf(i->ifname, sizeof(i->ifname), "%s", ifname);
 	htab_put(&c->keys, &i->by_key, key_hash(c, key));
 	htab_put(&c->names, &i->by_name, name_hash(c, ifname));
+	return i;
+}
+
+/* What was said of it until now is read first: half of it would be an interface that is made but
+ * not up yet. */
+static void release(struct circuits *c, struct circuit *i)
+{
+	if (c->fd >= 0)
+		read_all(c);
+	i->held = false;
+	if (i->state == STATE_UNKNOWN)
+		ask(c, i);
+	else
+		is_now(c, i, i->state);
+}
+
+int circuits_put(struct circuits *c, uint64_t key, const char *ifname, bool own)
+{
+	struct circuit *i = find(c, key);
+
+	if (i && i->held && i->own == own && strcmp(i->ifname, ifname) == 0) {
+		release(c, i);
+		return 0;
+	}
+	i = add(c, key, ifname, own);
+	if (!i)
+		return -ENOMEM;
 	ask(c, i);
 	return 0;
+}
+
+int circuits_expect(struct circuits *c, uint64_t key, const char *ifname)
+{
+	struct circuit *i = find(c, key) ? NULL : add(c, key, ifname, true);
+
+	if (i)
+		i->held = true;
+	return i || find(c, key) ? 0 : -ENOMEM;
 }
 
 void circuits_drop(struct circuits *c, uint64_t key)

@@ -23,6 +23,13 @@ int circuits_fd(const struct circuits *c);
  * -ENOMEM.
  */
 int circuits_put(struct circuits *c, uint64_t key, const char *ifname, bool own);
+
+/*
+ * Pseudowire `key` is about to be given the interface `ifname`, which is its circuit: what the
+ * kernel says of it from now on is kept, and told from circuits_put() on. Then that need not ask,
+ * which takes the kernel's one lock of interfaces. -ENOMEM; nothing is lost then.
+ */
+int circuits_expect(struct circuits *c, uint64_t key, const char *ifname);
 void circuits_drop(struct circuits *c, uint64_t key);
 
 /* The next change. */

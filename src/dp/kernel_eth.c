@@ -6,6 +6,10 @@
  * The interface is always named by us: names of the kernel's own ("l2tpeth%d") cost a walk over all
  * interfaces each, and end at 32768. The kernel sets its MTU once, from the route at that moment;
  * ours is that of the row.
+ *
+ * What is done here is done under the kernel's one lock of interfaces. Workers that went for it
+ * together would turn round and round until they have it, and take the processor from who holds
+ * it: so they wait for each other (kernel.ethernet).
  */
 #include "kernel_int.h"
 
@@ -39,7 +43,9 @@ static int eth_create(struct kwork *w, struct kjob *j)
 		else
 			snprintf(name, sizeof(name), "l2tpeth%u",
 				 atomic_fetch_add(&w->k->names, 1) % 10000000);
+		pthread_mutex_lock(&w->k->ethernet);
 		err = nlm_l2tp_session_create(&w->l2tp, r, name);
+		pthread_mutex_unlock(&w->k->ethernet);
 		/* The ids of a former session may be taken a moment longer; a name that we chose,
 		 * for good. */
 		if (err != -EEXIST || !kwork_again(w, &tries))
@@ -79,8 +85,10 @@ static int eth_link(struct kwork *w, struct kjob *j, int master)
 		j->have.ifindex = nlm_link_index(rt, j->have.ifname);
 	if (!j->have.ifindex)
 		return kjob_fail(j, KERNEL_STEP_LINK, -ENODEV, j->have.ifname);
+	pthread_mutex_lock(&w->k->ethernet);
 	err = nlm_link_set(rt, j->have.ifindex, j->row.mtu, j->txqlen, j->group, master,
 			   j->row.state == DP_ACTIVE);
+	pthread_mutex_unlock(&w->k->ethernet);
 	if (!err && j->row.state == DP_ACTIVE)
 		err = eth_far(rt, j);
 	if (err) {

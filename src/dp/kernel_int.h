@@ -238,6 +238,7 @@ struct kernel {
 	/* Between the owner's thread and the workers. */
 	pthread_mutex_t lock;
 	pthread_cond_t more;
+	pthread_mutex_t ethernet; /* one pseudowire at a time, see keth_put() */
 	struct list jobs, finished;
 	bool stop;
 	struct kwork *workers;

@@ -475,6 +475,7 @@ int kwork_start(struct kernel *k)
 	k->workers = calloc(k->config.workers, sizeof(*k->workers));
 	if (!k->workers)
 		return -ENOMEM;
+	pthread_mutex_init(&k->ethernet, NULL);
 	/* Signals are for the owner's thread. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -514,6 +515,8 @@ void kwork_stop(struct kernel *k)
 			free(w->rt[n]);
 		}
 	}
+	if (k->workers)
+		pthread_mutex_destroy(&k->ethernet);
 	free(k->workers);
 	k->workers = NULL;
 	k->worker_n = 0;

@@ -171,12 +171,51 @@ static void test_damaged(void **state)
 	circuits_free(c);
 }
 
+/* While an interface is being made nothing is told of it; then what it has become, without a
+ * question: the kernel, which has no such interface, would say that it is down. */
+static void test_expected(void **state)
+{
+	struct circuits *c = circuits_new(hash_key);
+
+	assert_non_null(c);
+	assert_int_equal(circuits_expect(c, 1, "adit-no-such1"), 0);
+	quiet(c);
+	tell(c, RTM_NEWLINK, "adit-no-such1", 0);
+	quiet(c);
+	tell(c, RTM_NEWLINK, "adit-no-such1", IFF_UP);
+	assert_int_equal(circuits_expect(c, 1, "adit-no-such1"), 0); /* once more */
+	quiet(c);
+	assert_int_equal(circuits_put(c, 1, "adit-no-such1", true), 0);
+	expect(c, 1, true);
+	quiet(c);
+	tell(c, RTM_NEWLINK, "adit-no-such1", 0);
+	expect(c, 1, false);
+	/* put again it is as without */
+	assert_int_equal(circuits_put(c, 1, "adit-no-such1", true), 0);
+	nothing_there(c, 1);
+	/* nothing was heard of it, or it has become another one */
+	assert_int_equal(circuits_expect(c, 2, "adit-no-such2"), 0);
+	assert_int_equal(circuits_put(c, 2, "adit-no-such2", true), 0);
+	nothing_there(c, 2);
+	assert_int_equal(circuits_expect(c, 3, "adit-no-such3"), 0);
+	tell(c, RTM_NEWLINK, "adit-no-such3", IFF_UP);
+	assert_int_equal(circuits_put(c, 3, "adit-no-such4", true), 0);
+	nothing_there(c, 3);
+	circuits_expect(c, 4, "adit-no-such4");
+	circuits_drop(c, 4);
+	tell(c, RTM_NEWLINK, "adit-no-such4", IFF_UP);
+	expect(c, 3, true);
+	quiet(c);
+	circuits_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_own_and_others),
 		cmocka_unit_test(test_one_interface_of_many),
 		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_expected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
