@@ -23,7 +23,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TUNNEL = 101, PEER = 201, FRAMES = 1 << 16, SURE = 5 };
+enum {
+	TUNNEL = 101,
+	PEER = 201,
+	FRAMES = 1 << 16,
+	SURE = 5,
+	CHANNEL_ROOM = 32 /* PPP_MAX_RQLEN of the kernel */
+};
 
 struct sender {
 	int fd;
@@ -87,6 +93,9 @@ static void *sender_run(void *arg)
 struct counts {
 	uint64_t frames, from_socket, from_plane, lost, twice;
 	uint32_t lost_most; /* of one attach */
+	/* Attaches during which no more frames came than a channel has room for, and how many of
+	 * those lost any all the same. */
+	uint32_t roomy, roomy_hurt;
 };
 
 struct one {
@@ -143,7 +152,7 @@ static void attach_one(struct kernel *k, int fd, struct sender *s, uint32_t id, 
 {
 	static struct one o;
 	struct dp_row row;
-	uint32_t lost = 0;
+	uint32_t lost = 0, before;
 
 	memset(&o, 0, sizeof(o));
 	memset(&row, 0, sizeof(row));
@@ -161,6 +170,7 @@ static void attach_one(struct kernel *k, int fd, struct sender *s, uint32_t id, 
 	s->session = id;
 	while (o.socket < SURE)
 		look(k, fd, &o, c, 1000);
+	before = s->sent;
 	if (kernel_put(k, id, id, TUNNEL, &row) != 0)
 		die("kernel_put");
 	while (!o.done || o.plane < SURE)
@@ -177,6 +187,10 @@ static void attach_one(struct kernel *k, int fd, struct sender *s, uint32_t id, 
 	c->from_plane += o.plane;
 	c->lost += lost;
 	c->lost_most = lost > c->lost_most ? lost : c->lost_most;
+	if (s->sent - before <= CHANNEL_ROOM) {
+		c->roomy++;
+		c->roomy_hurt += lost != 0;
+	}
 	o.done = false;
 	if (kernel_del(k, id, FRAMES + id) != 0)
 		die("kernel_del");
@@ -248,10 +262,11 @@ int main(int argc, char **argv)
 	pthread_join(thread, NULL);
 	printf("{\"release\":\"%s\",\"drains\":%d,\"attaches\":%u,\"frames\":%llu,"
 	       "\"from_socket\":%llu,\"from_plane\":%llu,\"lost\":%llu,\"lost_most\":%u,"
-	       "\"twice\":%llu}\n",
+	       "\"roomy\":%u,\"roomy_hurt\":%u,\"twice\":%llu}\n",
 	       config.probe.release, config.probe.gchan_drains, count, (unsigned long long)c.frames,
 	       (unsigned long long)c.from_socket, (unsigned long long)c.from_plane,
-	       (unsigned long long)c.lost, c.lost_most, (unsigned long long)c.twice);
+	       (unsigned long long)c.lost, c.lost_most, c.roomy, c.roomy_hurt,
+	       (unsigned long long)c.twice);
 	close(s.fd);
 	kernel_free(k);
 	return 0;

@@ -4,7 +4,9 @@ two namespaces, what others delete, what is missing, pseudowires against plain `
 
 import json
 import os
+import pathlib
 import queue
+import signal
 import struct
 import subprocess
 import threading
@@ -273,6 +275,84 @@ def test_what_others_delete_is_told(wire):
     both_up(da, db, ifname="user1")
     assert a.ping("10.2.0.1") == 3
     da.quit()
+
+
+LISTENER = pathlib.Path(__file__).resolve().parent / "listener.py"
+
+
+def lost_notifications(ns, pid):
+    """How many netlink messages this process has lost for want of room."""
+    inodes = set()
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        target = os.readlink(fd)
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    lines = ns.run("cat", "/proc/net/netlink").stdout.splitlines()[1:]
+    return sum(int(line.split()[-2]) for line in lines if line.split()[-1] in inodes)
+
+
+def test_what_others_delete_unheard_is_told(wire):
+    """ENOBUFS on the multicast group: what was lost there is found by asking the kernel."""
+    a, _ = wire
+    da, db = pair(wire)
+    both_up(da, db, ifname="user1")
+    da.put(2, 101, 201, ls=17, rs=18, prefix="10.2.0.2/32", ifname="user2")
+    pid = da.child.pid
+    for what in ("session", "tunnel"):
+        before = lost_notifications(a, pid)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            def overrun():
+                a.run("/usr/bin/python3", LISTENER, "noise", 500, timeout=120)
+                return lost_notifications(a, pid) > before
+            wait_for("notifications to be lost", overrun, seconds=120)
+            ids = ["tunnel_id", "101"] + (["session_id", "7"] if what == "session" else [])
+            a.run("ip", "l2tp", "del", what, *ids)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        gone = da.wait(60, kind="gone", key=1 if what == "session" else 2)
+        assert "another program has deleted the" in gone["text"], gone
+        if what == "session":
+            assert da.all()["sessions"] == 1  # the other one has taken no harm
+            wait_for("the interface to go", lambda: len(links(a, "ppp")) == 1)
+    assert "deleted the tunnel" in da.wait(60, kind="tunnel-gone", key=101)["text"]
+    assert da.all()["descriptors"] == 0
+    wait_for("the interfaces to go", lambda: not links(a, "ppp"))
+    da.tunnel(101, 201, "192.0.2.1:1701", "192.0.2.2:1701")
+    both_up(da, db, ifname="user1")
+    assert a.ping("10.2.0.1") == 3
+    da.quit()
+
+
+def test_requests_that_fail_although_they_were_carried_out(wire):
+    """ENOBUFS because of a listener that does not read: the plane looks before it believes it."""
+    a, _ = wire
+    noise = a.start("/usr/bin/python3", LISTENER, "full")
+    wait_for("a full queue", lambda: "full" in noise.text() or not noise.alive(), seconds=60)
+    assert noise.alive(), noise.text()
+    print("of the requests that filled it, failed:", noise.text().split()[-1])
+    da, db = pair(wire)
+    both_up(da, db)
+    assert a.ping("10.2.0.1") == 3
+    da.tunnel(102, 202, "192.0.2.1:5001", "192.0.2.2:5001", version=3, managed=0)
+    db.tunnel(202, 102, "192.0.2.2:5001", "192.0.2.1:5001", version=3, managed=0)
+    wires = {"version": 3, "ends": ETH, "flags": 0, "l2spec": 1, "mtu": 1400, "ifname": "pw1"}
+    da.put(2, 102, 202, ls=70001, rs=70002, **wires)
+    db.put(2, 202, 102, ls=70002, rs=70001, **wires)
+    for ns, host in zip(wire, (1, 2)):
+        ns.run("ip", "addr", "add", f"10.5.0.{host}/24", "dev", "pw1")
+    assert a.ping("10.5.0.2") == 3
+    for d, tunnels in ((da, (101, 102)), (db, (201, 202))):
+        assert d.all()["sessions"] == 2
+        d.ok("del 1")
+        d.ok("del 2")
+        for tunnel in tunnels:
+            d.ok(f"tunneldel {tunnel}")
+        d.quit()
+    noise.stop(signal.SIGINT, seconds=60)
+    for ns in wire:
+        assert not ns.run("ip", "l2tp", "show", "tunnel").stdout.strip()
+        assert not links(ns, "ppp")
 
 
 def test_ids_and_addresses_of_others_are_left_alone(wire):
