@@ -707,6 +707,7 @@ void conf_free(struct conf *c)
 		bytes_wipe(c->wires, c->wire_count * sizeof(*c->wires)); /* cookies */
 	free(c->wires);
 	pw_conf_unref(c->pw);
+	conf_index_free(c);
 	conf_blocks_free(c);
 	free(c);
 }

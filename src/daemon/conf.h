@@ -62,6 +62,19 @@ struct conf_dial_socket {
 
 struct conf_block;
 
+/* Names in order, and what has them. */
+struct conf_name {
+	const char *name;
+	size_t at;
+};
+
+struct conf_names {
+	struct conf_name *v;
+	size_t n;
+};
+
+enum conf_by { CONF_BY_STATIC_IFNAME, CONF_BY_IFNAME, CONF_BY_NAME, CONF_BY_COUNT };
+
 struct conf {
 	char path[CONF_PATH_MAX]; /* the file it came from */
 	char host_name[L2TP_NAME_MAX];
@@ -83,7 +96,8 @@ struct conf {
 	size_t users_count;
 	struct conf_wire *wires; /* static ones */
 	size_t wire_count;
-	struct pw_conf *pw; /* those agreed with their peers */
+	struct pw_conf *pw;			/* those agreed with their peers */
+	struct conf_names names[CONF_BY_COUNT]; /* of `wires` and `pw->wires` */
 
 	/* Ready for ACCESS_CMD_CONF. `serial` is 0: whoever puts it in force numbers it. Every
 	 * dial's ifname is set and no two are equal. dials[i].via is the number of its IPv4 socket,
@@ -119,8 +133,11 @@ const struct conf_socket *conf_socket_find(const struct conf *c, uint32_t via);
 const struct conf_dial *conf_dial_find(const struct conf *c, const char *name);
 const struct conf_dial *conf_dial_by_ifname(const struct conf *c, const char *ifname);
 
-/* The pseudowire agreed with its peer that has this interface, NULL = none. */
+/* The pseudowire that has this interface, a static one or one agreed with its peer; the latter by
+ * its name. NULL = none. */
+const struct conf_wire *conf_wire_by_ifname(const struct conf *c, const char *ifname);
 const struct pw_conf_wire *conf_pw_by_ifname(const struct conf *c, const char *ifname);
+const struct pw_conf_wire *conf_pw_find(const struct conf *c, const char *name);
 
 /* Which planes sessions and pseudowires agreed with a peer are to be carried in: 1 << DP_WANT_...
  * of each kind that there is. */

@@ -715,13 +715,19 @@ static bool build_kind(struct conf_build *b, enum conf_kind kind)
 
 bool conf_make(struct conf *c, unsigned int flags, struct conf_err *e)
 {
-	struct conf_build b = { c, flags, e, 0 };
+	/* Whoever writes the configuration may make it slow in simpler ways than by chains. */
+	static const uint8_t hash_key[16] = { 0 };
+	struct conf_build b = { .c = c, .flags = flags, .e = e };
+	bool ok;
 
-	return required_set(&b) && build_global(&b) && room(&b) && conf_listeners(&b) &&
-	       build_kind(&b, CONF_POOL) && build_kind(&b, CONF_PROFILE) &&
-	       conf_pools_without_ours(&b) && build_kind(&b, CONF_PEER) &&
-	       build_kind(&b, CONF_SESSION) && build_kind(&b, CONF_TUNNEL) &&
-	       build_kind(&b, CONF_WIRE);
+	htab_init(&b.once, hash_key);
+	ok = required_set(&b) && build_global(&b) && room(&b) && conf_listeners(&b) &&
+	     build_kind(&b, CONF_POOL) && build_kind(&b, CONF_PROFILE) &&
+	     conf_pools_without_ours(&b) && build_kind(&b, CONF_PEER) &&
+	     build_kind(&b, CONF_SESSION) && build_kind(&b, CONF_TUNNEL) &&
+	     build_kind(&b, CONF_WIRE) && conf_index(&b);
+	conf_take_free(&b);
+	return ok;
 }
 
 /* ---- look up ---- */
@@ -759,14 +765,6 @@ const struct conf_socket *conf_dial_socket(const struct conf *c, const char *dia
 		if (strcmp(c->access->dials[i].name, dial) == 0)
 			return index < 0 ? NULL : c->sockets + index;
 	}
-	return NULL;
-}
-
-const struct pw_conf_wire *conf_pw_by_ifname(const struct conf *c, const char *ifname)
-{
-	for (size_t i = 0; i < c->pw->wire_count; i++)
-		if (strcmp(c->pw->wires[i].row.ifname, ifname) == 0)
-			return c->pw->wires + i;
 	return NULL;
 }
 

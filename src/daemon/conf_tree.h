@@ -6,6 +6,8 @@
 #ifndef ADIT_DAEMON_CONF_TREE_H
 #define ADIT_DAEMON_CONF_TREE_H
 
+#include "base/htab.h"
+#include "base/list.h"
 #include "conf.h"
 
 /* An option of a block. */
@@ -70,6 +72,7 @@ struct conf_build {
 	unsigned int flags;
 	struct conf_err *e;
 	uint64_t secrets; /* hash of the secrets of the session being made */
+	struct htab once; /* conf_take() */
 };
 
 /* An error that concerns a value, or the block when the value is not in the file. */
@@ -102,6 +105,29 @@ bool conf_secret_of(struct conf_build *b, const struct conf_block *block, const 
 /* The users file of a profile, read once for all that name it. */
 bool conf_users_of(struct conf_build *b, const struct conf_block *block, struct conf_profile *p);
 
+/* What only one pseudowire may have. */
+enum conf_once {
+	CONF_ONCE_IFNAME,
+	CONF_ONCE_TUNNEL_ID,  /* static: the kernel has each once */
+	CONF_ONCE_SESSION_ID, /* static, likewise */
+	CONF_ONCE_FIXED_ID,   /* in a tunnel, without an agreement */
+	CONF_ONCE_END_ID,     /* in its tunnel */
+	CONF_ONCE_TUNNEL      /* that several pseudowires imply */
+};
+
+struct conf_taken {
+	const char *name; /* of the block, whose it stays */
+	size_t at;
+};
+
+/* Take `key`; `ret` is who has it: `by`, or one that came before. False: out of memory, told. */
+bool conf_take(struct conf_build *b, enum conf_once what, const void *key, size_t len,
+	       struct conf_taken by, struct conf_taken *ret);
+void conf_take_free(struct conf_build *b);
+/* When all is made: its names. */
+bool conf_index(struct conf_build *b);
+void conf_index_free(struct conf *c);
+
 bool conf_listeners(struct conf_build *b);
 bool conf_wire_build(struct conf_build *b, const struct conf_block *block); /* conf_wire.c */
 /* conf_tunnel.c: a tunnel block; the index of the control connection a pseudowire uses. */
@@ -113,6 +139,9 @@ enum pw_connect conf_connect_of(const struct conf_block *block);
 /* The socket of a control connection at `at`: a listener there, or one for all that want it. */
 /* What the option data-plane of a block says, `other` where it does not stand. */
 enum dp_want conf_plane_of(const struct conf_block *block, enum dp_want other);
+
+/* Can this be the name of a network namespace (NULL: none)? False: told. */
+bool conf_netns_ok(struct conf_build *b, const struct conf_block *block, const char *name);
 
 bool conf_wire_socket(struct conf_build *b, const struct addr *at, uint8_t encap,
 		      uint32_t *ret_via);

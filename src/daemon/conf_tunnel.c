@@ -232,10 +232,17 @@ bool conf_tunnel_build(struct conf_build *b, const struct conf_block *block)
 
 /* ---- implied by a pseudowire ---- */
 
-/* The same connection: then it is one. */
-static bool same(const struct pw_conf_tunnel *a, const struct pw_conf_tunnel *b)
+/* The same connection: then it is one. `ret`: its place. */
+static bool unique(struct conf_build *b, const struct conf_block *block,
+		   const struct pw_conf_tunnel *t, size_t *ret)
 {
-	return a->digest == b->digest && a->secrets == b->secrets && a->connect == b->connect;
+	uint64_t key[] = { t->digest, t->secrets, (uint64_t)t->connect };
+	struct conf_taken by = { .name = block->name, .at = *ret };
+
+	if (!conf_take(b, CONF_ONCE_TUNNEL, key, sizeof(key), by, &by))
+		return false;
+	*ret = by.at;
+	return true;
 }
 
 static bool imply(struct conf_build *b, const struct conf_block *block, size_t *ret)
@@ -263,13 +270,11 @@ static bool imply(struct conf_build *b, const struct conf_block *block, size_t *
 	t->implied = true;
 	ok = build(b, &as, t);
 	free(as.values);
-	for (size_t i = 0; ok && i < at; i++) {
-		if (!b->c->pw->tunnels[i].implied || !same(b->c->pw->tunnels + i, t))
-			continue;
+	ok = ok && unique(b, block, t, &at);
+	if (ok && t != b->c->pw->tunnels + at) {
 		l2tp3_profile_unref(t->l2tp);
 		memset(t, 0, sizeof(*t));
 		b->c->pw->tunnel_count--;
-		at = i;
 	}
 	*ret = at;
 	return ok;

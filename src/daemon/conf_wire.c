@@ -67,50 +67,31 @@ static bool addresses(struct conf_build *b, const struct conf_block *block, stru
 	       conf_wire_port(b, block, "remote-port", &r->path.remote.port, udp);
 }
 
+/* Has another pseudowire this already? False: told. */
+static bool once(struct conf_build *b, const struct conf_block *block, enum conf_once what,
+		 const void *key, size_t len, const char *option)
+{
+	struct conf_taken by = { .name = block->name };
+
+	if (!conf_take(b, what, key, len, by, &by))
+		return false;
+	if (by.name == block->name)
+		return true;
+	FAIL(b, block, option, "pseudowire \"%s\" has this %s already; use another one", by.name,
+	     option);
+	return false;
+}
+
 /* A name that nobody else has: another interface, or a pseudowire. */
 static bool name_alone(struct conf_build *b, const struct conf_block *block, const char *ifname)
 {
-	const struct conf *c = b->c;
-	const char *other = NULL;
-
-	for (size_t i = 0; i < c->wire_count && !other; i++)
-		if (strcmp(c->wires[i].row.ifname, ifname) == 0 &&
-		    strcmp(c->wires[i].name, block->name) != 0)
-			other = c->wires[i].name;
-	for (size_t i = 0; i < c->pw->wire_count && !other; i++)
-		if (strcmp(c->pw->wires[i].row.ifname, ifname) == 0 &&
-		    strcmp(c->pw->wires[i].name, block->name) != 0)
-			other = c->pw->wires[i].name;
-	if (other) {
-		FAIL(b, block, "interface",
-		     "pseudowire \"%s\" has this interface already; use another one", other);
+	if (!once(b, block, CONF_ONCE_IFNAME, ifname, strlen(ifname), "interface"))
 		return false;
-	}
-	if (strcmp(ifname, c->ifname) != 0 && !conf_dial_by_ifname(c, ifname))
+	if (strcmp(ifname, b->c->ifname) != 0 && !conf_dial_by_ifname(b->c, ifname))
 		return true;
 	FAIL(b, block, "interface", "the interface %s is another block's; use another name",
 	     ifname);
 	return false;
-}
-
-/* What the kernel can have once only. */
-static bool alone(struct conf_build *b, const struct conf_block *block, const struct conf_wire *w)
-{
-	const struct conf *c = b->c;
-
-	for (size_t i = 0; i + 1 < c->wire_count; i++) {
-		const struct conf_wire *o = c->wires + i;
-		const char *key = o->local_tunnel == w->local_tunnel		 ? "tunnel-id"
-				  : o->row.local_session == w->row.local_session ? "session-id"
-										 : NULL;
-
-		if (!key)
-			continue;
-		FAIL(b, block, key, "pseudowire \"%s\" has this %s already; use another one",
-		     o->name, key);
-		return false;
-	}
-	return true;
 }
 
 /* What both kinds have. */
@@ -224,7 +205,11 @@ static bool static_build(struct conf_build *b, const struct conf_block *block)
 	if (!addresses(b, block, r) ||
 	    !cookie_of(b, block, "cookie", r->cookie_in, &r->cookie_in_len) ||
 	    !cookie_of(b, block, "peer-cookie", r->cookie_out, &r->cookie_out_len) ||
-	    !alone(b, block, w) || !row_of(b, block, r))
+	    !once(b, block, CONF_ONCE_TUNNEL_ID, &w->local_tunnel, sizeof(w->local_tunnel),
+		  "tunnel-id") ||
+	    !once(b, block, CONF_ONCE_SESSION_ID, &r->local_session, sizeof(r->local_session),
+		  "session-id") ||
+	    !row_of(b, block, r))
 		return false;
 	r->mtu = mtu ? (uint16_t)mtu : pw_mtu(r, PW_PATH_MTU);
 	pw_conf_reserve(b->c->pw, r->local_session);
@@ -252,15 +237,9 @@ static bool fixed_of(struct conf_build *b, const struct conf_block *block, struc
 	    !cookie_of(b, block, "cookie", r->cookie_in, &r->cookie_in_len) ||
 	    !cookie_of(b, block, "peer-cookie", r->cookie_out, &r->cookie_out_len))
 		return false;
-	for (size_t i = 0; i + 1 < b->c->pw->wire_count; i++) {
-		if (!b->c->pw->wires[i].fixed ||
-		    b->c->pw->wires[i].row.local_session != r->local_session)
-			continue;
-		FAIL(b, block, "session-id",
-		     "pseudowire \"%s\" has this session-id already; use another one",
-		     b->c->pw->wires[i].name);
+	if (!once(b, block, CONF_ONCE_FIXED_ID, &r->local_session, sizeof(r->local_session),
+		  "session-id"))
 		return false;
-	}
 	pw_conf_reserve(b->c->pw, r->local_session);
 	return true;
 }
@@ -269,19 +248,26 @@ static bool fixed_of(struct conf_build *b, const struct conf_block *block, struc
 static bool end_id_of(struct conf_build *b, const struct conf_block *block, struct pw_conf_wire *w)
 {
 	const char *id = conf_text_of(block, "remote-end-id");
+	struct conf_taken by = { .name = block->name };
+	struct {
+		size_t tunnel;
+		char end_id[PW_END_ID_MAX + 1];
+	} key;
 
 	snprintf(w->end_id, sizeof(w->end_id), "%s", id ? id : block->name);
-	for (size_t i = 0; !w->fixed && i + 1 < b->c->pw->wire_count; i++) {
-		const struct pw_conf_wire *o = b->c->pw->wires + i;
-
-		if (o->fixed || o->tunnel != w->tunnel || strcmp(o->end_id, w->end_id) != 0)
-			continue;
-		FAIL(b, block, "remote-end-id",
-		     "pseudowire \"%s\" has the remote-end-id \"%s\" already; use another one",
-		     o->name, o->end_id);
+	if (w->fixed)
+		return true;
+	memset(&key, 0, sizeof(key));
+	key.tunnel = w->tunnel;
+	memcpy(key.end_id, w->end_id, strlen(w->end_id));
+	if (!conf_take(b, CONF_ONCE_END_ID, &key, sizeof(key), by, &by))
 		return false;
-	}
-	return true;
+	if (by.name == block->name)
+		return true;
+	FAIL(b, block, "remote-end-id",
+	     "pseudowire \"%s\" has the remote-end-id \"%s\" already; use another one", by.name,
+	     w->end_id);
+	return false;
 }
 
 /* All that makes this pseudowire what it is, but for its control connection. */

@@ -11,12 +11,10 @@
 
 const struct dp_row *rights_wire_of(const struct conf *c, const char *ifname)
 {
-	const struct pw_conf_wire *w = ifname[0] ? conf_pw_by_ifname(c, ifname) : NULL;
+	const struct conf_wire *s = ifname[0] ? conf_wire_by_ifname(c, ifname) : NULL;
+	const struct pw_conf_wire *w = ifname[0] && !s ? conf_pw_by_ifname(c, ifname) : NULL;
 
-	for (size_t i = 0; ifname[0] && i < c->wire_count; i++)
-		if (strcmp(c->wires[i].row.ifname, ifname) == 0)
-			return &c->wires[i].row;
-	return w ? &w->row : NULL;
+	return s ? &s->row : w ? &w->row : NULL;
 }
 
 bool rights_wire_host(const struct conf *c, const char *host)

@@ -288,6 +288,42 @@ static void test_wires_share(void **state)
 	conf_free(c);
 }
 
+/* Many of them are looked for by their names. */
+static void test_wires_by_name(void **state)
+{
+	char text[2048], name[16];
+	struct conf *c;
+	size_t n = 0;
+
+	for (int i = 0; i < 30; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+				      "pseudowire n%d { remote = 192.0.2.%d interface = i%d }\n",
+				      29 - i, i % 7 + 1, i * 11 % 30);
+	snprintf(text + n, sizeof(text) - n,
+		 "pseudowire s { local = 192.0.2.1 remote = 192.0.2.2 tunnel-id = 1 "
+		 "peer-tunnel-id = 1 session-id = 1 peer-session-id = 1 interface = here }");
+	c = parse(text);
+	assert_int_equal(c->pw->wire_count, 30);
+	assert_int_equal(c->pw->tunnel_count, 7);
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "n%d", 29 - i);
+		assert_ptr_equal(conf_pw_find(c, name), c->pw->wires + i);
+		assert_int_equal(c->pw->wires[i].tunnel, i % 7);
+		snprintf(name, sizeof(name), "i%d", i * 11 % 30);
+		assert_ptr_equal(conf_pw_by_ifname(c, name), c->pw->wires + i);
+		assert_null(conf_wire_by_ifname(c, name));
+	}
+	assert_ptr_equal(conf_wire_by_ifname(c, "here"), c->wires);
+	assert_null(conf_pw_by_ifname(c, "here"));
+	assert_null(conf_pw_find(c, "s"));
+	assert_null(conf_pw_find(c, ""));
+	conf_free(c);
+	c = parse("log-level = info");
+	assert_null(conf_pw_find(c, "s"));
+	assert_null(conf_wire_by_ifname(c, "here"));
+	conf_free(c);
+}
+
 /* What makes a control connection another one, and what may change while it lives. */
 static void test_tunnel_digests(void **state)
 {
@@ -524,6 +560,10 @@ static const struct {
 	{ "pseudowire \"a\" { remote = 192.0.2.1 }\npseudowire \"b\" { remote = 192.0.2.1\n "
 	  "remote-end-id = a }",
 	  "test.conf:3: pseudowire \"a\" has the remote-end-id \"a\" already; use another one" },
+	{ "tunnel t { remote = 192.0.2.1 }\npseudowire \"a\" { tunnel = t session-id = 5 "
+	  "peer-session-id = 6 }\npseudowire \"b\" { tunnel = t session-id = 5 peer-session-id = 7 "
+	  "}",
+	  "test.conf:3: pseudowire \"a\" has this session-id already; use another one" },
 	{ "pseudowire \"a\" { remote = 192.0.2.1 cookie = 01234567 }",
 	  "test.conf:1: cookie of pseudowire \"a\" is for pseudowires with session-id; set "
 	  "cookie-length" },
@@ -1057,15 +1097,25 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_key),     cmocka_unit_test(test_wire_without_ports),
-		cmocka_unit_test(test_wire_agreed),   cmocka_unit_test(test_planes),
-		cmocka_unit_test(test_wires_share),   cmocka_unit_test(test_tunnel_digests),
-		cmocka_unit_test(test_defaults_suit), cmocka_unit_test(test_secrets_are_hidden),
-		cmocka_unit_test(test_every_error),   cmocka_unit_test(test_durations),
-		cmocka_unit_test(test_values_arrive), cmocka_unit_test(test_digest),
-		cmocka_unit_test(test_sockets),	      cmocka_unit_test(test_pool_without_ours),
-		cmocka_unit_test(test_files),	      cmocka_unit_test(test_examples),
-		cmocka_unit_test(test_manual),	      cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_wire_without_ports),
+		cmocka_unit_test(test_wire_agreed),
+		cmocka_unit_test(test_planes),
+		cmocka_unit_test(test_wires_share),
+		cmocka_unit_test(test_wires_by_name),
+		cmocka_unit_test(test_tunnel_digests),
+		cmocka_unit_test(test_defaults_suit),
+		cmocka_unit_test(test_secrets_are_hidden),
+		cmocka_unit_test(test_every_error),
+		cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_values_arrive),
+		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_sockets),
+		cmocka_unit_test(test_pool_without_ours),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_diff),
 		cmocka_unit_test(test_out_of_memory),
 	};
 
