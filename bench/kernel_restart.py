@@ -8,7 +8,7 @@ usage: bench/kernel_restart.py [SESSIONS [SESSIONS]]    of the kills of aditd (2
 
 Prints one line of JSON for each figure: sessions that three kills of aditd cost, as the LNS, its peer
 and the kernel see it, whoever has lost most; seconds from the kill of the keeper until the next
-one serves and the kernel has none of the former's interfaces.
+one serves and the kernel has none of the former's interfaces, sessions and tunnels.
 """
 
 import json
@@ -30,6 +30,10 @@ LIMIT = 3600  # s, for all sessions to come up
 
 def interfaces(ns):
     return ns.run("ip", "-o", "link", timeout=600).stdout.count(": l2tp")
+
+
+def tunnels(ns):
+    return ns.run("ip", "l2tp", "show", "tunnel", timeout=600).stdout
 
 
 def come_up(lab, sessions):
@@ -69,7 +73,8 @@ def clean_s(sessions):
         wait_for("aditd to end", lambda: not pathlib.Path(f"/proc/{aditd}/fd/0").exists())
         ended = time.monotonic() - begun
         lns.start()
-        wait_for("a clean kernel", lambda: interfaces(ns) == 0, seconds=600)
+        wait_for("a clean kernel", lambda: interfaces(ns) == 0 and not tunnels(ns), seconds=600)
+        assert "the keeper before this one has died" in lns.text(), lns.text()
         return ended, time.monotonic() - begun
     finally:
         lab.close()

@@ -352,6 +352,33 @@ static bool leftover_session(struct kernel *k, struct nlm_l2tp *l, const struct 
 	return true;
 }
 
+/* How many interfaces each has; the last is that of Ethernet, which goes another way. */
+struct groups {
+	uint16_t n[KERNEL_GROUP_LAST - KERNEL_GROUP_FIRST];
+};
+
+static void group_each(void *arg, const struct nlm_link *l)
+{
+	struct groups *g = arg;
+
+	if (KERNEL_GROUP_IS(l->group) && l->group != KERNEL_GROUP_LAST &&
+	    g->n[l->group - KERNEL_GROUP_FIRST] < UINT16_MAX)
+		g->n[l->group - KERNEL_GROUP_FIRST]++;
+}
+
+uint32_t kernel_groups_del(struct nlm *rt)
+{
+	struct groups g;
+	uint32_t count = 0;
+
+	memset(&g, 0, sizeof(g));
+	nlm_links(rt, group_each, &g);
+	for (uint32_t i = 0; i < KERNEL_GROUP_LAST - KERNEL_GROUP_FIRST; i++)
+		if (g.n[i] && nlm_link_del_group(rt, KERNEL_GROUP_FIRST + i) == 0)
+			count += g.n[i];
+	return count;
+}
+
 uint32_t kernel_sweep(struct kernel *k)
 {
 	struct leftovers left = { .k = k };
@@ -360,6 +387,8 @@ uint32_t kernel_sweep(struct kernel *k)
 	uint32_t count = 0;
 
 	if (l && rt && nlm_open_on(rt, k->sys, NETLINK_ROUTE) == 0) {
+		/* What is no group of theirs any more is looked at one by one. */
+		count = kernel_groups_del(rt);
 		if (nlm_l2tp_open(l, k->sys) == 0) {
 			nlm_links(rt, leftover_each, &left);
 			for (size_t i = 0; i < left.n; i++)

@@ -303,6 +303,11 @@ void kernel_stats_all(const struct kernel *k, struct kernel_stats_all *ret);
  * the only keeper of the namespace. Waits for the kernel. Returns how many. */
 uint32_t kernel_sweep(struct kernel *k);
 
+struct nlm;
+/* Delete the interfaces of PPP sessions that carry our mark, all of a group in one go. `rt`: an
+ * open socket of rtnetlink, and with it the namespace. Asks for no memory. Returns how many. */
+uint32_t kernel_groups_del(struct nlm *rt);
+
 /* ---- values and words ---- */
 
 /* Whether the plane can be told this: in range, ids not 0. */

@@ -40,7 +40,7 @@ struct gate *gate_blank(void)
 	return g;
 }
 
-static int listen_at(const char *path, gid_t gid)
+static int listen_at(const char *path, gid_t gid, bool *ret_left)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
@@ -48,7 +48,8 @@ static int listen_at(const char *path, gid_t gid)
 	if (fd < 0)
 		return -errno;
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
-	unlink(path); /* a former keeper's: the control socket was free to be taken */
+	/* a former keeper's: the control socket was free to be taken */
+	*ret_left = unlink(path) == 0;
 	/* Nobody may connect between bind() and chmod(): it does not listen yet. */
 	if (bind(fd, (const struct sockaddr *)&un, sizeof(un)) == 0 && chown(path, 0, gid) == 0 &&
 	    chmod(path, 0660) == 0 && listen(fd, QUEUE) == 0)
@@ -58,13 +59,13 @@ static int listen_at(const char *path, gid_t gid)
 	return err;
 }
 
-int gate_new(const char *control, gid_t gid, struct gate **ret, char *text)
+int gate_new(const char *control, gid_t gid, struct gate **ret, bool *ret_left, char *text)
 {
 	struct gate *g = gate_blank();
 	int err = g ? keeper_gate_path(control, g->path, sizeof(g->path)) : -ENOMEM;
 
 	if (!err) {
-		g->fd = listen_at(g->path, gid);
+		g->fd = listen_at(g->path, gid, ret_left);
 		err = g->fd < 0 ? g->fd : 0;
 	}
 	if (!err) {

@@ -20,8 +20,8 @@
 struct gate;
 
 /* Make the socket beside `control`, for root and the group `gid`. Failures are negative errno with
- * `text` (GATE_TEXT). */
-int gate_new(const char *control, gid_t gid, struct gate **ret, char *text);
+ * `text` (GATE_TEXT). *ret_left: a former keeper has left its own there, so it has died. */
+int gate_new(const char *control, gid_t gid, struct gate **ret, bool *ret_left, char *text);
 void gate_free(struct gate *g); /* removes it from the file system; NULL is fine */
 
 /* Descriptors to poll, at most GATE_FDS. NULL: none. */

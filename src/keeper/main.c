@@ -244,6 +244,17 @@ void keeper_main_restart(struct keeper_main *k)
 
 /* ---- signals ---- */
 
+/* None can be made of whom somebody ends again and again; the next keeper has one. */
+static void guard_ended(struct keeper_main *k)
+{
+	k->guard.pid = -1;
+	fd_drop(&k->guard.self);
+	server_say(
+		&k->s, TRACE_WARNING,
+		"somebody has ended the process adit-guard: if the keeper dies now, its sessions "
+		"leave the kernel one after the other");
+}
+
 static void reap(struct keeper_main *k)
 {
 	siginfo_t ended = { 0 };
@@ -259,6 +270,8 @@ static void reap(struct keeper_main *k)
 			break;
 		if (pid == k->aditd && k->child)
 			aditd_ended(k, status);
+		else if (pid == k->guard.pid)
+			guard_ended(k);
 		else
 			children_ended(k->s.children, k->s.now, pid, status);
 	}
@@ -417,6 +430,22 @@ static void pair_broken(struct keeper_main *k)
 	k->kill_at = mono_min(k->kill_at, mono_add(k->s.now, RESTART_US));
 }
 
+/* As soon as there may be sessions in the kernel. */
+static void guard_keep(struct keeper_main *k)
+{
+	int err;
+
+	if (k->guard.pid || kplane_fd(k->s.plane) < 0)
+		return;
+	err = guard_start(&k->guard, net_name(k->s.net));
+	if (!err)
+		return;
+	k->guard.pid = -1;
+	server_say(&k->s, TRACE_WARNING,
+		   "no process could be made that clears up after the keeper, should it die: %s",
+		   strerror(-err));
+}
+
 static void loop(struct keeper_main *k)
 {
 	struct server *s = &k->s;
@@ -424,6 +453,7 @@ static void loop(struct keeper_main *k)
 	size_t n;
 
 	while (!k->done) {
+		guard_keep(k);
 		fds[0] = (struct pollfd){ .fd = k->signals, .events = POLLIN };
 		fds[1] = (struct pollfd){ .fd = s->pair, .events = server_events(s) };
 		fds[2] = (struct pollfd){ .fd = k->output[0], .events = POLLIN };
@@ -535,11 +565,12 @@ static bool parts_make(struct keeper_main *k, gid_t group)
 
 	if (hold_new(s->conf, 0, group, &s->hold, text) < 0)
 		return keeper_main_fail("%s", text);
-	if (gate_new(s->conf->control, group, &k->gate, text) < 0) {
+	if (gate_new(s->conf->control, group, &k->gate, &k->former_died, text) < 0) {
 		if (!k->opt.program[0])
 			return keeper_main_fail("%s", text);
 		server_say(s, TRACE_WARNING, "%s; `adit-keeper --upgrade` cannot be used", text);
 	}
+	k->former_died |= net_wait_former(s->net);
 	if (!net_alone(s->net))
 		server_say(s, TRACE_INFO, "another adit-keeper runs in this network namespace");
 	swept = net_sweep_all(s->net);
@@ -661,6 +692,11 @@ static bool begin(struct keeper_main *k)
 	/* Rights belong to threads: those of the plane are made with what is left. */
 	if (!server_plane(s, net_alone(s->net), state >= 0))
 		return keeper_main_fail("out of memory");
+	if (k->former_died && net_alone(s->net))
+		server_say(
+			s, TRACE_NOTICE,
+			"the keeper before this one has died; nothing of its sessions is left in "
+			"the kernel");
 	k->start_at = k->opt.program[0] ? s->now : MONO_NEVER;
 	if (state >= 0 && !keeper_main_load(k, state, &proto))
 		return false;
@@ -694,6 +730,7 @@ static void end(struct keeper_main *k)
 	fd_drop(&k->former_fd);
 	hold_free(s->hold);
 	net_close(s->net);
+	guard_end(&k->guard);
 	conf_free(s->former);
 	conf_free(s->conf);
 	clock_gettime(CLOCK_REALTIME, &ts);

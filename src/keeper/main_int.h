@@ -8,6 +8,7 @@
 #define ADIT_KEEPER_MAIN_INT_H
 
 #include "gate.h"
+#include "guard.h"
 #include "serve.h"
 #include "spawn.h"
 #include "start.h"
@@ -33,6 +34,8 @@ struct keeper_main {
 	bool done;
 	int status; /* to exit with */
 	bool told_ready;
+	struct guard guard;
+	bool former_died; /* the keeper before this one has not removed what it had */
 	int signals;
 	int parent;    /* pipe to the waiting parent, -1 = none */
 	int output[2]; /* in the background: what aditd and hooks print */

@@ -16,23 +16,29 @@
  * so then it is put as 0.0.0.0/1 and 128.0.0.0/1 (or ::/1 and 8000::/1), which are more specific.
  *
  * The name of the only keeper in a network namespace is an abstract Unix socket: such names belong
- * to the namespace and vanish with the process.
+ * to the namespace and vanish with the process. It listens, so that the kernel tells whose it is:
+ * a guard (guard.h) keeps it for a moment longer.
  */
 #include "net.h"
 
 #include <errno.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/htab.h"
 #include "base/list.h"
+#include "daemon/notify.h"
 #include "dp/nl.h"
 
+#define NAME_QUEUE 4096 /* who asked whose the name is: nobody answers */
 #define LINK_QUEUE 4096 /* packets that wait in a device while aditd is busy or away */
 
 enum item_kind { ITEM_ADDR = 1, ITEM_ROUTE, ITEM_PIN };
@@ -85,21 +91,73 @@ static int fail_no_device(struct net *n, const char **ret_text, const char *ifna
 
 /* ---- opening ---- */
 
-static int name_take(void)
+/* Bind to the name, or connect to who has it. -1 with errno. */
+static int name_open(int (*how)(int fd, const struct sockaddr *sa, socklen_t len))
 {
 	static const char name[] = "adit-keeper";
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -1;
 	memcpy(un.sun_path + 1, name, sizeof(name) - 1); /* the first octet is NUL: abstract */
-	if (bind(fd, (const struct sockaddr *)&un,
-		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(name))) < 0) {
+	if (how(fd, (const struct sockaddr *)&un,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(name))) < 0) {
 		close(fd);
 		return -1;
 	}
 	return fd;
+}
+
+static int name_take(void)
+{
+	int fd = name_open(bind);
+
+	if (fd >= 0)
+		listen(fd, NAME_QUEUE);
+	return fd;
+}
+
+/* Has the process that took the name ended? The kernel knows it from its listen(). */
+static bool name_orphaned(void)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct ucred who = { 0 };
+	socklen_t len = sizeof(who);
+	int fd = name_open(connect);
+	bool dead;
+
+	if (fd < 0)
+		return false;
+	/* 0: it is in another PID namespace, and nobody can say. */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+		who.pid = 0;
+	close(fd);
+	if (who.pid <= 0)
+		return false;
+	p.fd = (int)syscall(SYS_pidfd_open, who.pid, 0);
+	dead = p.fd < 0 ? errno == ESRCH : poll(&p, 1, 0) == 1;
+	if (p.fd >= 0)
+		close(p.fd);
+	return dead;
+}
+
+bool net_wait_former(struct net *n)
+{
+	const struct timespec tick = { .tv_nsec = 20000000 };
+	bool waited = false;
+
+	for (uint32_t ticks = 0; n->name_fd < 0; ticks++) {
+		if (ticks % 50 == 0) {
+			if (!name_orphaned())
+				break;
+			notify_send("EXTEND_TIMEOUT_USEC=10000000");
+		}
+		waited = true;
+		nanosleep(&tick, NULL);
+		n->name_fd = name_take();
+	}
+	return waited;
 }
 
 struct net *net_open(bool *ret_alone)
@@ -698,6 +756,11 @@ enum {
 bool net_alone(const struct net *n)
 {
 	return n->name_fd >= 0;
+}
+
+int net_name(const struct net *n)
+{
+	return n->name_fd;
 }
 
 static void item_carry(const struct item *it, struct carry *c)

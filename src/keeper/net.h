@@ -28,6 +28,13 @@ void net_close(struct net *n); /* removes nothing */
 void net_carry(const struct net *n, struct carry *c);
 int net_carried(struct net *n, uint16_t tag, struct rcur v);
 bool net_alone(const struct net *n);
+/* The descriptor that has the name, -1 = another keeper has it. */
+int net_name(const struct net *n);
+
+/* The keeper that has the name is dead, and its guard (guard.h) still removes what it had. Waits
+ * until that is done, and takes the name; tells systemd that it takes longer. Returns whether there
+ * was one. */
+bool net_wait_former(struct net *n);
 
 /* All functions below: 0 or negative errno; on failure *ret_text (if not NULL) is set to a text
  * that says what was refused and what to do; it is static or lies in `n` until the next call. */

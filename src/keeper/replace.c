@@ -206,6 +206,8 @@ static void replace_try(struct keeper_main *k, struct carry *c, char *why)
 	if (upgrade_check(argv, fd, why) == 0) {
 		replace_argv(k, resume, number, argv);
 		notify_send("RELOADING=1");
+		/* It would keep open what the new program closes, and be another's guard. */
+		guard_end(&k->guard);
 		err = upgrade_exec(argv, c, fd);
 		snprintf(why, UPGRADE_TEXT, "%.100s: %s", k->self, strerror(-err));
 		notify_send("READY=1");

@@ -4,6 +4,7 @@ what it left, but nothing of others; its replacement by another program under tr
 
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -73,8 +74,15 @@ def come_up(world, name):
     return load
 
 
-@pytest.mark.parametrize("both", [False, True])
-def test_death_of_the_keeper(world, lab, both):
+def guards(adit):
+    """Processes that would clear up after the keeper."""
+    out = subprocess.run(["pgrep", "-P", str(adit.keeper.pid), "-x", "adit-guard"],
+                         capture_output=True, text=True).stdout
+    return [int(pid) for pid in out.split()]
+
+
+@pytest.mark.parametrize("who", ["keeper", "all"])
+def test_death_of_the_keeper(world, lab, who):
     far_end(world)
     theirs(world)
     world.adit = adit = lab.adit(world.lns, KERNEL + PSEUDOWIRE, users="* * password *\n").start()
@@ -82,10 +90,14 @@ def test_death_of_the_keeper(world, lab, both):
     load = come_up(world, "load")
     before, aditd = links(world.lns), adit.aditd_pid()
     assert "of a former run" not in adit.text()
+    guard, = wait_for("the guard", lambda: guards(adit))
+    if who == "all":
+        os.kill(guard, signal.SIGKILL)
+        wait_for("the keeper to say it", lambda: "ended the process adit-guard" in adit.text())
     os.kill(adit.keeper.pid, signal.SIGKILL)
-    if both:
+    if who == "all":
         os.kill(aditd, signal.SIGKILL)
-    adit.keeper.child.wait(120)
+    adit.keeper.child.wait(600)
     wait_for("aditd to end, too", lambda: ended(aditd), seconds=30)
     # the kernel's own tunnel of the pseudowire is still there, and somebody has made more that looks
     # as if it were ours
@@ -95,6 +107,9 @@ def test_death_of_the_keeper(world, lab, both):
     adit.conf.write_text(adit.conf.read_text().replace(PSEUDOWIRE, ""))
     adit.start()
     assert adit.text().count("of sessions of a former run") == 1, adit.text()
+    assert adit.text().count("the keeper before this one has died") == 1, adit.text()
+    # the guard had ended before the new one began
+    assert who == "all" or not os.path.exists(f"/proc/{guard}/exe")
     wait_for("all that was ours to go", lambda: not {n for n in links(world.lns) if
                                                      n.startswith(("l2tp", "left", "p1"))})
     assert before - links(world.lns) == {n for n in before if n.startswith("l2tp")} | {"p1"}
@@ -117,12 +132,16 @@ def test_upgrade_of_the_keeper_under_traffic(world, lab):
     world.wait_up(load, SESSIONS)
     before, aditd = world.lasting(SESSIONS), adit.aditd_pid()
     load.child.send_signal(signal.SIGUSR1)
+    guard = wait_for("a guard", lambda: guards(adit))
     ping = world.client.pinging("10.7.1.1", 80, 0.1)
     for number in range(1, 4):
         done = world.lns.run(KEEPER, "-c", adit.conf, "--upgrade", check=False, timeout=60)
         assert done.returncode == 0, done.stderr + adit.text()
         assert f"has taken over, upgrade {number}" in done.stdout
         assert world.since() == before and adit.aditd_pid() == aditd
+        # another one: what the former shared is closed, so that sessions can end
+        former, guard = guard, wait_for("a guard", lambda: guards(adit))
+        assert len(guard) == 1 and guard != former
     adit.kill_aditd()
     assert world.since() == before
     assert ping.lost() == [], ping.text()
