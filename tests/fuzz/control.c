@@ -55,13 +55,13 @@ static void check_answers(int fd)
 	}
 }
 
-static void special(uint8_t octet)
+/* `state`: of this input, so that it does the same again. */
+static void special(uint8_t octet, size_t *state)
 {
-	static size_t state;
-
 	if (octet == 1) {
-		paper.dial_state = states[state++ % 5];
-		paper.dial_key = state % 3;
+		paper.dial_state = states[(*state)++ % 5];
+		paper.dial_key = *state % 4;
+		paper.d.now.us += US_S;
 		trace_bytes(paper.d.trace, TRACE_DAEMON_NOTICE, paper.d.now, 0, 0, 0, "x", 1);
 		dp_remote_flush(paper.d.remote);
 		run_drain(&paper.d);
@@ -69,7 +69,7 @@ static void special(uint8_t octet)
 		reload_done_fn fn = paper.reload_fn;
 
 		paper.reload_fn = NULL;
-		fn(&paper.d, paper.reload_who, state++ % 2, "changed\n");
+		fn(&paper.d, paper.reload_who, (*state)++ % 2, "changed\n");
 		run_drain(&paper.d);
 	}
 }
@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	int fd;
-	size_t from = 0;
+	size_t from = 0, state = 0;
 
 	if (!paper_begin())
 		return 0;
@@ -94,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		paper_pump();
 		CHECK(control_deadline(paper.d.control).us > 0);
 		if (i < size)
-			special(data[i]);
+			special(data[i], &state);
 		from = i + 1;
 	}
 	check_answers(fd);

@@ -83,6 +83,23 @@ int access_do(struct access *a, struct mono now, const struct access_cmd *cmd)
 	return paper.last_key > SESSIONS;
 }
 
+/* A LAC has told all that a LAC can tell (RFC 2661 4.4.5, 4.4.6). */
+static void set_call(struct access_session_info *i)
+{
+	static const uint8_t proxy[] = { 0, 26,	  0,	4,   1,	  4,   5,   0xdc, 0, 27, 0,
+					 1, 0xff, 0,	28,  0,	  0,   0,   29,	  0, 2,	 0,
+					 2, 0,	  30,	0,   3,	  'b', 'o', 'b',  0, 31, 0,
+					 2, 0xab, 0xcd, 0,   32,  0,   2,   0,	  5, 0,	 33,
+					 0, 6,	  's',	'e', 'c', 'r', 'e', 't' };
+
+	i->outgoing = i->accm = true;
+	i->tx_speed = 64000;
+	i->accm_send = 0xa0000;
+	i->errors[5] = 7;
+	memcpy(i->proxy, proxy, sizeof(proxy));
+	i->proxy_len = sizeof(proxy);
+}
+
 bool access_session(const struct access *a, uint64_t key, struct access_session_info *ret)
 {
 	if (key == 0 || key > SESSIONS)
@@ -96,6 +113,8 @@ bool access_session(const struct access *a, uint64_t key, struct access_session_
 					     .called = "",
 					     .our_ip4 = { 10, 0, 0, 1 },
 					     .ends_at = MONO_NEVER };
+	if (key % 3 == 0)
+		set_call(ret);
 	return true;
 }
 
@@ -108,7 +127,8 @@ bool access_tunnel(const struct access *a, uint16_t id, struct access_tunnel_inf
 {
 	*ret = (struct access_tunnel_info){ .peer = "isp" };
 	ret->l2tp.local_id = id;
-	ret->l2tp.state = L2TP_TS_UP;
+	ret->l2tp.state = id == 2 ? L2TP_TS_CLOSING : L2TP_TS_UP;
+	ret->l2tp.quirks = id == 3 ? L2TP_QUIRK_LAX_LENGTH | L2TP_QUIRK_NO_HELLO : 0;
 	ret->l2tp.host_name = ret->l2tp.vendor_name = "x";
 	return id > 0 && id <= 3;
 }
@@ -271,7 +291,8 @@ bool paper_begin(void)
 	paper.d.conf =
 		conf_parse("session \"vpn\" { server = a user = u password = secret1 }\n"
 			   "pseudowire \"w\" { local = 192.0.2.1 remote = 192.0.2.2 tunnel-id = 1 "
-			   "peer-tunnel-id = 2 session-id = 3 peer-session-id = 4 interface = w0 }",
+			   "peer-tunnel-id = 2 session-id = 3 peer-session-id = 4 interface = w0 } "
+			   "pseudowire \"x\" { remote = 192.0.2.9 secret = secret1 }",
 			   "test", CONF_NO_FILES, err, sizeof(err));
 	paper.d.pw = pwe_new(&(struct pw_config){ .incarnation = 1 });
 	paper.d.acct = acct_new("");
