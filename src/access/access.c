@@ -456,7 +456,7 @@ static int act(struct access *a, struct mono now, const struct access_cmd *cmd)
 	case ACCESS_CMD_ACCT_WRITTEN:
 		return do_written(a, cmd);
 	case ACCESS_CMD_DRAIN:
-		return acc_drain(a, now, cmd->ok, cmd->rate);
+		return acc_drain(a, now, cmd->ok, cmd->rate, cmd->stop);
 	case ACCESS_CMD_SHUTDOWN:
 		return do_shutdown(a, now);
 	}

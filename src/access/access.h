@@ -94,6 +94,7 @@ struct access_cmd {
 	uint16_t tunnel;	   /* TERMINATE_TUNNEL, DP_LOST, HEARD */
 	bool ok;		   /* AUTH, DRAIN */
 	uint32_t rate;		   /* DRAIN */
+	bool stop;		   /* DRAIN: to stop afterwards; the next start takes everybody */
 	enum adit_cause cause;	   /* AUTH refused */
 	const char *text;	   /* AUTH refused, RESOLVED failed, DP_LOST: in words */
 	struct access_grant grant; /* AUTH */

@@ -6,24 +6,30 @@
  * the STATE record: a restart goes on with it.
  *
  * Sessions are taken in the order of their places; one that comes while its tunnel drains cannot
- * be. Tunnels without sessions are closed at the end.
+ * be. Tunnels that have none any more are closed at the same pace: clients mostly have one each.
  */
 #include "internal.h"
 
 #define TICK_US (100 * US_MS)
 
-static void close_tunnels(struct access *a, struct mono now)
+/* Close up to `most` tunnels without sessions. */
+static void close_some(struct access *a, struct mono now, uint32_t most)
 {
-	adit_handle h, next;
+	adit_handle h = a->drain_tunnel;
+	uint32_t n = 0;
 
-	for (h = pool_next(a->tunnels, 0); h; h = next) {
+	while (n < most && (h = pool_next(a->tunnels, h))) {
 		struct acc_tunnel *t = pool_get(a->tunnels, h);
 
-		next = pool_next(a->tunnels, h);
-		if (!t->sessions)
-			acc_tunnel_close(a, now, t, L2TP_STOP_SHUTDOWN, ADIT_CAUSE_SHUTDOWN,
-					 cause_text(ADIT_CAUSE_SHUTDOWN));
+		a->drain_tunnel = h;
+		if (t->sessions || t->closing || !t->l2tp)
+			continue;
+		acc_tunnel_close(a, now, t, L2TP_STOP_SHUTDOWN, ADIT_CAUSE_SHUTDOWN,
+				 cause_text(ADIT_CAUSE_SHUTDOWN));
+		n++;
 	}
+	if (n < most)
+		a->drain_tunnel = 0;
 }
 
 /* Those that dial stop dialling; a session they have is ended in its turn. */
@@ -38,16 +44,17 @@ static void stop_dials(struct access *a, struct mono now)
 	}
 }
 
-int acc_drain(struct access *a, struct mono now, bool on, uint32_t rate)
+int acc_drain(struct access *a, struct mono now, bool on, uint32_t rate, bool stop)
 {
 	if (a->ended)
 		return 2;
+	a->drain_stop = stop;
 	a->state_dirty = true;
 	a->drain = on;
 	a->shutdown = on;
 	a->drain_rate = rate;
 	a->drain_at = on && rate ? now : MONO_NEVER;
-	a->drain_pos = 0;
+	a->drain_pos = a->drain_tunnel = 0;
 	a->drain_part = 0;
 	if (on) {
 		stop_dials(a, now);
@@ -62,8 +69,8 @@ int acc_drain(struct access *a, struct mono now, bool on, uint32_t rate)
 	return 0;
 }
 
-/* End up to `most` sessions. Returns how many there were to end. */
-static uint32_t end_some(struct access *a, struct mono now, uint32_t most)
+/* End up to `most` sessions. */
+static void end_some(struct access *a, struct mono now, uint32_t most)
 {
 	adit_handle h = a->drain_pos;
 	uint32_t n = 0;
@@ -79,7 +86,6 @@ static uint32_t end_some(struct access *a, struct mono now, uint32_t most)
 	}
 	if (n < most)
 		a->drain_pos = 0; /* once more from the start: a handle may have come after it */
-	return n;
 }
 
 void acc_drain_expire(struct access *a, struct mono now)
@@ -90,7 +96,7 @@ void acc_drain_expire(struct access *a, struct mono now)
 		return;
 	per_tick = (uint64_t)a->drain_rate * TICK_US + a->drain_part;
 	a->drain_part = (uint32_t)(per_tick % US_S);
-	if (end_some(a, now, (uint32_t)(per_tick / US_S)) == 0 && per_tick >= US_S)
-		close_tunnels(a, now);
+	close_some(a, now, (uint32_t)(per_tick / US_S));
+	end_some(a, now, (uint32_t)(per_tick / US_S));
 	a->drain_at = pool_count(a->tunnels) ? mono_add(now, TICK_US) : MONO_NEVER;
 }

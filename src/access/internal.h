@@ -381,12 +381,13 @@ struct access {
 	uint64_t stopped[ACC_STOPPED]; /* hashes of disconnected dials, from the record */
 	size_t stopped_count;
 	bool state_dirty, net_news;
-	bool shutdown; /* nothing new */
-	bool ended;    /* CMD_SHUTDOWN: everything is being closed */
-	bool drain;    /* drain.c */
+	bool shutdown;	 /* nothing new */
+	bool ended;	 /* CMD_SHUTDOWN: everything is being closed */
+	bool drain;	 /* drain.c */
+	bool drain_stop; /* ... for a stop: a successor does not go on with it */
 	uint32_t drain_rate, drain_part;
 	struct mono drain_at;
-	adit_handle drain_pos;
+	adit_handle drain_pos, drain_tunnel;
 	struct ration strangers; /* their tunnels that are told of */
 	bool former;		 /* there are peers or dials that the configuration no longer has */
 	struct dp_row row;	 /* what the last event points to */
@@ -416,7 +417,7 @@ uint64_t acc_key_new(struct access *a);
 /* drain.c */
 /* Refuse what is new and end what is there, `rate` sessions a second (0: they end by themselves);
  * or take everybody again. 0; 2 everything is being closed. */
-int acc_drain(struct access *a, struct mono now, bool on, uint32_t rate);
+int acc_drain(struct access *a, struct mono now, bool on, uint32_t rate, bool stop);
 void acc_drain_expire(struct access *a, struct mono now);
 
 /* tunnel.c */

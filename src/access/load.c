@@ -231,7 +231,7 @@ static int load_state(struct access *a, struct mono now, const struct record *r)
 		return 1;
 	}
 	if (r->drain)
-		(void)acc_drain(a, now, true, r->drain_rate);
+		(void)acc_drain(a, now, true, r->drain_rate, false);
 	if (r->keys > a->next_key) {
 		a->next_key = r->keys;
 		a->state_dirty = true;

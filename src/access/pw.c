@@ -263,6 +263,8 @@ static int path_mtu(struct pw *p, uint32_t local, uint16_t mtu)
 static void shut_down(struct pw *p, struct mono now)
 {
 	p->shutdown = true;
+	p->drain = false;
+	p->drain_at = MONO_NEVER;
 	for (size_t i = 0; i < p->wire_count; i++)
 		pww_advance(p, now, p->wires[i]);
 	list_for_each_safe (it, &p->tunnels)
@@ -300,6 +302,11 @@ static int act(struct pw *p, struct mono now, const struct pw_cmd *cmd)
 		if (w)
 			pww_circuit(p, now, w, cmd->up);
 		return w ? 0 : 1;
+	case PW_CMD_DRAIN:
+		if (p->shutdown)
+			return 2;
+		pw_drain(p, now, cmd->up, cmd->rate);
+		return 0;
 	case PW_CMD_SHUTDOWN:
 		shut_down(p, now);
 		return 0;
@@ -326,13 +333,15 @@ void pwe_expire(struct pw *p, struct mono now)
 		pwt_expire(p, now, container_of(n, struct pwt, timer));
 	while ((n = heap_first(&p->wire_timers)) && mono_due(n->at, now))
 		pww_expire(p, now, container_of(n, struct pww, timer));
+	pw_drain_expire(p, now);
 	pw_pump(p, now);
 }
 
 struct mono pwe_deadline(const struct pw *p)
 {
-	return mono_min(l2tp3_deadline(p->l),
-			mono_min(heap_deadline(&p->tunnel_timers), heap_deadline(&p->wire_timers)));
+	struct mono at = mono_min(heap_deadline(&p->tunnel_timers), heap_deadline(&p->wire_timers));
+
+	return mono_min(l2tp3_deadline(p->l), p->drain ? mono_min(at, p->drain_at) : at);
 }
 
 /* ---- out ---- */
@@ -544,6 +553,15 @@ bool pwe_tunnel(const struct pw *p, uint32_t local, struct pw_tunnel_info *ret)
 bool pwe_has(const struct pw *p, uint64_t key)
 {
 	return pww_by_key(p, key) != NULL;
+}
+
+uint32_t pwe_count(const struct pw *p)
+{
+	uint32_t count = 0;
+
+	for (size_t n = 0; n < p->wire_count; n++)
+		count += p->wires[n]->session || p->wires[n]->row_state != PWW_ROW_NONE;
+	return count;
 }
 
 bool pwe_ended(const struct pw *p)

@@ -134,6 +134,8 @@ enum pw_cmd_kind {
 	PW_CMD_PATH,	/* what fits unfragmented on the path of the tunnel with our id `tunnel`:
 			   `mtu` octets, 0 = not known. Interfaces follow */
 	PW_CMD_CIRCUIT, /* the circuit of row `key` is `up` or not (DP_EV_CIRCUIT) */
+	PW_CMD_DRAIN,	/* `up`: accept and open nothing new, and end `rate` pseudowires a second,
+			   0 = none; their connections with the last of each. Else as before */
 	PW_CMD_SHUTDOWN /* end everything; nothing new is accepted */
 };
 
@@ -144,7 +146,8 @@ struct pw_cmd {
 	uint64_t key;		    /* TERMINATE, DP_LOST, CIRCUIT */
 	uint32_t tunnel;	    /* TERMINATE_TUNNEL, DP_LOST, PATH */
 	uint16_t mtu;		    /* PATH */
-	bool up;		    /* CIRCUIT */
+	bool up;		    /* CIRCUIT, DRAIN */
+	uint32_t rate;		    /* DRAIN */
 	const char *text;	    /* RESOLVED failed, DP_LOST */
 	enum adit_cause cause;	    /* RESOLVED failed */
 	const struct path *paths;   /* RESOLVED: to try in this order; complete */
@@ -247,6 +250,8 @@ uint32_t pwe_tunnel_next(const struct pw *p, uint32_t prev);
 bool pwe_tunnel(const struct pw *p, uint32_t local, struct pw_tunnel_info *ret);
 /* Is this key that of a row we want? */
 bool pwe_has(const struct pw *p, uint64_t key);
+/* How many pseudowires are up or on their way. */
+uint32_t pwe_count(const struct pw *p);
 /* Has everything ended, but for what acknowledges repeats? */
 bool pwe_ended(const struct pw *p);
 void pwe_counters(const struct pw *p, struct l2tp3_counters *ret);

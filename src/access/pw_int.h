@@ -7,6 +7,7 @@
  *   pw_wire.c   pseudowires: sessions, rows, circuits
  *   pw_conf.c   the configuration as an object;  pw_apply.c  a new one in force
  *   pw_save.c   records that outlive the process
+ *   pw_drain.c  one after the other is ended
  *
  * Theory of operation. A `pwt` is a control connection of the configuration; it has any number of
  * `pwc`, connections of the engine: mostly one, more while the peer opens one anew before we know
@@ -143,6 +144,9 @@ struct pw {
 	uint64_t next_id;
 	uint8_t roll; /* of keys */
 	bool shutdown;
+	bool drain; /* pw_drain.c */
+	uint32_t drain_rate, drain_part;
+	struct mono drain_at;
 
 	struct htab recs, recs_by_id; /* pw_save.c */
 	struct list recs_dirty;
@@ -161,6 +165,17 @@ void pw_news_w(struct pw *p, struct pww *w, uint8_t bit);
 void pw_reason_set(struct pw_reason *r, enum adit_cause cause, const char *text, bool by_peer);
 /* The wait before attempt number `attempts` + 1: doubled each time, give or take a quarter. */
 int64_t pw_backoff(struct pw *p, const struct pw_conf_tunnel *c, uint32_t attempts);
+
+/* ---- pw_drain.c ---- */
+
+void pw_drain(struct pw *p, struct mono now, bool on, uint32_t rate);
+void pw_drain_expire(struct pw *p, struct mono now);
+
+/* Is nothing new to come? */
+static inline bool pw_closed(const struct pw *p)
+{
+	return p->shutdown || p->drain;
+}
 
 /* ---- pw_tunnel.c ---- */
 

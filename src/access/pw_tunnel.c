@@ -183,7 +183,7 @@ static void timer(struct pw *p, struct pwt *t, struct mono at)
 
 static bool dials(const struct pw *p, const struct pwt *t)
 {
-	if (!t->c || p->shutdown || t->off)
+	if (!t->c || pw_closed(p) || t->off)
 		return false;
 	return t->c->connect == PW_AUTO || t->asked;
 }
@@ -386,13 +386,15 @@ static void refuse(struct pw *p, struct mono now, const struct l2tp3_event *ev, 
 static void on_ask(struct pw *p, struct mono now, const struct l2tp3_event *ev)
 {
 	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_CONN_ACCEPT, .conn = ev->conn, .trusted = true };
-	struct pwt *t = p->shutdown ? NULL : tunnel_for(p, ev);
+	struct pwt *t = pw_closed(p) ? NULL : tunnel_for(p, ev);
 	struct pwc *c;
 
 	if (!t || t->off) {
-		refuse(p, now, ev, p->shutdown ? L2TP_STOP_SHUTDOWN : L2TP_STOP_UNAUTHORISED,
-		       t ? "taken down by an administrator"
-			 : "no tunnel or pseudowire block of the configuration has this peer");
+		refuse(p, now, ev, pw_closed(p) ? L2TP_STOP_SHUTDOWN : L2TP_STOP_UNAUTHORISED,
+		       t	      ? "taken down by an administrator"
+		       : pw_closed(p) ? cause_text(ADIT_CAUSE_SHUTDOWN)
+				      : "no tunnel or pseudowire block of the configuration has "
+					"this peer");
 		return;
 	}
 	if (full(p, t)) {

@@ -227,7 +227,7 @@ static void failed(struct pw *p, struct mono now, struct pww *w, enum adit_cause
 	w->why.established = w->told;
 	w->told = false;
 	pw_news_w(p, w, PWW_N_DOWN);
-	if (!w->c || !w->wanted || p->shutdown || w->c->connect == PW_WAIT)
+	if (!w->c || !w->wanted || pw_closed(p) || w->c->connect == PW_WAIT)
 		return;
 	w->attempts++;
 	w->waiting = true;
@@ -271,7 +271,7 @@ static bool tunnel_is_up(const struct pww *w)
 
 static bool opens(const struct pw *p, const struct pww *w)
 {
-	return w->c && w->wanted && !p->shutdown && !w->waiting && !w->session && !w->c->fixed &&
+	return w->c && w->wanted && !pw_closed(p) && !w->waiting && !w->session && !w->c->fixed &&
 	       (w->c->connect == PW_AUTO || w->asked) && tunnel_is_up(w);
 }
 
@@ -405,8 +405,12 @@ static void refuse(struct pw *p, struct mono now, const struct l2tp3_event *ev, 
 static void on_ask(struct pw *p, struct mono now, const struct l2tp3_event *ev)
 {
 	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_SESSION_ACCEPT, .session = ev->session };
-	struct pww *w = p->shutdown ? NULL : wire_for(p, ev);
+	struct pww *w = pw_closed(p) ? NULL : wire_for(p, ev);
 
+	if (pw_closed(p)) {
+		refuse(p, now, ev, L2TP_CDN_ADMIN, cause_text(ADIT_CAUSE_SHUTDOWN));
+		return;
+	}
 	if (!w) {
 		refuse(p, now, ev, L2TP3_CDN_NO_FORWARDER,
 		       "no pseudowire of the configuration has this Remote End ID");

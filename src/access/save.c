@@ -260,7 +260,7 @@ static void save_state(const struct access *a, struct wcur *c)
 	wcur_u64(c, a->setups);
 	wcur_u64(c, a->failures);
 	wcur_tlv_end(c, at);
-	if (a->drain)
+	if (a->drain && !a->drain_stop)
 		wcur_tlv_u32(c, ACC_TAG_DRAIN, a->drain_rate);
 	at = wcur_tlv_begin(c, ACC_TAG_STOPPED);
 	for (size_t i = 0; i < a->dial_count && n < ACC_STOPPED; i++) {

@@ -462,8 +462,9 @@ static void print_status(json_t *s)
 	printf("config      %s\n", text_of(s, "config"));
 	printf("sandbox     %s\n", text_of(s, "sandbox"));
 	if (json_is_integer(json_object_get(s, "drain_rate")))
-		printf("draining    newcomers are refused; %lld sessions are left, %s\n",
-		       number_of(s, "sessions"),
+		printf("draining    newcomers are refused; %lld sessions and %lld pseudowires are "
+		       "left, %s\n",
+		       number_of(s, "sessions"), number_of(s, "pseudowires"),
 		       number_of(s, "drain_rate") ? "told one after the other"
 						  : "they end by themselves");
 	printf("sessions    %lld, of these %lld up; tunnels %lld, half open %lld\n",
@@ -722,6 +723,15 @@ static void print_record(struct cmd *c, json_t *parameters)
 	fflush(stdout);
 }
 
+/* Sessions, and the pseudowires that end with them. */
+static long long left_of(json_t *answer)
+{
+	json_t *s = json_object_get(answer, "status");
+
+	return number_of(s, "sessions") +
+	       (number_of(s, "drain_rate") ? number_of(s, "pseudowires") : 0);
+}
+
 /* One look at how far a drain is: sessions left, <0 = no answer. */
 static long long drain_left(struct cmd *c)
 {
@@ -730,7 +740,7 @@ static long long drain_left(struct cmd *c)
 
 	if (call(c, "org.adit.Status", NULL, false) || next(c, QUICK_MS, &a))
 		return -1;
-	left = number_of(json_object_get(a.parameters, "status"), "sessions");
+	left = left_of(a.parameters);
 	json_decref(a.root);
 	return left;
 }
@@ -751,7 +761,7 @@ static int verb_drain(struct cmd *c)
 		json_object_set_new(p, "rate", json_integer(c->rate));
 	if (call(c, "org.adit.Drain", p, false) || next(c, QUICK_MS, &a))
 		return 1;
-	left = number_of(json_object_get(a.parameters, "status"), "sessions");
+	left = left_of(a.parameters);
 	json_decref(a.root);
 	while (!end && !c->no_wait && left > 0) {
 		if (left != shown && !c->json)

@@ -88,7 +88,8 @@ struct conf {
 	enum trace_level log_level;
 	enum conf_log log_to;
 	uint32_t max_tunnels, max_sessions;
-	bool sandbox; /* aditd's system calls are filtered */
+	uint32_t stop_rate; /* sessions a second, 0 = all at once */
+	bool sandbox;	    /* aditd's system calls are filtered */
 
 	struct conf_socket *sockets;
 	size_t socket_count;

@@ -62,6 +62,7 @@ static bool build_global(struct conf_build *b)
 			c->log_to = (enum conf_log)i;
 	c->max_tunnels = conf_number_of(g, "max-tunnels");
 	c->max_sessions = conf_number_of(g, "max-sessions");
+	c->stop_rate = conf_number_of(g, "stop-rate");
 	c->sandbox = conf_bool_of(g, "sandbox");
 	snprintf(c->session_ifname, sizeof(c->session_ifname), "%s",
 		 conf_text_of(g, "session-interface"));

@@ -51,6 +51,8 @@ static const struct conf_key schema[] = {
 	  "tunnels at most" },
 	{ CONF_GLOBAL, "max-sessions", CONF_T_NUMBER, 0, "100000", 1, 10000000, NULL,
 	  "sessions at most" },
+	{ CONF_GLOBAL, "stop-rate", CONF_T_NUMBER, 0, "0", 0, 100000, NULL,
+	  "sessions that end a second when adit is stopped, one peer told after the other; 0: all at once" },
 	{ CONF_GLOBAL, "sandbox", CONF_T_BOOL, 0, "yes", 0, 0, NULL,
 	  "end aditd when it makes a system call that it has no business with; no: for debugging" },
 

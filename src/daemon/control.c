@@ -676,7 +676,6 @@ static void m_drain(struct client *c, const struct control_request *r)
 {
 	struct daemon *d = c->control->d;
 	json_t *rate = json_object_get(r->parameters, "rate");
-	struct access_cmd cmd = { .kind = ACCESS_CMD_DRAIN };
 	json_int_t n = rate ? json_integer_value(rate) : 100;
 
 	cmd.ok = !json_is_true(json_object_get(r->parameters, "end"));
@@ -684,8 +683,8 @@ static void m_drain(struct client *c, const struct control_request *r)
 		invalid(c, "rate");
 		return;
 	}
-	cmd.rate = (uint32_t)n;
-	if (d->stopping || access_do(d->access, d->now, &cmd) != 0) {
+	if (!run_drain_begin(d, !json_is_true(json_object_get(r->parameters, "end")),
+			     (uint32_t)n)) {
 		reply_error(c, FAILED, "text", "aditd is stopping");
 		return;
 	}

@@ -104,10 +104,13 @@ struct daemon {
 	struct mono since, keeper_since;
 	bool ready;
 	bool stopping;	       /* orderly: peers are told */
+	bool emptying;	       /* ... one after the other, before all that is left is told */
+	uint32_t stop_left;    /* emptying: what there was when it was last looked */
+	struct mono stop_look; /* ... when to look again */
 	bool quit;	       /* leave the loop */
 	int status;	       /* exit status */
 	struct mono drain_say; /* while draining: when to tell how far it is */
-	struct mono stop_by;   /* while stopping */
+	struct mono stop_by;   /* while stopping, emptying: when to wait no longer */
 	bool journal_full;     /* has been told */
 	bool no_journal;       /* nothing is written: to measure what it costs */
 	enum sandbox sandbox;
@@ -126,7 +129,8 @@ enum cookie {
 	COOKIE_SOCKET,	  /* peer.c: via */
 	COOKIE_HOOK,	  /* hook.c */
 	COOKIE_RELOAD,	  /* reload.c */
-	COOKIE_READY
+	COOKIE_READY,
+	COOKIE_STOPPING
 };
 
 #define COOKIE(kind, value) ((uint64_t)(kind) << 56 | (value))
@@ -160,9 +164,10 @@ void run_keeper(struct daemon *d); /* the keeper has something */
 void run_timers(struct daemon *d); /* a deadline is due */
 struct mono run_deadline(const struct daemon *d);
 void run_stop(struct daemon *d, bool orderly);
-/* A drain has begun, or was called off: into the log, and from there on every ten seconds how far
- * it is. */
-void run_drain_say(struct daemon *d, bool on, uint32_t rate);
+/* Take nobody new and end `rate` sessions and pseudowires a second, or call that off: tells both
+ * engines, and the log, from there on every ten seconds how far it is. False: aditd is stopping;
+ * but while it tells its peers one after the other, the pace may change. */
+bool run_drain_begin(struct daemon *d, bool on, uint32_t rate);
 
 /* Answer a question when the engine's events have been taken. The room was asked for before. */
 struct access_cmd *run_answer(struct daemon *d, enum access_cmd_kind kind);

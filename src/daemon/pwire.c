@@ -288,6 +288,12 @@ bool pwire_load(struct daemon *d, struct journal_lost *lost)
 {
 	static const enum pw_object kinds[] = { PW_OBJ_CONN, PW_OBJ_SESSION };
 
+	struct access_summary s;
+
+	access_summary(d->access, &s);
+	if (s.draining) /* before it, too: it is part of the STATE record */
+		pwe_do(d->pw, d->now,
+		       &(struct pw_cmd){ .kind = PW_CMD_DRAIN, .up = true, .rate = s.drain_rate });
 	for (size_t i = 0; i < 2; i++) {
 		enum journal_kind kind = i ? JOURNAL_SESSION : JOURNAL_TUNNEL;
 		struct store_record r;

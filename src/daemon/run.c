@@ -13,6 +13,8 @@
  */
 #include "daemon.h"
 
+#include "notify.h"
+
 #include "base/fault.h"
 #include "base/text.h"
 
@@ -30,6 +32,11 @@
 #define LINES_US    (10 * US_MS)
 
 #define DRAIN_SAY_US (10 * US_S)
+
+/* A stop with a pace: how often it is looked how far it is, and when it goes on although nothing
+ * ends any more. */
+#define STOP_LOOK_US  (500 * US_MS)
+#define STOP_STUCK_US (60 * US_S)
 
 void daemon_say(struct daemon *d, enum trace_level level, const char *fmt, ...)
 {
@@ -499,6 +506,7 @@ void run_keeper(struct daemon *d)
 			hook_done(d, &done);
 			break;
 		case COOKIE_READY:
+		case COOKIE_STOPPING:
 			break;
 		}
 	}
@@ -515,39 +523,100 @@ void run_keeper(struct daemon *d)
 	run_drain(d);
 }
 
-void run_drain_say(struct daemon *d, bool on, uint32_t rate)
+/* ---- drain and stop ---- */
+
+/* "3 sessions", "3 sessions and 1 pseudowire". */
+static uint32_t count_left(struct daemon *d, char *buf, size_t cap)
 {
+	uint32_t wires = pwe_count(d->pw);
 	struct access_summary s;
+	int n;
 
 	access_summary(d->access, &s);
+	n = snprintf(buf, cap, "%u session%s", s.sessions, s.sessions == 1 ? "" : "s");
+	if (wires && n > 0 && (size_t)n < cap)
+		snprintf(buf + n, cap - (size_t)n, " and %u pseudowire%s", wires,
+			 wires == 1 ? "" : "s");
+	return s.sessions + wires;
+}
+
+bool run_drain_begin(struct daemon *d, bool on, uint32_t rate)
+{
+	struct access_cmd cmd = { .kind = ACCESS_CMD_DRAIN, .ok = on, .rate = rate };
+	struct pw_cmd wires = { .kind = PW_CMD_DRAIN, .up = on, .rate = rate };
+	char left[64];
+
+	cmd.stop = d->emptying;
+	if (d->stopping || (d->emptying && !on) || access_do(d->access, d->now, &cmd) != 0)
+		return false;
+	pwe_do(d->pw, d->now, &wires);
 	d->drain_say = on ? mono_add(d->now, DRAIN_SAY_US) : MONO_NEVER;
+	count_left(d, left, sizeof(left));
 	if (!on)
 		daemon_say(d, TRACE_NOTICE, "no longer draining: newcomers are welcome again");
 	else if (rate)
-		daemon_say(d, TRACE_NOTICE,
-			   "draining: newcomers are refused, %u sessions end, %u a second",
-			   s.sessions, rate);
+		daemon_say(d, TRACE_NOTICE, "draining: newcomers are refused, %s end, %u a second",
+			   left, rate);
 	else
-		daemon_say(d, TRACE_NOTICE,
-			   "draining: newcomers are refused, %u sessions end by themselves",
-			   s.sessions);
+		daemon_say(d, TRACE_NOTICE, "draining: newcomers are refused, %s end by themselves",
+			   left);
+	return true;
 }
 
 /* How far the drain is; a successor in the middle of one goes on telling. */
 static void drain_progress(struct daemon *d)
 {
 	struct access_summary s;
+	char left[64];
+	uint32_t n = count_left(d, left, sizeof(left));
 
 	access_summary(d->access, &s);
 	if (!s.draining) {
 		d->drain_say = MONO_NEVER;
-	} else if (s.sessions) {
+	} else if (n && (s.sessions || s.drain_rate)) {
 		d->drain_say = mono_add(d->now, DRAIN_SAY_US);
-		daemon_say(d, TRACE_NOTICE, "draining: %u sessions are left", s.sessions);
+		daemon_say(d, TRACE_NOTICE, "draining: %s are left", left);
 	} else {
 		d->drain_say = MONO_NEVER;
 		daemon_say(d, TRACE_NOTICE, "drained: no session is left");
 	}
+}
+
+/* Tell all peers that are left, at once. */
+static void stop_now(struct daemon *d)
+{
+	struct access_cmd cmd = { .kind = ACCESS_CMD_SHUTDOWN };
+
+	daemon_say(d, TRACE_NOTICE, "stopping: telling the peers");
+	d->emptying = false;
+	d->stopping = true;
+	d->drain_say = MONO_NEVER;
+	d->stop_by = mono_add(d->now, DAEMON_STOP_US);
+	access_do(d->access, d->now, &cmd);
+	pwe_do(d->pw, d->now, &(struct pw_cmd){ .kind = PW_CMD_SHUTDOWN });
+}
+
+/* How far the stop is: whoever has asked for it waits, as long as there is something to wait for.
+ */
+static void stop_progress(struct daemon *d)
+{
+	char left[64], line[160];
+	uint32_t n = count_left(d, left, sizeof(left));
+
+	if (n != d->stop_left)
+		d->stop_by = mono_add(d->now, STOP_STUCK_US);
+	d->stop_left = n;
+	if (n == 0 || mono_due(d->stop_by, d->now)) {
+		stop_now(d);
+		return;
+	}
+	d->stop_look = mono_add(d->now, STOP_LOOK_US);
+	snprintf(line, sizeof(line),
+		 "STATUS=Stopping: %s are left, %u a second are told\n"
+		 "EXTEND_TIMEOUT_USEC=60000000",
+		 left, d->conf->stop_rate);
+	notify_send(line);
+	(void)keeper_stopping(d->keeper, COOKIE(COOKIE_STOPPING, 0), NULL);
 }
 
 void run_timers(struct daemon *d)
@@ -562,6 +631,8 @@ void run_timers(struct daemon *d)
 	peer_sockets_sweep(d);
 	if (mono_due(d->drain_say, d->now))
 		drain_progress(d);
+	if (d->emptying && mono_due(d->stop_look, d->now))
+		stop_progress(d);
 	if (d->stopping && mono_due(d->stop_by, d->now))
 		d->quit = true;
 	run_drain(d);
@@ -579,6 +650,8 @@ struct mono run_deadline(const struct daemon *d)
 	if (d->control)
 		at = mono_min(at, control_deadline(d->control));
 	at = mono_min(at, d->drain_say);
+	if (d->emptying)
+		at = mono_min(at, d->stop_look);
 	if (d->stopping)
 		at = mono_min(at, d->stop_by);
 	return at;
@@ -586,19 +659,25 @@ struct mono run_deadline(const struct daemon *d)
 
 void run_stop(struct daemon *d, bool orderly)
 {
-	struct access_cmd cmd = { .kind = ACCESS_CMD_SHUTDOWN };
+	char left[64];
 
 	if (!orderly) {
 		daemon_say(d, TRACE_NOTICE, "restart: sessions are kept");
 		d->quit = true;
-	} else if (!d->stopping) {
-		daemon_say(d, TRACE_NOTICE, "stopping: telling the peers");
-		d->stopping = true;
-		d->stop_by = mono_add(d->now, DAEMON_STOP_US);
-		access_do(d->access, d->now, &cmd);
-		pwe_do(d->pw, d->now, &(struct pw_cmd){ .kind = PW_CMD_SHUTDOWN });
+	} else if (d->stopping) {
+		d->quit = true; /* asked once more: at once */
+	} else if (!d->emptying && d->conf->stop_rate && count_left(d, left, sizeof(left))) {
+		daemon_say(
+			d, TRACE_NOTICE,
+			"stopping: telling the peers, one after the other; asked once more, all at "
+			"once");
+		d->emptying = true;
+		d->stop_left = 0;
+		d->stop_by = mono_add(d->now, STOP_STUCK_US);
+		run_drain_begin(d, true, d->conf->stop_rate);
+		stop_progress(d);
 	} else {
-		d->quit = true; /* asked twice: at once */
+		stop_now(d);
 	}
 	run_drain(d);
 }

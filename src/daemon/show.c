@@ -221,7 +221,10 @@ json_t *show_status(struct daemon *d)
 	show_set_since(d, o, d->since);
 	show_set(o, "keeper_since", wall_text(d->wall_us - d->now.us + d->keeper_since.us, false));
 	show_set_u64(o, "starts", d->starts);
-	show_set_text(o, "state", d->stopping ? "stopping" : s.draining ? "draining" : "running");
+	show_set_text(o, "state",
+		      d->stopping || d->emptying ? "stopping"
+		      : s.draining		 ? "draining"
+						 : "running");
 	show_set(o, "drain_rate", s.draining ? json_integer(s.drain_rate) : json_null());
 	show_set(o, "oldest_session",
 		 s.oldest.us == MONO_NEVER.us
@@ -231,6 +234,7 @@ json_t *show_status(struct daemon *d)
 	show_set_u64(o, "tunnels", s.tunnels);
 	show_set_u64(o, "sessions", s.sessions);
 	show_set_u64(o, "sessions_up", s.sessions_up);
+	show_set_u64(o, "pseudowires", pwe_count(d->pw));
 	show_set_u64(o, "half_open", s.halfopen);
 	show_set_u64(o, "setups", s.setups);
 	show_set_u64(o, "failures", s.failures);

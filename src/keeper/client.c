@@ -536,6 +536,12 @@ int keeper_ready(struct keeper *k, uint64_t cookie, uint32_t *ret_id)
 	return queue(k, KEEPER_READY, cookie, ret_id);
 }
 
+int keeper_stopping(struct keeper *k, uint64_t cookie, uint32_t *ret_id)
+{
+	begin(k);
+	return queue(k, KEEPER_STOPPING, cookie, ret_id);
+}
+
 int keeper_status(struct keeper *k, uint64_t cookie, uint32_t *ret_id)
 {
 	begin(k);

@@ -7,8 +7,8 @@
  * Theory of operation. One thread, one poll() over signals, the pair to aditd and the pipes of
  * children; nothing blocks but rtnetlink. aditd is in one of three states: running (pid), waiting
  * to be started (start_at), or gone for good (stopping). Stopping: aditd is asked to end its
- * sessions (SIGTERM) and killed after ten seconds, hooks get five more, then all that carries our
- * mark is removed.
+ * sessions (SIGTERM) and killed after ten seconds, later while it says that it tells its peers one
+ * after the other (STOPPING); hooks get five more, then all that carries our mark is removed.
  *
  * aditd is a child (--run), or a process that systemd has started and that came to the keeper's own
  * socket (gate.h); then its end is the end of the connection, and nobody here starts the next.
@@ -141,7 +141,13 @@ static void aditd_welcome(struct keeper_main *k, int pair, pid_t pid)
 
 static void stop_begin(struct keeper_main *k, int status)
 {
-	if (k->stopping) { /* asked twice: somebody is in a hurry */
+	if (k->stopping && k->emptying) { /* asked twice: all peers at once */
+		k->emptying = false;
+		aditd_signal(k, SIGTERM);
+		k->kill_at = mono_add(k->s.now, STOP_US);
+		return;
+	}
+	if (k->stopping) { /* somebody is in a hurry */
 		aditd_signal(k, SIGKILL);
 		k->hooks_end = k->s.now;
 		return;
@@ -156,6 +162,17 @@ static void stop_begin(struct keeper_main *k, int status)
 	} else {
 		k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
 	}
+}
+
+/* aditd has more to tell than ten seconds are enough for. */
+static void patience(struct keeper_main *k)
+{
+	k->s.patience = false;
+	if (!k->stopping || !k->aditd)
+		return;
+	k->emptying = true;
+	k->kill_at = mono_add(k->s.now, SERVE_PATIENCE_US);
+	notify_send("EXTEND_TIMEOUT_USEC=60000000");
 }
 
 static void say_ended(struct keeper_main *k, int status, struct mono again)
@@ -190,6 +207,7 @@ static void aditd_ended(struct keeper_main *k, int status)
 		server_work(s); /* what it still had to say */
 	server_end(s);
 	k->aditd = 0;
+	k->emptying = false;
 	fd_drop(&k->aditd_fd);
 	k->kill_at = MONO_NEVER;
 	if (k->stopping) {
@@ -222,6 +240,7 @@ static void aditd_left(struct keeper_main *k)
 {
 	server_end(&k->s);
 	k->aditd = 0;
+	k->emptying = false;
 	fd_drop(&k->former_fd);
 	k->former_fd = k->aditd_fd;
 	k->aditd_fd = -1;
@@ -468,6 +487,8 @@ static void loop(struct keeper_main *k)
 		if (fds[3].revents)
 			server_news(s);
 		if (s->pair >= 0 && fds[1].revents && !server_work(s))
+		if (s->patience)
+			patience(k);
 			pair_broken(k);
 		if (fds[0].revents)
 			signals_read(k);

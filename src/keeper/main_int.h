@@ -30,6 +30,7 @@ struct keeper_main {
 	struct mono kill_at;  /* running: when to kill it */
 	bool replacing;	      /* it ends because we asked: start the next at once */
 	bool stopping;
+	bool emptying;	       /* ... and aditd tells its peers one after the other */
 	struct mono hooks_end; /* stopping, aditd gone: when to wait for hooks no longer */
 	bool done;
 	int status; /* to exit with */

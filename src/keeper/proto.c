@@ -270,7 +270,7 @@ const char *keeper_type_name(uint16_t type)
 		[KEEPER_RESOLVE] = "resolve", [KEEPER_HOOK] = "hook",
 		[KEEPER_READY] = "ready",     [KEEPER_RELOAD] = "reload",
 		[KEEPER_STATUS] = "status",   [KEEPER_PLANE] = "plane",
-		[KEEPER_UPGRADE] = "upgrade",
+		[KEEPER_UPGRADE] = "upgrade", [KEEPER_STOPPING] = "stopping",
 	};
 
 	if (type == KEEPER_REPLY)

@@ -29,25 +29,27 @@
 #define KEEPER_ENVS	48 /* variables for a hook */
 
 enum keeper_type {
-	KEEPER_HELLO = 1,    /* -> shared memory and facts; fds: journal, table, trace, control */
-	KEEPER_SOCKET = 2,   /* VIA -> fd of a bound UDP socket of the configuration, ADDR */
-	KEEPER_TUN = 3,	     /* NAME, ETHERNET 0/1 -> fd, made on first use, there as long as the
-				keeper */
-	KEEPER_TUN_GONE = 4, /* NAME: close and remove */
-	KEEPER_LINK = 5,     /* NAME, MTU, MASTER: put into that bridge or VRF, set up */
-	KEEPER_ADDR = 6,     /* NAME of the device, PREFIX, ADD 0/1 */
-	KEEPER_ROUTE = 7,    /* NAME of the device, PREFIX, TABLE, METRIC, ADD 0/1 */
-	KEEPER_PIN = 8,	     /* ADDR: keep the route it has now, ADD 0/1 */
-	KEEPER_RESOLVE = 9,  /* HOST, PORT -> ADDRs; done in a child */
-	KEEPER_HOOK = 10,    /* NAME, PROGRAM, ENV...: run in a child, one after the other per NAME
-				-> STATUS */
-	KEEPER_READY = 11,   /* aditd serves */
-	KEEPER_RELOAD = 12,  /* read the configuration again; with id 0: it was read again */
-	KEEPER_STATUS = 13,  /* -> facts */
-	KEEPER_PLANE = 14,   /* both ways, always with id 0, never answered as such: the TLVs are
-				records of the data plane (src/dp/batch.h), not those below */
-	KEEPER_UPGRADE = 15, /* of root, at the keeper's own socket (gate.h): replace yourself by
-				execve(); answered by the new program, or with the reason why not */
+	KEEPER_HELLO = 1,     /* -> shared memory and facts; fds: journal, table, trace, control */
+	KEEPER_SOCKET = 2,    /* VIA -> fd of a bound UDP socket of the configuration, ADDR */
+	KEEPER_TUN = 3,	      /* NAME, ETHERNET 0/1 -> fd, made on first use, there as long as the
+				 keeper */
+	KEEPER_TUN_GONE = 4,  /* NAME: close and remove */
+	KEEPER_LINK = 5,      /* NAME, MTU, MASTER: put into that bridge or VRF, set up */
+	KEEPER_ADDR = 6,      /* NAME of the device, PREFIX, ADD 0/1 */
+	KEEPER_ROUTE = 7,     /* NAME of the device, PREFIX, TABLE, METRIC, ADD 0/1 */
+	KEEPER_PIN = 8,	      /* ADDR: keep the route it has now, ADD 0/1 */
+	KEEPER_RESOLVE = 9,   /* HOST, PORT -> ADDRs; done in a child */
+	KEEPER_HOOK = 10,     /* NAME, PROGRAM, ENV...: run in a child, one after the other per NAME
+				 -> STATUS */
+	KEEPER_READY = 11,    /* aditd serves */
+	KEEPER_RELOAD = 12,   /* read the configuration again; with id 0: it was read again */
+	KEEPER_STATUS = 13,   /* -> facts */
+	KEEPER_PLANE = 14,    /* both ways, always with id 0, never answered as such: the TLVs are
+				 records of the data plane (src/dp/batch.h), not those below */
+	KEEPER_UPGRADE = 15,  /* of root, at the keeper's own socket (gate.h): replace yourself by
+				 execve(); answered by the new program, or with the reason why not */
+	KEEPER_STOPPING = 16, /* aditd tells its peers one after the other: have patience for
+				 another SERVE_PATIENCE_US, if aditd was asked to stop */
 	KEEPER_FORBIDDEN = 50, /* STATUS, NAME: aditd is being ended by its sandbox because it made
 				  the system call of this number and name; not answered */
 	KEEPER_REPLY = 100 /* to any of these: ERROR (0 or errno), TEXT, and what is named above */

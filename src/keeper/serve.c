@@ -491,6 +491,11 @@ static void do_reload(struct server *s, const struct keeper_msg *m, struct answe
 		answer_error(a, -EINVAL, err);
 }
 
+static void do_stopping(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	s->patience = true;
+}
+
 static void do_status(struct server *s, const struct keeper_msg *m, struct answer *a)
 {
 	uint32_t sockets, tuns, tunnels, sessions;
@@ -544,6 +549,7 @@ static const struct request_row requests[] = {
 	[KEEPER_READY] = { do_ready, 0 },
 	[KEEPER_RELOAD] = { do_reload, 0 },
 	[KEEPER_STATUS] = { do_status, 0 },
+	[KEEPER_STOPPING] = { do_stopping, 0 },
 	[KEEPER_FORBIDDEN] = { do_forbidden, BIT(STATUS) },
 };
 

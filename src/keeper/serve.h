@@ -14,8 +14,9 @@
 #include "plane.h"
 #include "rights.h"
 
-#define SERVE_SWEEP_US (10 * US_S) /* after READY, see client.h */
-#define SERVE_KNOWN    256	   /* addresses of servers that were resolved */
+#define SERVE_SWEEP_US	  (10 * US_S) /* after READY, see client.h */
+#define SERVE_PATIENCE_US (30 * US_S) /* after STOPPING */
+#define SERVE_KNOWN	  256	      /* addresses of servers that were resolved */
 
 struct server {
 	struct conf *conf;
@@ -35,6 +36,7 @@ struct server {
 	struct mono since, now;
 	bool ready; /* this aditd serves */
 	bool ever_ready;
+	bool patience;	      /* STOPPING has come; taken by whoever waits */
 	struct mono sweep_at; /* remove what this aditd did not ask for again */
 
 	char forbidden[200]; /* the system call that aditd says it is being ended for, or "" */

@@ -139,4 +139,5 @@ def test_stop_in_a_hurry(paced):
     adit.keeper.child.send_signal(signal.SIGTERM)
     assert adit.keeper.child.wait(60) == 0
     assert len(stops_of(adit)) == 300 and {l["cause"] for l in stops_of(adit)} == {"shutdown"}
-    wait_for("the clients to hear of it", lambda: '"up":0' in load.text(), seconds=60)
+    load.stop(2)
+    assert "300 sessions were lost while held" in load.text(), load.text()

@@ -221,7 +221,7 @@ def test_both_versions_on_one_socket(sites):
 def test_drain_and_stop(sites):
     """A drain ends pseudowires, too, and the peer is told; a stop with a pace does it by itself."""
     a, b = sites
-    start(a, b, "stop-rate = 5\n" + short(a), short(b, more="redial-first = 1s redial-cap = 1s"))
+    start(a, b, "stop-rate = 5\n" + short(a), short(b))
     assert a.adit.json("status")["pseudowires"] == 1
     out = a.adit.ctl("drain", "--rate", 0, "--no-wait").stdout
     assert "draining" in out and a.up() and b.up()
@@ -233,6 +233,6 @@ def test_drain_and_stop(sites):
     assert a.adit.json("status")["state"] == "draining" and not a.up()
     a.adit.ctl("drain", "end")
     wait_for("the pseudowire on both sides", lambda: a.up() and b.up(), 90)
-    assert a.adit.stop(seconds=90) == 0
+    assert a.adit.keeper.stop(seconds=90) == 0
     assert "stopping: telling the peers, one after the other" in a.adit.text()
     wait_for("the other side to hear of it", lambda: not b.up(), 60)

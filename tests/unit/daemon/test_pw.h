@@ -43,6 +43,7 @@ struct side {
 	size_t record_count;
 	int put_error;
 	uint32_t starts;
+	uint32_t drain_rate; /* a successor is told of it, as by the daemon from its STATE record */
 };
 
 struct datagram {
@@ -91,6 +92,9 @@ static inline void side_open(struct world *w, int n)
 	s->pw = pwe_new(&config);
 	assert_non_null(s->pw);
 	assert_int_equal(pwe_do(s->pw, w->now, &cmd), 0);
+	cmd = (struct pw_cmd){ .kind = PW_CMD_DRAIN, .up = true, .rate = s->drain_rate };
+	if (s->drain_rate)
+		assert_int_equal(pwe_do(s->pw, w->now, &cmd), 0);
 }
 
 static inline void world_open(struct world *w, const char *a, const char *b)
