@@ -29,6 +29,8 @@ struct conf_socket {
 	char name[CONF_NAME + 8]; /* "listen NAME", "session NAME", "port N" */
 	struct addr addr;	  /* to bind to: any address or one of ours; port 0 = any port */
 	char device[16];	  /* bind to this device, "" = none */
+	char netns[CONF_NAME];	  /* of /run/netns, "" = the keeper's own */
+	uint32_t mark;		  /* SO_MARK of what is sent, 0 = none */
 	bool listener;		  /* of a `listen` block (or there by default) */
 	bool spare;		  /* of pseudowires alone that the kernel may carry: opened when
 				     it cannot */

@@ -5,11 +5,19 @@
  */
 #include "conf_tree.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- sockets ---- */
+
+static uint32_t hashed(uint32_t hash, const char *text)
+{
+	for (; *text; text++)
+		hash = (hash ^ (uint8_t)*text) * 0x01000193u;
+	return (hash ^ '/') * 0x01000193u;
+}
 
 /* The number of a socket: the same in every process and after every restart. */
 static uint32_t socket_via(const struct conf *c, const struct conf_socket *s)
@@ -18,10 +26,12 @@ static uint32_t socket_via(const struct conf *c, const struct conf_socket *s)
 	uint32_t hash = 0x811c9dc5u;
 	const char *parts[] = { s->name, addr_text(&s->addr, text), s->device };
 
-	for (size_t i = 0; i < 3; i++) {
-		for (const char *p = parts[i]; *p; p++)
-			hash = (hash ^ (uint8_t)*p) * 0x01000193u;
-		hash = (hash ^ '/') * 0x01000193u;
+	for (size_t i = 0; i < 3; i++)
+		hash = hashed(hash, parts[i]);
+	/* with another mark it is another socket, which takes the place of the former */
+	if (s->netns[0] || s->mark) {
+		snprintf(text, sizeof(text), "%" PRIu32, s->mark);
+		hash = hashed(hashed(hash, s->netns), text);
 	}
 	while (hash == 0 || conf_socket_find(c, hash))
 		hash++;
@@ -52,7 +62,7 @@ static const struct conf_socket *socket_clash(const struct conf *c, const struct
 
 		if (o->encap == s->encap && o->addr.family == s->addr.family &&
 		    o->addr.port == s->addr.port && strcmp(o->device, s->device) == 0 &&
-		    addr_same_ip(&o->addr, &s->addr))
+		    strcmp(o->netns, s->netns) == 0 && addr_same_ip(&o->addr, &s->addr))
 			return o;
 	}
 	return NULL;
@@ -63,10 +73,15 @@ static bool build_listen(struct conf_build *b, const struct conf_block *block)
 	struct conf_socket s = { .listener = true };
 	struct addr addr = conf_addr_of(block, "address");
 	const char *device = conf_text_of(block, "device");
+	const char *netns = conf_text_of(block, "namespace");
 	static const uint16_t families[] = { AF_INET, AF_INET6 };
 
 	snprintf(s.name, sizeof(s.name), "listen %s", block->name);
 	snprintf(s.device, sizeof(s.device), "%s", device ? device : "");
+	if (!conf_netns_ok(b, block, netns))
+		return false;
+	snprintf(s.netns, sizeof(s.netns), "%s", netns ? netns : "");
+	s.mark = conf_number_of(block, "mark");
 	for (size_t i = 0; i < 2; i++) {
 		const struct conf_socket *clash;
 
@@ -137,7 +152,8 @@ bool conf_dial_socket_of(struct conf_build *b, const struct conf_block *block, u
 		const struct conf_socket *o = b->c->sockets + i;
 
 		if (o->encap == DP_ENCAP_UDP && o->addr.family == family && o->addr.port == port &&
-		    !o->device[0] && (addr_is_any(&o->addr) || addr_same_ip(&o->addr, &s.addr))) {
+		    !o->device[0] && !o->netns[0] &&
+		    (addr_is_any(&o->addr) || addr_same_ip(&o->addr, &s.addr))) {
 			*ret_index = (int)i;
 			return true;
 		}
@@ -157,7 +173,8 @@ bool conf_wire_socket(struct conf_build *b, const struct addr *at, uint8_t encap
 		const struct conf_socket *o = b->c->sockets + i;
 
 		if (o->encap != encap || o->addr.family != at->family || o->addr.port != at->port ||
-		    o->device[0] || !(addr_is_any(&o->addr) || addr_same_ip(&o->addr, at)))
+		    o->device[0] || o->netns[0] ||
+		    !(addr_is_any(&o->addr) || addr_same_ip(&o->addr, at)))
 			continue;
 		*ret_via = o->via;
 		return true;

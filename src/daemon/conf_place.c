@@ -10,9 +10,13 @@
 #include "access/place.h"
 
 /* A file of /run/netns: what `ip netns add` makes. */
-static bool netns_name_ok(const char *name)
+bool conf_netns_ok(struct conf_build *b, const struct conf_block *block, const char *name)
 {
-	return name[0] != '.' && !strchr(name, '/') && strlen(name) < CONF_NAME;
+	if (!name || (name[0] != '.' && !strchr(name, '/') && strlen(name) < CONF_NAME))
+		return true;
+	FAIL(b, block, "namespace",
+	     "\"%s\" is no network namespace; it is the name that `ip netns` shows", name);
+	return false;
 }
 
 /* Two names with one number would be one namespace. */
@@ -31,11 +35,8 @@ bool conf_place_of(struct conf_build *b, const struct conf_block *block, struct 
 	const struct conf_value *name = conf_has(block, "interface-name");
 	const char *wrong = name ? acc_ifname_wrong(name->v[0]) : "";
 
-	if (netns && !netns_name_ok(netns)) {
-		FAIL(b, block, "namespace",
-		     "\"%s\" is no network namespace; it is the name that `ip netns` shows", netns);
+	if (!conf_netns_ok(b, block, netns))
 		return false;
-	}
 	if (netns && !netns_number_free(b, netns)) {
 		FAIL(b, block, "namespace",
 		     "\"%s\" cannot be told from another namespace; "

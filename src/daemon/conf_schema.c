@@ -63,6 +63,10 @@ static const struct conf_key schema[] = {
 	  "UDP port" },
 	{ CONF_LISTEN, "device", CONF_T_IFNAME, 0, NULL, 0, 0, NULL,
 	  "only packets that come in on this interface or VRF" },
+	{ CONF_LISTEN, "namespace", CONF_T_TEXT, 0, NULL, 1, CONF_NAME - 1, NULL,
+	  "network namespace that the socket lies in" },
+	{ CONF_LISTEN, "mark", CONF_T_NUMBER, 0, "0", 0, UINT32_MAX, NULL,
+	  "mark of the packets that leave, for rules of the routing and the packet filter; 0: none" },
 
 	/* ---- pool ---- */
 	{ CONF_POOL, "addresses", CONF_T_RANGE4, CONF_K_LIST, NULL, 0, 0, NULL,

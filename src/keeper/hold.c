@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -49,6 +50,7 @@ struct hold {
 	int control;
 	char control_path[CONF_CONTROL_MAX];
 	struct list sockets, tuns;
+	const char *inside; /* the network namespace that hold_rooms() is in just now, or NULL */
 };
 
 static int fail(char *text, int err, const char *what)
@@ -420,6 +422,13 @@ static int socket_make(const struct hold *h, const struct conf_socket *s, int *r
 	socklen_t len;
 	int fd, err;
 
+	if (s->netns[0] && !h->inside) {
+		snprintf(text, HOLD_TEXT,
+			 "%s: network namespace %s was not there when adit-keeper was started; "
+			 "make it (ip netns add), then restart adit-keeper",
+			 s->name, s->netns);
+		return -ENOENT;
+	}
 	if (taken_by_others(h, s))
 		return socket_fail(s, -EADDRINUSE, "bind", text);
 
@@ -430,6 +439,11 @@ static int socket_make(const struct hold *h, const struct conf_socket *s, int *r
 	if (fd < 0)
 		return socket_fail(s, -errno, "make a socket", text);
 	options_set(fd, s->addr.family);
+	if (s->mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &s->mark, sizeof(s->mark)) < 0) {
+		err = socket_fail(s, -errno, "set the mark", text);
+		close(fd);
+		return err;
+	}
 	if (s->device[0] && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, s->device,
 				       (socklen_t)strlen(s->device)) < 0) {
 		err = socket_fail(s, -errno, "bind to the interface", text);
@@ -495,6 +509,54 @@ int hold_socket(struct hold *h, const struct conf_socket *s, int *ret_fd, struct
 	list_push(&h->sockets, &held->node);
 	*ret_fd = held->fd;
 	return 0;
+}
+
+/* All sockets of one namespace. The thread comes back, or the process ends. */
+static int room_sockets(struct hold *h, const struct conf *c, const char *netns, char *text)
+{
+	char path[CONF_NAME + 16];
+	int fd, here, err, failed = 0;
+
+	snprintf(path, sizeof(path), "/run/netns/%s", netns);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	err = fd < 0 || here < 0 || setns(fd, CLONE_NEWNET) < 0 ? -errno : 0;
+	if (err)
+		snprintf(text, HOLD_TEXT,
+			 "network namespace %s cannot be used: %s; make it (ip netns add %s), then "
+			 "restart adit-keeper",
+			 netns, strerror(-err), netns);
+	h->inside = netns;
+	for (size_t i = 0; !err && i < c->socket_count; i++) {
+		struct addr bound;
+		int held;
+
+		if (strcmp(c->sockets[i].netns, netns) == 0 && !failed)
+			failed = hold_socket(h, c->sockets + i, &held, &bound, text);
+	}
+	h->inside = NULL;
+	if (!err && setns(here, CLONE_NEWNET) < 0)
+		abort(); /* what followed would happen in the wrong namespace */
+	if (fd >= 0)
+		close(fd);
+	if (here >= 0)
+		close(here);
+	return err ? err : failed;
+}
+
+void hold_rooms(struct hold *h, const struct conf *c, void (*say)(void *arg, const char *text),
+		void *arg)
+{
+	char text[HOLD_TEXT];
+
+	for (size_t i = 0; i < c->socket_count; i++) {
+		bool first = c->sockets[i].netns[0];
+
+		for (size_t j = 0; first && j < i; j++)
+			first = strcmp(c->sockets[j].netns, c->sockets[i].netns) != 0;
+		if (first && room_sockets(h, c, c->sockets[i].netns, text) < 0)
+			say(arg, text);
+	}
 }
 
 void hold_reload(struct hold *h, const struct conf *c)

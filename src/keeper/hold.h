@@ -42,6 +42,11 @@ int hold_control(const struct hold *h);
 int hold_socket(struct hold *h, const struct conf_socket *s, int *ret_fd, struct addr *ret_bound,
 		char *text);
 
+/* While there is the right to enter them (CAP_SYS_ADMIN): make the sockets that lie in other
+ * network namespaces. `say` is told of what could not be made. */
+void hold_rooms(struct hold *h, const struct conf *c, void (*say)(void *arg, const char *text),
+		void *arg);
+
 /* The TUN device `name`, of which the caller has checked that it may be. `epoch` as in net.h. */
 int hold_tun(struct hold *h, struct net *net, const char *name, bool ethernet, uint32_t epoch,
 	     int *ret_fd, char *text);

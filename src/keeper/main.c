@@ -707,6 +707,8 @@ static bool begin(struct keeper_main *k)
 	k->spawn.program = k->opt.program;
 	k->spawn.conf_path = k->opt.conf;
 	/* Of a former keeper the plane has them, and the right to enter is gone. */
+	if (state < 0)
+		hold_rooms(s->hold, s->conf, say_room, s);
 	s->rooms = state >= 0 ? NULL : rooms_open(s->conf, say_room, s);
 	if (priv_drop(low_port(s->conf)) < 0)
 		return keeper_main_fail("could not give up rights");

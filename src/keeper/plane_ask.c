@@ -178,9 +178,26 @@ static struct kernel_tunnel tunnel_of(const struct conf *c, const struct dp_tunn
 		.path = t->path,
 	};
 
-	if (s)
+	if (s) {
 		memcpy(k.device, s->device, sizeof(k.device));
+		k.mark = s->mark;
+	}
 	return k;
+}
+
+/* The plane's netlink sockets lie in our namespace, and a tunnel has to be where its socket is. */
+static bool elsewhere(const struct conf *c, const struct dp_tunnel *t, char *text)
+{
+	const struct conf_socket *s = conf_socket_find(c, t->path.via);
+
+	if (!s || !s->netns[0])
+		return false;
+	snprintf(
+		text, KERNEL_TEXT,
+		"it came in by \"%s\", which lies in network namespace %s: the kernel's data plane "
+		"does not work there",
+		s->name, s->netns);
+	return true;
 }
 
 static void on_tunnel(struct kplane *p, const struct dp_tunnel *t)
@@ -197,6 +214,8 @@ static void on_tunnel(struct kplane *p, const struct dp_tunnel *t)
 	if (!rights_tunnel(p->conf, t, p->config.known(p->config.arg, &t->path.remote), text)) {
 		refused(p, "tunnel", text);
 		error = -EPERM;
+	} else if (elsewhere(p->conf, t, text)) {
+		error = -EOPNOTSUPP;
 	} else if (kernel_can_tunnel(&p->probe, &k, text)) {
 		error = -EOPNOTSUPP;
 	} else if (!h && p->tunnel_count >= p->conf->max_tunnels) {
@@ -237,7 +256,8 @@ static void on_list(struct kplane *p)
 
 	/* It is long, and needed once, at the start: more of them would fill our memory. Whether
 	 * there is a plane by now may be asked again. */
-	while (!p->listed && p->k && kernel_list(p->k, &pos, &r.key, &r.generation, &tunnel, NULL)) {
+	while (!p->listed && p->k &&
+	       kernel_list(p->k, &pos, &r.key, &r.generation, &tunnel, NULL)) {
 		struct held *h = kplane_held_find(p, r.key);
 
 		if (tunnel > UINT32_MAX || !h || h->ended)

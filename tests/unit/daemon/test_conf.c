@@ -830,6 +830,37 @@ static void test_digest(void **state)
 
 /* ---- sockets and pools ---- */
 
+static void test_sockets_elsewhere(void **state)
+{
+	static const char peer[] = PROFILE "peer \"x\" { profile = q }\n"
+					   "session \"s\" { server = h source-port = 1701 }\n";
+	char text[1024];
+	struct conf *c, *marked;
+	uint32_t via;
+
+	snprintf(text, sizeof(text), "%s%s", peer,
+		 "listen \"a\" { namespace = red }\nlisten \"b\" { namespace = blue }");
+	c = parse(text);
+	assert_int_equal(c->socket_count, 6);
+	assert_string_equal(c->sockets[0].netns, "red");
+	assert_int_equal(c->sockets[0].mark, 0);
+	assert_string_equal(c->sockets[2].netns, "blue");
+	assert_true(c->sockets[0].via != c->sockets[2].via);
+	/* a dialled session stays where adit is */
+	assert_string_equal(conf_dial_socket(c, "s", AF_INET)->name, "port 1701");
+	conf_free(c);
+	snprintf(text, sizeof(text), "%s%s", peer, "listen \"a\" { }");
+	c = parse(text);
+	via = c->sockets[0].via;
+	conf_free(c);
+	snprintf(text, sizeof(text), "%s%s", peer, "listen \"a\" { mark = 4294967295 }");
+	marked = parse(text);
+	assert_int_equal(marked->sockets[0].mark, UINT32_MAX);
+	assert_true(marked->sockets[0].via != via); /* so a reload opens it anew */
+	assert_string_equal(conf_dial_socket(marked, "s", AF_INET)->name, "listen a");
+	conf_free(marked);
+}
+
 static void test_sockets(void **state)
 {
 	struct conf *none = parse("log = stderr"),
@@ -1111,6 +1142,7 @@ int main(void)
 		cmocka_unit_test(test_values_arrive),
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_sockets),
+		cmocka_unit_test(test_sockets_elsewhere),
 		cmocka_unit_test(test_pool_without_ours),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_examples),

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""`listen` blocks: the mark of what leaves, and sockets in another network namespace."""
+
+import signal
+
+from lab import wait_for
+
+LNS = """
+data-plane = {plane}
+listen "lines" {{ {listen} }}
+pool "subscribers" {{ addresses = {{"10.64.0.0/16"}} }}
+profile "home" {{ users = "@DIR@/users" pool = "subscribers" local-address = "10.64.0.1" }}
+peer "anybody" {{ profile = "home" secret = "tunnel secret" }}
+"""
+CLIENT = """
+data-plane = {plane}
+session "office" {{
+    server = "192.0.2.1"
+    secret = "tunnel secret"
+    user = "alice"
+    password = "open sesame"
+    routes = {{"198.51.100.0/24"}}
+    {more}
+}}
+"""
+
+
+def lns_of(lab, ns, plane, listen):
+    ns.run("ip", "addr", "add", "198.51.100.2/32", "dev", "lo")
+    return lab.adit(ns, LNS.format(plane=plane, listen=listen), users="* * open\\ sesame *\n")
+
+
+def connect(lab, ns, plane, more=""):
+    client = lab.adit(ns, CLIENT.format(plane=plane, more=more)).start()
+    client.ctl("connect", "office")
+    return client
+
+
+def carries(ns):
+    wait_for("an answer", lambda: ns.ping("198.51.100.2", 1, wait=1), seconds=30)
+    assert ns.ping("198.51.100.2", 3) == 3
+
+
+def marked(lab, plane):
+    """The way to the client is only in a routing table that the mark chooses."""
+    ns, client = lab.ns("lns"), lab.ns("client")
+    lab.cable(client, ns, ["192.0.2.2/24"], ["192.0.2.1/24"], "c0", "l0")
+    client.run("ip", "addr", "add", "203.0.113.9/32", "dev", "lo")
+    ns.run("ip", "route", "add", "203.0.113.9", "via", "192.0.2.2", "table", "77")
+    ns.run("ip", "rule", "add", "fwmark", "77", "table", "77")
+    for name in ("all", "l0"):
+        ns.sysctl(f"net.ipv4.conf.{name}.rp_filter", 0)
+    assert ns.run("ip", "route", "get", "203.0.113.9", check=False).returncode != 0
+    lns = lns_of(lab, ns, plane, "mark = 77").start()
+    connect(lab, client, plane, 'source-address = "203.0.113.9"')
+    carries(client)
+    session, = lns.sessions()
+    assert session["plane"] == plane
+    return lns, client
+
+
+def test_mark(lab):
+    marked(lab, "user")
+
+
+def test_namespace(lab):
+    outside, ns, client = lab.ns("outside"), lab.ns("lns"), lab.ns("client")
+    lab.cable(client, outside, ["192.0.2.2/24"], ["192.0.2.1/24"], "c0", "o0")
+    lns = lns_of(lab, ns, "auto", f'namespace = "{outside.name}"').start()
+    connect(lab, client, "user")
+    carries(client)
+    session, = lns.sessions()
+    assert session["plane"] == "user"
+    assert ":1701" in outside.run("ss", "-nuaH").stdout
+    assert ":1701" not in ns.run("ss", "-nuaH").stdout
+    # the keeper has the socket, so the next aditd gets it again
+    lns.kill_aditd(signal.SIGKILL)
+    wait_for("a new aditd", lambda: lns.ctl("status", check=False).returncode == 0 and
+             lns.sessions(), seconds=60)
+    carries(client)
+    # the right to enter another one is gone
+    text = lns.conf.read_text()
+    lns.conf.write_text(text.replace(outside.name, client.name))
+    said = lns.ctl("reload").stdout
+    assert "restart adit-keeper" in said and client.name in said, said
+
+
+def test_a_namespace_that_is_not_there(lab):
+    ns = lab.ns("lns")
+    lns = lns_of(lab, ns, "user", 'namespace = "nowhere-at-all"').start()
+    wait_for("what to do", lambda: "ip netns add nowhere-at-all" in lns.text())
