@@ -678,7 +678,6 @@ static void m_drain(struct client *c, const struct control_request *r)
 	json_t *rate = json_object_get(r->parameters, "rate");
 	json_int_t n = rate ? json_integer_value(rate) : 100;
 
-	cmd.ok = !json_is_true(json_object_get(r->parameters, "end"));
 	if (n < 0 || n > 100000 || (rate && !json_is_integer(rate))) {
 		invalid(c, "rate");
 		return;
@@ -688,7 +687,6 @@ static void m_drain(struct client *c, const struct control_request *r)
 		reply_error(c, FAILED, "text", "aditd is stopping");
 		return;
 	}
-	run_drain_say(d, cmd.ok, cmd.rate);
 	reply_one(c, "status", show_status(d), false);
 }
 

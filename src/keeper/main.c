@@ -487,9 +487,9 @@ static void loop(struct keeper_main *k)
 		if (fds[3].revents)
 			server_news(s);
 		if (s->pair >= 0 && fds[1].revents && !server_work(s))
+			pair_broken(k);
 		if (s->patience)
 			patience(k);
-			pair_broken(k);
 		if (fds[0].revents)
 			signals_read(k);
 		gate_read(k);
