@@ -35,7 +35,7 @@ test:
 bench:
 	tools/setup.sh bench
 	$(MAKE) --no-print-directory all
-	ninja -C $(BUILD) bench/bench-engine bench/bench-blast bench/bench-plane bench/bench-wires
+	ninja -C $(BUILD) bench/bench-engine bench/bench-blast bench/bench-plane bench/bench-wires bench/bench-attach
 	ADIT_BUILD=$(CURDIR)/$(BUILD) bench/run.py $(GROUP)
 
 fuzz:

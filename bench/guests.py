@@ -12,9 +12,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES = ("kernel_setup_cpu_vs_bare_1k", "kernel_setup_cpu_vs_bare_10k",
          "kernel_setup_rate_vs_bare_1k", "kernel_setup_rate_vs_bare_10k",
          "kernel_teardown_vs_bare", "kernel_pss_per_session_10k", "kernel_files_per_session",
-         "kernel_restart_lost_sessions", "kernel_keeper_clean_s_1k", "v3_setup_vs_bare_10k",
+         "kernel_attach_lost", "kernel_attach_lost_612", "kernel_restart_lost_sessions", "kernel_keeper_clean_s_1k", "v3_setup_vs_bare_10k",
          "v3_growth_vs_bare_growth")
 ROUNDS = 3
+ATTACHES = 1000
+PYTHON = ("/usr/bin/python3",)
 # Octets of the guest: an interface with its sysctl and sysfs trees takes some 50 KiB.
 SIZES = {"1k": (1_000, 2048), "10k": (10_000, 4096)}
 
@@ -39,11 +41,11 @@ def take(figures, name, result):
         figures["kernel_pss_per_session_10k"] = result.get("pss")
 
 
-def in_guest(memory, *command):
+def in_guest(memory, *command, kernel=("--auto",)):
     """Objects of JSON that the command writes, as they come; other lines are passed on."""
-    guest = subprocess.Popen([ROOT / "tests/vm/guest.py", "--auto", "--cpus", "2", "--memory",
-                              str(memory), "--timeout", "7200", "--", "/usr/bin/python3",
-                              *map(str, command)], stdout=subprocess.PIPE, text=True)
+    guest = subprocess.Popen([ROOT / "tests/vm/guest.py", *kernel, "--cpus", "2", "--memory",
+                              str(memory), "--timeout", "7200", "--", *map(str, command)],
+                             stdout=subprocess.PIPE, text=True)
     try:
         for line in guest.stdout:
             if line.startswith("{"):
@@ -63,21 +65,35 @@ def bench_size(figures, name, write):
     kfloor = reference()
     if not kfloor:
         return
-    for result in in_guest(memory, ROOT / "bench/kernel.py", kfloor, sessions, ROUNDS):
+    for result in in_guest(memory, *PYTHON, ROOT / "bench/kernel.py", kfloor, sessions, ROUNDS):
         take(figures, name, result)
         write()
 
 
 def bench_restart(figures, write):
-    for result in in_guest(3072, ROOT / "bench/kernel_restart.py"):
+    for result in in_guest(3072, *PYTHON, ROOT / "bench/kernel_restart.py"):
         figures.update(result)
         write()
 
 
 def bench_wires(figures, write):
-    for result in in_guest(4096, ROOT / "bench/kernel_wires.py", 1000, 10_000):
+    for result in in_guest(4096, *PYTHON, ROOT / "bench/kernel_wires.py", 1000, 10_000):
         figures.update(result)
         write()
+
+
+def bench_attach(figures, write):
+    """Frames that are lost while sessions are attached to the kernel and their peers go on sending
+    one every 100 us, see tests/vm/attach.c."""
+    attach = traffic.BUILD / "bench/bench-attach"
+    for kernel, name in (("6.1", "kernel_attach_lost"), ("6.12", "kernel_attach_lost_612")):
+        for got in in_guest(1024, attach, ATTACHES, 100, kernel=("--kernel", kernel)):
+            print(f"  Linux {got['release']}: {got['lost']} of {got['frames']} frames lost in "
+                  f"{got['attaches']} attaches, at most {got['lost_most']} in one; {got['roomy']} "
+                  f"attaches had no more than 32 frames to wait for, {got['roomy_hurt']} of those "
+                  "lost any")
+            figures[name] = got["lost"]
+            write()
 
 
 def bench_kernel(figures, write):

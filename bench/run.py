@@ -3,8 +3,8 @@
 """Measure and print the figures of adit; write them to build/bench.json.
 
 usage: bench/run.py [GROUP...]     groups: engine setup restart client flood tcp pps v3
-                                   kernel (kernel-1k, kernel-10k: one half of it) kernel-restart
-                                   kernel-wires; none = all
+                                   kernel (kernel-1k, kernel-10k: one half of it) kernel-attach
+                                   kernel-restart kernel-wires; none = all
 
 The file is flat, name -> number; what was not measured in this run is null. Figures that depend on
 the machine are given as a ratio to a reference that is measured in the same run, rounds interleaved.
@@ -474,6 +474,7 @@ GROUPS = {"engine": bench_engine, "setup": bench_setup, "restart": bench_restart
           "client": bench_client, "flood": bench_flood, "tcp": traffic.bench_tcp,
           "pps": traffic.bench_pps, "v3": v3.bench_v3,
           "kernel": lambda f: guests.bench_kernel(f, lambda: write(f)),
+          "kernel-attach": lambda f: guests.bench_attach(f, lambda: write(f)),
           "kernel-restart": lambda f: guests.bench_restart(f, lambda: write(f)),
           "kernel-wires": lambda f: guests.bench_wires(f, lambda: write(f))}
 # One half of a group each, when asked for.
