@@ -48,6 +48,15 @@ const char *cdn_result_text(uint16_t result, uint16_t error)
 	return result < sizeof(results) / sizeof(results[0]) ? results[result] : NULL;
 }
 
+const char *result_number_text(char text[L2TP_TEXT_MAX], uint16_t result, uint16_t error)
+{
+	if (!result)
+		return NULL;
+	snprintf(text, L2TP_TEXT_MAX, "the peer gives the result code %u, error code %u", result,
+		 error);
+	return text;
+}
+
 /* ---- messages in ---- */
 
 /* CDN to the peer's session `remote_id`, which has none of ours. 0 or -ENOMEM. */
@@ -209,6 +218,8 @@ static void cdn_input(struct l2tp *l, struct session *s, const struct l2tp_msg *
 	engine_name(text, sizeof(text), m->text);
 	if (!text[0])
 		why.text = cdn_result_text(m->result, m->error);
+	if (!why.text)
+		why.text = result_number_text(text, m->result, m->error);
 	call_step(l, s, CE_CDN, &why);
 }
 

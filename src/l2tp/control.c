@@ -272,6 +272,8 @@ static void stopccn_input(struct l2tp *l, struct tunnel *t, const struct path *p
 	engine_name(text, sizeof(text), m->text);
 	if (!text[0])
 		why.text = stop_result_text(m->result, m->error);
+	if (!why.text && m->result != L2TP_STOP_CLEAR)
+		why.text = result_number_text(text, m->result, m->error);
 	follow(l, t, path);
 	if (!t->remote_id && m->tunnel_id)
 		tunnel_key_peer(l, t, m->tunnel_id);

@@ -437,6 +437,8 @@ static inline const struct l2tp_secret *tunnel_secret(const struct tunnel *t)
 /* In words, when a peer gave a result without text. */
 const char *stop_result_text(uint16_t result, uint16_t error);
 const char *cdn_result_text(uint16_t result, uint16_t error);
+/* ... that is in no RFC; into `text`. NULL when it gave 0. */
+const char *result_number_text(char text[L2TP_TEXT_MAX], uint16_t result, uint16_t error);
 
 /* ---- call.c ---- */
 
