@@ -279,6 +279,24 @@ class Peer:
                     return {"answered": True, "length_ok": got.len == len(data)}
         return {"answered": False}
 
+    def raw(self, datagram, wanted=""):
+        """Send this, and tell what comes until half a second was quiet; first of all one of the message
+        types `wanted` ("11,14"), or "data", however long that takes."""
+        wanted = wanted.split(",") if wanted else []
+        self.sock.send(bytes.fromhex(datagram))
+        got = []
+        self.sock.settimeout(60 if wanted else 0.5)
+        try:
+            while True:
+                answer = self.sock.recv(4096)
+                got.append(answer.hex())
+                what = str(int.from_bytes(answer[18:20], "big")) if answer[0] & 0x80 else "data"
+                if what in wanted:
+                    wanted = []
+                    self.sock.settimeout(0.5)
+        except (TimeoutError, ConnectionRefusedError):
+            return got
+
     def command(self, words):
         name, *rest = words
         if name in ("open", "call"):
@@ -300,14 +318,7 @@ class Peer:
             self.sock.setsockopt(socket.SOL_SOCKET, 11, 1)  # SO_NO_CHECK
             return {"ok": True}
         if name == "raw":
-            self.sock.send(bytes.fromhex(rest[0]))
-            got = []
-            self.sock.settimeout(0.5)
-            try:
-                while True:
-                    got.append(self.sock.recv(4096).hex())
-            except (TimeoutError, ConnectionRefusedError):
-                return {"answers": got}
+            return {"answers": self.raw(*rest)}
         if name == "drain":
             return {"frames": [proto for proto, _ in self.frames(float(rest[0]))]}
         raise SystemExit(f"unknown command {name}")
