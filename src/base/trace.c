@@ -312,6 +312,7 @@ static const char *const messages[] = {
 struct line {
 	char *buf;
 	size_t len, cap;
+	const char *cause; /* the words of one that stand in it */
 };
 
 static void put(struct line *l, const char *s, size_t n)
@@ -337,6 +338,7 @@ static void put_value(struct line *l, uint32_t v, const char *form, size_t form_
 			 v & 255);
 	} else if (form_len == 5 && memcmp(form, "cause", 5) == 0) {
 		s = v < ADIT_CAUSE_COUNT ? cause_text((enum adit_cause)v) : "an unknown cause";
+		l->cause = s;
 	} else if (form_len == 1 && form[0] == 'm') {
 		if (v < sizeof(messages) / sizeof(messages[0]) && messages[v])
 			s = messages[v];
@@ -348,14 +350,28 @@ static void put_value(struct line *l, uint32_t v, const char *form, size_t form_
 	put(l, s, strlen(s));
 }
 
+/* Without ": " before it when it is nothing, or repeats the cause. */
+static void put_raw(struct line *l, const uint8_t *raw, size_t n)
+{
+	size_t from = l->len;
+
+	if (raw && n)
+		text_escape(l->buf + from, l->cap - from, raw, n);
+	l->len += strlen(l->buf + from);
+	if (from < 2 || memcmp(l->buf + from - 2, ": ", 2) != 0)
+		return;
+	if (l->len == from || (l->cause && strcmp(l->buf + from, l->cause) == 0)) {
+		l->len = from - 2;
+		l->buf[l->len] = '\0';
+	}
+}
+
 /* Expand one "{...}" whose inside is `word`. */
 static void put_word(struct line *l, const struct trace_record *r, const uint8_t *raw,
 		     const char *word, size_t n)
 {
 	if (n == 3 && memcmp(word, "raw", 3) == 0) {
-		if (raw && r->raw_len)
-			text_escape(l->buf + l->len, l->cap - l->len, raw, r->raw_len);
-		l->len += strlen(l->buf + l->len);
+		put_raw(l, raw, r->raw_len);
 	} else if (n == 1 && word[0] == 'm') {
 		put_value(l, r->v[0], "m", 1);
 	} else if (n == 3 && memcmp(word, "m:", 2) == 0 && word[2] >= 'a' && word[2] <= 'd') {
@@ -370,7 +386,7 @@ static void put_word(struct line *l, const struct trace_record *r, const uint8_t
 const char *trace_expand(const char *text, const struct trace_record *r, const uint8_t *raw,
 			 char *buf, size_t cap)
 {
-	struct line l = { buf, 0, cap };
+	struct line l = { buf, 0, cap, NULL };
 
 	if (cap == 0)
 		return buf;
@@ -388,6 +404,8 @@ const char *trace_expand(const char *text, const struct trace_record *r, const u
 			text += plain;
 		}
 	}
+	while (l.len && buf[l.len - 1] == ' ') /* words that were not said */
+		buf[--l.len] = '\0';
 	return buf;
 }
 

@@ -96,7 +96,8 @@ const char *trace_name(enum trace_kind kind);
 /* The cause that its text names, ADIT_CAUSE_NONE when it names none. */
 enum adit_cause trace_cause(const struct trace_record *r);
 
-/* One line of text, NUL-terminated, without time and without newline. */
+/* One line of text, NUL-terminated, without time and without newline. Words that only repeat the
+ * cause are left out. */
 const char *trace_text(const struct trace_record *r, const uint8_t *raw, char *buf, size_t cap);
 
 /* Same with a text of the caller's in place of the kind's. */

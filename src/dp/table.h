@@ -5,12 +5,14 @@
  * number is the session's identity.
  *
  *   head      magic, version, sizes, the redo record, two copies of the plane's network
- *   slots     64 octets each: what forwarding needs; plain data, no pointers. Written by the
- * control thread only, read by the forwarding thread without locks runs      128 octets each:
- * counters, Ns, Nr, last times; one cache line a direction, all atomic exts      192 octets each:
- * key, generation, the row in its flat encoding, for recovery mores     what of the encoding does
- * not fit there; rarely touched tunnels   72 octets each: the outer path heards    when data last
- * came over a tunnel
+ *   slots     64 octets each: what forwarding needs; plain data, no pointers;
+ *             written by the control thread only, read by the forwarding thread without locks
+ *   runs      128 octets each: counters, Ns, Nr, last times;
+ *             one cache line a direction, all atomic
+ *   exts      192 octets each: key, generation, the row in its flat encoding, for recovery
+ *   mores     what of the encoding does not fit there; rarely touched
+ *   tunnels   72 octets each: the outer path
+ *   heards    when data last came over a tunnel
  *
  * Changing a slot. Word 0 of a slot is {state, seq}. The writer sets BUSY and clears UP in it,
  * writes the other words, and sets UP last. A reader takes word 0, then the rest, then word 0

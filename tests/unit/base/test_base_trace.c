@@ -333,6 +333,35 @@ static void test_forms(void **state)
 	assert_string_equal(trace_expand("{m}", &(struct trace_record){ 0 }, NULL, buf, 4), "ZLB");
 }
 
+/* Words that say nothing more leave nothing behind them. */
+static void test_words_left_out(void **state)
+{
+	static const struct {
+		const char *text, *raw, *line;
+	} v[] = {
+		{ "ended because {a:cause}: {raw}", "",
+		  "ended because an administrator closed it" },
+		{ "ended because {a:cause}: {raw}", "an administrator closed it",
+		  "ended because an administrator closed it" },
+		{ "ended because {a:cause}: {raw}", "closed it",
+		  "ended because an administrator closed it: closed it" },
+		{ "result {b} {raw}", "", "result 7" },
+		{ "{raw}: held", "an administrator closed it", "an administrator closed it: held" },
+		{ ": {raw}", "", "" },
+		{ "{raw}", "", "" },
+	};
+	char buf[100];
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		struct trace_record r = { .v = { ADIT_CAUSE_ADMIN, 7 },
+					  .raw_len = (uint16_t)strlen(v[i].raw) };
+
+		assert_string_equal(
+			trace_expand(v[i].text, &r, (const uint8_t *)v[i].raw, buf, sizeof(buf)),
+			v[i].line);
+	}
+}
+
 /* The texts of all parts can be expanded: no unknown word, no newline, braces in pairs. */
 static void test_all_texts(void **state)
 {
@@ -364,7 +393,7 @@ int main(void)
 		cmocka_unit_test(test_goes_on),	   cmocka_unit_test(test_quiet),
 		cmocka_unit_test(test_race),	   cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_text),	   cmocka_unit_test(test_all_texts),
-		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_forms),	   cmocka_unit_test(test_words_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
