@@ -268,10 +268,9 @@ static void guard_ended(struct keeper_main *k)
 {
 	k->guard.pid = -1;
 	fd_drop(&k->guard.self);
-	server_say(
-		&k->s, TRACE_WARNING,
-		"somebody has ended the process adit-guard: if the keeper dies now, its sessions "
-		"leave the kernel one after the other");
+	server_say(&k->s, TRACE_WARNING,
+		   "somebody has ended the process adit-guard: if the keeper dies now, its sessions "
+		   "leave the kernel one after the other");
 }
 
 static void reap(struct keeper_main *k)
@@ -581,17 +580,33 @@ static bool user_begin(struct keeper_main *k, bool resume, gid_t *ret_group)
 static bool parts_make(struct keeper_main *k, gid_t group)
 {
 	struct server *s = &k->s;
+	const struct timespec tick = { .tv_nsec = 100000000 };
 	char text[HOLD_TEXT], why[256];
+	bool left = false;
 	uint32_t swept;
+	int err;
 
-	if (hold_new(s->conf, 0, group, &s->hold, text) < 0)
+	if (net_orphaned(s->net)) {
+		k->former_died = true;
+		server_say(s, TRACE_NOTICE,
+			   "the keeper before this one has died: waiting until its sessions have "
+			   "left the kernel");
+		net_wait_former(s->net);
+	}
+	err = hold_new(s->conf, 0, group, &s->hold, text);
+	/* Its aditd has been told, and is about to end. */
+	for (int i = 0; err == -EADDRINUSE && k->former_died && i < 100; i++) {
+		nanosleep(&tick, NULL);
+		err = hold_new(s->conf, 0, group, &s->hold, text);
+	}
+	if (err < 0)
 		return keeper_main_fail("%s", text);
-	if (gate_new(s->conf->control, group, &k->gate, &k->former_died, text) < 0) {
+	if (gate_new(s->conf->control, group, &k->gate, &left, text) < 0) {
 		if (!k->opt.program[0])
 			return keeper_main_fail("%s", text);
 		server_say(s, TRACE_WARNING, "%s; `adit-keeper --upgrade` cannot be used", text);
 	}
-	k->former_died |= net_wait_former(s->net);
+	k->former_died |= left;
 	if (!net_alone(s->net))
 		server_say(s, TRACE_INFO, "another adit-keeper runs in this network namespace");
 	swept = net_sweep_all(s->net);
@@ -707,19 +722,18 @@ static bool begin(struct keeper_main *k)
 	k->spawn.program = k->opt.program;
 	k->spawn.conf_path = k->opt.conf;
 	/* Of a former keeper the plane has them, and the right to enter is gone. */
+	s->rooms = state >= 0 ? NULL : rooms_open(s->conf, say_room, s);
 	if (state < 0)
 		hold_rooms(s->hold, s->conf, say_room, s);
-	s->rooms = state >= 0 ? NULL : rooms_open(s->conf, say_room, s);
 	if (priv_drop(low_port(s->conf)) < 0)
 		return keeper_main_fail("could not give up rights");
 	/* Rights belong to threads: those of the plane are made with what is left. */
 	if (!server_plane(s, net_alone(s->net), state >= 0))
 		return keeper_main_fail("out of memory");
 	if (k->former_died && net_alone(s->net))
-		server_say(
-			s, TRACE_NOTICE,
-			"the keeper before this one has died; nothing of its sessions is left in "
-			"the kernel");
+		server_say(s, TRACE_NOTICE,
+			   "the keeper before this one has died; nothing of its sessions is left in "
+			   "the kernel");
 	k->start_at = k->opt.program[0] ? s->now : MONO_NEVER;
 	if (state >= 0 && !keeper_main_load(k, state, &proto))
 		return false;

@@ -118,46 +118,43 @@ static int name_take(void)
 	return fd;
 }
 
-/* Has the process that took the name ended? The kernel knows it from its listen(). */
-static bool name_orphaned(void)
+bool net_orphaned(const struct net *n)
 {
 	struct pollfd p = { .events = POLLIN };
 	struct ucred who = { 0 };
 	socklen_t len = sizeof(who);
-	int fd = name_open(connect);
+	int fd = n->name_fd < 0 ? name_open(connect) : -1;
 	bool dead;
 
 	if (fd < 0)
 		return false;
-	/* 0: it is in another PID namespace, and nobody can say. */
+	/* As it was when it listened. 0: it is in another PID namespace, and nobody can say. */
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
 		who.pid = 0;
 	close(fd);
 	if (who.pid <= 0)
 		return false;
 	p.fd = (int)syscall(SYS_pidfd_open, who.pid, 0);
-	dead = p.fd < 0 ? errno == ESRCH : poll(&p, 1, 0) == 1;
+	/* EINVAL: it has gone, but its number is still that of a process group or session. */
+	dead = p.fd < 0 ? errno == ESRCH || errno == EINVAL : poll(&p, 1, 0) == 1;
 	if (p.fd >= 0)
 		close(p.fd);
 	return dead;
 }
 
-bool net_wait_former(struct net *n)
+void net_wait_former(struct net *n)
 {
 	const struct timespec tick = { .tv_nsec = 20000000 };
-	bool waited = false;
 
 	for (uint32_t ticks = 0; n->name_fd < 0; ticks++) {
 		if (ticks % 50 == 0) {
-			if (!name_orphaned())
+			if (!net_orphaned(n))
 				break;
 			notify_send("EXTEND_TIMEOUT_USEC=10000000");
 		}
-		waited = true;
 		nanosleep(&tick, NULL);
 		n->name_fd = name_take();
 	}
-	return waited;
 }
 
 struct net *net_open(bool *ret_alone)
@@ -284,12 +281,21 @@ int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_te
 	return err ? fail(n, ret_text, err, "could not mark the interface") : 0;
 }
 
-int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master, const char **ret_text)
+int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
+		const struct dp_row *wire, const char **ret_text)
 {
-	int into = master[0] ? net_index(master) : 0, err;
+	int into = master[0] ? net_index(master) : 0, err = 0;
 
 	if (master[0] && !into)
 		return fail_no_device(n, ret_text, master);
+	if (into && wire && (wire->vlan || wire->vlan_count)) {
+		err = nlm_link_set(&n->m, ifindex, mtu, 0, 0, into, false);
+		if (!err)
+			err = nlm_port_vlans(&n->m, ifindex, wire->vlan, wire->vlans,
+					     wire->vlan_count);
+		if (err)
+			return fail(n, ret_text, err, "could not give the interface its VLANs");
+	}
 	err = nlm_link_set(&n->m, ifindex, mtu, 0, 0, into, true);
 	return err ? fail(n, ret_text, err, "could not set the interface up") : 0;
 }

@@ -140,6 +140,7 @@ def test_kill_of_the_keeper_leaves_nothing(wire):
     wait_for("an empty kernel", lambda: not tunnels(wire.lns) and not sessions(wire.lns),
              seconds=20)
     at_lns.start()
-    wait_for("the next session", lambda: at_lns.sessions() and
-             wire.client.ping("198.51.100.2", 1, wait=1), seconds=90)
+    # data tells the client that the LNS has begun anew; its HELLO comes after a minute
+    wait_for("the next session", lambda: wire.client.ping("198.51.100.2", 1, wait=1) and
+             at_lns.sessions(), seconds=90)
     assert only(at_lns)["plane"] == "kernel"
