@@ -595,7 +595,9 @@ static void m_call(struct client *c, const struct control_request *r)
 	else if (rc == 2)
 		reply_error(c, FAILED, "text", "the limit of sessions is reached");
 	else if (rc == 3)
-		reply_error(c, FAILED, "text", "no tunnel of peer \"%s\" is up", cmd.name);
+		reply_error(c, FAILED, "text",
+			    "no tunnel of peer \"%s\" is up; for a call the peer has to open one",
+			    cmd.name);
 	else if (rc == 4)
 		reply_error(c, FAILED, "text",
 			    "peer \"%s\" places no calls: it sent no Bearer Capabilities",
