@@ -403,7 +403,9 @@ static bool taken_by_others(const struct hold *h, const struct conf_socket *s)
 	if (!s->addr.port || s->device[0] || s->encap == DP_ENCAP_IP)
 		return false;
 	list_for_each (it, &h->sockets) {
-		if (container_of(it, struct held_socket, node)->conf.addr.port == s->addr.port)
+		const struct conf_socket *o = &container_of(it, struct held_socket, node)->conf;
+
+		if (o->addr.port == s->addr.port && strcmp(o->netns, s->netns) == 0)
 			return false;
 	}
 	fd = socket(s->addr.family, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
@@ -423,10 +425,12 @@ static int socket_make(const struct hold *h, const struct conf_socket *s, int *r
 	int fd, err;
 
 	if (s->netns[0] && !h->inside) {
-		snprintf(text, HOLD_TEXT,
-			 "%s: network namespace %s was not there when adit-keeper was started; "
-			 "make it (ip netns add), then restart adit-keeper",
-			 s->name, s->netns);
+		snprintf(
+			text, HOLD_TEXT,
+			"%s: sockets in network namespace %s are made when adit-keeper is started, "
+			"and this one was not; see that the namespace is there (ip netns add), "
+			"then restart adit-keeper",
+			s->name, s->netns);
 		return -ENOENT;
 	}
 	if (taken_by_others(h, s))
@@ -512,27 +516,31 @@ int hold_socket(struct hold *h, const struct conf_socket *s, int *ret_fd, struct
 }
 
 /* All sockets of one namespace. The thread comes back, or the process ends. */
-static int room_sockets(struct hold *h, const struct conf *c, const char *netns, char *text)
+static void room_sockets(struct hold *h, const struct conf *c, const char *netns,
+			 void (*say)(void *arg, const char *text), void *arg)
 {
-	char path[CONF_NAME + 16];
-	int fd, here, err, failed = 0;
+	char path[CONF_NAME + 16], text[HOLD_TEXT];
+	int fd, here, err;
 
 	snprintf(path, sizeof(path), "/run/netns/%s", netns);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	here = fd < 0 ? -1 : open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	err = fd < 0 || here < 0 || setns(fd, CLONE_NEWNET) < 0 ? -errno : 0;
-	if (err)
+	if (err) {
 		snprintf(text, HOLD_TEXT,
 			 "network namespace %s cannot be used: %s; make it (ip netns add %s), then "
 			 "restart adit-keeper",
 			 netns, strerror(-err), netns);
+		say(arg, text);
+	}
 	h->inside = netns;
 	for (size_t i = 0; !err && i < c->socket_count; i++) {
 		struct addr bound;
 		int held;
 
-		if (strcmp(c->sockets[i].netns, netns) == 0 && !failed)
-			failed = hold_socket(h, c->sockets + i, &held, &bound, text);
+		if (strcmp(c->sockets[i].netns, netns) == 0 &&
+		    hold_socket(h, c->sockets + i, &held, &bound, text) < 0)
+			say(arg, text);
 	}
 	h->inside = NULL;
 	if (!err && setns(here, CLONE_NEWNET) < 0)
@@ -541,21 +549,18 @@ static int room_sockets(struct hold *h, const struct conf *c, const char *netns,
 		close(fd);
 	if (here >= 0)
 		close(here);
-	return err ? err : failed;
 }
 
 void hold_rooms(struct hold *h, const struct conf *c, void (*say)(void *arg, const char *text),
 		void *arg)
 {
-	char text[HOLD_TEXT];
-
 	for (size_t i = 0; i < c->socket_count; i++) {
 		bool first = c->sockets[i].netns[0];
 
 		for (size_t j = 0; first && j < i; j++)
 			first = strcmp(c->sockets[j].netns, c->sockets[i].netns) != 0;
-		if (first && room_sockets(h, c, c->sockets[i].netns, text) < 0)
-			say(arg, text);
+		if (first)
+			room_sockets(h, c, c->sockets[i].netns, say, arg);
 	}
 }
 

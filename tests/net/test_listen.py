@@ -3,7 +3,7 @@
 
 import signal
 
-from lab import wait_for
+from lab import PYTHON, wait_for
 
 LNS = """
 data-plane = {plane}
@@ -89,3 +89,45 @@ def test_a_namespace_that_is_not_there(lab):
     ns = lab.ns("lns")
     lns = lns_of(lab, ns, "user", 'namespace = "nowhere-at-all"').start()
     wait_for("what to do", lambda: "ip netns add nowhere-at-all" in lns.text())
+
+
+# as xl2tpd does it: who sets the option as well can take datagrams away from it
+HOLDER = """
+import signal, socket
+for family in (socket.AF_INET, socket.AF_INET6):
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    s.bind(("", 1701))
+    globals()["keep%d" % family] = s
+print("holds it", flush=True)
+signal.pause()
+"""
+
+
+def holder(ns):
+    process = ns.start(PYTHON, "-c", HOLDER, name="holder")
+    wait_for("another program on port 1701", lambda: "holds it" in process.text())
+
+
+def test_what_others_have_in_a_namespace(lab):
+    """It is told for each socket, the other sockets there are made; and what we hold there ourselves says
+    nothing of the same port elsewhere."""
+    outside, ns = lab.ns("outside"), lab.ns("lns")
+    holder(outside)
+    lns = lns_of(lab, ns, "user", f'namespace = "{outside.name}" }}\n'
+                 f'listen "second" {{ namespace = "{outside.name}" port = 1702')
+    lns.start(wait=False)
+    for address in ("0.0.0.0:1701", "[::]:1701"):
+        wait_for("both to be told", lambda: f"listen lines, UDP {address}: could not bind" in lns.text())
+    wait_for("the other port", lambda: outside.run("ss", "-nuaH").stdout.count(":1702") == 2)
+
+
+def test_what_others_have_here(lab):
+    outside, ns = lab.ns("outside"), lab.ns("lns")
+    holder(ns)
+    lns = lns_of(lab, ns, "user", f'namespace = "{outside.name}" }}\nlisten "here" {{')
+    lns.start(wait=False)
+    wait_for("it to be told", lambda: "listen here, UDP 0.0.0.0:1701: could not bind" in lns.text())
+    assert outside.run("ss", "-nuaH").stdout.count(":1701") == 2
