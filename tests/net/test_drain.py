@@ -116,7 +116,6 @@ def test_stop_with_a_pace(paced):
     left = [600]
     while (now := adit.ctl("status", "--json", check=False)).returncode == 0:
         left.append(json.loads(now.stdout)["sessions"])
-        assert adit.keeper.alive() or not left[-1]
         time.sleep(0.5)
     assert adit.keeper.child.wait(120) == 0
     assert time.monotonic() - begun >= 600 / 40 - 1, "faster than it was told to"
