@@ -144,10 +144,12 @@ static void watch(struct nlm *rt, int self, int name)
 	prctl(PR_SET_NAME, "adit-guard");
 	while (poll(&p, 1, -1) < 1)
 		continue;
-	if (!sort_out(&f, name))
+	/* Only this says that it has ended; never what became of the descriptor. */
+	if (!(p.revents & POLLIN) || !sort_out(&f, name))
 		_exit(1);
 	close_begin(f.v, f.pipes);
-	if (nlm_open(rt) == 0)
+	/* Without the name they may be those of another keeper, which lives. */
+	if (name >= 0 && nlm_open(rt) == 0)
 		kernel_groups_del(rt);
 	close_wait();
 	close_begin(f.v + FDS_MAX - f.ppps, f.ppps);
