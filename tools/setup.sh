@@ -13,7 +13,7 @@ build='gcc libc6-dev make meson ninja-build pkg-config libuv1-dev libmnl-dev net
 run='iproute2 iputils-ping procps util-linux python3'
 clang='clang llvm libclang-rt-dev libcmocka-dev'
 lint='clang-format g++ libcmocka-dev'
-peers='python3-pytest python3-pytest-xdist python3-scapy python3-pyroute2 tshark tcpdump l2tpns iperf3 ethtool'
+peers='python3-pytest python3-pytest-xdist python3-scapy python3-pyroute2 tshark tcpdump nftables l2tpns iperf3 ethtool'
 # The guest's kernel and the peers that need it are unpacked below build/ by tests/vm/guest.py.
 vm='qemu-system-x86 systemd-sysv'
 cross='gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross
