@@ -41,9 +41,9 @@ void dp_auto_use(struct dp *dp, bool user, bool kernel);
 const char *dp_auto_missing(const struct dp *dp);
 
 /*
- * The kernel plane that was of no use so far (dp_auto_config.why) can be used from now on (NULL), or
- * it cannot for another reason. Sessions stay where they are; new ones of a tunnel may go there once
- * the tunnel is asked for again. -ENOMEM: it stays unused.
+ * The kernel plane that was of no use so far (dp_auto_config.why) can be used from now on (NULL),
+ * or it cannot for another reason. Sessions stay where they are; new ones of a tunnel may go there
+ * once the tunnel is asked for again. -ENOMEM: it stays unused.
  */
 int dp_auto_kernel(struct dp *dp, const char *why);
 
