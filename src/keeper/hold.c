@@ -425,12 +425,12 @@ static int socket_make(const struct hold *h, const struct conf_socket *s, int *r
 	int fd, err;
 
 	if (s->netns[0] && !h->inside) {
-		snprintf(
-			text, HOLD_TEXT,
-			"%s: sockets in network namespace %s are made when adit-keeper is started, "
-			"and this one was not; see that the namespace is there (ip netns add), "
-			"then restart adit-keeper",
-			s->name, s->netns);
+		snprintf(text, HOLD_TEXT,
+			 "%.44s: sockets in network namespace %.44s are made when adit-keeper is "
+			 "started, "
+			 "and this one was not; see that the namespace is there (ip netns add), "
+			 "then restart adit-keeper",
+			 s->name, s->netns);
 		return -ENOENT;
 	}
 	if (taken_by_others(h, s))
