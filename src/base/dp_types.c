@@ -24,7 +24,8 @@ enum row_tag {
 	ROW_NETNS = 8,
 	ROW_SOURCE4 = 9,
 	ROW_PARTNER = 10,
-	ROW_CIRCUIT = 11
+	ROW_CIRCUIT = 11,
+	ROW_VLANS = 12 /* u16 vlan, then first and last of each range */
 };
 
 static const uint16_t all_flags = DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ | DP_F_LENGTH | DP_F_ACFC |
@@ -98,6 +99,19 @@ static bool cookie_ok(const uint8_t cookie[8], uint8_t len)
 	return (len == 0 || len == 4 || len == 8) && memcmp(cookie + len, zero, 8 - len) == 0;
 }
 
+static bool vlans_ok(const struct dp_row *r)
+{
+	if ((r->vlan || r->vlan_count) && (r->ends != DP_L2TP_ETH || !r->master[0]))
+		return false;
+	if (r->vlan > DP_VLAN_LAST || r->vlan_count > DP_VLANS)
+		return false;
+	for (int i = 0; i < r->vlan_count; i++)
+		if (!r->vlans[i].first || r->vlans[i].first > r->vlans[i].last ||
+		    r->vlans[i].last > DP_VLAN_LAST)
+			return false;
+	return true;
+}
+
 /* What each version of L2TP allows, and each kind of session. */
 static bool kind_ok(const struct dp_row *r)
 {
@@ -140,7 +154,7 @@ bool dp_row_ok(const struct dp_row *r)
 	return prefixes_ok(r->prefixes, r->prefix_count, DP_PREFIXES, false) &&
 	       prefixes_ok(r->host_addrs, r->host_addr_count, DP_HOST_ADDRS, true) &&
 	       prefixes_ok(r->routes, r->route_count, DP_PREFIXES, false) && ifname_ok(r->ifname) &&
-	       ifname_ok(r->master) && ifname_ok(r->circuit);
+	       ifname_ok(r->master) && ifname_ok(r->circuit) && vlans_ok(r);
 }
 
 bool dp_net_ok(const struct dp_net *n)
@@ -207,6 +221,18 @@ static void more_u16(struct wcur *c, uint16_t tag, uint16_t v)
 	wcur_tlv_end(c, at);
 }
 
+static void vlans_save(struct wcur *c, const struct dp_row *r)
+{
+	size_t at = wcur_tlv_begin(c, ROW_VLANS);
+
+	wcur_u16(c, r->vlan);
+	for (int i = 0; i < r->vlan_count; i++) {
+		wcur_u16(c, r->vlans[i].first);
+		wcur_u16(c, r->vlans[i].last);
+	}
+	wcur_tlv_end(c, at);
+}
+
 static void more_save(struct wcur *c, const struct dp_row *r)
 {
 	size_t at;
@@ -239,6 +265,8 @@ static void more_save(struct wcur *c, const struct dp_row *r)
 		wcur_tlv_u64(c, ROW_PARTNER, r->partner);
 	if (r->circuit[0])
 		wcur_tlv_bytes(c, ROW_CIRCUIT, r->circuit, strnlen(r->circuit, sizeof(r->circuit)));
+	if (r->vlan || r->vlan_count)
+		vlans_save(c, r);
 }
 
 static void cookie_load(struct rcur *v, uint8_t cookie[8], uint8_t *ret_len)
@@ -262,6 +290,18 @@ static void name_load(struct rcur *v, char name[DP_IFNAME])
 	if (!v->bad)
 		rcur_copy(v, name, n);
 	v->bad |= strnlen(name, DP_IFNAME) != n;
+}
+
+static void vlans_load(struct rcur *v, struct dp_row *r)
+{
+	r->vlan = rcur_u16(v);
+	for (; !v->bad && rcur_left(v); r->vlan_count++) {
+		v->bad |= r->vlan_count == DP_VLANS;
+		if (v->bad)
+			return;
+		r->vlans[r->vlan_count].first = rcur_u16(v);
+		r->vlans[r->vlan_count].last = rcur_u16(v);
+	}
 }
 
 static void more_load_one(uint16_t tag, struct rcur *v, struct dp_row *r)
@@ -305,6 +345,9 @@ static void more_load_one(uint16_t tag, struct rcur *v, struct dp_row *r)
 		break;
 	case ROW_CIRCUIT:
 		name_load(v, r->circuit);
+		break;
+	case ROW_VLANS:
+		vlans_load(v, r);
 		break;
 	}
 }

@@ -58,6 +58,13 @@ enum {
 				     plane, which has none, is dormant */
 };
 
+/* VLANs of a bridge's port: 1 to 4094, from the first to the last. */
+#define DP_VLANS     8
+#define DP_VLAN_LAST 4094
+struct dp_vlans {
+	uint16_t first, last;
+};
+
 struct dp_row {
 	uint8_t state; /* enum dp_state */
 	uint8_t ends;  /* enum dp_ends */
@@ -105,6 +112,11 @@ struct dp_row {
 	/* DP_L2TP_ETH: the interface whose state is that of our circuit (DP_EV_CIRCUIT), "" = the
 	 * pseudowire's own, which is up while it is up administratively. */
 	char circuit[DP_IFNAME];
+	/* DP_L2TP_ETH in a bridge: its VLANs, instead of the bridge's default. Of one the frames
+	 * are without a tag in the pseudowire (0 = of none), of the others with it. */
+	uint16_t vlan;
+	uint8_t vlan_count;
+	struct dp_vlans vlans[DP_VLANS];
 
 	uint64_t partner; /* DP_L2TP_L2TP: key of the other session; both rows name each other */
 

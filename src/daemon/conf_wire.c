@@ -94,6 +94,52 @@ static bool name_alone(struct conf_build *b, const struct conf_block *block, con
 	return false;
 }
 
+/* "20" or "20-29". */
+static bool vlans_parse(const char *text, struct dp_vlans *ret)
+{
+	unsigned int v[2] = { 0, 0 }, n = 0;
+
+	for (; *text; text++) {
+		if (*text == '-' && n == 0 && v[0])
+			n++;
+		else if (*text >= '0' && *text <= '9' && v[n] <= DP_VLAN_LAST)
+			v[n] = v[n] * 10 + (unsigned int)(*text - '0');
+		else
+			return false;
+	}
+	if (n == 0)
+		v[1] = v[0];
+	*ret = (struct dp_vlans){ (uint16_t)v[0], (uint16_t)v[1] };
+	return v[0] && v[0] <= v[1] && v[1] <= DP_VLAN_LAST;
+}
+
+static bool vlans_of(struct conf_build *b, const struct conf_block *block, struct dp_row *r)
+{
+	const struct conf_value *v = conf_get(block, "tagged-vlans");
+
+	r->vlan = (uint16_t)conf_number_of(block, "vlan");
+	if ((r->vlan || v) && !r->master[0]) {
+		FAIL(b, block, v ? "tagged-vlans" : "vlan",
+		     "pseudowire \"%s\" has VLANs but no bridge; set bridge", block->name);
+		return false;
+	}
+	if (v && v->n > DP_VLANS) {
+		FAIL(b, block, "tagged-vlans", "there are more than %d VLANs or ranges of them",
+		     DP_VLANS);
+		return false;
+	}
+	for (size_t i = 0; v && i < v->n; i++) {
+		if (vlans_parse(v->v[i], r->vlans + i))
+			continue;
+		FAIL(b, block, "tagged-vlans",
+		     "\"%s\" is neither a VLAN from 1 to %d nor a range such as 20-29", v->v[i],
+		     DP_VLAN_LAST);
+		return false;
+	}
+	r->vlan_count = (uint8_t)(v ? v->n : 0);
+	return true;
+}
+
 /* What both kinds have. */
 static bool row_of(struct conf_build *b, const struct conf_block *block, struct dp_row *r)
 {
@@ -124,7 +170,7 @@ static bool row_of(struct conf_build *b, const struct conf_block *block, struct 
 	}
 	memcpy(r->ifname, name ? name : block->name, strlen(name ? name : block->name) + 1);
 	snprintf(r->master, sizeof(r->master), "%s", bridge ? bridge : "");
-	return name_alone(b, block, r->ifname);
+	return vlans_of(b, block, r) && name_alone(b, block, r->ifname);
 }
 
 /* Options that say nothing where they stand. */
@@ -280,6 +326,8 @@ static uint64_t digest_of(const struct conf_block *block)
 
 		if (!strstr(key, "secret"))
 			hash = conf_hash_text(conf_hash_text(hash, key), text ? text : "");
+		for (size_t k = 1; k < block->values[i].n; k++)
+			hash = conf_hash_text(hash, block->values[i].v[k]);
 	}
 	return hash ? hash : 1;
 }

@@ -76,6 +76,23 @@ static int eth_far(struct nlm *rt, const struct kjob *j)
 	return down == was ? 0 : nlm_link_dormant(rt, j->have.ifindex, down);
 }
 
+/* In a bridge that looks at VLANs a port that is up forwards those it has by default: so it gets
+ * its own before. */
+static int eth_set(struct nlm *rt, const struct kjob *j, int master)
+{
+	const struct dp_row *r = &j->row;
+	int err = 0;
+
+	if (j->first && (r->vlan || r->vlan_count)) {
+		err = nlm_link_set(rt, j->have.ifindex, r->mtu, j->txqlen, j->group, master, false);
+		if (!err)
+			err = nlm_port_vlans(rt, j->have.ifindex, r->vlan, r->vlans, r->vlan_count);
+	}
+	return err ? err
+		   : nlm_link_set(rt, j->have.ifindex, r->mtu, j->txqlen, j->group, master,
+				  r->state == DP_ACTIVE);
+}
+
 static int eth_link(struct kwork *w, struct kjob *j, int master)
 {
 	struct nlm *rt = kwork_rt(w, 0);
@@ -86,8 +103,7 @@ static int eth_link(struct kwork *w, struct kjob *j, int master)
 	if (!j->have.ifindex)
 		return kjob_fail(j, KERNEL_STEP_LINK, -ENODEV, j->have.ifname);
 	pthread_mutex_lock(&w->k->ethernet);
-	err = nlm_link_set(rt, j->have.ifindex, j->row.mtu, j->txqlen, j->group, master,
-			   j->row.state == DP_ACTIVE);
+	err = eth_set(rt, j, master);
 	pthread_mutex_unlock(&w->k->ethernet);
 	if (!err && j->row.state == DP_ACTIVE)
 		err = eth_far(rt, j);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/if_addr.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/pkt_sched.h>
 #include <linux/sockios.h>
@@ -270,6 +271,54 @@ int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint
 		mnl_attr_put_u32(h, IFLA_GROUP, group);
 	if (master >= 0)
 		mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)master);
+	err = nlm_gather(m, h);
+	return err ? err : nlm_flush(m);
+}
+
+static struct nlmsghdr *port_begin(struct nlm *m, uint16_t type, int ifindex)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_BRIDGE, .ifi_index = ifindex };
+
+	return nlm_begin(m, type, 0, &ifi, sizeof(ifi));
+}
+
+static void vlan_put(struct nlmsghdr *h, uint16_t vid, uint16_t flags)
+{
+	struct bridge_vlan_info v = { .flags = flags, .vid = vid };
+
+	mnl_attr_put(h, IFLA_BRIDGE_VLAN_INFO, sizeof(v), &v);
+}
+
+static void vlans_put(struct nlmsghdr *h, uint16_t first, uint16_t last)
+{
+	if (first == last) {
+		vlan_put(h, first, 0);
+		return;
+	}
+	vlan_put(h, first, BRIDGE_VLAN_INFO_RANGE_BEGIN);
+	vlan_put(h, last, BRIDGE_VLAN_INFO_RANGE_END);
+}
+
+int nlm_port_vlans(struct nlm *m, int ifindex, uint16_t untagged, const struct dp_vlans *tagged,
+		   size_t count)
+{
+	struct nlmsghdr *h = port_begin(m, RTM_DELLINK, ifindex);
+	struct nlattr *nest = mnl_attr_nest_start(h, IFLA_AF_SPEC);
+	int err;
+
+	/* What it has not is no error. */
+	vlans_put(h, 1, DP_VLAN_LAST);
+	mnl_attr_nest_end(h, nest);
+	err = nlm_gather(m, h);
+	if (err)
+		return err;
+	h = port_begin(m, RTM_SETLINK, ifindex);
+	nest = mnl_attr_nest_start(h, IFLA_AF_SPEC);
+	if (untagged)
+		vlan_put(h, untagged, BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED);
+	for (size_t i = 0; i < count; i++)
+		vlans_put(h, tagged[i].first, tagged[i].last);
+	mnl_attr_nest_end(h, nest);
 	err = nlm_gather(m, h);
 	return err ? err : nlm_flush(m);
 }

@@ -97,6 +97,9 @@ int nlm_link_ppp(struct nlm *m, const struct nlm_ppp *p);
 /* Change what is not 0, or NULL; `master` -1 = leave. */
 int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint32_t group,
 		 int master, bool up);
+/* The VLANs of a bridge's port, instead of those it has; 0 = none without a tag. */
+int nlm_port_vlans(struct nlm *m, int ifindex, uint16_t untagged, const struct dp_vlans *tagged,
+		   size_t count);
 /* Its operational state is DORMANT (RFC 2863 3.1.12: up, but waiting for something else), or UP
  * again. An interface whose driver has no way to lose its carrier is out of a bridge, or a bond,
  * like that, and keeps its addresses and routes. */

@@ -148,8 +148,11 @@ void net_wait_former(struct net *n)
 
 	for (uint32_t ticks = 0; n->name_fd < 0; ticks++) {
 		if (ticks % 50 == 0) {
-			if (!net_orphaned(n))
+			if (!net_orphaned(n)) {
+				/* a guard may have been done just now */
+				n->name_fd = name_take();
 				break;
+			}
 			notify_send("EXTEND_TIMEOUT_USEC=10000000");
 		}
 		nanosleep(&tick, NULL);
@@ -281,12 +284,21 @@ int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_te
 	return err ? fail(n, ret_text, err, "could not mark the interface") : 0;
 }
 
-int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master, const char **ret_text)
+int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
+		const struct dp_row *wire, const char **ret_text)
 {
-	int into = master[0] ? net_index(master) : 0, err;
+	int into = master[0] ? net_index(master) : 0, err = 0;
 
 	if (master[0] && !into)
 		return fail_no_device(n, ret_text, master);
+	if (into && wire && (wire->vlan || wire->vlan_count)) {
+		err = nlm_link_set(&n->m, ifindex, mtu, 0, 0, into, false);
+		if (!err)
+			err = nlm_port_vlans(&n->m, ifindex, wire->vlan, wire->vlans,
+					     wire->vlan_count);
+		if (err)
+			return fail(n, ret_text, err, "could not give the interface its VLANs");
+	}
 	err = nlm_link_set(&n->m, ifindex, mtu, 0, 0, into, true);
 	return err ? fail(n, ret_text, err, "could not set the interface up") : 0;
 }

@@ -33,7 +33,8 @@ int net_name(const struct net *n);
 
 /* Is the keeper that has the name dead, and its guard (guard.h) still removes what it had? */
 bool net_orphaned(const struct net *n);
-/* Then: waits until that is done, and takes the name; tells systemd that it takes longer. */
+/* Waits as long as it is so, and takes the name if it is free then; tells systemd that it takes
+ * longer. */
 void net_wait_former(struct net *n);
 
 /* All functions below: 0 or negative errno; on failure *ret_text (if not NULL) is set to a text
@@ -46,9 +47,10 @@ int net_index(const char *ifname);
  * for Ethernet. */
 int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_text);
 
-/* Set the MTU, put it into the bridge or VRF `master` ("" = into none), and set it up. */
+/* Set the MTU, put it into the bridge or VRF `master` ("" = into none), where it has the VLANs of
+ * `wire` (NULL, or none: those by default), and set it up. */
 int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
-		const char **ret_text);
+		const struct dp_row *wire, const char **ret_text);
 
 int net_addr(struct net *n, const char *ifname, const struct prefix *p, bool add,
 	     const char **ret_text);

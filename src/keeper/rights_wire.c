@@ -70,6 +70,10 @@ bool rights_wire_row(const struct conf *c, const struct dp_row *r, bool known, c
 		return rights_refuse(text,
 				     "pseudowire \"%s\" is not put into %.15s by the configuration",
 				     w->name, r->master);
+	if (w->row.vlan != r->vlan || w->row.vlan_count != r->vlan_count ||
+	    memcmp(w->row.vlans, r->vlans, sizeof(r->vlans)) != 0)
+		return rights_refuse(text, "pseudowire \"%s\" has other VLANs in the configuration",
+				     w->name);
 	if (strcmp(w->row.circuit, r->circuit) != 0)
 		return rights_refuse(text, "%.15s is not the circuit of pseudowire \"%s\"",
 				     r->circuit, w->name);

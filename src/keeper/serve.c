@@ -11,6 +11,7 @@
  * To remove something needs no right: only what this keeper has made can be removed.
  */
 #include "serve.h"
+#include "rights_wire.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -284,7 +285,8 @@ static void do_link(struct server *s, const struct keeper_msg *m, struct answer 
 		return;
 	}
 	if (hold_has_tun(s->hold, m->name))
-		err = net_link_up(s->net, net_index(m->name), m->mtu, m->master, &text);
+		err = net_link_up(s->net, net_index(m->name), m->mtu, m->master,
+				  rights_wire_of(s->conf, m->name), &text);
 	if (err)
 		answer_error(a, err, text);
 }

@@ -117,6 +117,8 @@ static const char *partner_of(const struct conf_key *k)
 		{ CONF_WIRE, "secret-file", "remote = 192.0.2.8" },
 		{ CONF_WIRE, "remote-end-id", "remote = 192.0.2.8" },
 		{ CONF_WIRE, "circuit", "remote = 192.0.2.8" },
+		{ CONF_WIRE, "vlan", "remote = 192.0.2.8 bridge = br0" },
+		{ CONF_WIRE, "tagged-vlans", "remote = 192.0.2.8 bridge = br0" },
 		{ CONF_WIRE, "type", "remote = 192.0.2.8" },
 		{ CONF_WIRE, "cookie-length", "remote = 192.0.2.8" },
 		{ CONF_WIRE, "connect", "remote = 192.0.2.8" },
@@ -158,8 +160,9 @@ static const char *partner_of(const struct conf_key *k)
 static void config_with(const struct conf_key *k, char *buf, size_t cap)
 {
 	char value[64];
-	const char *example = strcmp(k->key, "server") == 0   ? "lns.example.net"
-			      : strcmp(k->key, "remote") == 0 ? "192.0.2.7"
+	const char *example = strcmp(k->key, "server") == 0	    ? "lns.example.net"
+			      : strcmp(k->key, "remote") == 0	    ? "192.0.2.7"
+			      : strcmp(k->key, "tagged-vlans") == 0 ? "{ 10-19, 7 }"
 			      : strstr(k->key, "cookie") && k->type == CONF_T_TEXT
 				      ? "0123456789abcdef"
 				      : example_of(k, value, sizeof(value));
@@ -322,6 +325,31 @@ static void test_wires_by_name(void **state)
 	assert_null(conf_pw_find(c, "s"));
 	assert_null(conf_wire_by_ifname(c, "here"));
 	conf_free(c);
+}
+
+/* VLANs of the bridge that a pseudowire is a port of; with others it is another pseudowire. */
+static void test_wire_vlans(void **state)
+{
+	struct conf *c =
+		parse("pseudowire a { remote = 192.0.2.8 bridge = br0 vlan = 7 tagged-vlans = {10, "
+		      "20-29, 4094} }\n"
+		      "pseudowire b { remote = 192.0.2.8 bridge = br0 }");
+	struct conf *d = parse("pseudowire a { remote = 192.0.2.8 bridge = br0 vlan = 7 "
+			       "tagged-vlans = {10, 20-29} }");
+	const struct dp_row *r = &c->pw->wires[0].row;
+
+	assert_int_equal(r->vlan, 7);
+	assert_int_equal(r->vlan_count, 3);
+	assert_int_equal(r->vlans[0].first, 10);
+	assert_int_equal(r->vlans[0].last, 10);
+	assert_int_equal(r->vlans[1].first, 20);
+	assert_int_equal(r->vlans[1].last, 29);
+	assert_int_equal(r->vlans[2].last, 4094);
+	assert_int_equal(c->pw->wires[1].row.vlan, 0);
+	assert_int_equal(c->pw->wires[1].row.vlan_count, 0);
+	assert_int_not_equal(c->pw->wires[0].digest, d->pw->wires[0].digest);
+	conf_free(c);
+	conf_free(d);
 }
 
 /* What makes a control connection another one, and what may change while it lives. */
@@ -564,6 +592,12 @@ static const struct {
 	  "peer-session-id = 6 }\npseudowire \"b\" { tunnel = t session-id = 5 peer-session-id = 7 "
 	  "}",
 	  "test.conf:3: pseudowire \"a\" has this session-id already; use another one" },
+	{ "pseudowire a { remote = 192.0.2.1 vlan = 7 }",
+	  "test.conf:1: pseudowire \"a\" has VLANs but no bridge; set bridge" },
+	{ "pseudowire a { remote = 192.0.2.1 bridge = b\n tagged-vlans = {7, 29-20} }",
+	  "test.conf:2: \"29-20\" is neither a VLAN from 1 to 4094 nor a range such as 20-29" },
+	{ "pseudowire a { remote = 192.0.2.1 bridge = b\n tagged-vlans = {1,2,3,4,5,6,7,8,9} }",
+	  "test.conf:2: there are more than 8 VLANs or ranges of them" },
 	{ "pseudowire \"a\" { remote = 192.0.2.1 cookie = 01234567 }",
 	  "test.conf:1: cookie of pseudowire \"a\" is for pseudowires with session-id; set "
 	  "cookie-length" },
@@ -1134,6 +1168,7 @@ int main(void)
 		cmocka_unit_test(test_planes),
 		cmocka_unit_test(test_wires_share),
 		cmocka_unit_test(test_wires_by_name),
+		cmocka_unit_test(test_wire_vlans),
 		cmocka_unit_test(test_tunnel_digests),
 		cmocka_unit_test(test_defaults_suit),
 		cmocka_unit_test(test_secrets_are_hidden),

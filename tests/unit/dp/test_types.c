@@ -82,6 +82,15 @@ static void some_more(struct dp_row *r)
 	r->txqlen = (uint16_t)rnd(65536);
 	if (rnd(2))
 		snprintf(r->master, sizeof(r->master), "br%u", rnd(1000000));
+	if (r->ends == DP_L2TP_ETH && r->master[0] && rnd(2)) {
+		r->vlan = (uint16_t)rnd(4095);
+		r->vlan_count = (uint8_t)rnd(DP_VLANS + 1);
+		for (int i = 0; i < r->vlan_count; i++) {
+			r->vlans[i].first = (uint16_t)(1 + rnd(4094));
+			r->vlans[i].last =
+				(uint16_t)(r->vlans[i].first + rnd(4095 - r->vlans[i].first));
+		}
+	}
 	r->netns = rnd(3);
 	if (rnd(2)) {
 		r->source4 = some_addr(AF_INET);
@@ -264,6 +273,14 @@ static void rows_out_of_range_are_not_ok(void **state)
 	BAD(strcpy(r.circuit, "eth1")); /* of Ethernet alone */
 	BAD(r.flags = DP_F_FAR_DOWN);
 	BAD((r.version = 3, r.ends = DP_L2TP_ETH, strcpy(r.circuit, "a/b")));
+	BAD((r.version = 3, r.ends = DP_L2TP_ETH, r.vlan = 7)); /* of no bridge */
+	BAD((r.vlan = 7, strcpy(r.master, "br0")));
+	BAD((r.version = 3, r.ends = DP_L2TP_ETH, strcpy(r.master, "br0"), r.vlan = 4095));
+	BAD((r.version = 3, r.ends = DP_L2TP_ETH, strcpy(r.master, "br0"), r.vlan_count = 1));
+	BAD((r.version = 3, r.ends = DP_L2TP_ETH, strcpy(r.master, "br0"), r.vlan_count = 1,
+	     r.vlans[0].first = 9, r.vlans[0].last = 8));
+	BAD((r.version = 3, r.ends = DP_L2TP_ETH, strcpy(r.master, "br0"),
+	     r.vlan_count = DP_VLANS + 1));
 	BAD((r.version = 3, r.ends = DP_L2TP_ETH, memset(r.circuit, 'a', DP_IFNAME)));
 	BAD(r.version = 1);
 	BAD(r.version = 4);
