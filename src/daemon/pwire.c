@@ -330,14 +330,6 @@ bool pwire_conf(struct daemon *d, const struct conf *next)
 	return true;
 }
 
-static const struct pw_conf_wire *wire_of(const struct pw_conf *c, const char *name)
-{
-	for (size_t i = 0; i < c->wire_count; i++)
-		if (strcmp(c->wires[i].name, name) == 0)
-			return c->wires + i;
-	return NULL;
-}
-
 size_t pwire_effects(struct daemon *d, const struct conf *next, char *buf, size_t cap)
 {
 	struct pw_wire_info i;
@@ -345,7 +337,7 @@ size_t pwire_effects(struct daemon *d, const struct conf *next, char *buf, size_
 
 	buf[0] = '\0';
 	for (size_t n = 0; pwe_wire(d->pw, n, &i) && len < cap; n++) {
-		const struct pw_conf_wire *to = i.conf ? wire_of(next->pw, i.name) : NULL;
+		const struct pw_conf_wire *to = i.conf ? conf_pw_find(next, i.name) : NULL;
 
 		if (!i.up || !i.conf)
 			continue;
