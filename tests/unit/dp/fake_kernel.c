@@ -251,7 +251,7 @@ static const char *netlink_step(const struct nlmsghdr *h, bool genl)
 static void cheap(const struct nlmsghdr *h)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
-	const struct nlattr *a;
+	struct nlattr *a;
 
 	mnl_attr_for_each(a, h, sizeof(*ifi))
 		assert_false(mnl_attr_get_type(a) == IFLA_TXQLEN && ifi->ifi_flags & IFF_UP);
