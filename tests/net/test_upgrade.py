@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from journal import memory_of
 from lab import BUILD, PYTHON, wait_for
 from test_main_job import USERS, World, client_conf, lns_conf, only_session
 
@@ -284,15 +285,6 @@ def test_only_one_aditd_writes(lab):
     assert other.child.wait(120) == -signal.SIGKILL, other.text()
     assert "has hung up but still runs: it is ended" in world.server.text()
     assert world.aditd.alive()
-
-
-def memory_of(pid, name):
-    """The file of a piece of the keeper's shared memory."""
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        path = f"/proc/{pid}/fd/{fd}"
-        if os.readlink(path).startswith(f"/memfd:{name}"):
-            return path
-    raise AssertionError(f"{name} is not there")
 
 
 def test_journal_of_an_unknown_version(world):
