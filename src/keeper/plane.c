@@ -210,6 +210,7 @@ void kplane_conf(struct kplane *p, const struct conf *conf, struct mono now)
 	if (p->k && p->conf != conf)
 		leave_vrfs(p, p->conf, conf);
 	p->conf = conf;
+	p->answered = false;
 	if (!p->k && wanted(conf)) {
 		p->probed = false; /* modules may have come since */
 		kplane_open(p, true);
@@ -221,7 +222,7 @@ void kplane_conf(struct kplane *p, const struct conf *conf, struct mono now)
 void kplane_begin(struct kplane *p, uint32_t epoch)
 {
 	p->epoch = epoch;
-	p->listed = false;
+	p->listed = p->answered = false;
 	p->out_len = 0;
 }
 

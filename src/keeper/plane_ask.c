@@ -255,7 +255,10 @@ static void on_list(struct kplane *p)
 	uint64_t pos = 0, tunnel;
 
 	/* It is long, and needed once, at the start: more of them would fill our memory. Whether
-	 * there is a plane by now may be asked again. */
+	 * there is a plane by now may be asked again after each reload. */
+	if (p->answered)
+		return;
+	p->answered = true;
 	while (!p->listed && p->k &&
 	       kernel_list(p->k, &pos, &r.key, &r.generation, &tunnel, NULL)) {
 		struct held *h = kplane_held_find(p, r.key);

@@ -47,6 +47,7 @@ struct kplane {
 	bool probed;
 	struct mono probe_at;	  /* look again, when asked */
 	bool listed;		  /* to this aditd */
+	bool answered;		  /* it was told whether there is a plane, since the last reload */
 	char missing[BATCH_LINE]; /* "" = PPP sessions can be carried */
 	struct wires *wires;
 	struct htab held, tunnels;
