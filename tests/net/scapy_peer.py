@@ -119,7 +119,7 @@ class Peer:
             return self.receive(seconds)
         return ("control", struct.unpack("!H", found[0])[0], found, head)
 
-    def transact(self, kind, body, want, sid=0, seconds=6.0):
+    def transact(self, kind, body, want, sid=0, seconds=60.0):
         """Send until a message of type `want` (None: an acknowledgement) comes; its AVPs, or None."""
         ns, self.ns = self.ns, (self.ns + 1) & 0xffff
         end, again = time.monotonic() + seconds, 0.0
@@ -215,7 +215,7 @@ class Peer:
 
         configure(LCP, 1)
         again = time.monotonic() + 1
-        for proto, data in self.frames(12):
+        for proto, data in self.frames(60):
             code, ident = data[0], data[1]
             if proto == LCP:
                 if code == 1:
@@ -270,7 +270,8 @@ class Peer:
     def echo(self, host, source=None):
         packet = IP(src=source or self.address, dst=host) / ICMP(id=7, seq=1) / b"adit"
         self.send_frame(b"\xff\x03\x00\x21" + bytes(packet))
-        for proto, data in self.frames(1.5):
+        # a machine may be slow; from an address that is not ours there is no answer to wait for
+        for proto, data in self.frames(1.5 if source else 60):
             if proto == LCP and data[0] == 9:
                 self.send_frame(b"\xff\x03\xc0\x21\x0a" + data[1:])
             if proto == 0x21:
