@@ -20,6 +20,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -143,6 +144,7 @@ static void stop_begin(struct keeper_main *k, int status)
 {
 	if (k->stopping && k->emptying) { /* asked twice: all peers at once */
 		k->emptying = false;
+		k->hurry = true;
 		aditd_signal(k, SIGTERM);
 		k->kill_at = mono_add(k->s.now, STOP_US);
 		return;
@@ -164,11 +166,12 @@ static void stop_begin(struct keeper_main *k, int status)
 	}
 }
 
-/* aditd has more to tell than ten seconds are enough for. */
+/* aditd has more to tell than ten seconds are enough for. It cannot put off its end by that where
+ * the configuration has no pace, nor when somebody is in a hurry. */
 static void patience(struct keeper_main *k)
 {
 	k->s.patience = false;
-	if (!k->stopping || !k->aditd)
+	if (!k->stopping || !k->aditd || k->hurry || !k->s.conf->stop_rate)
 		return;
 	k->emptying = true;
 	k->kill_at = mono_add(k->s.now, SERVE_PATIENCE_US);
@@ -268,9 +271,10 @@ static void guard_ended(struct keeper_main *k)
 {
 	k->guard.pid = -1;
 	fd_drop(&k->guard.self);
-	server_say(&k->s, TRACE_WARNING,
-		   "somebody has ended the process adit-guard: if the keeper dies now, its sessions "
-		   "leave the kernel one after the other");
+	server_say(
+		&k->s, TRACE_WARNING,
+		"somebody has ended the process adit-guard: if the keeper dies now, its sessions "
+		"leave the kernel one after the other");
 }
 
 static void reap(struct keeper_main *k)
@@ -591,8 +595,8 @@ static bool parts_make(struct keeper_main *k, gid_t group)
 		server_say(s, TRACE_NOTICE,
 			   "the keeper before this one has died: waiting until its sessions have "
 			   "left the kernel");
-		net_wait_former(s->net);
 	}
+	net_wait_former(s->net);
 	err = hold_new(s->conf, 0, group, &s->hold, text);
 	/* Its aditd has been told, and is about to end. */
 	for (int i = 0; err == -EADDRINUSE && k->former_died && i < 100; i++) {
@@ -731,9 +735,10 @@ static bool begin(struct keeper_main *k)
 	if (!server_plane(s, net_alone(s->net), state >= 0))
 		return keeper_main_fail("out of memory");
 	if (k->former_died && net_alone(s->net))
-		server_say(s, TRACE_NOTICE,
-			   "the keeper before this one has died; nothing of its sessions is left in "
-			   "the kernel");
+		server_say(
+			s, TRACE_NOTICE,
+			"the keeper before this one has died; nothing of its sessions is left in "
+			"the kernel");
 	k->start_at = k->opt.program[0] ? s->now : MONO_NEVER;
 	if (state >= 0 && !keeper_main_load(k, state, &proto))
 		return false;
@@ -815,6 +820,11 @@ int main(int argc, char **argv)
 
 	if (!k)
 		return 1;
+#ifdef M_ARENA_MAX
+	/* What the plane's threads allocate is freed by the main one: an arena for each of them
+	 * would keep hundreds of octets a session that nobody uses. */
+	mallopt(M_ARENA_MAX, 1);
+#endif
 	k->s.pair = k->signals = k->parent = k->output[0] = k->output[1] = -1;
 	k->aditd_fd = k->former_fd = -1;
 	k->start_at = k->kill_at = k->hooks_end = k->watchdog_at = k->s.sweep_at = MONO_NEVER;

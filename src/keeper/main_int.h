@@ -31,6 +31,7 @@ struct keeper_main {
 	bool replacing;	      /* it ends because we asked: start the next at once */
 	bool stopping;
 	bool emptying;	       /* ... and aditd tells its peers one after the other */
+	bool hurry;	       /* ... no longer: it was asked once more */
 	struct mono hooks_end; /* stopping, aditd gone: when to wait for hooks no longer */
 	bool done;
 	int status; /* to exit with */
