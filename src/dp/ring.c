@@ -2,6 +2,10 @@
  *
  * The queue of ring.h. A record is {u32 length, u32 0} and its octets, rounded up to 8. It never
  * wraps: what is left at the end of the buffer is skipped by a record of length SKIP.
+ *
+ * Who is read as fast as he writes does not walk through all of a large buffer: past FRONT he
+ * begins again once all was read, so that the rest is touched only when it is needed. Until the
+ * reader has come past that place (BACK), there is room as far as there and no further.
  */
 #include "ring.h"
 
@@ -11,7 +15,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SKIP	   UINT32_MAX
+#define SKIP	   UINT32_MAX	    /* the rest of the buffer: on with its beginning */
+#define BACK	   (UINT32_MAX - 1) /* the same, when the ring was empty: counts 8 octets */
+#define FRONT	   (1u << 20)
 #define LARGE_PAGE ((size_t)2 << 20)
 
 /*
@@ -67,43 +73,74 @@ static uint32_t whole(uint32_t n)
 	return (n + 8 + 7) & ~7u;
 }
 
-static uint32_t length_at(const struct ring *r, uint64_t at)
+static uint32_t length_at(const struct ring *r, uint32_t at)
 {
 	uint32_t n;
 
-	memcpy(&n, r->buf + (at & (r->size - 1)), sizeof(n));
+	memcpy(&n, r->buf + at, sizeof(n));
 	return n;
 }
 
-static void length_put(struct ring *r, uint64_t at, uint32_t n)
+static void length_put(struct ring *r, uint32_t at, uint32_t n)
 {
-	memcpy(r->buf + (at & (r->size - 1)), &n, sizeof(n));
+	memcpy(r->buf + at, &n, sizeof(n));
+}
+
+/* Producer: see how far the other one is. Returns how far it may write. */
+static uint32_t limit(struct ring *r)
+{
+	r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire);
+	if (r->back_at && r->tail_seen > r->back)
+		r->back_at = 0;
+	return r->back_at ? r->back_at : r->size;
+}
+
+/* Producer, when all it has written is published: to the beginning if all was read. */
+static void go_back(struct ring *r)
+{
+	(void)limit(r);
+	if (r->tail_seen != r->filled)
+		return;
+	length_put(r, r->filled_at, BACK);
+	r->back = r->filled;
+	r->back_at = r->filled_at;
+	r->filled += 8;
+	r->filled_at = 0;
 }
 
 uint8_t *ring_room(struct ring *r, uint32_t n, uint32_t fill)
 {
-	uint32_t need = whole(n), at = (uint32_t)(r->filled & (r->size - 1));
-	uint32_t skip = need > r->size - at ? r->size - at : 0;
-	uint64_t after = r->filled + skip + need;
+	uint32_t need = whole(n), skip;
+	uint64_t after;
 
+	if (r->filled_at >= FRONT &&
+	    r->filled == atomic_load_explicit(&r->head, memory_order_relaxed))
+		go_back(r);
+	skip = need > r->size - r->filled_at ? r->size - r->filled_at : 0;
+	after = r->filled + skip + need;
 	if (fill > r->size)
 		fill = r->size;
-	if (after - r->tail_seen > fill) {
-		r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire);
-		if (after - r->tail_seen > fill)
+	if (after - r->tail_seen > fill || (r->back_at && r->filled_at + need > r->back_at)) {
+		uint32_t end = limit(r);
+
+		if (after - r->tail_seen > fill || (end < r->size && r->filled_at + need > end))
 			return NULL;
 	}
 	if (skip) {
-		length_put(r, r->filled, SKIP);
+		length_put(r, r->filled_at, SKIP);
 		r->filled += skip;
+		r->filled_at = 0;
 	}
-	length_put(r, r->filled, n);
-	return r->buf + (r->filled & (r->size - 1)) + 8;
+	length_put(r, r->filled_at, n);
+	return r->buf + r->filled_at + 8;
 }
 
 void ring_push(struct ring *r)
 {
-	r->filled += whole(length_at(r, r->filled));
+	uint32_t n = whole(length_at(r, r->filled_at));
+
+	r->filled += n;
+	r->filled_at = (r->filled_at + n) & (r->size - 1);
 }
 
 void ring_wake(struct ring *r)
@@ -138,12 +175,13 @@ uint8_t *ring_peek(struct ring *r, uint32_t *ret_n)
 			if (tail == r->head_seen)
 				return NULL;
 		}
-		n = length_at(r, tail);
-		if (n != SKIP) {
+		n = length_at(r, r->tail_at);
+		if (n != SKIP && n != BACK) {
 			*ret_n = n;
-			return r->buf + (tail & (r->size - 1)) + 8;
+			return r->buf + r->tail_at + 8;
 		}
-		tail += r->size - (tail & (r->size - 1));
+		tail += n == BACK ? 8 : r->size - r->tail_at;
+		r->tail_at = 0;
 		atomic_store_explicit(&r->tail, tail, memory_order_release);
 	}
 }
@@ -151,8 +189,10 @@ uint8_t *ring_peek(struct ring *r, uint32_t *ret_n)
 void ring_pop(struct ring *r)
 {
 	uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+	uint32_t n = whole(length_at(r, r->tail_at));
 
-	atomic_store_explicit(&r->tail, tail + whole(length_at(r, tail)), memory_order_release);
+	r->tail_at = (r->tail_at + n) & (r->size - 1);
+	atomic_store_explicit(&r->tail, tail + n, memory_order_release);
 }
 
 bool ring_sleep(struct ring *r)

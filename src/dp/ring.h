@@ -23,7 +23,10 @@ struct ring {
 	uint8_t apart1[64]; /* each side writes to cache lines of its own */
 
 	/* producer */
-	uint64_t filled; /* written, perhaps not published yet */
+	uint64_t filled;    /* octets written, perhaps not published yet */
+	uint32_t filled_at; /* where that is in the buffer */
+	uint32_t back_at;   /* the place from which it went back, and `filled` there; 0 = it is */
+	uint64_t back;	    /* past that */
 	uint64_t tail_seen;
 	_Atomic uint64_t head; /* published */
 
@@ -32,6 +35,7 @@ struct ring {
 	/* consumer */
 	_Atomic uint64_t tail;
 	uint64_t head_seen;
+	uint32_t tail_at; /* where `tail` is in the buffer */
 
 	uint8_t apart3[64];
 
