@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The part of rights.h that is about pseudowires; used by rights.c, and where the keeper makes their
- * interfaces.
+ * The part of rights.h that is about pseudowires; used by rights.c, and where the keeper makes
+ * their interfaces.
  */
 #ifndef ADIT_KEEPER_RIGHTS_WIRE_H
 #define ADIT_KEEPER_RIGHTS_WIRE_H
