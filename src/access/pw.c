@@ -37,6 +37,7 @@ struct pw *pwe_new(const struct pw_config *config)
 	htab_init(&p->wires_by_id, p->hash_key);
 	htab_init(&p->by_key, p->hash_key);
 	htab_init(&p->by_end, p->hash_key);
+	htab_init(&p->by_name, p->hash_key);
 	pw_recs_init(p);
 	p->l = l2tp3_new(&l2tp);
 	if (p->l)
@@ -68,6 +69,7 @@ void pwe_free(struct pw *p)
 	htab_free(&p->wires_by_id);
 	htab_free(&p->by_key);
 	htab_free(&p->by_end);
+	htab_free(&p->by_name);
 	heap_free(&p->tunnel_timers);
 	heap_free(&p->wire_timers);
 	pw_recs_free(p);

@@ -99,7 +99,7 @@ struct pwc {
 enum pww_row { PWW_ROW_NONE, PWW_ROW_PUT, PWW_ROW_DEL };
 
 struct pww {
-	struct htab_node by_id, by_key, by_end;
+	struct htab_node by_id, by_key, by_end, by_name;
 	uint64_t id;		      /* owner of the session in the engine */
 	const struct pw_conf_wire *c; /* NULL: no longer in the configuration */
 	char name[CONF_NAME];
@@ -112,7 +112,7 @@ struct pww {
 	bool carried;	     /* the data plane has the row of this session */
 	bool told;	     /* EV_UP */
 	bool near_up, far_up;
-	bool keyed, ended; /* in by_key, by_end */
+	bool keyed, ended, named; /* in by_key, by_end, by_name */
 	enum pww_row row_state;
 	uint64_t key;
 	uint32_t generation;
@@ -137,8 +137,8 @@ struct pw {
 	struct list tunnels; /* pwt */
 	struct pww **wires;  /* in the order of the configuration, then those that go */
 	size_t wire_count;
-	struct htab conns_by_id;		 /* pwc */
-	struct htab wires_by_id, by_key, by_end; /* pww */
+	struct htab conns_by_id;			  /* pwc */
+	struct htab wires_by_id, by_key, by_end, by_name; /* pww */
 	struct heap tunnel_timers, wire_timers;
 	struct list news_t, news_c, news_w;
 	uint64_t next_id;

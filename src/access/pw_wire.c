@@ -36,11 +36,21 @@ struct pww *pww_by_key(const struct pw *p, uint64_t key)
 	return find_in(&p->by_key, key, offsetof(struct pww, by_key), offsetof(struct pww, key));
 }
 
+static uint64_t name_hash(const struct pw *p, const char *name)
+{
+	return htab_hash(&p->by_name, name, strlen(name));
+}
+
 struct pww *pww_by_name(const struct pw *p, const char *name)
 {
-	for (size_t i = 0; i < p->wire_count; i++)
-		if (p->wires[i]->c && strcmp(p->wires[i]->name, name) == 0)
-			return p->wires[i];
+	struct htab_node *n = htab_find(&p->by_name, name_hash(p, name));
+
+	for (; n; n = htab_next(n)) {
+		struct pww *w = container_of(n, struct pww, by_name);
+
+		if (strcmp(w->name, name) == 0)
+			return w;
+	}
 	return NULL;
 }
 
@@ -49,7 +59,7 @@ struct pww *pww_new(struct pw *p, const struct pw_conf_wire *c, struct pwt *t)
 	struct pww *w;
 
 	if (htab_reserve(&p->wires_by_id) < 0 || htab_reserve(&p->by_key) < 0 ||
-	    htab_reserve(&p->by_end) < 0)
+	    htab_reserve(&p->by_end) < 0 || htab_reserve(&p->by_name) < 0)
 		return NULL;
 	w = calloc(1, sizeof(*w));
 	if (!w)
@@ -78,6 +88,8 @@ void pww_place(struct pw *p, struct pww *w, const struct pw_conf_wire *c, struct
 	w->c = c;
 	w->t = t;
 	snprintf(w->name, sizeof(w->name), "%s", c->name);
+	htab_put(&p->by_name, &w->by_name, name_hash(p, w->name));
+	w->named = true;
 	list_push(&t->wires, &w->in_tunnel);
 	if (c->fixed)
 		return;
@@ -92,6 +104,9 @@ void pww_unplace(struct pw *p, struct pww *w)
 	if (w->ended)
 		htab_drop(&p->by_end, &w->by_end);
 	w->ended = false;
+	if (w->named)
+		htab_drop(&p->by_name, &w->by_name);
+	w->named = false;
 	list_drop(&w->in_tunnel);
 	w->c = NULL;
 	w->t = NULL;
