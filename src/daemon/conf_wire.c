@@ -129,12 +129,22 @@ static bool vlans_of(struct conf_build *b, const struct conf_block *block, struc
 		return false;
 	}
 	for (size_t i = 0; v && i < v->n; i++) {
-		if (vlans_parse(v->v[i], r->vlans + i))
-			continue;
-		FAIL(b, block, "tagged-vlans",
-		     "\"%s\" is neither a VLAN from 1 to %d nor a range such as 20-29", v->v[i],
-		     DP_VLAN_LAST);
-		return false;
+		const struct dp_vlans *tagged = r->vlans + i;
+
+		if (!vlans_parse(v->v[i], r->vlans + i)) {
+			FAIL(b, block, "tagged-vlans",
+			     "\"%s\" is neither a VLAN from 1 to %d nor a range such as 20-29",
+			     v->v[i], DP_VLAN_LAST);
+			return false;
+		}
+		/* the bridge would take the later for what is meant */
+		if (r->vlan >= tagged->first && r->vlan <= tagged->last) {
+			FAIL(b, block, "tagged-vlans",
+			     "VLAN %u is with a tag here and without one by vlan; remove one of "
+			     "both",
+			     r->vlan);
+			return false;
+		}
 	}
 	r->vlan_count = (uint8_t)(v ? v->n : 0);
 	return true;

@@ -596,6 +596,8 @@ static const struct {
 	  "test.conf:1: pseudowire \"a\" has VLANs but no bridge; set bridge" },
 	{ "pseudowire a { remote = 192.0.2.1 bridge = b\n tagged-vlans = {7, 29-20} }",
 	  "test.conf:2: \"29-20\" is neither a VLAN from 1 to 4094 nor a range such as 20-29" },
+	{ "pseudowire a { remote = 192.0.2.1 bridge = b vlan = 25\n tagged-vlans = {7, 20-29} }",
+	  "test.conf:2: VLAN 25 is with a tag here and without one by vlan; remove one of both" },
 	{ "pseudowire a { remote = 192.0.2.1 bridge = b\n tagged-vlans = {1,2,3,4,5,6,7,8,9} }",
 	  "test.conf:2: there are more than 8 VLANs or ranges of them" },
 	{ "pseudowire \"a\" { remote = 192.0.2.1 cookie = 01234567 }",
