@@ -129,6 +129,31 @@ def test_anything_may_stand_there(lab):
     world.newcomer()
 
 
+def test_cannot_be_cut(lab):
+    """A journal that became shorter would end whoever reads it: the memory is sealed, what it loses is only
+    what stands in it. Here everything behind its first pages."""
+    world = World(lab)
+    world.up()
+
+    def cut(journal):
+        for size in (0, 4096, journal.size // 2):
+            try:
+                os.ftruncate(journal.file.fileno(), size)
+                raise AssertionError("the journal can be cut")
+            except PermissionError:
+                pass
+        offset, slot, high = journal.classes[SESSION]
+        begin = offset + 2 * slot * (high // 2)
+        for at in range(begin, offset + 2 * slot * high, 4096):
+            journal.file.seek(at)
+            journal.file.write(bytes(min(4096, offset + 2 * slot * high - at)))
+
+    world.while_away(cut)
+    left = [s for s in world.adit.sessions() if s["state"] == "up"]
+    assert 0 < len(left) < SESSIONS and world.adit.keeper.alive()
+    world.newcomer()
+
+
 def test_nothing_changes_over_a_kill(lab):
     """All that is told of tunnels and sessions is the same after a kill -9 as before: numbers, windows,
     options, addresses, limits, counters of data, times of their beginnings."""

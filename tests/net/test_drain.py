@@ -132,11 +132,11 @@ def test_stop_in_a_hurry(paced):
     adit = paced.adit
     adit.conf.write_text(adit.conf.read_text().replace("stop-rate = 40", "stop-rate = 1"))
     assert "stop-rate" in adit.ctl("reload").stdout
-    load = up(paced, 300)
+    load = up(paced, 60)
     adit.keeper.child.send_signal(signal.SIGTERM)
-    wait_for("the keeper to be patient", lambda: adit.json("status")["sessions"] < 300, seconds=60)
+    wait_for("the keeper to be patient", lambda: adit.json("status")["sessions"] < 60, seconds=60)
     adit.keeper.child.send_signal(signal.SIGTERM)
     assert adit.keeper.child.wait(60) == 0
-    assert len(stops_of(adit)) == 300 and {l["cause"] for l in stops_of(adit)} == {"shutdown"}
+    assert len(stops_of(adit)) == 60 and {l["cause"] for l in stops_of(adit)} == {"shutdown"}
     load.stop(2)
-    assert "300 sessions were lost while held" in load.text(), load.text()
+    assert "60 sessions were lost while held" in load.text(), load.text()
