@@ -474,7 +474,8 @@ static void print_status(json_t *s)
 		printf("oldest      session is up since %s\n", text_of(s, "oldest_session"));
 	printf("so far      %lld set up, %lld failed\n", number_of(s, "setups"),
 	       number_of(s, "failures"));
-	printf("data plane  %s: packets in %s, out %s, dropped %lld, for no session %lld\n",
+	printf("data plane  %s: packets in %s, out %s, dropped %lld, for no session that is up "
+	       "%lld\n",
 	       text_of(plane, "name"), in, out, dropped, number_of(plane, "drop_unknown"));
 	if (json_is_true(json_object_get(plane, "kernel")))
 		puts("kernel      carries sessions");
@@ -778,7 +779,7 @@ static int verb_drain(struct cmd *c)
 	else if (end)
 		puts("newcomers are welcome again");
 	else if (c->no_wait)
-		printf("draining %lld sessions\n", left);
+		printf("draining %lld session%s\n", left, left == 1 ? "" : "s");
 	else
 		puts("no session is left; newcomers are refused until: adit drain end");
 	return 0;

@@ -215,6 +215,7 @@ ctl client disconnect office
 ctl client disconnect wire0
 no_session() { [ -z "$(ctl lns show sessions --json | key)" ]; }
 wait_for "the LNS to have no session" 10 no_session
+wait_for "the accounting of the end" 10 grep -q '"event":"stop"' $dir/lns/accounting.jsonl
 show "accounting of the LNS"
 cat $dir/lns/accounting.jsonl
 check "accounting has one start and one stop" [ "$(grep -c '"event":"start"' $dir/lns/accounting.jsonl)$(grep -c '"event":"stop"' $dir/lns/accounting.jsonl)" = 11 ]

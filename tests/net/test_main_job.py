@@ -73,6 +73,12 @@ def world(lab):
     return World(lab)
 
 
+def wait_stops(adit, count=1):
+    """The line of an end is written a moment after the session is gone."""
+    wait_for("the accounting of the end", lambda: count == sum(
+        r["event"] == "stop" for r in adit.accounting_lines()), seconds=60)
+
+
 def only_session(adit):
     sessions = adit.sessions()
     assert len(sessions) == 1, sessions
@@ -98,6 +104,7 @@ def test_lns_and_client_carry_both_families(world, server):
     assert world.client.ping("198.51.100.2", 1, wait=1, size=at_client["mtu"] - 27) == 0
     client.ctl("disconnect", "office")
     wait_for("the LNS to see the end", lambda: not lns.sessions())
+    wait_stops(lns)
     start, stop = [r for r in lns.accounting_lines() if r["event"] in ("start", "stop")]
     assert start["id"] == stop["id"] and stop["user"] == "alice"
     assert (start["event"], stop["event"]) == ("start", "stop")
@@ -155,6 +162,7 @@ def test_kill_of_the_lns_daemon_under_traffic(world):
     # control still works in both directions after the kills
     client.ctl("disconnect", "office")
     wait_for("the LNS to see the end", lambda: not lns.sessions())
+    wait_stops(lns)
     events = [r["event"] for r in lns.accounting_lines()]
     assert events.count("start") == 1 and events.count("stop") == 1
     stop = lns.accounting_lines()[-1]
@@ -270,13 +278,14 @@ def test_several_tunnels_between_two_hosts(world):
 def test_terminate_and_monitor(world):
     lns, client = world.start_lns(), world.start_client(more="connect = manual")
     monitor = world.lns.start(BUILD / "src/ctl/adit", "--control", lns.control, "monitor")
-    time.sleep(0.5)
+    # it says nothing until something happens: so something does until it listens
+    wait_for("the monitor", lambda: lns.ctl("reload") and monitor.text(), seconds=60)
     lns.ctl("terminate", "user", "alice")
     wait_for("the client to see it",
              lambda: all(s["state"] != "up" for s in client.sessions()))
-    assert "administrator" in lns.ctl("show", "errors").stdout or \
-        lns.accounting_lines()[-1]["cause"] == "admin"
-    wait_for("the monitor to tell", lambda: "alice" in monitor.text())
+    wait_stops(lns)
+    assert lns.accounting_lines()[-1]["cause"] == "admin"
+    wait_for("the monitor to tell", lambda: "alice" in monitor.text(), seconds=60)
     monitor.stop(signal.SIGINT)
 
 
@@ -379,6 +388,7 @@ def test_many_sessions_stay_up_through_a_kill(world):
     assert lns.json("status")["sessions"] == 2000
     assert load.child.wait(60) == 0, load.text()
     wait_for("all to end", lambda: lns.json("status")["sessions"] == 0)
+    wait_stops(lns, 2000)
     lines = lns.accounting_lines()
     starts = [r["id"] for r in lines if r["event"] == "start"]
     stops = [r["id"] for r in lines if r["event"] == "stop"]
