@@ -169,15 +169,17 @@ def ours(sessions, ret):
                  seconds=LIMIT, step=0.1)
         result = json.loads(next(line for line in load.text().splitlines()
                                  if line.startswith("{")))
-        assert result["up"] == sessions, load.text() + lns.text()
-        ret["cpu"] = (cpu_us(pids) - before) / sessions
+        # on a busy machine a few run into a time limit; what they cost is on our account
+        up = result["up"]
+        assert up >= 0.98 * sessions, f"{up} of {sessions} sessions came up: {result}"
+        ret["cpu"] = (cpu_us(pids) - before) / up
         ret["rate"] = result["per_second"]
         time.sleep(2)
-        assert lns.json("status")["sessions"] == sessions
+        assert lns.json("status")["sessions_up"] == up
         # the socket of a tunnel is open in both
-        ret["files"] = (open_files(pids) - files - 2 * TUNNELS) / sessions
-        ret["pss"] = pss_kib(pids) * 1024 / sessions
-        ret["down"] = take_down(lns, pids, sessions, files)
+        ret["files"] = (open_files(pids) - files - 2 * TUNNELS) / up
+        ret["pss"] = pss_kib(pids) * 1024 / up
+        ret["down"] = take_down(lns, pids, up, files)
     finally:
         lab.close()
 
