@@ -2,6 +2,8 @@
 """Kills of aditd at every step and at random, under traffic, with sessions that come and go; shared
 by tests/net/test_kills.py (data in user space) and tests/vm/test_kernel_kills.py (in the kernel)."""
 
+import os
+import signal
 import time
 
 from faults import LOAD_POINTS, Faults, check_accounting
@@ -66,6 +68,7 @@ class World:
     def killed(self, old):
         """aditd has died: wait for the next one to serve."""
         wait_for("a new aditd", lambda: self.adit.aditd_pid() not in (None, old))
+        self.began = time.monotonic()
         wait_for("it to answer",
                  lambda: self.adit.ctl("status", check=False).returncode == 0)
 
@@ -75,23 +78,23 @@ class World:
         old = wait_for("aditd", self.adit.aditd_pid)
         if name == "random":
             time.sleep(rng.random())
-            self.adit.kill_aditd()
         elif name in LOAD_POINTS:
             self.faults.arm(name, 1 + rng.randrange(loaded) if name == "in-load" else 1)
-            self.adit.kill_aditd()
-            assert not self.faults.armed(), name
         else:
             self.faults.arm(name, 1 + rng.randrange(3))
             self.faults.wait_death(name)
-            self.killed(old)
+        if name == "random" or name in LOAD_POINTS:
+            os.kill(old, signal.SIGKILL)
+        self.killed(old)
+        assert not self.faults.armed(), name
         assert self.adit.keeper.alive(), self.adit.text()[-2000:]
 
-    def kill_all(self, plan, rng):
+    def kill_all(self, plan, rng, loaded=150):
         for i in range(0, len(plan), 2):
             # two at a time: a second death within two seconds is not yet waited for by the keeper
             for name in plan[i:i + 2]:
-                self.kill(name, rng)
-            time.sleep(2.05)
+                self.kill(name, rng, loaded)
+            time.sleep(max(0, self.began + 2.05 - time.monotonic()))
 
 
 def plan_of(points, kills, rng):
@@ -107,8 +110,9 @@ def check_kept(lasting, now):
     assert not lost, f"{len(lost)} of {len(lasting)} sessions are not what they were: {lost}"
 
 
-def check_records(rows, lines, kills, come_and_go=100, control=0):
-    """What the generator saw against the accounting: nothing lost, nothing twice."""
+def check_records(rows, lines, kills, come_and_go, control=0):
+    """What the generator saw against the accounting: nothing lost, nothing twice. More than
+    `come_and_go` sessions were up."""
     assert sum(r["was_up"] for r in rows) > come_and_go, "too few came and went"
     known = {(l["remote_tunnel"], l["remote_session"], l["tunnel"], l["session"]) for l in lines}
     # of one without accounting the LNS did not know yet that it was up: its peer was told

@@ -196,9 +196,18 @@ class Adit:
         return self.json("show", "sessions")["sessions"]
 
     def aditd_pid(self):
-        out = subprocess.run(["pgrep", "-P", str(self.keeper.pid), "-x", "aditd"],
-                             capture_output=True, text=True).stdout.split()
-        return int(out[0]) if out else None
+        children = pathlib.Path(f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children")
+        if not children.exists():  # as when the keeper has ended
+            out = subprocess.run(["pgrep", "-P", str(self.keeper.pid), "-x", "aditd"],
+                                 capture_output=True, text=True).stdout.split()
+            return int(out[0]) if out else None
+        try:
+            for pid in children.read_text().split():
+                if pathlib.Path(f"/proc/{pid}/comm").read_text() == "aditd\n":
+                    return int(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # one of them has just ended
+        return None
 
     def kill_aditd(self, sig=signal.SIGKILL):
         """Kill aditd and wait until its successor serves."""
