@@ -19,9 +19,8 @@ from xl2tpd import Xl2tpd
 KERNEL = "data-plane = kernel\n" + CONF
 # In places of the data plane in user space nobody comes by.
 PLACES = [p for p in POINTS if p not in ("in-del", "in-table")] + LOAD_POINTS
-# On each of the two paths; 100 and 50 kills take as long again.
-SESSIONS = int(os.environ.get("ADIT_KILLS_SESSIONS", "50"))
-KILLS = int(os.environ.get("ADIT_KILLS", "22"))
+SESSIONS = int(os.environ.get("ADIT_KILLS_SESSIONS", "100"))  # on each of the two paths
+KILLS = int(os.environ.get("ADIT_KILLS", "50"))
 # As tc netem understands it: what is delayed less than others overtakes them.
 BAD = ("loss", "2%", "delay", "10ms", "8ms")
 
