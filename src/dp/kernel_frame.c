@@ -32,7 +32,6 @@ enum { FROM_WAKE = 1, FROM_TIMER = 2, FROM_HINTS = 3, FROM_PACKET = 4 };
 
 #define MUTE_US	     (100 * US_MS)
 #define READS_A_TURN 8
-#define HINTS_MOST   65536 /* messages; far more than fit into the queue */
 
 /* ---- the descriptors ---- */
 
@@ -345,28 +344,18 @@ static void check_all(struct kernel *k)
 		ksession_check(k, container_of(at, struct ksession, all));
 }
 
-/* Once it has said ENOBUFS the kernel drops without a word until the queue is empty: only a look at
- * everything after that misses nothing. */
 static void hints_read(struct kernel *k)
 {
 	struct nlm *m = &k->hints.m;
 	const struct nlmsghdr *h;
 	struct nlm_l2tp_info i;
-	bool lost = false;
-	ssize_t n;
-	int len;
+	ssize_t n = m->sys->recv(m->sys, m->fd, m->buf, sizeof(m->buf), MSG_DONTWAIT);
+	int len = (int)n;
 
-	for (int most = HINTS_MOST; most; most--) {
-		n = m->sys->recv(m->sys, m->fd, m->buf, sizeof(m->buf), MSG_DONTWAIT);
-		lost |= n == -ENOBUFS;
-		if (!lost || (n <= 0 && n != -ENOBUFS))
-			break;
-	}
-	if (lost)
-		check_all(k);
-	if (lost || n <= 0)
+	if (n == -ENOBUFS)
+		check_all(k); /* some were lost */
+	if (n <= 0)
 		return;
-	len = (int)n;
 	for (h = (const struct nlmsghdr *)(const void *)m->buf; mnl_nlmsg_ok(h, len);
 	     h = mnl_nlmsg_next(h, &len)) {
 		if (nlm_l2tp_read(&k->hints, h, &i))

@@ -296,21 +296,10 @@ static ssize_t fake_send(const struct kernel_sys *sys, int fd, const void *bytes
 
 static ssize_t fake_recv(const struct kernel_sys *sys, int fd, void *bytes, size_t len, int flags)
 {
-	struct fake_kernel *f = fake_of(sys);
 	ssize_t n;
 
-	kind_of(f, fd);
-	if (f->overrun && f->fds[fd].other == f->hints) {
-		f->overrun = false;
-		f->deaf = true;
-		return -ENOBUFS;
-	}
+	kind_of(fake_of(sys), fd);
 	n = recv(fd, bytes, len, flags);
-	if (n < 0 && f->deaf && f->fds[fd].other == f->hints) {
-		f->deaf = false;
-		fake_kernel_fail(f, f->deaf_step, 1, 0, -ENODEV);
-		errno = EAGAIN;
-	}
 	return n < 0 ? -errno : n;
 }
 

@@ -40,10 +40,6 @@ struct fake_kernel {
 	uint32_t opened, closed;
 	int next_index;
 	int hints; /* the far end of the socket that takes notifications */
-	/* It has lost some, and loses in silence until it was read empty; just before that this
-	 * step begins to fail, because somebody deletes something. */
-	bool overrun, deaf;
-	const char *deaf_step;
 };
 
 void fake_kernel_init(struct fake_kernel *f);

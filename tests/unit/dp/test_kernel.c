@@ -819,24 +819,6 @@ static void hints_are_verified(void **state)
 	end(&w);
 }
 
-/* What is deleted between ENOBUFS and the end of what was queued is told by nobody. */
-static void all_is_looked_at_when_hints_were_lost(void **state)
-{
-	struct world w;
-
-	begin(&w, 0);
-	tunnel_up(&w, 1);
-	session_up(&w, 7, 1);
-	fake_kernel_notify(&w.f, 1, 9);
-	fake_kernel_notify(&w.f, 2, 9);
-	w.f.deaf_step = "session-get";
-	w.f.overrun = true;
-	assert_int_equal(next(&w)->kind, KERNEL_NEWS_GONE);
-	assert_int_equal(w.n.key, 7);
-	assert_true(none(&w));
-	end(&w);
-}
-
 /* Two users whose names come out alike; a dialled session has the name of the configuration. */
 static void a_name_that_is_taken_gets_a_number(void **state)
 {
@@ -1119,7 +1101,6 @@ int main(void)
 		cmocka_unit_test(a_flood_is_cut),
 		cmocka_unit_test(a_vanished_interface_is_told_once),
 		cmocka_unit_test(hints_are_verified),
-		cmocka_unit_test(all_is_looked_at_when_hints_were_lost),
 		cmocka_unit_test(a_name_that_is_taken_gets_a_number),
 		cmocka_unit_test(ccp_of_an_encrypted_session_shuts_it),
 		cmocka_unit_test(rows_the_kernel_cannot_carry_are_refused),
