@@ -299,11 +299,12 @@ def test_what_others_delete_unheard_is_told(wire):
     da.put(2, 101, 201, ls=17, rs=18, prefix="10.2.0.2/32", ifname="user2")
     pid = da.child.pid
     for what in ("session", "tunnel"):
-        before = netlink_of(a, pid, 8)
         # the kernel tells of a loss once until the queue was read to its end
         wait_for("an empty queue", lambda: netlink_of(a, pid, 4) == 0)
         os.kill(pid, signal.SIGSTOP)
         try:
+            before = netlink_of(a, pid, 8)
+
             def overrun():
                 a.run("/usr/bin/python3", LISTENER, "noise", 500, timeout=120)
                 return netlink_of(a, pid, 8) > before
