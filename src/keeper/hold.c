@@ -137,7 +137,8 @@ static int journal_fill(const struct hold *h, void *mem, uint64_t size, char *te
 int hold_journal_renew(struct hold *h, const struct conf *c, char *text)
 {
 	struct store_class have[STORE_CLASSES], want[STORE_CLASSES];
-	int fd = h->memory[HOLD_JOURNAL], unknown, err;
+	int fd = h->memory[HOLD_JOURNAL], look, err;
+	bool unknown;
 	uint64_t size = h->size[HOLD_JOURNAL];
 	char why[STORE_TEXT_MAX] = "";
 	void *mem = journal_map(h);
@@ -145,7 +146,8 @@ int hold_journal_renew(struct hold *h, const struct conf *c, char *text)
 
 	if (!mem)
 		return fail(text, -ENOMEM, "could not map the journal");
-	unknown = store_look(mem, size, have, &have_n, why);
+	look = store_look(mem, size, have, &have_n, why);
+	unknown = look < 0;
 	if (!unknown) {
 		/* aditd can write there what it likes: root makes no journal of any size for it. */
 		err = layout_renewed(have, have_n, h->first, c->max_tunnels, c->max_sessions, want,
@@ -155,7 +157,7 @@ int hold_journal_renew(struct hold *h, const struct conf *c, char *text)
 			snprintf(why, sizeof(why),
 				 "the journal says that it needs a size that no "
 				 "release of adit would give it");
-		else if (err == 0)
+		else if (err == 0 && look == 0)
 			n = 0;
 	}
 	if (unknown)

@@ -3,16 +3,22 @@
  * The journal in shared memory.
  *
  * Theory of operation. The memory has a header, which says what is where and is never changed after
- * store_format(), and for each class an area of pairs: two slots for one record.
+ * store_format(), and for each class an area of slots: a draft, then one place for each record.
  *
- *     slot = mark | len | seq | id | kind | 0 | body checksum | head checksum | bytes
+ *     slot = mark | len | seq | id | kind | place | body checksum | head checksum | bytes
  *
- * A slot counts when its mark is set. A write takes the slot of the pair that is not the newest:
- * clears its mark, fills it, sets its mark. A removal clears the mark of the older slot, then that
- * of the newest. So at any instruction the newest slot with a mark is either the former record or
- * the new one, and a pair without marks is free; nothing has to be undone. Memory is shared by
- * mapping, so what a killed process stored is there in the order it was stored; only the compiler
- * must be kept from turning that order, which the release stores of the mark do.
+ * A slot counts when its mark is set. What is written over a record goes into the draft first; once
+ * that has its mark, the place is overwritten (mark cleared, filled, mark set), and the mark of the
+ * draft is cleared. Who finds a draft with a mark writes it to its place once more. A new record
+ * goes to a free place right away, a removal clears a mark. So at any instruction there is either
+ * the former record or the new one. Memory is shared by mapping, so what a killed process stored is
+ * there in the order it was stored; only the compiler must be kept from turning that order, which
+ * the release stores of the mark do.
+ *
+ * Version 1, which an aditd of today gets from a keeper of yesterday, has a pair of slots for each
+ * record and no draft: a write takes the one that is not the newest, a removal clears the older
+ * one's mark first, and of two with a mark the newer one counts. Such a journal is worked on as it
+ * is; when the keeper is replaced it makes one of today of it (hold_journal_renew()).
  *
  * A slot with a mark whose checksums do not fit was damaged by something else than a crash: that is
  * reported, never taken for the record. The head has a checksum of its own, so that mostly the name
@@ -46,6 +52,8 @@
 #define STORE_PAGE     4096u
 #define STORE_MAX_LEN  (1u << 20)
 #define STORE_MAX_RECS (1u << 26)
+#define STORE_PAIRS    1u /* the former version, see above */
+#define FIRST_INDEX    1024u
 #define NONE	       UINT32_MAX
 
 /* Not secret: it only makes the checksums those of this layout. */
@@ -57,7 +65,7 @@ struct head {
 	uint64_t seq;
 	uint64_t id;
 	uint32_t kind;
-	uint32_t zero;
+	uint32_t place; /* where it belongs, draft or not; of a pair 0 */
 	uint64_t body;	/* checksum of the bytes */
 	uint64_t check; /* checksum of all fields above, with the mark set */
 };
@@ -86,22 +94,23 @@ enum pair_state { PAIR_FREE, PAIR_OK, PAIR_FORMER, PAIR_UNREADABLE };
 struct pair {
 	uint64_t id, seq;
 	uint8_t state;	/* enum pair_state */
-	uint8_t newest; /* slot; UNREADABLE: the one whose name is known */
+	uint8_t newest; /* slot of a pair; UNREADABLE: the one whose name is known */
 	bool id_known;
 };
 
 struct class
 {
 	uint8_t kind;
+	bool paired; /* version 1 */
 	uint32_t max, count, slot;
 	uint8_t *area;
-	uint32_t high; /* pairs below may be in use */
-	uint32_t used; /* pairs in use */
-	struct pair *pairs;
-	uint32_t *free; /* stack of pairs below `high` that are not in use */
+	uint32_t high;	    /* pairs below may be in use */
+	uint32_t used;	    /* pairs in use */
+	struct pair *pairs; /* a place is a pair of one */
+	uint32_t *free;	    /* stack of pairs below `high` that are not in use */
 	uint32_t free_n;
 	uint32_t *index; /* pair + 1 by hash of id, linear probing; 0 = empty */
-	uint32_t mask;
+	uint32_t mask, most_mask;
 };
 
 struct store {
@@ -122,7 +131,14 @@ static uint32_t slot_size(uint32_t max)
 	return (uint32_t)(sizeof(struct head) + round_up(max, 8));
 }
 
-uint64_t store_size(const struct store_class *classes, size_t class_count)
+static uint64_t area_size(uint32_t version, uint32_t max, uint32_t count)
+{
+	uint64_t slots = version == STORE_PAIRS ? 2 * (uint64_t)count : (uint64_t)count + 1;
+
+	return round_up(slot_size(max) * slots, STORE_PAGE);
+}
+
+static uint64_t size_of(uint32_t version, const struct store_class *classes, size_t class_count)
 {
 	uint64_t size = STORE_PAGE;
 	size_t i, j;
@@ -136,10 +152,14 @@ uint64_t store_size(const struct store_class *classes, size_t class_count)
 		for (j = 0; j < i; j++)
 			if (classes[j].kind == classes[i].kind)
 				return 0;
-		size += round_up((uint64_t)slot_size(classes[i].max) * 2 * classes[i].count,
-				 STORE_PAGE);
+		size += area_size(version, classes[i].max, classes[i].count);
 	}
 	return size;
+}
+
+uint64_t store_size(const struct store_class *classes, size_t class_count)
+{
+	return size_of(STORE_VERSION, classes, class_count);
 }
 
 static uint64_t header_check(const struct header *h)
@@ -171,8 +191,7 @@ int store_format(void *mem, uint64_t size, const struct store_class *classes, si
 		h.classes[i].count = htole32(classes[i].count);
 		h.classes[i].slot = htole32(slot_size(classes[i].max));
 		h.classes[i].offset = htole64(offset);
-		offset += round_up((uint64_t)slot_size(classes[i].max) * 2 * classes[i].count,
-				   STORE_PAGE);
+		offset += area_size(STORE_VERSION, classes[i].max, classes[i].count);
 	}
 	h.check = header_check(&h);
 	for (i = 0; i < STORE_CLASSES; i++)
@@ -200,6 +219,7 @@ static int header_read(struct store *s, uint8_t *mem, uint64_t size, char *text)
 	struct store_class classes[STORE_CLASSES];
 	struct header copy, *h = &copy;
 	uint64_t offset = STORE_PAGE;
+	uint32_t version;
 	size_t i;
 
 	if (size < sizeof(*h))
@@ -207,10 +227,11 @@ static int header_read(struct store *s, uint8_t *mem, uint64_t size, char *text)
 	fetch(&copy, s->header, sizeof(copy));
 	if (le64toh(h->magic) != STORE_MAGIC)
 		return refuse(text, "this is not a journal of adit");
-	if (le32toh(h->version) != STORE_VERSION) {
+	version = le32toh(h->version);
+	if (version != STORE_VERSION && version != STORE_PAIRS) {
 		snprintf(text, STORE_TEXT_MAX,
-			 "the journal has version %u, but this program reads version %u",
-			 le32toh(h->version), STORE_VERSION);
+			 "the journal has version %u, but this program reads version %u", version,
+			 STORE_VERSION);
 		return -EINVAL;
 	}
 	s->class_count = le32toh(h->class_count);
@@ -229,10 +250,11 @@ static int header_read(struct store *s, uint8_t *mem, uint64_t size, char *text)
 		classes[i].count = c->count = le32toh(e->count);
 		c->slot = slot_size(c->max);
 		c->area = mem + offset;
-		offset += round_up((uint64_t)c->slot * 2 * c->count, STORE_PAGE);
+		c->paired = version == STORE_PAIRS;
+		offset += area_size(version, c->max, c->count);
 	}
 	/* Size 0 stands for classes that cannot be: their areas may lie anywhere. */
-	if (!h->size || store_size(classes, s->class_count) != le64toh(h->size))
+	if (!h->size || size_of(version, classes, s->class_count) != le64toh(h->size))
 		return refuse(text, "the header of the journal is damaged");
 	if (size < le64toh(h->size))
 		return refuse(text, "the journal is shorter than its header says");
@@ -243,7 +265,14 @@ static int header_read(struct store *s, uint8_t *mem, uint64_t size, char *text)
 
 static struct head *slot_head(const struct class *c, uint32_t pair, unsigned int slot)
 {
-	return (struct head *)(void *)(c->area + ((uint64_t)pair * 2 + slot) * c->slot);
+	uint64_t at = c->paired ? (uint64_t)pair * 2 + slot : (uint64_t)pair + 1;
+
+	return (struct head *)(void *)(c->area + at * c->slot);
+}
+
+static struct head *draft_head(const struct class *c)
+{
+	return (struct head *)(void *)c->area;
 }
 
 static uint8_t *slot_bytes(struct head *h)
@@ -343,12 +372,13 @@ static void index_remove(struct class *c, uint64_t id)
 
 /* ---- opening ---- */
 
-/* What a pair holds, from its two slots. */
+/* What a pair holds, from its two slots; of a place the second is as if it was empty. */
 static void pair_look(const struct class *c, uint32_t n, struct pair *ret)
 {
-	struct head h[2];
+	struct head h[2] = { 0 };
 	enum slot_state st[2] = { slot_look(c, slot_head(c, n, 0), &h[0]),
-				  slot_look(c, slot_head(c, n, 1), &h[1]) };
+				  c->paired ? slot_look(c, slot_head(c, n, 1), &h[1])
+					    : SLOT_EMPTY };
 	uint64_t seq[2] = { le64toh(h[0].seq), le64toh(h[1].seq) };
 	unsigned int best, other;
 
@@ -377,7 +407,8 @@ static void pair_look(const struct class *c, uint32_t n, struct pair *ret)
 
 static void pair_wipe(const struct class *c, uint32_t n, unsigned int last)
 {
-	mark_store(slot_head(c, n, !last), 0);
+	if (c->paired)
+		mark_store(slot_head(c, n, !last), 0);
 	FAULT("in-wipe");
 	mark_store(slot_head(c, n, last), 0);
 }
@@ -388,16 +419,109 @@ static int class_alloc(struct class *c)
 
 	while (cap < (uint64_t)c->count * 2)
 		cap *= 2;
-	c->mask = (uint32_t)(cap - 1);
+	c->most_mask = (uint32_t)(cap - 1);
+	c->mask = cap < FIRST_INDEX ? c->most_mask : FIRST_INDEX - 1;
 	c->pairs = calloc(c->count, sizeof(*c->pairs));
 	c->free = calloc(c->count, sizeof(*c->free));
 	c->index = calloc(cap, sizeof(*c->index));
 	return c->pairs && c->free && c->index ? 0 : -ENOMEM;
 }
 
+/* Put the name of a pair into the index. False: it is there already. */
+static bool index_put(struct class *c, uint32_t n)
+{
+	uint32_t at = index_at(c, c->pairs[n].id);
+
+	if (c->index[at])
+		return false;
+	c->index[at] = n + 1;
+	return true;
+}
+
+/* Names scatter over the whole index, so it is no larger than those there are make it; the room for
+ * more is there from the beginning. True: it has grown, all names are to be put once more. */
+static bool index_grow(struct class *c)
+{
+	uint32_t mask = c->mask;
+
+	while (2 * (uint64_t)c->used > mask && mask < c->most_mask)
+		mask = 2 * mask + 1;
+	if (mask == c->mask)
+		return false;
+	c->mask = mask;
+	memset(c->index, 0, ((size_t)mask + 1) * sizeof(*c->index));
+	return true;
+}
+
+static void index_fill(struct class *c)
+{
+	for (uint32_t n = 0; n < c->high; n++)
+		if (c->pairs[n].id_known)
+			index_put(c, n);
+}
+
+/* The draft, whose head was read as `h`, to its place. */
+static void draft_apply(const struct class *c, const struct head *h, struct head *place)
+{
+	size_t len = le32toh(h->len);
+
+	mark_store(place, 0);
+	if (len)
+		memcpy(slot_bytes(place), slot_bytes(draft_head(c)), len);
+	FAULT("in-place");
+	memcpy((uint8_t *)place + sizeof(h->mark), (const uint8_t *)h + sizeof(h->mark),
+	       sizeof(*h) - sizeof(h->mark));
+	mark_store(place, STORE_MARK);
+	mark_store(draft_head(c), 0);
+}
+
+/* What a killed writer has left in the draft is on its way to its place, or has arrived. Where
+ * another name stands: no writer leaves that behind. */
+static void draft_load(const struct class *c)
+{
+	struct head h, is;
+	uint32_t n;
+
+	if (c->paired || slot_look(c, draft_head(c), &h) != SLOT_VALID)
+		return;
+	n = le32toh(h.place);
+	if (n < c->count && (slot_look(c, slot_head(c, n, 0), &is) != SLOT_VALID || is.id == h.id))
+		draft_apply(c, &h, slot_head(c, n, 0));
+}
+
+/* A draft that has a mark and cannot be read: its place was being overwritten, then the record is
+ * lost; or that had not begun, then its last change is. */
+static void draft_lost(struct class *c)
+{
+	enum slot_state st = SLOT_EMPTY;
+	uint32_t n = 0;
+	struct head h;
+
+	if (!c->paired)
+		st = slot_look(c, draft_head(c), &h);
+	if (st == SLOT_EMPTY || st == SLOT_VALID)
+		return;
+	mark_store(draft_head(c), 0);
+	if (st == SLOT_HEAD_ONLY && le32toh(h.place) < c->high) {
+		struct pair *p = &c->pairs[le32toh(h.place)];
+
+		if (p->state == PAIR_OK && p->id == le64toh(h.id)) {
+			if (p->seq < le64toh(h.seq))
+				p->state = PAIR_FORMER;
+			return;
+		}
+	}
+	while (n < c->high && c->pairs[n].state != PAIR_FREE)
+		n++;
+	if (n == c->count)
+		return; /* all places are as they should be */
+	c->high += n == c->high;
+	c->pairs[n].state = PAIR_UNREADABLE;
+}
+
 static void class_load(struct store *s, struct class *c, uint64_t *high)
 {
-	uint32_t n, i, at;
+	uint32_t n, i;
 	uint64_t word;
 
 	fetch(&word, high, sizeof(word));
@@ -405,6 +529,7 @@ static void class_load(struct store *s, struct class *c, uint64_t *high)
 	n = (uint32_t)word;
 	if ((uint32_t)(word >> 32) != ~n || n > c->count)
 		n = c->count;
+	draft_load(c);
 	while (n > 0) {
 		pair_look(c, n - 1, &c->pairs[n - 1]);
 		if (c->pairs[n - 1].state != PAIR_FREE)
@@ -412,28 +537,26 @@ static void class_load(struct store *s, struct class *c, uint64_t *high)
 		n--;
 	}
 	c->high = n;
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i++)
+		pair_look(c, i, &c->pairs[i]);
+	draft_lost(c);
+	for (i = 0; i < c->high; i++)
+		c->used += c->pairs[i].state != PAIR_FREE;
+	index_grow(c);
+	for (i = 0; i < c->high; i++) {
 		struct pair *p = &c->pairs[i];
 
-		pair_look(c, i, p);
-		if (p->state == PAIR_FREE)
-			continue;
-		c->used++;
-		if (!p->id_known)
-			continue;
-		at = index_at(c, p->id);
-		if (c->index[at]) { /* two of one name: no writer leaves that behind */
+		if (p->id_known && !index_put(c, i)) {
+			/* two of one name: no writer leaves that behind */
 			p->state = PAIR_UNREADABLE;
 			p->id_known = false;
-			continue;
 		}
-		c->index[at] = i + 1;
 	}
 	/* The lowest places on top, so that few pages are used. */
-	for (i = n; i-- > 0;)
+	for (i = c->high; i-- > 0;)
 		if (c->pairs[i].state == PAIR_FREE)
 			c->free[c->free_n++] = i;
-	*high = high_word(n);
+	*high = high_word(c->high);
 }
 
 struct store *store_open(void *mem, uint64_t size, int *ret_err, char *text)
@@ -490,7 +613,7 @@ static struct class *class_of(struct store *s, uint8_t kind)
 	return NULL;
 }
 
-static void slot_write(const struct class *c, struct head *h, uint64_t id, uint64_t seq,
+static void slot_write(const struct class *c, struct head *h, uint32_t place, const struct pair *p,
 		       const void *bytes, size_t len)
 {
 	mark_store(h, 0);
@@ -498,10 +621,10 @@ static void slot_write(const struct class *c, struct head *h, uint64_t id, uint6
 		memcpy(slot_bytes(h), bytes, len);
 	FAULT("in-write");
 	h->len = htole32((uint32_t)len);
-	h->seq = htole64(seq);
-	h->id = htole64(id);
+	h->seq = htole64(p->seq + 1);
+	h->id = htole64(p->id);
 	h->kind = htole32(c->kind);
-	h->zero = 0;
+	h->place = htole32(place);
 	h->body = htole64(siphash(store_key, bytes, len));
 	h->check = head_check(h);
 	mark_store(h, STORE_MARK);
@@ -525,28 +648,37 @@ static uint32_t pair_take(struct store *s, struct class *c)
 int store_put(struct store *s, uint8_t kind, uint64_t id, const void *bytes, size_t len)
 {
 	struct class *c = class_of(s, kind);
-	uint32_t at, n;
+	bool fresh = false;
 	struct pair *p;
+	uint32_t n;
 
 	if (!c)
 		return -EINVAL;
 	if (len > c->max)
 		return -EMSGSIZE;
-	at = index_at(c, id);
-	if (c->index[at]) {
-		n = c->index[at] - 1;
-		p = &c->pairs[n];
-	} else {
+	n = index_find(c, id);
+	if (n == NONE) {
 		n = pair_take(s, c);
 		if (n == NONE)
 			return -ENOSPC;
-		p = &c->pairs[n];
-		*p = (struct pair){ .id = id, .id_known = true, .newest = 1 };
-		c->index[at] = n + 1;
+		c->pairs[n] = (struct pair){ .id = id, .id_known = true, .state = PAIR_OK };
 		c->used++;
+		if (index_grow(c))
+			index_fill(c);
+		else
+			index_put(c, n);
+		fresh = true;
 	}
-	slot_write(c, slot_head(c, n, !p->newest), id, p->seq + 1, bytes, len);
-	p->newest = !p->newest;
+	p = &c->pairs[n];
+	if (c->paired) {
+		p->newest = !p->newest;
+		slot_write(c, slot_head(c, n, p->newest), 0, p, bytes, len);
+	} else if (fresh) {
+		slot_write(c, slot_head(c, n, 0), n, p, bytes, len);
+	} else {
+		slot_write(c, draft_head(c), n, p, bytes, len);
+		draft_apply(c, draft_head(c), slot_head(c, n, 0));
+	}
 	p->seq++;
 	p->state = PAIR_OK;
 	return 0;
@@ -689,7 +821,7 @@ int store_look(void *mem, uint64_t size, struct store_class ret[STORE_CLASSES], 
 		ret[i] = (struct store_class){ s.classes[i].kind, s.classes[i].max,
 					       s.classes[i].count };
 	*ret_n = s.class_count;
-	return 0;
+	return s.classes[0].paired;
 }
 
 int store_copy(const struct store *from, struct store *to)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The journal: records that outlive the process, in shared memory that the keeper holds and each
- * aditd maps. A record is found under (kind, id). Each has two slots; a write goes to the older one
- * and counts only with its last word, so a writer that is killed at any instruction leaves either
- * the former record or the new one. Checksums tell what was damaged by something else.
+ * aditd maps. A record is found under (kind, id). A write goes to a draft first and counts with the
+ * last word of that, so a writer that is killed at any instruction leaves either the former record
+ * or the new one. Checksums tell what was damaged by something else.
  *
  * One writer at a time. The keeper lays the journal out once (store_format); every aditd opens it
  * (store_open), walks what is there, and writes. The layout does not depend on the machine.
@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define STORE_CLASSES  16
-#define STORE_VERSION  1
+#define STORE_VERSION  2
 #define STORE_TEXT_MAX 160
 
 /* Records of one kind: how long the longest may be, in octets, and how many there may be. */
@@ -54,7 +54,8 @@ int store_del(struct store *s, uint8_t kind, uint64_t id);
 
 enum store_state {
 	STORE_OK = 1,
-	STORE_FORMER = 2,    /* the newest write is damaged; this is the one before it */
+	STORE_FORMER = 2,    /* the newest write is damaged; this is the one before it. Only where a
+				writer died in it, or in a journal of the former version */
 	STORE_UNREADABLE = 3 /* no valid slot */
 };
 
@@ -82,8 +83,8 @@ size_t store_forget_unreadable(struct store *s);
 uint32_t store_count(const struct store *s, uint8_t kind);
 uint32_t store_room(const struct store *s, uint8_t kind);
 
-/* The classes of the journal in `mem`; its records are not looked at. 0, or -EINVAL with `text` as
- * store_open(). */
+/* The classes of the journal in `mem`; its records are not looked at. 0; 1 it is of the former
+ * version, which takes nearly twice the memory; or -EINVAL with `text` as store_open(). */
 int store_look(void *mem, uint64_t size, struct store_class ret[STORE_CLASSES], size_t *ret_n,
 	       char *text);
 

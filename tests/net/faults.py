@@ -11,9 +11,9 @@ from lab import wait_for
 
 # Every step of the drain loop, of writing a record, of the accounting file, of the data plane's
 # table and of the way back at the start.
-POINTS = ["before-commit", "in-commit", "in-write", "in-wipe", "before-send", "in-send",
-          "after-send", "before-lines", "in-append", "after-lines", "before-put", "after-put",
-          "put-done", "before-del", "after-del", "in-del", "del-done", "in-table"]
+POINTS = ["before-commit", "in-commit", "in-write", "in-place", "in-wipe",
+          "before-send", "in-send", "after-send", "before-lines", "in-append", "after-lines",
+          "before-put", "after-put", "put-done", "before-del", "after-del", "in-del", "del-done", "in-table"]
 LOAD_POINTS = ["in-load", "loaded", "before-sweep", "before-ready"]
 
 # More echo requests than a session sends until both sides agree that it is up: the last message of

@@ -22,18 +22,20 @@ class Journal:
     def __init__(self, keeper):
         self.file = open(memory_of(keeper, "adit-journal"), "r+b", buffering=0)
         header = self.file.read(544)
-        count, = struct.unpack_from("<I", header, 12)
+        version, count = struct.unpack_from("<II", header, 8)
+        # of each record there is one slot behind that of the draft; in version 1 there are two, and no draft
+        self.each, self.first = (2, 0) if version == 1 else (1, 1)
         self.size, = struct.unpack_from("<Q", header, 16)
         self.classes = {}
         for i in range(count):
             kind, most, records, slot, offset = struct.unpack_from("<IIIIQ", header, 24 + 24 * i)
             high, = struct.unpack_from("<I", header, 416 + 8 * i)
-            self.classes[kind] = (offset, slot, high)
+            self.classes[kind] = (offset + self.first * slot, slot, high)
 
     def slots(self, kind):
         """Offsets of the slots in use: (offset, length of the record)."""
         offset, slot, high = self.classes[kind]
-        for n in range(2 * high):
+        for n in range(self.each * high):
             self.file.seek(offset + n * slot)
             mark, length = struct.unpack("<II", self.file.read(8))
             if mark:
@@ -46,16 +48,16 @@ class Journal:
         self.file.write(bytes([octet ^ (1 << bit)]))
 
     def spoil(self, kind, which):
-        """The bytes of both slots of the pair number `which` in use."""
+        """The bytes of the record number `which` of those there are."""
         offset, slot, high = self.classes[kind]
-        pairs = sorted({(at - offset) // (2 * slot) for at, _ in self.slots(kind)})
-        first = offset + pairs[which] * 2 * slot
+        places = sorted({(at - offset) // (self.each * slot) for at, _ in self.slots(kind)})
+        first = offset + places[which] * self.each * slot
         for at, length in self.slots(kind):
-            if first <= at < first + 2 * slot:
+            if first <= at < first + self.each * slot:
                 self.flip(at + 48 + length // 2)
 
     def records(self):
-        """What a next aditd would read: {(kind, id): octets}, of each pair the newer slot."""
+        """What a next aditd would read: {(kind, id): octets}, of two of one name the newer one."""
         found = {}
         for kind in self.classes:
             for at, length in self.slots(kind):

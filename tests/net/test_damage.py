@@ -116,7 +116,7 @@ def test_anything_may_stand_there(lab):
     def pages(journal):
         for kind in (TUNNEL, SESSION, STATE):
             offset, slot, high = journal.classes[kind]
-            for at in range(offset, offset + 2 * high * slot, 4096):
+            for at in range(offset, offset + journal.each * high * slot, 4096):
                 if rng.randrange(2):
                     journal.file.seek(at)
                     journal.file.write(rng.randbytes(4096) if rng.randrange(2) else bytes(4096))
@@ -143,10 +143,10 @@ def test_cannot_be_cut(lab):
             except PermissionError:
                 pass
         offset, slot, high = journal.classes[SESSION]
-        begin = offset + 2 * slot * (high // 2)
-        for at in range(begin, offset + 2 * slot * high, 4096):
+        begin, end = (offset + journal.each * slot * n for n in (high // 2, high))
+        for at in range(begin, end, 4096):
             journal.file.seek(at)
-            journal.file.write(bytes(min(4096, offset + 2 * slot * high - at)))
+            journal.file.write(bytes(min(4096, end - at)))
 
     world.while_away(cut)
     left = [s for s in world.adit.sessions() if s["state"] == "up"]

@@ -196,7 +196,8 @@ static void test_damage_is_told(void **state)
 	uint64_t size = store_size(all, 4);
 	uint8_t *mem = calloc(1, size);
 	struct daemon *d = calloc(1, sizeof(*d));
-	const size_t pair = 2 * (48 + 64);
+	const size_t slot = 48 + 64; /* the first of a class is its draft */
+	uint8_t former[48 + 64];
 
 	assert_non_null(mem);
 	assert_non_null(d);
@@ -211,11 +212,11 @@ static void test_damage_is_told(void **state)
 	assert_true(journal_load(d));
 	assert_int_equal(engine.warnings, 0);
 	store_close(d->store);
-	/* a tunnel's bytes, two sessions' names, a line's bytes: of each only one slot is in use */
-	mem[4096 + 48] ^= 1;
-	mem[8192 + 16] ^= 1;
-	mem[8192 + pair + 16] ^= 1;
-	mem[12288 + 48] ^= 1;
+	/* a tunnel's bytes, two sessions' names, a line's bytes */
+	mem[4096 + slot + 48] ^= 1;
+	mem[8192 + slot + 16] ^= 1;
+	mem[8192 + 2 * slot + 16] ^= 1;
+	mem[12288 + slot + 48] ^= 1;
 	assert_true(journal_open(d, mem, size));
 	assert_true(journal_load(d));
 	assert_int_equal(engine.warnings, 1);
@@ -225,11 +226,15 @@ static void test_damage_is_told(void **state)
 	assert_true(journal_load(d));
 	assert_int_equal(engine.warnings, 0);
 	assert_int_equal(store_count(d->store, ACCESS_OBJ_SESSION), 1);
-	/* the numbers are lost; of one session the newest of two records is */
+	/* the numbers are lost; of one session the record was about to be written over, by one that
+	 * cannot be read */
+	memcpy(former, mem + 8192 + 3 * slot, slot);
 	assert_int_equal(store_put(d->store, ACCESS_OBJ_SESSION, 3, "newest", 6), 0);
 	store_close(d->store);
-	mem[16384 + 48] ^= 1;
-	mem[8192 + 2 * pair + pair / 2 + 48] ^= 1;
+	mem[16384 + slot + 48] ^= 1;
+	memcpy(mem + 8192 + 3 * slot, former, slot);
+	memcpy(mem + 8192, "mark", 4);
+	mem[8192 + 48] ^= 1;
 	assert_true(journal_open(d, mem, size));
 	assert_true(journal_load(d));
 	assert_int_equal(engine.warnings, 2);
