@@ -437,9 +437,8 @@ void kernel_resume(struct kernel *k)
 		struct ksession *s = container_of(at, struct ksession, all);
 
 		ksession_up(k, s);
-		ksession_check(k, s); /* what was deleted while nobody listened */
+		ksession_check(k, s, LOOKS_LOST); /* what was deleted while nobody listened */
 	}
-	list_for_each (at, &k->all_tunnels) {
-		ktunnel_check(k, container_of(at, struct ktunnel, all));
-	}
+	list_for_each (at, &k->all_tunnels)
+		ktunnel_check(k, container_of(at, struct ktunnel, all), LOOKS_LOST);
 }

@@ -30,8 +30,9 @@ enum { FROM_WAKE = 1, FROM_TIMER = 2, FROM_HINTS = 3, FROM_PACKET = 4 };
 #define FROM_SLOT     3
 #define FROM_SESSIONS ((uint64_t)(KERNEL_NETNS_MAX + 1) << FROM_SLOT)
 
-#define MUTE_US	     (100 * US_MS)
+#define TICK_US	     (100 * US_MS)
 #define READS_A_TURN 8
+#define HINTS_MOST   65536 /* messages; far more than fit into the queue */
 
 /* ---- the descriptors ---- */
 
@@ -158,31 +159,33 @@ void kframe_unwatch(struct kernel *k, struct ksession *s)
 
 /* ---- rates ---- */
 
-static void timer_set(struct kernel *k)
+void kframe_tick(struct kernel *k)
 {
-	struct itimerspec its = { .it_value = { 0, MUTE_US * 1000 } };
+	const struct itimerspec its = { .it_value = { 0, TICK_US * 1000 } };
 
-	timerfd_settime(k->timer, 0, &its, NULL);
+	if (!k->ticking && timerfd_settime(k->timer, 0, &its, NULL) == 0)
+		k->ticking = true;
 }
 
 static void mute(struct kernel *k, struct ksession *s)
 {
 	if (s->is_muted)
 		return;
-	if (list_empty(&k->muted))
-		timer_set(k);
+	kframe_tick(k);
 	s->is_muted = true;
 	list_push(&k->muted, &s->muted);
 	watch_all(k, s, EPOLL_CTL_MOD, 0);
 }
 
-static void unmute_all(struct kernel *k)
+static void tick(struct kernel *k)
 {
 	struct list *node;
 	uint64_t ticks;
 
 	if (read(k->timer, &ticks, sizeof(ticks)) < 0)
 		return;
+	k->ticking = false;
+	klook_tick(k);
 	while ((node = list_pop(&k->muted))) {
 		struct ksession *s = container_of(node, struct ksession, muted);
 
@@ -323,14 +326,14 @@ static void hint(struct kernel *k, const struct nlm_l2tp_info *i)
 		if (!t->up || t->is.local_id != i->tunnel)
 			continue;
 		if (i->cmd == L2TP_CMD_TUNNEL_DELETE)
-			ktunnel_check(k, t);
+			ktunnel_check(k, t, LOOKS_TOLD);
 		if (i->cmd != L2TP_CMD_SESSION_DELETE)
 			return;
 		list_for_each (in, &t->sessions) {
 			struct ksession *s = container_of(in, struct ksession, in_tunnel);
 
 			if (s->local_session == i->session)
-				ksession_check(k, s);
+				ksession_check(k, s, LOOKS_TOLD);
 		}
 		return;
 	}
@@ -339,23 +342,33 @@ static void hint(struct kernel *k, const struct nlm_l2tp_info *i)
 static void check_all(struct kernel *k)
 {
 	list_for_each (at, &k->all_tunnels)
-		ktunnel_check(k, container_of(at, struct ktunnel, all));
+		ktunnel_check(k, container_of(at, struct ktunnel, all), LOOKS_LOST);
 	list_for_each (at, &k->all_sessions)
-		ksession_check(k, container_of(at, struct ksession, all));
+		ksession_check(k, container_of(at, struct ksession, all), LOOKS_LOST);
 }
 
+/* Once it has said ENOBUFS the kernel drops without a word until the queue is empty: only a look at
+ * everything after that misses nothing. */
 static void hints_read(struct kernel *k)
 {
 	struct nlm *m = &k->hints.m;
 	const struct nlmsghdr *h;
 	struct nlm_l2tp_info i;
-	ssize_t n = m->sys->recv(m->sys, m->fd, m->buf, sizeof(m->buf), MSG_DONTWAIT);
-	int len = (int)n;
+	bool lost = false;
+	ssize_t n;
+	int len;
 
-	if (n == -ENOBUFS)
-		check_all(k); /* some were lost */
-	if (n <= 0)
+	for (int most = HINTS_MOST; most; most--) {
+		n = m->sys->recv(m->sys, m->fd, m->buf, sizeof(m->buf), MSG_DONTWAIT);
+		lost |= n == -ENOBUFS;
+		if (!lost || (n <= 0 && n != -ENOBUFS))
+			break;
+	}
+	if (lost)
+		check_all(k);
+	if (lost || n <= 0)
 		return;
+	len = (int)n;
 	for (h = (const struct nlmsghdr *)(const void *)m->buf; mnl_nlmsg_ok(h, len);
 	     h = mnl_nlmsg_next(h, &len)) {
 		if (nlm_l2tp_read(&k->hints, h, &i))
@@ -383,7 +396,7 @@ static int event_read(struct kernel *k, uint64_t what, uint32_t events, struct k
 	if (what == FROM_WAKE)
 		wake_take(k);
 	if (what == FROM_TIMER)
-		unmute_all(k);
+		tick(k);
 	if (what == FROM_HINTS)
 		hints_read(k);
 	if ((what & FROM_MASK) == FROM_PACKET)

@@ -97,6 +97,7 @@ struct ktunnel {
 	bool ending;	   /* no session may begin; it is deleted when the last one is gone */
 	bool lost;	   /* ... without having been asked to */
 	bool check;	   /* somebody may have deleted it: look */
+	uint16_t looks;	   /* ... and again at these ticks, see ktunnel_check() */
 	bool group_busy;   /* its interfaces are being deleted as a group */
 	const char *why;   /* of `lost`, static */
 	struct mono heard;
@@ -124,7 +125,8 @@ struct ksession {
 	bool told;	      /* ended by kernel_drop_all(): no news of it */
 	bool indexed;	      /* in k->by_index */
 	bool watched;	      /* its descriptors are in the epoll */
-	bool check, is_muted;
+	bool check, is_muted; /* check, looks: as in struct ktunnel */
+	uint16_t looks;
 	struct mono shut_at; /* kmppe_seen() has shut it, us = 0: no */
 	bool joinable;	     /* DP_L2TP_L2TP, active, a pipe */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_errors, tx_errors;
@@ -210,6 +212,7 @@ struct kernel {
 	struct list all_tunnels, all_sessions;
 	struct list ready_tunnels, ready_sessions;
 	struct list done, gone_sessions, gone_tunnels, frames, muted;
+	bool ticking;	    /* `timer` is set */
 	struct kreq *drop;  /* kernel_drop_all() in progress */
 	struct kreq *stats; /* kernel_stats_read() in progress */
 	struct kernel_stats_all count;
@@ -273,9 +276,16 @@ void ktunnel_lost(struct kernel *k, struct ktunnel *t, const char *why);
 /* Look at it again when there is time. */
 void ksession_ready(struct kernel *k, struct ksession *s);
 void ktunnel_ready(struct kernel *k, struct ktunnel *t);
-/* Somebody may have deleted it: ask the kernel. */
-void ksession_check(struct kernel *k, struct ksession *s);
-void ktunnel_check(struct kernel *k, struct ktunnel *t);
+/* The kernel tells of a deletion when it has queued it (of sessions since 6.12): what is still
+ * there may be gone a moment later. What it told of is looked at more often than all that a lost
+ * notification may have been about. */
+#define LOOKS_TOLD 0x20bu
+#define LOOKS_LOST 0x081u
+/* Somebody may have deleted it: ask the kernel, at the ticks that are set in `looks` (bit 0 is now,
+ * each further one 100 ms later). */
+void ksession_check(struct kernel *k, struct ksession *s, unsigned int looks);
+void ktunnel_check(struct kernel *k, struct ktunnel *t, unsigned int looks);
+void klook_tick(struct kernel *k); /* 100 ms are over */
 void kernel_wake(struct kernel *k);
 
 /* ---- kernel_stat.c ---- */
@@ -325,6 +335,7 @@ int kframe_open(struct kernel *k);
 int kframe_packet(const struct kernel_sys *sys);
 void kframe_watch_packet(struct kernel *k, uint32_t slot);
 void kframe_close(struct kernel *k);
+void kframe_tick(struct kernel *k); /* klook_tick() is to be called in 100 ms */
 void kframe_watch(struct kernel *k, struct ksession *s);
 void kframe_unwatch(struct kernel *k, struct ksession *s);
 /* The next frame that came; false when none is there. Bounded work. */

@@ -76,20 +76,48 @@ void ktunnel_ready(struct kernel *k, struct ktunnel *t)
 	kernel_wake(k);
 }
 
-void ksession_check(struct kernel *k, struct ksession *s)
+/* The ticks that are to come, when those in `looks` are added and one is over. */
+static bool look_now(struct kernel *k, uint16_t *looks, unsigned int more)
 {
-	if (s->have.stage == K_NONE || s->busy || s->end)
+	unsigned int all = *looks | more;
+
+	*looks = (uint16_t)(all >> 1);
+	if (*looks)
+		kframe_tick(k);
+	return all & 1;
+}
+
+/* While a job is on its way, too: it may have asked already, and waits for something else now. */
+void ksession_check(struct kernel *k, struct ksession *s, unsigned int looks)
+{
+	if (s->end || !look_now(k, &s->looks, looks))
 		return;
 	s->check = true;
 	ksession_ready(k, s);
 }
 
-void ktunnel_check(struct kernel *k, struct ktunnel *t)
+void ktunnel_check(struct kernel *k, struct ktunnel *t, unsigned int looks)
 {
-	if (!t->up || t->busy || t->ending)
+	if (t->ending || !look_now(k, &t->looks, looks))
 		return;
 	t->check = true;
 	ktunnel_ready(k, t);
+}
+
+void klook_tick(struct kernel *k)
+{
+	list_for_each (at, &k->all_tunnels) {
+		struct ktunnel *t = container_of(at, struct ktunnel, all);
+
+		if (t->looks)
+			ktunnel_check(k, t, 0);
+	}
+	list_for_each (at, &k->all_sessions) {
+		struct ksession *s = container_of(at, struct ksession, all);
+
+		if (s->looks)
+			ksession_check(k, s, 0);
+	}
 }
 
 /* ---- requests and completions ---- */
@@ -518,6 +546,8 @@ static void session_rest(struct kernel *k, struct ksession *s)
 		return;
 	}
 	s->check = false;
+	if (s->have.stage == K_NONE)
+		s->looks = 0;
 	if (join_try(k, s))
 		return;
 	if (s->have.stage == K_NONE && list_empty(&s->gone))
@@ -803,6 +833,7 @@ static void tunnel_ended(struct kernel *k, struct ktunnel *t)
 	struct kreq *r = kreq_first(&t->reqs);
 
 	t->up = t->ending = t->check = false;
+	t->looks = 0;
 	t->fd = -1;
 	group_take(k, t);
 	if (r && r->op == KERNEL_OP_TUNNEL_DEL)

@@ -302,30 +302,14 @@ static void tunnel_end(struct kwork *w, struct kjob *j)
 	}
 }
 
-/* The kernel tells of a deletion when it has queued it (of sessions since 6.12): what is still
- * there may be gone a moment later. */
-#define CHECK_FIRST_US 1000u
-#define CHECK_LAST_US  256000u
-
 static void tunnel_check(struct kwork *w, struct kjob *j)
 {
-	for (unsigned int us = CHECK_FIRST_US; us <= CHECK_LAST_US && !j->error; us *= 2) {
-		if (nlm_l2tp_tunnel_get(&w->l2tp, j->tunnel.local_id, NULL) == -ENODEV)
-			j->error = -ENODEV;
-		else
-			w->sys->sleep(w->sys, us);
-	}
+	j->error = nlm_l2tp_tunnel_get(&w->l2tp, j->tunnel.local_id, NULL);
 }
 
 static void session_check(struct kwork *w, struct kjob *j)
 {
-	for (unsigned int us = CHECK_FIRST_US; us <= CHECK_LAST_US && !j->error; us *= 2) {
-		if (nlm_l2tp_session_get(&w->l2tp, j->row.local_tunnel, j->row.local_session,
-					 NULL) == -ENODEV)
-			j->error = -ENODEV;
-		else
-			w->sys->sleep(w->sys, us);
-	}
+	j->error = nlm_l2tp_session_get(&w->l2tp, j->row.local_tunnel, j->row.local_session, NULL);
 }
 
 /* ---- counters ---- */

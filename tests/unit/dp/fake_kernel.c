@@ -296,10 +296,21 @@ static ssize_t fake_send(const struct kernel_sys *sys, int fd, const void *bytes
 
 static ssize_t fake_recv(const struct kernel_sys *sys, int fd, void *bytes, size_t len, int flags)
 {
+	struct fake_kernel *f = fake_of(sys);
 	ssize_t n;
 
-	kind_of(fake_of(sys), fd);
+	kind_of(f, fd);
+	if (f->overrun && f->fds[fd].other == f->hints) {
+		f->overrun = false;
+		f->deaf = true;
+		return -ENOBUFS;
+	}
 	n = recv(fd, bytes, len, flags);
+	if (n < 0 && f->deaf && f->fds[fd].other == f->hints) {
+		f->deaf = false;
+		fake_kernel_fail(f, f->deaf_step, 1, 0, -ENODEV);
+		errno = EAGAIN;
+	}
 	return n < 0 ? -errno : n;
 }
 
@@ -448,6 +459,16 @@ void fake_kernel_gate(struct fake_kernel *f, const char *name)
 	f->gate = name;
 	f->gate_open = false;
 	pthread_mutex_unlock(&f->lock);
+}
+
+bool fake_kernel_at_gate(struct fake_kernel *f)
+{
+	bool at;
+
+	pthread_mutex_lock(&f->lock);
+	at = f->at_gate;
+	pthread_mutex_unlock(&f->lock);
+	return at;
 }
 
 void fake_kernel_wait_gate(struct fake_kernel *f)

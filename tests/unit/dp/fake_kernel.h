@@ -40,6 +40,10 @@ struct fake_kernel {
 	uint32_t opened, closed;
 	int next_index;
 	int hints; /* the far end of the socket that takes notifications */
+	/* It has lost some, and loses in silence until it was read empty; just before that this
+	 * step begins to fail, because somebody deletes something. */
+	bool overrun, deaf;
+	const char *deaf_step;
 };
 
 void fake_kernel_init(struct fake_kernel *f);
@@ -49,6 +53,7 @@ void fake_kernel_end(struct fake_kernel *f);
 void fake_kernel_fail(struct fake_kernel *f, const char *step, uint32_t nth, uint32_t more,
 		      int error);
 void fake_kernel_gate(struct fake_kernel *f, const char *step);
+bool fake_kernel_at_gate(struct fake_kernel *f);
 void fake_kernel_wait_gate(struct fake_kernel *f);
 void fake_kernel_let_go(struct fake_kernel *f);
 

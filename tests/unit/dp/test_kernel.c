@@ -819,6 +819,65 @@ static void hints_are_verified(void **state)
 	end(&w);
 }
 
+/* The kernel tells of a deletion before it carries it out: the plane looks again later. */
+static void a_deletion_may_take_its_time(void **state)
+{
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	session_up(&w, 7, 1);
+	fake_kernel_fail(&w.f, "session-get", 3, 9, -ENODEV);
+	fake_kernel_notify(&w.f, 1, 7);
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_GONE);
+	assert_int_equal(w.n.key, 7);
+	fake_kernel_fail(&w.f, "tunnel-get", 3, 9, -ENODEV);
+	fake_kernel_notify(&w.f, 1, 0);
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_TUNNEL_GONE);
+	end(&w);
+}
+
+/* Told while the kernel is being asked: the answer on its way may be older than the deletion. */
+static void what_is_told_during_a_look_is_looked_at(void **state)
+{
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	session_up(&w, 7, 1);
+	fake_kernel_gate(&w.f, "session-get");
+	fake_kernel_fail(&w.f, "session-get", 2, 9, -ENODEV);
+	fake_kernel_notify(&w.f, 1, 7);
+	while (!fake_kernel_at_gate(&w.f))
+		assert_true(none(&w));
+	for (int i = 0; i < 150; i++) /* until nothing is left of what the first one began */
+		assert_true(none(&w));
+	fake_kernel_notify(&w.f, 1, 7);
+	assert_true(none(&w));
+	fake_kernel_let_go(&w.f);
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_GONE);
+	assert_int_equal(w.n.key, 7);
+	end(&w);
+}
+
+/* What is deleted between ENOBUFS and the end of what was queued is told by nobody. */
+static void all_is_looked_at_when_hints_were_lost(void **state)
+{
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	session_up(&w, 7, 1);
+	fake_kernel_notify(&w.f, 1, 9);
+	fake_kernel_notify(&w.f, 2, 9);
+	w.f.deaf_step = "session-get";
+	w.f.overrun = true;
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_GONE);
+	assert_int_equal(w.n.key, 7);
+	assert_true(none(&w));
+	end(&w);
+}
+
 /* Two users whose names come out alike; a dialled session has the name of the configuration. */
 static void a_name_that_is_taken_gets_a_number(void **state)
 {
@@ -1101,6 +1160,9 @@ int main(void)
 		cmocka_unit_test(a_flood_is_cut),
 		cmocka_unit_test(a_vanished_interface_is_told_once),
 		cmocka_unit_test(hints_are_verified),
+		cmocka_unit_test(a_deletion_may_take_its_time),
+		cmocka_unit_test(what_is_told_during_a_look_is_looked_at),
+		cmocka_unit_test(all_is_looked_at_when_hints_were_lost),
 		cmocka_unit_test(a_name_that_is_taken_gets_a_number),
 		cmocka_unit_test(ccp_of_an_encrypted_session_shuts_it),
 		cmocka_unit_test(rows_the_kernel_cannot_carry_are_refused),
