@@ -19,6 +19,7 @@
 
 #define CONF_PATH_MAX	 256  /* files and programs, with NUL */
 #define CONF_CONTROL_MAX 108  /* path of a Unix socket, with NUL */
+#define CONF_GROUPS_MAX	 15   /* sets of interface groups, see KERNEL_GROUPS of dp/kernel.h */
 #define CONF_ERR_MAX	 1024 /* an error message, with NUL */
 #define CONF_FILE	 "/etc/adit/adit.conf"
 #define CONF_CONTROL	 "/run/adit/control"
@@ -86,6 +87,7 @@ struct conf {
 	char accounting[CONF_PATH_MAX]; /* file for accounting lines, "" = none */
 	char ifname[DP_IFNAME];		/* TUN device of the sessions others dial */
 	char session_ifname[DP_IFNAME]; /* before the number, of interfaces in the kernel's plane */
+	uint8_t groups;			/* 1..CONF_GROUPS_MAX, of interfaces there */
 	enum dp_want plane;		/* of blocks that do not say */
 	enum trace_level log_level;
 	enum conf_log log_to;

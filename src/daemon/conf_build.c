@@ -63,6 +63,7 @@ static bool build_global(struct conf_build *b)
 	c->max_tunnels = conf_number_of(g, "max-tunnels");
 	c->max_sessions = conf_number_of(g, "max-sessions");
 	c->stop_rate = conf_number_of(g, "stop-rate");
+	c->groups = (uint8_t)conf_number_of(g, "interface-groups");
 	c->sandbox = conf_bool_of(g, "sandbox");
 	snprintf(c->session_ifname, sizeof(c->session_ifname), "%s",
 		 conf_text_of(g, "session-interface"));

@@ -47,6 +47,8 @@ static const struct conf_key schema[] = {
 	  "who carries the data: the kernel, aditd in user space, or the kernel where it can" },
 	{ CONF_GLOBAL, "session-interface", CONF_T_IFNAME, 0, "l2tp", 0, 0, NULL,
 	  "name, followed by a number, of the interface each session has in the kernel" },
+	{ CONF_GLOBAL, "interface-groups", CONF_T_NUMBER, 0, "1", 1, CONF_GROUPS_MAX, NULL,
+	  "set of interface groups that the interfaces in the kernel's data plane are in, one a keeper" },
 	{ CONF_GLOBAL, "max-tunnels", CONF_T_NUMBER, 0, "20000", 1, 65534, NULL,
 	  "tunnels at most" },
 	{ CONF_GLOBAL, "max-sessions", CONF_T_NUMBER, 0, "100000", 1, 10000000, NULL,

@@ -49,7 +49,8 @@ static void finish(struct daemon *d, struct reload *r, bool ok)
 }
 
 /* Options that processes take only when they start. */
-static void put_late(struct reload *r, const struct conf *from, const struct conf *to)
+static void put_late(const struct daemon *d, struct reload *r, const struct conf *from,
+		     const struct conf *to)
 {
 	const struct {
 		const char *key, *a, *b;
@@ -65,6 +66,8 @@ static void put_late(struct reload *r, const struct conf *from, const struct con
 		if (strcmp(late[i].a, late[i].b) != 0)
 			put(r, "%s: takes effect when the keeper is stopped and started\n",
 			    late[i].key);
+	if (from->groups != to->groups && !d->kernel_missing)
+		put(r, "interface-groups: takes effect when the keeper is stopped and started\n");
 	if (from->sandbox != to->sandbox)
 		put(r, "sandbox: takes effect when aditd is restarted\n");
 }
@@ -94,7 +97,7 @@ static void apply(struct daemon *d, struct reload *r)
 	for (size_t i = 0; i < d->socket_count; i++)
 		d->sockets[i].stale = !conf_socket_find(d->conf, d->sockets[i].via);
 	swire_conf(d);
-	put_late(r, old, d->conf);
+	put_late(d, r, old, d->conf);
 	conf_free(old);
 	daemon_say(d, TRACE_NOTICE, "the configuration was read again from %s", d->conf_path);
 	finish(d, r, true);

@@ -313,7 +313,8 @@ static void leftover_each(void *arg, const struct nlm_link *l)
 {
 	struct leftovers *left = arg;
 
-	if (!KERNEL_GROUP_IS(l->group) || kframe_session(left->k, 0, l->ifindex))
+	if (!KERNEL_GROUP_IS(left->k->config.groups, l->group) ||
+	    kframe_session(left->k, 0, l->ifindex))
 		return;
 	if (left->n == left->max) {
 		size_t max = left->max ? 2 * left->max : 16;
@@ -354,27 +355,30 @@ static bool leftover_session(struct kernel *k, struct nlm_l2tp *l, const struct 
 
 /* How many interfaces each has; the last is that of Ethernet, which goes another way. */
 struct groups {
-	uint16_t n[KERNEL_GROUP_LAST - KERNEL_GROUP_FIRST];
+	uint16_t of;
+	uint16_t n[KERNEL_GROUP_COUNT];
 };
 
 static void group_each(void *arg, const struct nlm_link *l)
 {
 	struct groups *g = arg;
 
-	if (KERNEL_GROUP_IS(l->group) && l->group != KERNEL_GROUP_LAST &&
-	    g->n[l->group - KERNEL_GROUP_FIRST] < UINT16_MAX)
-		g->n[l->group - KERNEL_GROUP_FIRST]++;
+	uint32_t i = l->group & KERNEL_GROUP_COUNT;
+
+	if (KERNEL_GROUP_IS(g->of, l->group) && i < KERNEL_GROUP_COUNT && g->n[i] < UINT16_MAX)
+		g->n[i]++;
 }
 
-uint32_t kernel_groups_del(struct nlm *rt)
+uint32_t kernel_groups_del(struct nlm *rt, uint16_t groups)
 {
 	struct groups g;
 	uint32_t count = 0;
 
 	memset(&g, 0, sizeof(g));
+	g.of = groups;
 	nlm_links(rt, group_each, &g);
-	for (uint32_t i = 0; i < KERNEL_GROUP_LAST - KERNEL_GROUP_FIRST; i++)
-		if (g.n[i] && nlm_link_del_group(rt, KERNEL_GROUP_FIRST + i) == 0)
+	for (uint32_t i = 0; i < KERNEL_GROUP_COUNT; i++)
+		if (g.n[i] && nlm_link_del_group(rt, KERNEL_GROUP(groups, i)) == 0)
 			count += g.n[i];
 	return count;
 }
@@ -388,7 +392,7 @@ uint32_t kernel_sweep(struct kernel *k)
 
 	if (l && rt && nlm_open_on(rt, k->sys, NETLINK_ROUTE) == 0) {
 		/* What is no group of theirs any more is looked at one by one. */
-		count = kernel_groups_del(rt);
+		count = kernel_groups_del(rt, k->config.groups);
 		if (nlm_l2tp_open(l, k->sys) == 0) {
 			nlm_links(rt, leftover_each, &left);
 			for (size_t i = 0; i < left.n; i++)
@@ -430,6 +434,8 @@ static void defaults(struct kernel_config *c)
 		c->frames_all_per_s = 20000;
 	if (!c->sessions_max)
 		c->sessions_max = 100000;
+	if (!c->groups)
+		c->groups = KERNEL_GROUPS;
 }
 
 /* A PPP session takes three descriptors; the soft limit is usually that of select(), 1024. */

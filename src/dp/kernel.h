@@ -43,10 +43,16 @@
 
 #include "base/dp_types.h"
 
-#define KERNEL_MARK_PROTO  0xad	       /* as NET_MARK_PROTO of the keeper */
-#define KERNEL_GROUP_FIRST 0x0ad10000u /* interface groups, one for each tunnel slot */
-#define KERNEL_GROUP_LAST  0x0ad1ffffu
-#define KERNEL_GROUP_IS(g) ((g) >= KERNEL_GROUP_FIRST && (g) <= KERNEL_GROUP_LAST)
+#define KERNEL_MARK_PROTO 0xad /* as NET_MARK_PROTO of the keeper */
+/* Interface groups, one for each tunnel slot: those whose upper 16 bits are kernel_config.groups.
+ * Whoever else uses the same loses its interfaces. */
+#define KERNEL_GROUPS	       0x0ad1 /* by default, and the first of those that may be */
+#define KERNEL_GROUPS_LAST     0x0adf /* dist/70-adit.rules knows all of these */
+#define KERNEL_GROUPS_OK(of)   ((of) >= KERNEL_GROUPS && (of) <= KERNEL_GROUPS_LAST)
+#define KERNEL_GROUP(of, i)    ((uint32_t)(of) << 16 | (i))
+#define KERNEL_GROUP_COUNT     0xffffu /* for tunnels; the next one is that of Ethernet */
+#define KERNEL_GROUP_LAST(of)  KERNEL_GROUP(of, KERNEL_GROUP_COUNT)
+#define KERNEL_GROUP_IS(of, g) ((g) >> 16 == (of))
 
 #define KERNEL_TEXT	 256  /* a sentence with its remedy */
 #define KERNEL_FRAME_MAX 2048 /* longest PPP control frame that is taken up */
@@ -121,6 +127,7 @@ struct kernel_config {
 	uint32_t frames_per_s;	/* control frames taken up of one session, 0 = 100 */
 	uint32_t frames_all_per_s; /* of all together, 0 = 20,000 */
 	uint32_t sessions_max;	   /* 0 = 100,000 */
+	uint16_t groups; /* which interface groups, KERNEL_GROUPS..KERNEL_GROUPS_LAST; 0 = first */
 };
 
 /* NULL with errno. Raises the process's limit of descriptors to what it may be: a PPP session takes
@@ -306,7 +313,7 @@ uint32_t kernel_sweep(struct kernel *k);
 struct nlm;
 /* Delete the interfaces of PPP sessions that carry our mark, all of a group in one go. `rt`: an
  * open socket of rtnetlink, and with it the namespace. Asks for no memory. Returns how many. */
-uint32_t kernel_groups_del(struct nlm *rt);
+uint32_t kernel_groups_del(struct nlm *rt, uint16_t groups);
 
 /* ---- values and words ---- */
 

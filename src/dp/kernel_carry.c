@@ -278,6 +278,7 @@ static int tunnel_carried(struct kernel *k, struct rcur v)
 	uint64_t key;
 	bool ok = true;
 	uint32_t group;
+	uint16_t groups = k->config.groups;
 
 	if (!key_read(&v, &key) || ktunnel_find(k, key))
 		return -EBADMSG;
@@ -286,10 +287,11 @@ static int tunnel_carried(struct kernel *k, struct rcur v)
 		return -ENOMEM;
 	while (ok && rcur_tlv(&v, &field, &f))
 		tunnel_field(t, field, f, &ok);
-	group = t->group - KERNEL_GROUP_FIRST;
-	if (!ok || v.bad || (t->group && !KERNEL_GROUP_IS(t->group)) || !kernel_tunnel_ok(&t->is))
+	group = t->group & KERNEL_GROUP_COUNT;
+	if (!ok || v.bad || (t->group && !KERNEL_GROUP_IS(groups, t->group)) ||
+	    !kernel_tunnel_ok(&t->is))
 		return -EBADMSG;
-	if (t->group && t->group != KERNEL_GROUP_LAST) {
+	if (t->group && group != KERNEL_GROUP_COUNT) {
 		k->groups[group / 8] |= (uint8_t)(1u << group % 8);
 		k->next_group = group + 1;
 	}

@@ -218,7 +218,7 @@ struct kernel {
 	struct kernel_stats_all count;
 	uint32_t session_n, tunnel_n;
 	uint32_t next_group, inflight, reading;
-	uint8_t groups[(KERNEL_GROUP_LAST - KERNEL_GROUP_FIRST + 1) / 8]; /* in use */
+	uint8_t groups[(KERNEL_GROUP_COUNT + 1) / 8]; /* in use */
 	uint32_t tokens;
 	struct mono now, tokens_at;
 	struct nlm_l2tp hints; /* the multicast group */

@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define GROUP_WORTH 4 /* interfaces that are deleted as a group rather than one by one */
-#define GROUP_COUNT (KERNEL_GROUP_LAST - KERNEL_GROUP_FIRST) /* the last is that of Ethernet */
 
 /* ---- small things ---- */
 
@@ -309,24 +308,24 @@ static void group_give(struct kernel *k, struct ktunnel *t)
 
 	if (t->group)
 		return;
-	for (uint32_t n = 0; n < GROUP_COUNT; n++) {
-		i = (k->next_group + n) % GROUP_COUNT;
+	for (uint32_t n = 0; n < KERNEL_GROUP_COUNT; n++) {
+		i = (k->next_group + n) % KERNEL_GROUP_COUNT;
 		if (!(k->groups[i / 8] & 1u << i % 8)) {
 			k->groups[i / 8] |= (uint8_t)(1u << i % 8);
 			k->next_group = i + 1;
-			t->group = KERNEL_GROUP_FIRST + i;
+			t->group = KERNEL_GROUP(k->config.groups, i);
 			return;
 		}
 	}
 	/* So many tunnels: then their interfaces are deleted one by one. */
-	t->group = KERNEL_GROUP_LAST;
+	t->group = KERNEL_GROUP_LAST(k->config.groups);
 }
 
 static void group_take(struct kernel *k, struct ktunnel *t)
 {
-	uint32_t i = t->group - KERNEL_GROUP_FIRST;
+	uint32_t i = t->group & KERNEL_GROUP_COUNT;
 
-	if (t->group && t->group != KERNEL_GROUP_LAST)
+	if (t->group && i != KERNEL_GROUP_COUNT)
 		k->groups[i / 8] &= (uint8_t) ~(1u << i % 8);
 	t->group = 0;
 }
@@ -377,7 +376,7 @@ static void session_begin(struct kernel *k, struct ksession *s, struct kjob *j, 
 	if (t)
 		j->group = t->group;
 	if (j->row.ends == DP_L2TP_ETH)
-		j->group = KERNEL_GROUP_LAST;
+		j->group = KERNEL_GROUP_LAST(k->config.groups);
 	if (s->row)
 		dp_row_load(&row, &j->old);
 	s->job = j;
@@ -516,7 +515,8 @@ static bool group_begin(struct kernel *k, struct ktunnel *t)
 	uint32_t units = 0;
 	struct kjob *j;
 
-	if (t->group_busy || t->leave < t->n || !t->group || t->group == KERNEL_GROUP_LAST)
+	if (t->group_busy || t->leave < t->n || !t->group ||
+	    t->group == KERNEL_GROUP_LAST(k->config.groups))
 		return false;
 	list_for_each (at, &t->sessions) {
 		struct ksession *s = container_of(at, struct ksession, in_tunnel);

@@ -11,7 +11,7 @@
  *      but for the same grace periods as the others. Meanwhile the interfaces are deleted by
  *      groups;
  *   3. /dev/ppp, whose units are empty by then (those in other namespaces are not);
- *   4. the name.
+ *   4. the names.
  *
  * Threads of the keeper may have held any lock when it was made: it makes system calls and asks for
  * no memory but by mmap(). If it fails at anything, it ends, and the kernel does the rest as if
@@ -68,13 +68,13 @@ static pid_t fork_shared(void)
 #endif
 }
 
-static void take(struct fds *f, int fd, int listing, int name)
+static void take(struct fds *f, int fd, int listing, const struct guard_keeps *keeps)
 {
 	int domain = 0;
 	socklen_t len = sizeof(domain);
 	struct stat st;
 
-	if (fd == listing || fd == name || fstat(fd, &st) < 0)
+	if (fd == listing || fd == keeps->name || fd == keeps->claim || fstat(fd, &st) < 0)
 		return;
 	if (S_ISSOCK(st.st_mode))
 		getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
@@ -88,7 +88,7 @@ static void take(struct fds *f, int fd, int listing, int name)
 }
 
 /* Sort out what there is, and close what is no session. */
-static bool sort_out(struct fds *f, int name)
+static bool sort_out(struct fds *f, const struct guard_keeps *keeps)
 {
 	_Alignas(8) char buf[LISTING_BUF];
 	int listing = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -104,7 +104,7 @@ static bool sort_out(struct fds *f, int name)
 
 			at += e->len;
 			if (e->name[0] != '.')
-				take(f, atoi(e->name), listing, name);
+				take(f, atoi(e->name), listing, keeps);
 		}
 	}
 	close(listing);
@@ -136,7 +136,7 @@ static void close_wait(void)
 		continue;
 }
 
-static void watch(struct nlm *rt, int self, int name)
+static void watch(struct nlm *rt, int self, const struct guard_keeps *keeps)
 {
 	struct pollfd p = { .fd = self, .events = POLLIN };
 	struct fds f = { 0 };
@@ -145,19 +145,19 @@ static void watch(struct nlm *rt, int self, int name)
 	while (poll(&p, 1, -1) < 1)
 		continue;
 	/* Only this says that it has ended; never what became of the descriptor. */
-	if (!(p.revents & POLLIN) || !sort_out(&f, name))
+	if (!(p.revents & POLLIN) || !sort_out(&f, keeps))
 		_exit(1);
 	close_begin(f.v, f.pipes);
-	/* Without the name they may be those of another keeper, which lives. */
-	if (name >= 0 && nlm_open(rt) == 0)
-		kernel_groups_del(rt);
+	/* Without the claim they may be those of another keeper, which lives. */
+	if (keeps->claim >= 0 && nlm_open(rt) == 0)
+		kernel_groups_del(rt, keeps->groups);
 	close_wait();
 	close_begin(f.v + FDS_MAX - f.ppps, f.ppps);
 	close_wait();
 	_exit(0);
 }
 
-int guard_start(struct guard *g, int name)
+int guard_start(struct guard *g, const struct guard_keeps *keeps)
 {
 	struct nlm *rt = calloc(1, sizeof(*rt)); /* for the other process */
 	int self = rt ? (int)syscall(SYS_pidfd_open, getpid(), 0) : -1, err;
@@ -165,7 +165,7 @@ int guard_start(struct guard *g, int name)
 
 	err = -errno;
 	if (pid == 0)
-		watch(rt, self, name);
+		watch(rt, self, keeps);
 	free(rt);
 	if (pid > 0) {
 		*g = (struct guard){ pid, self };

@@ -7,11 +7,12 @@
  * interface: with 1,000 sessions a minute and more, in which no new keeper can begin. The guard is
  * a process that shares the keeper's descriptors, so that nothing is closed when the keeper dies,
  * and that then does it as the keeper would: interfaces by groups, descriptors side by side. The
- * name of the only keeper (net.h) goes last: then all is gone.
+ * names of the only keeper (net.h) and of the interface groups (plane.h) go last: then all is gone.
  */
 #ifndef ADIT_KEEPER_GUARD_H
 #define ADIT_KEEPER_GUARD_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 struct guard {
@@ -19,9 +20,15 @@ struct guard {
 	int self;  /* pidfd of the keeper, by which the guard sees its end; valid when pid > 0 */
 };
 
-/* Make it. It closes `name` last, -1 = there is none. May be called with threads. 0, or negative
- * errno and no guard. */
-int guard_start(struct guard *g, int name);
+/* What it closes last, -1 = there is none. Interfaces of the groups are deleted only with a claim.
+ */
+struct guard_keeps {
+	int name, claim;
+	uint16_t groups; /* as kernel_config.groups */
+};
+
+/* Make it. May be called with threads. 0, or negative errno and no guard. */
+int guard_start(struct guard *g, const struct guard_keeps *keeps);
 
 /* End it: the keeper is going to close its descriptors itself, or to hand them to another program.
  * Nothing happens when there is none. */

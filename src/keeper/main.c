@@ -455,11 +455,13 @@ static void pair_broken(struct keeper_main *k)
 /* As soon as there may be sessions in the kernel. */
 static void guard_keep(struct keeper_main *k)
 {
+	struct guard_keeps keeps = { .name = net_name(k->s.net) };
 	int err;
 
 	if (k->guard.pid || kplane_fd(k->s.plane) < 0)
 		return;
-	err = guard_start(&k->guard, net_name(k->s.net));
+	keeps.claim = kplane_claim(k->s.plane, &keeps.groups);
+	err = guard_start(&k->guard, &keeps);
 	if (!err)
 		return;
 	k->guard.pid = -1;
@@ -732,7 +734,7 @@ static bool begin(struct keeper_main *k)
 	if (priv_drop(low_port(s->conf)) < 0)
 		return keeper_main_fail("could not give up rights");
 	/* Rights belong to threads: those of the plane are made with what is left. */
-	if (!server_plane(s, net_alone(s->net), state >= 0))
+	if (!server_plane(s, state >= 0))
 		return keeper_main_fail("out of memory");
 	if (k->former_died && net_alone(s->net))
 		server_say(

@@ -15,9 +15,8 @@
  * A default route with metric 0 shall carry the traffic even when there is another default route,
  * so then it is put as 0.0.0.0/1 and 128.0.0.0/1 (or ::/1 and 8000::/1), which are more specific.
  *
- * The name of the only keeper in a network namespace is an abstract Unix socket: such names belong
- * to the namespace and vanish with the process. It listens, so that the kernel tells whose it is:
- * a guard (guard.h) keeps it for a moment longer.
+ * The name of the only keeper in a network namespace is one of name.h; a guard (guard.h) keeps it
+ * for a moment longer.
  */
 #include "net.h"
 
@@ -37,8 +36,8 @@
 #include "base/list.h"
 #include "daemon/notify.h"
 #include "dp/nl.h"
+#include "name.h"
 
-#define NAME_QUEUE 4096 /* who asked whose the name is: nobody answers */
 #define LINK_QUEUE 4096 /* packets that wait in a device while aditd is busy or away */
 
 enum item_kind { ITEM_ADDR = 1, ITEM_ROUTE, ITEM_PIN };
@@ -91,55 +90,11 @@ static int fail_no_device(struct net *n, const char **ret_text, const char *ifna
 
 /* ---- opening ---- */
 
-/* Bind to the name, or connect to who has it. -1 with errno. */
-static int name_open(int (*how)(int fd, const struct sockaddr *sa, socklen_t len))
-{
-	static const char name[] = "adit-keeper";
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -1;
-	memcpy(un.sun_path + 1, name, sizeof(name) - 1); /* the first octet is NUL: abstract */
-	if (how(fd, (const struct sockaddr *)&un,
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(name))) < 0) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-static int name_take(void)
-{
-	int fd = name_open(bind);
-
-	if (fd >= 0)
-		listen(fd, NAME_QUEUE);
-	return fd;
-}
+static const char name_of_keeper[] = "adit-keeper";
 
 bool net_orphaned(const struct net *n)
 {
-	struct pollfd p = { .events = POLLIN };
-	struct ucred who = { 0 };
-	socklen_t len = sizeof(who);
-	int fd = n->name_fd < 0 ? name_open(connect) : -1;
-	bool dead;
-
-	if (fd < 0)
-		return false;
-	/* As it was when it listened. 0: it is in another PID namespace, and nobody can say. */
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
-		who.pid = 0;
-	close(fd);
-	if (who.pid <= 0)
-		return false;
-	p.fd = (int)syscall(SYS_pidfd_open, who.pid, 0);
-	/* EINVAL: it has gone, but its number is still that of a process group or session. */
-	dead = p.fd < 0 ? errno == ESRCH || errno == EINVAL : poll(&p, 1, 0) == 1;
-	if (p.fd >= 0)
-		close(p.fd);
-	return dead;
+	return n->name_fd < 0 && name_orphaned(name_of_keeper);
 }
 
 void net_wait_former(struct net *n)
@@ -150,13 +105,13 @@ void net_wait_former(struct net *n)
 		if (ticks % 50 == 0) {
 			if (!net_orphaned(n)) {
 				/* a guard may have been done just now */
-				n->name_fd = name_take();
+				n->name_fd = name_take(name_of_keeper);
 				break;
 			}
 			notify_send("EXTEND_TIMEOUT_USEC=10000000");
 		}
 		nanosleep(&tick, NULL);
-		n->name_fd = name_take();
+		n->name_fd = name_take(name_of_keeper);
 	}
 }
 
@@ -176,7 +131,7 @@ struct net *net_open(bool *ret_alone)
 	}
 	htab_init(&n->items, key);
 	list_init(&n->all);
-	n->name_fd = name_take();
+	n->name_fd = name_take(name_of_keeper);
 	*ret_alone = n->name_fd >= 0;
 	return n;
 }

@@ -16,10 +16,13 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/list.h"
+#include "name.h"
 
-#define DROP_MS 8000
+#define DROP_MS	    8000
+#define CLAIM_TICKS 3000 /* of 20 ms: how long to wait for a dead keeper's guard */
 
 void kplane_say(struct kplane *p, enum trace_level level, const char *format, ...)
 {
@@ -43,6 +46,49 @@ void kplane_probe(struct kplane *p)
 	if (rc < 0)
 		snprintf(p->missing, sizeof(p->missing), "the kernel could not be looked at: %s",
 			 strerror(-rc));
+}
+
+/* ---- the name of our interface groups ---- */
+
+_Static_assert(KERNEL_GROUPS - 1 + CONF_GROUPS_MAX == KERNEL_GROUPS_LAST, "each has its groups");
+
+/*
+ * What is left in them is swept, and the guard deletes them: so they are used by one keeper in a
+ * network namespace. A former one's guard keeps the name until its sessions have left. False:
+ * p->missing says who has them.
+ */
+static bool claim(struct kplane *p)
+{
+	const struct timespec tick = { .tv_nsec = 20000000 };
+	char name[NAME_MAX_LEN];
+
+	if (!p->groups)
+		p->groups = (uint16_t)(KERNEL_GROUPS - 1 + p->conf->groups);
+	if (p->config.unclaimed || p->claim >= 0)
+		return true;
+	snprintf(name, sizeof(name), "adit-keeper-groups-%u", p->groups & 0xfu);
+	p->claim = name_take(name);
+	for (int i = 0; p->claim < 0 && i < CLAIM_TICKS && name_orphaned(name); i++) {
+		nanosleep(&tick, NULL);
+		p->claim = name_take(name);
+	}
+	/* what has the name may have gone between the two questions */
+	if (p->claim < 0)
+		p->claim = name_take(name);
+	if (p->claim >= 0)
+		return true;
+	snprintf(p->missing, sizeof(p->missing),
+		 "interface-groups = %u is used by another adit-keeper of this network namespace: "
+		 "give this one another number from 1 to %d",
+		 p->groups & 0xfu, CONF_GROUPS_MAX);
+	p->groups = 0; /* asked again after a reload */
+	return false;
+}
+
+int kplane_claim(const struct kplane *p, uint16_t *ret_groups)
+{
+	*ret_groups = p->groups;
+	return p->claim;
 }
 
 /* ---- beginning and end ---- */
@@ -85,7 +131,11 @@ void kplane_open(struct kplane *p, bool sweep)
 	}
 	if (!p->probed)
 		return;
+	/* A former keeper that took no name has the sessions we take over all the same. */
+	if (!claim(p) && sweep)
+		return;
 	config.probe = p->probe;
+	config.groups = p->groups;
 	config.sys = p->config.sys;
 	snprintf(config.ifname, sizeof(config.ifname), "%s", p->conf->session_ifname);
 	p->k = kernel_new(&config);
@@ -96,7 +146,7 @@ void kplane_open(struct kplane *p, bool sweep)
 	}
 	if (sweep) /* else the former keeper's sockets there are taken over */
 		rooms_enter(p->config.rooms, p->k);
-	swept = sweep && p->config.alone ? kernel_sweep(p->k) : 0;
+	swept = sweep ? kernel_sweep(p->k) : 0;
 	if (swept)
 		kplane_say(p, TRACE_NOTICE,
 			   "removed %u interfaces and routes of sessions of a former run", swept);
@@ -131,6 +181,7 @@ struct kplane *kplane_new(const struct kplane_config *config, const struct conf 
 	}
 	p->config = *config;
 	p->conf = conf;
+	p->claim = -1;
 	p->stats_at = (struct mono){ 0 };
 	htab_init(&p->held, key);
 	htab_init(&p->tunnels, key);
@@ -178,6 +229,8 @@ void kplane_free(struct kplane *p)
 	htab_free(&p->held);
 	htab_free(&p->tunnels);
 	wires_free(p->wires);
+	if (p->claim >= 0)
+		close(p->claim);
 	free(p);
 }
 

@@ -20,8 +20,8 @@ struct kplane_config {
 	struct rooms *rooms;	      /* namespaces of sessions, NULL = none; stay the caller's */
 	const struct kernel_sys *sys; /* NULL = the real system calls; tests give their own */
 	const struct kernel_probe *probe; /* what the kernel can do, NULL = look */
-	bool alone;			  /* the only keeper of this network namespace */
-	bool resume; /* another keeper's plane is taken over: records follow, see below */
+	bool unclaimed; /* do not take the name of the interface groups; for tests side by side */
+	bool resume;	/* another keeper's plane is taken over: records follow, see below */
 	/* Give a datagram of records to aditd; `fd` goes with it, -1 = none. `dispensable`: it may
 	 * be dropped when aditd does not keep up. */
 	void (*send)(void *arg, const uint8_t *records, size_t len, int fd, bool dispensable);
@@ -42,6 +42,10 @@ void kplane_free(struct kplane *p);
 
 /* What to poll for POLLIN, -1 = nothing. */
 int kplane_fd(const struct kplane *p);
+
+/* The descriptor by which nobody else in this network namespace uses our interface groups, and
+ * which those are (kernel_config.groups); -1 = there is none. */
+int kplane_claim(const struct kplane *p, uint16_t *ret_groups);
 
 /* A new configuration is in force. */
 void kplane_conf(struct kplane *p, const struct conf *conf, struct mono now);

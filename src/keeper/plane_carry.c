@@ -24,10 +24,12 @@ enum {
 	F_LOCAL = 4, /* a prefix (addr_save(), u8), may repeat; the id of a tunnel */
 	F_GAPS = 5,  /* u32 how many there are to know, u32 gaps, u32 bits of the rest */
 	F_RELEASE = 6,
-	F_KEY = 7,   /* u64 */
-	F_COUNT = 8, /* u64 packets in, out */
-	F_PIN = 9,   /* addr_save() */
-	F_LAST = 10  /* batch_counters_save() */
+	F_KEY = 7,     /* u64 */
+	F_COUNT = 8,   /* u64 packets in, out */
+	F_PIN = 9,     /* addr_save() */
+	F_LAST = 10,   /* batch_counters_save() */
+	F_GROUPS = 11, /* kernel_config.groups */
+	F_CLAIM = 12
 };
 
 #define BIT_KERNEL 1u
@@ -75,6 +77,10 @@ void kplane_carry(const struct kplane *p, struct carry *c)
 	}
 	if (p->probed)
 		probe_carry(p, w);
+	if (p->groups)
+		wcur_tlv_u32(w, F_GROUPS, p->groups);
+	if (p->claim >= 0)
+		carry_fd(c, F_CLAIM, p->claim);
 	/* last: with it the plane is opened */
 	wcur_tlv_u32(w, F_BITS, (p->k ? BIT_KERNEL : 0) | (p->listed ? BIT_LISTED : 0));
 	carry_end(c);
@@ -163,9 +169,16 @@ static int plane_carried(struct kplane *p, struct rcur v)
 			ok = carry_text_load(f, p->probe.release, sizeof(p->probe.release));
 		else if (field == F_BITS)
 			bits = rcur_u32(&f);
+		else if (field == F_GROUPS)
+			p->groups = (uint16_t)rcur_u32(&f);
+		else if (field == F_CLAIM)
+			p->claim = (int)rcur_u32(&f);
 	}
-	if (!ok || v.bad)
+	if (!ok || v.bad || (p->groups && !KERNEL_GROUPS_OK(p->groups)))
 		return -EBADMSG;
+	/* before there was a choice */
+	if (bits & BIT_KERNEL && !p->groups)
+		p->groups = KERNEL_GROUPS;
 	p->listed = bits & BIT_LISTED;
 	if (bits & BIT_KERNEL) {
 		kplane_open(p, false);

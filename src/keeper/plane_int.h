@@ -46,6 +46,8 @@ struct kplane {
 	struct kernel_probe probe;
 	bool probed;
 	struct mono probe_at;	  /* look again, when asked */
+	int claim;		  /* has the name of our interface groups, -1 = none */
+	uint16_t groups;	  /* 0 = as the configuration says */
 	bool listed;		  /* to this aditd */
 	bool answered;		  /* it was told whether there is a plane, since the last reload */
 	char missing[BATCH_LINE]; /* "" = PPP sessions can be carried */

@@ -410,11 +410,10 @@ static bool plane_known(void *arg, const struct addr *a)
 	return is_known(arg, a);
 }
 
-bool server_plane(struct server *s, bool alone, bool resume)
+bool server_plane(struct server *s, bool resume)
 {
 	struct kplane_config config = { .net = s->net,
 					.rooms = s->rooms,
-					.alone = alone,
 					.resume = resume,
 					.send = plane_send,
 					.behind = plane_behind,

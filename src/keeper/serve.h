@@ -58,7 +58,7 @@ bool server_work(struct server *s);
 
 /* The kernel's data plane, for this server; `alone` as in net.h, `resume` as in plane.h. False: out
  * of memory. */
-bool server_plane(struct server *s, bool alone, bool resume);
+bool server_plane(struct server *s, bool resume);
 /* It has news. */
 void server_news(struct server *s);
 

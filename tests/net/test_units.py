@@ -42,10 +42,11 @@ def test_exposure(units, name):
 
 
 def test_the_rule_knows_our_groups():
-    """17 bits of numbers as patterns of text: each of ours matches, and none beside."""
+    """20 bits of numbers as patterns of text: each of ours matches, and none beside."""
     header = (ROOT / "src/dp/kernel.h").read_text() + (ROOT / "src/keeper/net.h").read_text()
     first, last, tun = (int(re.search(rf"{name}\s+(0x[0-9a-f]+)", header).group(1), 16)
-                        for name in ("KERNEL_GROUP_FIRST", "KERNEL_GROUP_LAST", "NET_MARK_GROUP"))
+                        for name in ("KERNEL_GROUPS", "KERNEL_GROUPS_LAST", "NET_MARK_GROUP"))
+    first, last = first << 16, last << 16 | 0xffff
     rule = (ROOT / "dist/70-adit.rules").read_text()
     patterns = "|".join(re.findall(r'^ATTR\{netdev_group\}=="([^"]+)"', rule, re.M)).split("|")
     match = re.compile("|".join(fnmatch.translate(p) for p in patterns)).match

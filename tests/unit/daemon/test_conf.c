@@ -574,6 +574,10 @@ static const struct {
 	{ "pool \"a\" { prefixes = 2001:db8::/64 prefix-length = 56 }",
 	  "test.conf:1: 2001:db8::/64 is smaller than the /56 that a session gets; make it larger, "
 	  "or change prefix-length" },
+	{ "interface-groups = 0",
+	  "test.conf:1: \"0\" does not suit interface-groups: write a number from 1 to 15" },
+	{ "interface-groups = 16",
+	  "test.conf:1: \"16\" does not suit interface-groups: write a number from 1 to 15" },
 	{ "session-interface = elevenchars",
 	  "test.conf:1: a number of up to six digits follows the "
 	  "name; write at most 9 characters" },

@@ -17,6 +17,7 @@
 #include "../dp/fake_kernel.h"
 #include "base/wire.h"
 #include "dp/batch.h"
+#include "dp/kernel.h"
 #include "keeper/plane.h"
 
 #define LOG 64
@@ -85,12 +86,14 @@ static bool on_known(void *arg, const struct addr *a)
 	return false;
 }
 
-static struct world *begin(uint32_t gaps)
+/* `groups`: take the name of this set of interface groups, 0 = none. */
+static struct world *begin_in(uint32_t gaps, int groups)
 {
 	struct world *w = calloc(1, sizeof(*w));
-	char err[CONF_ERR_MAX] = "";
+	char err[CONF_ERR_MAX] = "", text[sizeof(text_of_conf) + 32];
 	struct kplane_config config = { .sys = &w->f.sys,
 					.probe = &w->probe,
+					.unclaimed = groups == 0,
 					.send = on_send,
 					.behind = on_behind,
 					.say = on_say,
@@ -101,12 +104,19 @@ static struct world *begin(uint32_t gaps)
 	w->now.us = US_S;
 	net.pins = 0;
 	fake_kernel_init(&w->f);
-	w->c = conf_parse(text_of_conf, "t", CONF_NO_FILES, err, sizeof(err));
+	snprintf(text, sizeof(text), "interface-groups = %d\n%s", groups ? groups : 1,
+		 text_of_conf);
+	w->c = conf_parse(text, "t", CONF_NO_FILES, err, sizeof(err));
 	assert_string_equal(err, "");
 	w->p = kplane_new(&config, w->c);
 	assert_non_null(w->p);
 	kplane_begin(w->p, 1);
 	return w;
+}
+
+static struct world *begin(uint32_t gaps)
+{
+	return begin_in(gaps, 0);
 }
 
 static void end(struct world *w)
@@ -232,6 +242,51 @@ static void what_the_kernel_lacks_is_said(void **state)
 		assert_counts(w, 0, 0);
 		end(w);
 	}
+}
+
+/* The sets of interface groups that this test has taken: other programs may have some of them. */
+static struct world *begin_in_free(int first, int *ret_groups)
+{
+	struct world *w = NULL;
+	uint16_t groups;
+
+	for (int n = first; !w && n <= CONF_GROUPS_MAX; n++) {
+		w = begin_in(0, n);
+		if (kplane_claim(w->p, &groups) < 0) {
+			end(w);
+			w = NULL;
+			continue;
+		}
+		assert_int_equal(groups, KERNEL_GROUPS - 1 + n);
+		*ret_groups = n;
+	}
+	assert_non_null(w);
+	return w;
+}
+
+/* Two keepers of one network namespace: what one sweeps, or removes for the other when that dies,
+ * is known by its interface group alone. */
+static void interface_groups_are_of_one_keeper(void **state)
+{
+	struct batch_record list = { .tag = BATCH_LIST };
+	struct world *a, *b, *c;
+	uint16_t groups;
+	int has, other;
+
+	a = begin_in_free(1, &has);
+	b = begin_in(0, has);
+	assert_int_equal(kplane_claim(b->p, &groups), -1);
+	assert_int_equal(tunnel(b, 5)->error, -EOPNOTSUPP);
+	assert_says(b->log[b->at - 1].text, "interface-groups");
+	ask(b, &list);
+	assert_says(told(b, BATCH_LIST_END)->text, "another number");
+	c = begin_in_free(has + 1, &other);
+	assert_true(other > has);
+	assert_int_equal(tunnel(a, 5)->error, 0);
+	assert_int_equal(tunnel(c, 5)->error, 0);
+	end(c);
+	end(b);
+	end(a);
 }
 
 /* `adit doctor` tells only of what could be tried: not that all is well with what stands on
@@ -419,6 +474,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_the_kernel_lacks_is_said),
+		cmocka_unit_test(interface_groups_are_of_one_keeper),
 		cmocka_unit_test(doctor_tells_what_was_tried),
 		cmocka_unit_test(dev_ppp_that_vanishes),
 		cmocka_unit_test(limits),
