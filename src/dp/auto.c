@@ -40,17 +40,23 @@ struct atunnel {
 
 static const char says_user[] = "the configuration says data-plane = user";
 
+/* A row that may still go to the other plane. */
+struct asked {
+	uint32_t generation; /* of its put */
+	struct dp_row row;
+};
+
+/* There is one for every session: what only few have is allocated when they have it. */
 struct arow {
 	struct htab_node node;
 	uint64_t key;
-	enum place place;
-	uint32_t generation; /* of the put that `row` is for */
-	struct dp_row *row;  /* may still go to the other plane */
+	struct asked *asked; /* or NULL */
 	char *why;	     /* why it is not in the kernel, NULL = as its tunnel */
+	char *circuit;	     /* of an Ethernet pseudowire, NULL = its own interface */
 	uint32_t tunnel;
-	bool ethernet, active;	 /* as it was put last */
-	bool pipe;		 /* nothing but a pipe was asked for yet, see put_pipe() */
-	char circuit[DP_IFNAME]; /* "" = its own interface */
+	uint8_t place;		       /* enum place */
+	bool ethernet : 1, active : 1; /* as it was put last */
+	bool pipe : 1;		       /* nothing but a pipe was asked for yet, see put_pipe() */
 };
 
 /* A completion or an event of our own. */
@@ -152,7 +158,7 @@ static struct arow *row_make(struct dual *d, uint64_t key, enum place place, uin
 	if (!r)
 		return NULL;
 	r->key = key;
-	r->place = place;
+	r->place = (uint8_t)place;
 	r->tunnel = tunnel;
 	htab_put(&d->rows, &r->node, hash64(&d->rows, key));
 	d->user_rows |= place == PLACE_USER;
@@ -164,12 +170,13 @@ static void row_drop(struct dual *d, struct arow *r)
 {
 	count(d, r, false);
 	htab_drop(&d->rows, &r->node);
-	free(r->row);
+	free(r->asked);
 	free(r->why);
+	free(r->circuit);
 	free(r);
 }
 
-static struct dp *plane_of(const struct dual *d, enum place place)
+static struct dp *plane_of(const struct dual *d, unsigned int place)
 {
 	return place == PLACE_KERNEL ? d->config.kernel : d->config.user;
 }
@@ -246,12 +253,18 @@ static const struct atunnel *tunnel_of_row(const struct dual *d, const struct dp
 	return t && (t->version == 3) == (row->version == 3) ? t : NULL;
 }
 
-/* What the circuit of a pseudowire is, for when the row is in place. */
-static void row_wants(struct arow *r, const struct dp_row *row)
+/* What the circuit of a pseudowire is, for when the row is in place. -ENOMEM. */
+static int row_wants(struct arow *r, const struct dp_row *row)
 {
+	char *circuit = row->circuit[0] ? strndup(row->circuit, sizeof(row->circuit) - 1) : NULL;
+
+	if (row->circuit[0] && !circuit)
+		return -ENOMEM;
+	free(r->circuit);
+	r->circuit = circuit;
 	r->ethernet = row->ends == DP_L2TP_ETH;
 	r->active = row->state == DP_ACTIVE;
-	memcpy(r->circuit, row->circuit, sizeof(r->circuit));
+	return 0;
 }
 
 /* A put is complete. Interfaces of other namespaces cannot be seen from here: those are up. */
@@ -261,8 +274,8 @@ static void row_circuit(struct dual *d, const struct arow *r, const char *ifname
 		return;
 	if (!r->active)
 		circuits_drop(d->circuits, r->key);
-	else if (circuits_put(d->circuits, r->key, r->circuit[0] ? r->circuit : ifname,
-			      !r->circuit[0]) < 0)
+	else if (circuits_put(d->circuits, r->key, r->circuit ? r->circuit : ifname, !r->circuit) <
+		 0)
 		circuits_drop(d->circuits, r->key); /* nothing is told of it */
 }
 
@@ -322,20 +335,19 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 	if (!r)
 		return -ENOMEM;
 	r->why = why ? strdup(why) : NULL;
-	row_wants(r, row);
-	if (place == PLACE_KERNEL && t->want == DP_WANT_AUTO && !placed(row)) {
-		r->row = malloc(sizeof(*row));
-		if (!r->row) {
-			row_drop(d, r);
-			return -ENOMEM;
-		}
-		*r->row = *row;
-		r->generation = generation;
+	rc = row_wants(r, row);
+	if (rc == 0 && place == PLACE_KERNEL && t->want == DP_WANT_AUTO && !placed(row)) {
+		r->asked = malloc(sizeof(*r->asked));
+		if (r->asked)
+			*r->asked = (struct asked){ generation, *row };
+		else
+			rc = -ENOMEM;
 	}
-	rc = plane_of(d, place)->ops->put(plane_of(d, place), key, generation, row);
+	if (rc == 0)
+		rc = plane_of(d, place)->ops->put(plane_of(d, place), key, generation, row);
 	if (rc < 0)
 		row_drop(d, r);
-	else if (r->ethernet && r->active && !r->circuit[0] && row->ifname[0] && d->circuits)
+	else if (r->ethernet && r->active && !r->circuit && row->ifname[0] && d->circuits)
 		circuits_expect(d->circuits, key, row->ifname);
 	return rc;
 }
@@ -348,11 +360,12 @@ static int dual_put(struct dp *dp, uint64_t key, uint32_t generation, const stru
 
 	if (!r)
 		return put_new(d, key, generation, row);
+	if (row_wants(r, row) < 0)
+		return -ENOMEM;
 	plane = plane_of(d, r->place);
 	count(d, r, false);
 	r->tunnel = row->local_tunnel;
 	r->pipe = r->pipe && row->state == DP_PREPARED;
-	row_wants(r, row);
 	count(d, r, true);
 	return plane->ops->put(plane, key, generation, row);
 }
@@ -365,8 +378,8 @@ static int dual_del(struct dp *dp, uint64_t key, uint32_t generation)
 	int rc = plane->ops->del(plane, key, generation);
 
 	if (rc == 0 && r) {
-		free(r->row); /* it is not wanted anywhere any more */
-		r->row = NULL;
+		free(r->asked); /* it is not wanted anywhere any more */
+		r->asked = NULL;
 	}
 	return rc;
 }
@@ -377,11 +390,11 @@ static bool fall_back(struct dual *d, struct arow *r, const struct dp_done *done
 	struct dp *user = d->config.user;
 	int rc;
 
-	if (!r->row || r->generation != done->generation)
+	if (!r->asked || r->asked->generation != done->generation)
 		return false;
-	rc = user->ops->put(user, r->key, done->generation, r->row);
-	free(r->row);
-	r->row = NULL;
+	rc = user->ops->put(user, r->key, done->generation, &r->asked->row);
+	free(r->asked);
+	r->asked = NULL;
 	if (rc < 0)
 		return false;
 	count(d, r, false);
@@ -410,8 +423,8 @@ static bool row_done(struct dual *d, enum place from, const struct dp_done *done
 	}
 	if (done->error)
 		return !(from == PLACE_KERNEL && fall_back(d, r, done));
-	free(r->row);
-	r->row = NULL;
+	free(r->asked);
+	r->asked = NULL;
 	row_circuit(d, r, done->ifname);
 	return true;
 }
