@@ -95,7 +95,8 @@ bool pw_conf_reserves(const struct pw_conf *c, uint32_t id);
 
 /* The MTU of the interface of a pseudowire over a path of `path_mtu`: less IP 20 or 40; UDP 8 and
  * the flags word 4, or with IP nothing of the kind; the session id 4; the cookie we send; the
- * sublayer 4 (RFC 3931 4.1); and the Ethernet header 14 of what is carried. PW_MTU_MAX at most. */
+ * sublayer 4 (RFC 3931 4.1); and the Ethernet header 14 of what is carried, with a tag 18.
+ * PW_MTU_MAX at most. */
 uint16_t pw_mtu(const struct dp_row *r, uint16_t path_mtu);
 
 /* ---- the engine ---- */

@@ -78,8 +78,7 @@ uint16_t pw_mtu(const struct dp_row *r, uint16_t path_mtu)
 {
 	unsigned int head = (r->path.remote.family == AF_INET6 ? 40u : 20u) +
 			    (r->encap == DP_ENCAP_UDP ? 8u + 4u : 0u) + 4u + r->cookie_out_len +
-			    (r->l2spec == DP_L2SPEC_DEFAULT ? 4u : 0u) + 14u;
-
+			    (r->l2spec == DP_L2SPEC_DEFAULT ? 4u : 0u) + 14u + (r->tag ? 4u : 0u);
 	unsigned int mtu = path_mtu > head ? path_mtu - head : 0;
 
 	return (uint16_t)(mtu < PW_MTU_MAX ? mtu : PW_MTU_MAX);

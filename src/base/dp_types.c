@@ -25,7 +25,8 @@ enum row_tag {
 	ROW_SOURCE4 = 9,
 	ROW_PARTNER = 10,
 	ROW_CIRCUIT = 11,
-	ROW_VLANS = 12 /* u16 vlan, then first and last of each range */
+	ROW_VLANS = 12, /* u16 vlan, then first and last of each range */
+	ROW_TAG = 13
 };
 
 static const uint16_t all_flags = DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ | DP_F_LENGTH | DP_F_ACFC |
@@ -102,6 +103,8 @@ static bool cookie_ok(const uint8_t cookie[8], uint8_t len)
 static bool vlans_ok(const struct dp_row *r)
 {
 	if ((r->vlan || r->vlan_count) && (r->ends != DP_L2TP_ETH || !r->master[0]))
+		return false;
+	if (r->tag > DP_VLAN_LAST || (r->tag && r->ends != DP_L2TP_ETH))
 		return false;
 	if (r->vlan > DP_VLAN_LAST || r->vlan_count > DP_VLANS)
 		return false;
@@ -267,6 +270,8 @@ static void more_save(struct wcur *c, const struct dp_row *r)
 		wcur_tlv_bytes(c, ROW_CIRCUIT, r->circuit, strnlen(r->circuit, sizeof(r->circuit)));
 	if (r->vlan || r->vlan_count)
 		vlans_save(c, r);
+	if (r->tag)
+		more_u16(c, ROW_TAG, r->tag);
 }
 
 static void cookie_load(struct rcur *v, uint8_t cookie[8], uint8_t *ret_len)
@@ -348,6 +353,9 @@ static void more_load_one(uint16_t tag, struct rcur *v, struct dp_row *r)
 		break;
 	case ROW_VLANS:
 		vlans_load(v, r);
+		break;
+	case ROW_TAG:
+		r->tag = rcur_u16(v);
 		break;
 	}
 }

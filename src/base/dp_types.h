@@ -117,6 +117,11 @@ struct dp_row {
 	uint16_t vlan;
 	uint8_t vlan_count;
 	struct dp_vlans vlans[DP_VLANS];
+	/* DP_L2TP_ETH: frames have the 802.1Q tag of this VLAN in the session, and are without one
+	 * on the interface (RFC 4719 3.1: the tag is the attachment circuit's, and whoever takes a
+	 * frame out may write another). What comes loses its outer tag, whatever its number. 0 =
+	 * frames pass as they are. */
+	uint16_t tag;
 
 	uint64_t partner; /* DP_L2TP_L2TP: key of the other session; both rows name each other */
 

@@ -178,6 +178,7 @@ static bool row_of(struct conf_build *b, const struct conf_block *block, struct 
 		     "\"%s\" cannot be the name of an interface; set interface", block->name);
 		return false;
 	}
+	r->tag = (uint16_t)conf_number_of(block, "tag");
 	memcpy(r->ifname, name ? name : block->name, strlen(name ? name : block->name) + 1);
 	snprintf(r->master, sizeof(r->master), "%s", bridge ? bridge : "");
 	return vlans_of(b, block, r) && name_alone(b, block, r->ifname);
@@ -354,6 +355,13 @@ static bool agreed_build(struct conf_build *b, const struct conf_block *block)
 	len = conf_text_of(block, "cookie-length");
 	w->cookie_len = (uint8_t)(len[0] - '0');
 	w->type = strcmp(conf_text_of(block, "type"), "vlan") == 0 ? PW_VLAN : PW_ETHERNET;
+	if (w->row.tag && w->type != PW_VLAN && !w->fixed) {
+		FAIL(b, block, "tag",
+		     "pseudowire \"%s\" is of type ethernet, whose frames pass as they are; set "
+		     "type = vlan, or remove tag",
+		     block->name);
+		return false;
+	}
 	w->connect = conf_connect_of(block);
 	w->mtu = (uint16_t)conf_number_of(block, "mtu");
 	snprintf(w->row.circuit, sizeof(w->row.circuit), "%s", circuit ? circuit : "");

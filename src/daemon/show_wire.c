@@ -15,10 +15,29 @@ static const char *circuit(bool up)
 	return up ? "up" : "down";
 }
 
+/* Of the bridge, and in the pseudowire. */
+static void set_vlans(json_t *o, const struct dp_row *r)
+{
+	json_t *tagged = json_array();
+	char text[16];
+
+	for (int i = 0; tagged && i < r->vlan_count; i++) {
+		const struct dp_vlans *v = &r->vlans[i];
+
+		snprintf(text, sizeof(text), v->first == v->last ? "%u" : "%u-%u", v->first,
+			 v->last);
+		json_array_append_new(tagged, json_string(text));
+	}
+	show_set(o, "vlan", r->vlan ? json_integer(r->vlan) : json_null());
+	show_set(o, "tagged_vlans", tagged);
+	show_set(o, "tag", r->tag ? json_integer(r->tag) : json_null());
+}
+
 static void set_row(json_t *o, const struct dp_row *r)
 {
 	show_set_text(o, "interface", r->ifname);
 	show_set_text(o, "bridge", r->master);
+	set_vlans(o, r);
 	show_set_text(o, "encapsulation", r->encap == DP_ENCAP_IP ? "ip" : "udp");
 	show_set_u64(o, "session", r->local_session);
 	show_set_u64(o, "remote_session", r->remote_session);

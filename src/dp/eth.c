@@ -6,7 +6,8 @@
  *         3931 4.6.1) -> TCP segments joined -> write to the TAP (tun.c)
  *   down  read from the TAP -> long TCP packets cut -> headers -> trains (queue.c)
  *
- * Frames are opaque: tags, broadcasts and whatever length the interface has pass as they are. A
+ * Frames are opaque: tags, broadcasts and whatever length the interface has pass as they are; but
+ * for the outer tag of a session that has one (RFC 4719 3.1), which its interface never sees. A
  * datagram that is longer than its path is cut by IP, since Ethernet has no way to say "too big":
  * its sockets do not set DF.
  *
@@ -38,6 +39,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 	uint32_t slot = index_ids_find(dpt_index(f->table), index_ids_v3(session));
 	struct pkt3_body body;
 	struct dpt_config c;
+	size_t off;
 	struct dpt_run *run;
 
 	if (slot == INDEX_NONE || !o->unicast) {
@@ -74,7 +76,8 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		count(&run->drop_seq);
 		return;
 	}
-	tun_put_frame(f, slot, b + body.off, len - body.off, front + body.off);
+	off = body.off + (c.tag ? pkt3_untag(b + body.off, len - body.off) : 0);
+	tun_put_frame(f, slot, b + off, len - off, front + off);
 }
 
 bool eth_up_udp(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o, uint8_t *b,
@@ -142,6 +145,7 @@ static bool down_many(struct fwd *f, const struct dpt_config *c, uint32_t slot, 
 
 void eth_down(struct fwd *f, uint32_t slot, uint8_t *p, size_t len, const struct virtio_net_hdr *v)
 {
+	struct virtio_net_hdr moved = *v;
 	struct dpt_config c;
 	uint32_t sock;
 
@@ -154,6 +158,13 @@ void eth_down(struct fwd *f, uint32_t slot, uint8_t *p, size_t len, const struct
 		drop_down(f, slot);
 		return;
 	}
+	if (c.tag) {
+		pkt3_tag(p, c.tag);
+		p -= PKT3_TAG;
+		len += PKT3_TAG;
+		moved.csum_start = (uint16_t)(moved.csum_start + PKT3_TAG);
+	}
+	v = &moved;
 	if (v->gso_type) {
 		if (!down_many(f, &c, slot, sock, p, len, v))
 			drop_down(f, slot);

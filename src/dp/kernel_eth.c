@@ -76,6 +76,26 @@ static int eth_far(struct nlm *rt, const struct kjob *j)
 	return down == was ? 0 : nlm_link_dormant(rt, j->have.ifindex, down);
 }
 
+/* The kernel has no sessions of the type Ethernet VLAN: frames get their tag, and lose it, on their
+ * way through the interface. */
+static int eth_tag(struct kwork *w, struct nlm *rt, struct kjob *j)
+{
+	int err;
+
+	if (!j->first || !j->row.tag)
+		return 0;
+	pthread_mutex_lock(&w->k->ethernet);
+	err = nlm_link_tag(rt, j->have.ifindex, j->row.tag);
+	pthread_mutex_unlock(&w->k->ethernet);
+	if (!err)
+		return 0;
+	kjob_fail(j, KERNEL_STEP_TAG, err, j->have.ifname);
+	kjob_note(j, rt);
+	if (err == -ENOENT)
+		j->result = KERNEL_CANNOT;
+	return err;
+}
+
 /* In a bridge that looks at VLANs a port that is up forwards those it has by default: so it gets
  * its own before. */
 static int eth_set(struct nlm *rt, const struct kjob *j, int master)
@@ -102,6 +122,9 @@ static int eth_link(struct kwork *w, struct kjob *j, int master)
 		j->have.ifindex = nlm_link_index(rt, j->have.ifname);
 	if (!j->have.ifindex)
 		return kjob_fail(j, KERNEL_STEP_LINK, -ENODEV, j->have.ifname);
+	err = eth_tag(w, rt, j);
+	if (err)
+		return err;
 	pthread_mutex_lock(&w->k->ethernet);
 	err = eth_set(rt, j, master);
 	pthread_mutex_unlock(&w->k->ethernet);
@@ -122,7 +145,7 @@ static bool same_wire(const struct dp_row *a, const struct dp_row *b)
 	       a->cookie_in_len == b->cookie_in_len && a->cookie_out_len == b->cookie_out_len &&
 	       memcmp(a->cookie_in, b->cookie_in, sizeof(a->cookie_in)) == 0 &&
 	       memcmp(a->cookie_out, b->cookie_out, sizeof(a->cookie_out)) == 0 &&
-	       strcmp(a->ifname, b->ifname) == 0 && a->netns == b->netns &&
+	       strcmp(a->ifname, b->ifname) == 0 && a->tag == b->tag && a->netns == b->netns &&
 	       ((a->flags ^ b->flags) & (DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ)) == 0;
 }
 

@@ -132,6 +132,9 @@ static const struct known known[] = {
 	  "an Ethernet session lies in the namespace of its tunnel; move it by ip link set %s "
 	  "netns" },
 	{ KERNEL_STEP_LINK, EINVAL, "its MTU does not suit the interface %s" },
+	{ KERNEL_STEP_TAG, ENOENT,
+	  "this kernel cannot tag the frames of %s; load the modules (modprobe sch_ingress "
+	  "cls_matchall act_vlan) or use data-plane = user" },
 	{ KERNEL_STEP_ROUTE, EEXIST,
 	  "there is an address or a route like it already, not on %s; choose another metric or "
 	  "table" },
@@ -171,6 +174,7 @@ static const char *const steps[] = {
 	[KERNEL_STEP_JOIN] = "join the two sessions",
 	[KERNEL_STEP_MASTER] = "put the interface into its bridge or VRF",
 	[KERNEL_STEP_LINK] = "set up the interface",
+	[KERNEL_STEP_TAG] = "tag the frames of the pseudowire",
 	[KERNEL_STEP_ADDRESS] = "add an address",
 	[KERNEL_STEP_ROUTE] = "add an address or a route",
 	[KERNEL_STEP_MEMORY] = "reserve memory",

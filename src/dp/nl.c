@@ -5,12 +5,15 @@
  */
 #include "nl.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/sockios.h>
+#include <linux/tc_act/tc_vlan.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -320,6 +323,54 @@ int nlm_port_vlans(struct nlm *m, int ifindex, uint16_t untagged, const struct d
 		vlans_put(h, tagged[i].first, tagged[i].last);
 	mnl_attr_nest_end(h, nest);
 	err = nlm_gather(m, h);
+	return err ? err : nlm_flush(m);
+}
+
+/* All packets of one direction go through the action. */
+static int tag_filter(struct nlm *m, int ifindex, uint32_t direction, const struct tc_vlan *act,
+		      uint16_t vlan)
+{
+	struct tcmsg t = { .tcm_family = AF_UNSPEC,
+			   .tcm_ifindex = ifindex,
+			   .tcm_parent = TC_H_MAKE(TC_H_CLSACT, direction),
+			   .tcm_info = TC_H_MAKE(1 << 16, htons(ETH_P_ALL)) };
+	struct nlattr *options, *list, *first, *of;
+	struct nlmsghdr *h;
+
+	h = nlm_begin(m, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, &t, sizeof(t));
+	mnl_attr_put_strz(h, TCA_KIND, "matchall");
+	options = mnl_attr_nest_start(h, TCA_OPTIONS);
+	list = mnl_attr_nest_start(h, TCA_MATCHALL_ACT);
+	first = mnl_attr_nest_start(h, 1);
+	mnl_attr_put_strz(h, TCA_ACT_KIND, "vlan");
+	of = mnl_attr_nest_start(h, TCA_ACT_OPTIONS);
+	mnl_attr_put(h, TCA_VLAN_PARMS, sizeof(*act), act);
+	if (vlan)
+		mnl_attr_put_u16(h, TCA_VLAN_PUSH_VLAN_ID, vlan);
+	mnl_attr_nest_end(h, of);
+	mnl_attr_nest_end(h, first);
+	mnl_attr_nest_end(h, list);
+	mnl_attr_nest_end(h, options);
+	return nlm_gather(m, h);
+}
+
+int nlm_link_tag(struct nlm *m, int ifindex, uint16_t vlan)
+{
+	struct tcmsg t = { .tcm_family = AF_UNSPEC,
+			   .tcm_ifindex = ifindex,
+			   .tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0),
+			   .tcm_parent = TC_H_CLSACT };
+	struct tc_vlan push = { .action = TC_ACT_PIPE, .v_action = TCA_VLAN_ACT_PUSH };
+	struct tc_vlan pop = { .action = TC_ACT_PIPE, .v_action = TCA_VLAN_ACT_POP };
+	struct nlmsghdr *h = nlm_begin(m, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &t, sizeof(t));
+	int err;
+
+	mnl_attr_put_strz(h, TCA_KIND, "clsact");
+	err = nlm_gather(m, h);
+	if (!err)
+		err = tag_filter(m, ifindex, TC_H_MIN_EGRESS, &push, vlan);
+	if (!err)
+		err = tag_filter(m, ifindex, TC_H_MIN_INGRESS, &pop, 0);
 	return err ? err : nlm_flush(m);
 }
 

@@ -100,6 +100,10 @@ int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint
 /* The VLANs of a bridge's port, instead of those it has; 0 = none without a tag. */
 int nlm_port_vlans(struct nlm *m, int ifindex, uint16_t untagged, const struct dp_vlans *tagged,
 		   size_t count);
+/* Every frame that leaves by it gets the 802.1Q tag of this VLAN, every frame that comes loses its
+ * outer one, if it has any. Takes the modules sch_ingress, cls_matchall and act_vlan; -ENOENT when
+ * the kernel lacks one of them. The interface had no such thing before. */
+int nlm_link_tag(struct nlm *m, int ifindex, uint16_t vlan);
 /* Its operational state is DORMANT (RFC 2863 3.1.12: up, but waiting for something else), or UP
  * again. An interface whose driver has no way to lose its carrier is out of a bridge, or a bond,
  * like that, and keeps its addresses and routes. */

@@ -11,6 +11,8 @@
 #define SUBLAYER_S 0x40000000u /* RFC 3931 4.6: the second bit */
 #define SEQ_MASK   0x00ffffffu
 
+#define MACS 12 /* octets before the type of a frame */
+
 #define TYPE_IP4  0x0800
 #define TYPE_IP6  0x86dd
 #define TYPE_VLAN 0x8100 /* IEEE 802.1Q */
@@ -96,12 +98,36 @@ size_t pkt3_build(uint8_t *frame, const struct dpt_config *c, bool udp, bool has
 	return n;
 }
 
+void pkt3_tag(uint8_t *frame, uint16_t vlan)
+{
+	uint8_t *at = frame - PKT3_TAG;
+	struct wcur w = wcur_of(at + MACS, PKT3_TAG);
+
+	memmove(at, frame, MACS);
+	wcur_u16(&w, TYPE_VLAN);
+	wcur_u16(&w, vlan);
+}
+
+size_t pkt3_untag(uint8_t *frame, size_t len)
+{
+	struct rcur c = rcur_of(frame, len);
+	uint16_t type;
+
+	rcur_take(&c, MACS);
+	type = rcur_u16(&c);
+	rcur_u32(&c); /* its number, and what is in the frame */
+	if (c.bad || (type != TYPE_VLAN && type != TYPE_QINQ))
+		return 0;
+	memmove(frame + PKT3_TAG, frame, MACS);
+	return PKT3_TAG;
+}
+
 size_t pkt3_ip(const uint8_t *frame, size_t len, uint8_t *ret_version)
 {
 	struct rcur c = rcur_of(frame, len);
 	uint16_t type;
 
-	rcur_take(&c, 12);
+	rcur_take(&c, MACS);
 	type = rcur_u16(&c);
 	for (unsigned int tags = 0; tags < 2 && (type == TYPE_VLAN || type == TYPE_QINQ); tags++) {
 		rcur_u16(&c);

@@ -49,6 +49,14 @@ enum pkt3_check pkt3_check(const struct dpt_config *c, const uint8_t *bytes, siz
  * `seq` counts with `has_seq` only. Returns the octets written in front. */
 size_t pkt3_build(uint8_t *frame, const struct dpt_config *c, bool udp, bool has_seq, uint32_t seq);
 
+/* Put the tag of a VLAN (1 to 4094) on a frame, which has PKT3_TAG octets of room before it: it
+ * begins there then. */
+#define PKT3_TAG 4
+void pkt3_tag(uint8_t *frame, uint16_t vlan);
+/* Take the outer tag off a frame, of whatever VLAN: the octets it begins later now, 0 = there is
+ * none. */
+size_t pkt3_untag(uint8_t *frame, size_t len);
+
 /* The IP packet in a frame, behind up to two VLAN tags: its offset, 0 = something else. */
 size_t pkt3_ip(const uint8_t *frame, size_t len, uint8_t *ret_version);
 

@@ -261,6 +261,7 @@ static void config_eth(struct dpt_config *c, const struct dp_row *r)
 	be32(c->local_session3, r->local_session);
 	be32(c->remote_session3, r->remote_session);
 	c->l2spec = r->l2spec;
+	c->tag = r->tag;
 	c->cookie_in_len = r->cookie_in_len;
 	c->cookie_out_len = r->cookie_out_len;
 	memcpy(c->cookie_in, r->cookie_in, sizeof(c->cookie_in));

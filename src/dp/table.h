@@ -75,7 +75,8 @@ struct dpt_config {
 	uint8_t kind;			       /* enum dpt_kind */
 	uint8_t l2spec;			       /* ETH: enum dp_l2spec */
 	uint8_t cookie_in_len, cookie_out_len; /* ETH */
-	uint8_t reserved[4];
+	uint16_t tag;			       /* ETH: dp_row.tag */
+	uint8_t reserved[2];
 };
 
 struct dpt_slot {

@@ -70,6 +70,9 @@ bool rights_wire_row(const struct conf *c, const struct dp_row *r, bool known, c
 		return rights_refuse(text,
 				     "pseudowire \"%s\" is not put into %.15s by the configuration",
 				     w->name, r->master);
+	if (w->row.tag != r->tag)
+		return rights_refuse(text, "pseudowire \"%s\" has another tag in the configuration",
+				     w->name);
 	if (w->row.vlan != r->vlan || w->row.vlan_count != r->vlan_count ||
 	    memcmp(w->row.vlans, r->vlans, sizeof(r->vlans)) != 0)
 		return rights_refuse(text, "pseudowire \"%s\" has other VLANs in the configuration",

@@ -10,6 +10,7 @@
  *       [session=1,2] [mtu=N] [mss4=N] [mss6=N] [prefix=P]... [host=P]... [route=P]... [peer4=A]
  *       [pin=1] [metric=N] [ns=N]
  *       of Ethernet: wire=NAME [encap=ip] [l2spec=1] [cookiein=HEX] [cookieout=HEX] [master=NAME]
+ *       [tag=N]
  *   listen VIA ip:ADDRESS: raw, of protocol 115
  *   del KEY | stats KEY | send KEY HEX | plane
  */
@@ -203,6 +204,8 @@ static bool put_wire_word(struct dp_row *r, const char *word)
 		r->cookie_in_len = cookie(v, r->cookie_in);
 	} else if (option(word, "cookieout", &v)) {
 		r->cookie_out_len = cookie(v, r->cookie_out);
+	} else if (option(word, "tag", &v)) {
+		r->tag = (uint16_t)atoi(v);
 	} else if (option(word, "master", &v)) {
 		snprintf(r->master, sizeof(r->master), "%s", v);
 	} else {

@@ -41,7 +41,7 @@ class Wire:
     """The plane in one namespace, this file as its peer in another, and a packet socket on the
     pseudowire's interface."""
 
-    def __init__(self, lab, encap="udp", family=4, cookie=0, l2spec=1, flags=0):
+    def __init__(self, lab, encap="udp", family=4, cookie=0, l2spec=1, flags=0, tag=0):
         self.encap, self.cookie, self.l2spec = encap, cookie, l2spec
         self.ours, self.theirs = lab.ns("ours"), lab.ns("theirs")
         lab.cable(self.ours, self.theirs, ["192.0.2.1/24", "2001:db8::1/64"],
@@ -59,7 +59,7 @@ class Wire:
         ours, peers = (c.hex() for c in COOKIES[cookie])
         done = self.dp.ok(
             f"put 1 wire=w0 local={at} remote={to} session={OURS},{THEIRS} encap={encap} mtu=9000 "
-            f"l2spec={l2spec} flags={flags}" + (f" cookiein={ours} cookieout={peers}" if ours
+            f"l2spec={l2spec} flags={flags} tag={tag}" + (f" cookiein={ours} cookieout={peers}" if ours
                                                 else ""))
         assert done["ifname"] == "w0"
         if encap == "udp":
@@ -270,17 +270,64 @@ def test_segments_are_joined(lab, vlan, version):
                                                   (4 if vlan else 0)))
 
 
-def test_kernel_traffic_with_offloads(lab):
+def tagged(frame, vlan, kind=0x8100):
+    return frame[:12] + struct.pack("!HH", kind, vlan) + frame[12:]
+
+
+@pytest.mark.parametrize("encap", ["udp", "ip"])
+def test_a_tag_in_the_session_alone(lab, encap):
+    """RFC 4719 3.1: frames have the tag of the circuit between the two, and whoever takes one out
+    writes its own: here none, whatever VLAN the peer has."""
+    w = Wire(lab, encap, cookie=8, tag=100)
+    for name in ("arp", "any", "jumbo"):
+        frame = bytes(FRAMES[name])
+        w.tap.send(frame)
+        assert w.take() == (None, tagged(frame, 100)), name
+        for there in tagged(frame, 100), tagged(frame, 5), tagged(frame, 7, 0x88a8), frame:
+            w.send(there)
+            assert w.out() == frame, name
+    # a tag of the hosts' own is within that of the circuit, and stays
+    inner = bytes(FRAMES["vlan"])
+    w.tap.send(inner)
+    assert w.take() == (None, tagged(inner, 100))
+    w.send(tagged(inner, 200))
+    assert w.out() == inner[:12] + inner[16:]  # the kernel takes it off before a packet socket
+    w.send(inner[:12] + b"\x81\0\0\7\x08")  # no whole tag: as it is
+    w.send(tagged(bytes(FRAMES["arp"]), 9))
+    while w.out() != bytes(FRAMES["arp"]):
+        pass
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_tagged_segments_are_joined(lab, version):
+    w = Wire(lab, tag=100)
+    w.dp.child.send_signal(19)
+    for i in range(20):
+        w.send(segment(1000, 1000 * i, vlan=True, version=version))
+    w.dp.child.send_signal(18)
+    stream = {}
+    while sum(len(s) for s in stream.values()) < 20000:
+        frame = Ether(w.out())
+        assert frame.type == (0x800 if version == 4 else 0x86dd)
+        data = bytes(frame[TCP].payload)
+        stream[frame[TCP].seq] = data[:frame[IP].len - 40 if version == 4 else
+                                      frame[IPv6].plen - 20]
+    assert b"".join(stream[s] for s in sorted(stream)) == bytes(
+        ((1000 * i + j) & 255) for i in range(20) for j in range(1000))
+
+
+@pytest.mark.parametrize("tags", [(0, 0), (100, 200)])
+def test_kernel_traffic_with_offloads(lab, tags):
     """Two planes against each other with real TCP over the TAPs."""
     a, b = lab.ns("a"), lab.ns("b")
     lab.cable(a, b, ["192.0.2.1/24"], ["192.0.2.2/24"], "o0", "t0")
     sides = []
-    for ns, local, remote, ids in ((a, "192.0.2.1", "192.0.2.2", "1,2"),
-                                   (b, "192.0.2.2", "192.0.2.1", "2,1")):
+    for ns, local, remote, ids, tag in ((a, "192.0.2.1", "192.0.2.2", "1,2", tags[0]),
+                                        (b, "192.0.2.2", "192.0.2.1", "2,1", tags[1])):
         dp = Driver(ns)
         assert dp.ask(f"listen 1 {local}:1701", "listen")["error"] == 0
         dp.ok(f"put 1 wire=w0 local={local}:1701 remote={remote}:1701 session={ids} mtu=1446 "
-              f"l2spec=1 flags=3 cookiein=0102030405060708 cookieout=0102030405060708")
+              f"l2spec=1 flags=3 tag={tag} cookiein=0102030405060708 cookieout=0102030405060708")
         n = local[-1]
         ns.run("ip", "addr", "add", f"10.0.0.{n}/24", "dev", "w0")
         sides.append(dp)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Pseudowires as ports of a bridge that looks at VLANs, on a kernel that can: one VLAN without a tag,
-whose number may be another at the peer, some with theirs, all others kept out; on one side in the
-kernel's plane, on the other in user space (RFC 4719)."""
+whose number may be another at the peer, some with theirs, all others kept out; and one of the type
+Ethernet VLAN, whose tag is rewritten. On one side in the kernel's plane, on the other in user space
+(RFC 4719)."""
 
 import json
 import struct
@@ -12,6 +13,7 @@ from lab import Lab, wait_for
 from test_wires import Port, arrives, frame_to
 
 UNTAGGED = {"a": 7, "b": 9}
+OWN = {"a": 30, "b": 40}  # of the pseudowire of type Ethernet VLAN
 
 
 def tag(vid):
@@ -37,6 +39,15 @@ class Site:
         self.ns.run("bridge", "vlan", "add", "dev", "access", "vid", UNTAGGED[name], "pvid",
                     "untagged")
         self.ns.run("bridge", "vlan", "add", "dev", "trunk", "vid", "20-40")
+        # VLAN 30 of a port here is VLAN 40 of one there
+        lab.cable(self.ns, self.host, a_if="port", b_if="port")
+        self.own = f"port.{OWN[name]}"
+        self.ns.run("ip", "link", "add", "link", "port", "name", self.own, "type", "vlan", "id",
+                    OWN[name])
+        self.ns.run("ip", "link", "add", "br1", "type", "bridge")
+        for device in self.own, "br1":
+            self.ns.run("ip", "link", "set", device, "up")
+        self.ns.run("ip", "link", "set", self.own, "master", "br1")
         self.adit = None
 
     def start(self):
@@ -49,11 +60,23 @@ class Site:
                 vlan = {UNTAGGED[self.name]}
                 tagged-vlans = {{20, 30-32}}
             }}
+            pseudowire "y" {{
+                remote = 192.0.2.{3 - self.number}
+                secret = wonderland
+                type = vlan
+                tag = {OWN[self.name]}
+                bridge = br1
+                circuit = {self.own}
+            }}
             """)
         self.adit.start()
 
-    def wire(self):
-        return self.adit.json("show", "pseudowires")["pseudowires"][0]
+    def wire(self, name="x"):
+        wires = self.adit.json("show", "pseudowires")["pseudowires"]
+        return next(w for w in wires if w["name"] == name)
+
+    def up(self):
+        return all(self.wire(name)["state"] == "up" for name in "xy")
 
     def vlans(self):
         """Those of the pseudowire: what is without a tag, and all."""
@@ -87,10 +110,44 @@ def through(there, back, kind, tags, arrive_as):
     assert arrives(there[kind], back[kind], frame, False, lambda f: f == want), (kind, tags)
 
 
+def rewritten(sites):
+    """VLAN 30 on one side is VLAN 40 on the other; between the two a frame has the tag of who sent it
+    (RFC 4719, 3.1)."""
+    for there, back in sites, sites[::-1]:
+        out, to, wan = Port(there.host, "port"), Port(back.host, "port"), Port(back.ns, "wan")
+        try:
+            for inner in b"", tag(5):
+                sent = frame_to(to, out, 100, tag(OWN[there.name]) + inner)
+                want = frame_to(to, out, 100, tag(OWN[back.name]) + inner)
+                assert arrives(out, to, sent, False, lambda f, want=want: f == want)
+                assert wan.wait(lambda f, sent=sent: f.endswith(sent), 60)
+        finally:
+            for port in out, to, wan:
+                port.close()
+
+
+def circuit_of_one_vlan(a, b):
+    """The VLAN is down and its port is not: that is told of its pseudowire alone."""
+    a.ns.run("ip", "link", "set", a.own, "down")
+    wait_for("the word", lambda: b.wire("y")["peer_circuit"] == "down", seconds=60)
+    assert a.wire("y")["circuit"] == "down"
+    assert a.wire()["circuit"] == b.wire()["peer_circuit"] == "up"
+    a.ns.run("ip", "link", "set", a.own, "up")
+    wait_for("the word", lambda: b.wire("y")["peer_circuit"] == "up", seconds=60)
+
+
 def test_vlans_of_a_bridge(sites):
     a, b = sites
-    wait_for("the pseudowire", lambda: a.wire()["state"] == b.wire()["state"] == "up", seconds=60)
-    assert [s.wire()["plane"] for s in sites] == ["kernel", "user"]
+    wait_for("the pseudowires", lambda: a.up() and b.up(), seconds=60)
+    for name in "xy":
+        assert [s.wire(name)["plane"] for s in sites] == ["kernel", "user"]
+    assert (a.wire()["vlan"], a.wire()["tagged_vlans"], a.wire()["tag"]) == (
+        7, ["20", "30-32"], None)
+    assert [(w["vlan"], w["tagged_vlans"], w["tag"], w["type"]) for w in
+            (s.wire("y") for s in sites)] == [(None, [], 30, "vlan"), (None, [], 40, "vlan")]
+    assert a.wire("y")["mtu"] == a.wire()["mtu"] - 4
+    rewritten(sites)
+    circuit_of_one_vlan(a, b)
     for site in sites:
         assert site.vlans() == ([UNTAGGED[site.name]],
                                 sorted([UNTAGGED[site.name], 20, 30, 31, 32]))
@@ -111,6 +168,8 @@ def test_vlans_of_a_bridge(sites):
     finally:
         for port in [p for side in ports for p in side.values()]:
             port.close()
-    a.adit.kill_aditd()  # it takes up what is there
-    wait_for("the same again", lambda: a.wire()["state"] == "up", seconds=60)
+    for site in sites:
+        site.adit.kill_aditd()  # it takes up what is there
+    wait_for("the same again", lambda: a.up() and b.up(), seconds=60)
+    rewritten(sites)
     assert a.vlans() == ([7], [7, 20, 30, 31, 32])

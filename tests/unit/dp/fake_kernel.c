@@ -232,6 +232,8 @@ static const char *netlink_step(const struct nlmsghdr *h, bool genl)
 		return ifi->ifi_index ? "dellink" : "dellink-group";
 	case RTM_NEWQDISC:
 		return "newqdisc";
+	case RTM_NEWTFILTER:
+		return "newtfilter";
 	case RTM_NEWROUTE:
 		return "newroute";
 	case RTM_DELROUTE:

@@ -705,6 +705,28 @@ static void an_ethernet_session_is_named_by_us(void **state)
 	put(&w, 7, 1, &r);
 	done(&w, KERNEL_OP_PUT, 7, KERNEL_FAILED);
 	assert_int_equal(fake_kernel_count(&w.f, "session-delete"), 2);
+	/* One whose frames have a tag gets what tags them before it is up. */
+	fake_kernel_forget(&w.f);
+	r.tag = 7;
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	STEPS_ARE(&w, "session-create", "ifindex", "newqdisc", "newtfilter", "newtfilter",
+		  "setlink");
+	fake_kernel_forget(&w.f);
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	assert_int_equal(fake_kernel_count(&w.f, "newqdisc"), 0);
+	r.tag = 8;
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_FAILED);
+	kernel_del(w.k, 7, ++w.generation);
+	done(&w, KERNEL_OP_DEL, 7, KERNEL_OK);
+	/* A kernel that cannot: another plane has to. */
+	fake_kernel_fail(&w.f, "newtfilter", 1, 0, -ENOENT);
+	put(&w, 7, 1, &r);
+	assert_non_null(strstr(done(&w, KERNEL_OP_PUT, 7, KERNEL_CANNOT)->text,
+			       "modprobe sch_ingress cls_matchall act_vlan"));
+	assert_int_equal(fake_kernel_count(&w.f, "session-delete"), 2);
 	end(&w);
 }
 

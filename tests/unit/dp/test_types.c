@@ -74,6 +74,8 @@ static void some_more(struct dp_row *r)
 			snprintf(r->circuit, sizeof(r->circuit), "eth%u.%u", rnd(100), rnd(4095));
 		if (r->ends == DP_L2TP_ETH && rnd(2))
 			r->flags |= DP_F_FAR_DOWN;
+		if (r->ends == DP_L2TP_ETH)
+			r->tag = (uint16_t)rnd(4095);
 	}
 	if (r->ends != DP_L2TP_ETH && rnd(2)) {
 		r->ends = DP_L2TP_L2TP;
@@ -275,6 +277,8 @@ static void rows_out_of_range_are_not_ok(void **state)
 	BAD((r.version = 3, r.ends = DP_L2TP_ETH, strcpy(r.circuit, "a/b")));
 	BAD((r.version = 3, r.ends = DP_L2TP_ETH, r.vlan = 7)); /* of no bridge */
 	BAD((r.vlan = 7, strcpy(r.master, "br0")));
+	BAD(r.tag = 7);
+	BAD((r.version = 3, r.ends = DP_L2TP_ETH, r.tag = 4095));
 	BAD((r.version = 3, r.ends = DP_L2TP_ETH, strcpy(r.master, "br0"), r.vlan = 4095));
 	BAD((r.version = 3, r.ends = DP_L2TP_ETH, strcpy(r.master, "br0"), r.vlan_count = 1));
 	BAD((r.version = 3, r.ends = DP_L2TP_ETH, strcpy(r.master, "br0"), r.vlan_count = 1,
