@@ -347,6 +347,8 @@ static const struct conf_key schema[] = {
 	  "interface whose link is told to the peer as the circuit's; without it always up" },
 	{ CONF_WIRE, "type", CONF_T_CHOICE, 0, "ethernet", 0, 0, "ethernet|vlan",
 	  "what is agreed with the peer: a whole port, or frames with a VLAN tag" },
+	{ CONF_WIRE, "tag", CONF_T_NUMBER, 0, "0", 0, DP_VLAN_LAST, NULL,
+	  "VLAN whose tag the frames have in the pseudowire, and do not have on its interface; 0: frames pass as they are" },
 	{ CONF_WIRE, "mtu", CONF_T_NUMBER, CONF_K_AUTO, "auto", 576, 16384, NULL,
 	  "MTU of the interface; auto: what fits a path of 1500 octets unfragmented" },
 	{ CONF_WIRE, "sublayer", CONF_T_CHOICE, 0, "default", 0, 0, "default|none",

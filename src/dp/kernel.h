@@ -340,6 +340,7 @@ enum kernel_step {
 	KERNEL_STEP_MPPE,    /* PPPIOCSCOMPRESS */
 	KERNEL_STEP_JOIN,    /* PPPIOCBRIDGECHAN */
 	KERNEL_STEP_LINK,    /* MTU, master, up */
+	KERNEL_STEP_TAG,     /* what tags the frames of an Ethernet interface */
 	KERNEL_STEP_ADDRESS,
 	KERNEL_STEP_ROUTE,
 	KERNEL_STEP_MASTER, /* finding the bridge or VRF */

@@ -120,6 +120,7 @@ static const char *partner_of(const struct conf_key *k)
 		{ CONF_WIRE, "vlan", "remote = 192.0.2.8 bridge = br0" },
 		{ CONF_WIRE, "tagged-vlans", "remote = 192.0.2.8 bridge = br0" },
 		{ CONF_WIRE, "type", "remote = 192.0.2.8" },
+		{ CONF_WIRE, "tag", "remote = 192.0.2.8 type = vlan" },
 		{ CONF_WIRE, "cookie-length", "remote = 192.0.2.8" },
 		{ CONF_WIRE, "connect", "remote = 192.0.2.8" },
 		{ CONF_WIRE, "local",
@@ -331,8 +332,8 @@ static void test_wires_by_name(void **state)
 static void test_wire_vlans(void **state)
 {
 	struct conf *c =
-		parse("pseudowire a { remote = 192.0.2.8 bridge = br0 vlan = 7 tagged-vlans = {10, "
-		      "20-29, 4094} }\n"
+		parse("pseudowire a { remote = 192.0.2.8 type = vlan tag = 9 bridge = br0 vlan = 7 "
+		      "tagged-vlans = {10, 20-29, 4094} }\n"
 		      "pseudowire b { remote = 192.0.2.8 bridge = br0 }");
 	struct conf *d = parse("pseudowire a { remote = 192.0.2.8 bridge = br0 vlan = 7 "
 			       "tagged-vlans = {10, 20-29} }");
@@ -345,6 +346,8 @@ static void test_wire_vlans(void **state)
 	assert_int_equal(r->vlans[1].first, 20);
 	assert_int_equal(r->vlans[1].last, 29);
 	assert_int_equal(r->vlans[2].last, 4094);
+	assert_int_equal(r->tag, 9);
+	assert_int_equal(c->pw->wires[1].row.tag, 0);
 	assert_int_equal(c->pw->wires[1].row.vlan, 0);
 	assert_int_equal(c->pw->wires[1].row.vlan_count, 0);
 	assert_int_not_equal(c->pw->wires[0].digest, d->pw->wires[0].digest);
@@ -596,6 +599,9 @@ static const struct {
 	  "peer-session-id = 6 }\npseudowire \"b\" { tunnel = t session-id = 5 peer-session-id = 7 "
 	  "}",
 	  "test.conf:3: pseudowire \"a\" has this session-id already; use another one" },
+	{ "pseudowire a { remote = 192.0.2.1\n tag = 7 }",
+	  "test.conf:2: pseudowire \"a\" is of type ethernet, whose frames pass as they are; set "
+	  "type = vlan, or remove tag" },
 	{ "pseudowire a { remote = 192.0.2.1 vlan = 7 }",
 	  "test.conf:1: pseudowire \"a\" has VLANs but no bridge; set bridge" },
 	{ "pseudowire a { remote = 192.0.2.1 bridge = b\n tagged-vlans = {7, 29-20} }",
