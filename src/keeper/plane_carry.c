@@ -62,6 +62,8 @@ static void probe_carry(const struct kplane *p, struct wcur *w)
 
 void kplane_carry(const struct kplane *p, struct carry *c)
 {
+	static const struct dp_counters none;
+	static const struct addr nowhere;
 	struct wcur *w = carry_begin(c, REC_PLANE);
 	struct htab_node *n = NULL;
 	uint64_t pos = 0;
@@ -104,14 +106,14 @@ void kplane_carry(const struct kplane *p, struct carry *c)
 		wcur_u64(w, h->tx);
 		wcur_tlv_end(w, at);
 		wcur_tlv_u32(w, F_BITS,
-			     (h->made ? BIT_MADE : 0) | (h->pinned ? BIT_PINNED : 0) |
+			     (h->made ? BIT_MADE : 0) | (h->pin ? BIT_PINNED : 0) |
 				     (h->ended ? BIT_ENDED : 0) | (h->on_vrf ? BIT_VRF : 0));
 		wcur_tlv_u32(w, F_EPOCH, h->epoch);
 		at = wcur_tlv_begin(w, F_LAST);
-		batch_counters_save(w, &h->last);
+		batch_counters_save(w, h->last ? h->last : &none);
 		wcur_tlv_end(w, at);
 		at = wcur_tlv_begin(w, F_PIN);
-		addr_save(w, &h->pin);
+		addr_save(w, h->pin ? h->pin : &nowhere);
 		wcur_tlv_end(w, at);
 		carry_end(c);
 	}
@@ -215,6 +217,8 @@ static int tunnel_carried(struct kplane *p, struct rcur v)
 static int held_carried(struct kplane *p, struct rcur v)
 {
 	struct held from = { 0 }, *h;
+	struct dp_counters last = { 0 };
+	struct addr pin = { 0 };
 	uint32_t bits = 0;
 	uint16_t field;
 	struct rcur f;
@@ -223,16 +227,16 @@ static int held_carried(struct kplane *p, struct rcur v)
 		if (field == F_KEY) {
 			from.key = rcur_u64(&f);
 		} else if (field == F_COUNT) {
-			from.rx = rcur_u64(&f);
-			from.tx = rcur_u64(&f);
+			from.rx = (uint32_t)rcur_u64(&f);
+			from.tx = (uint32_t)rcur_u64(&f);
 		} else if (field == F_BITS) {
 			bits = rcur_u32(&f);
 		} else if (field == F_PIN) {
-			addr_load(&f, &from.pin);
+			addr_load(&f, &pin);
 		} else if (field == F_EPOCH) {
 			from.epoch = rcur_u32(&f);
 		} else if (field == F_LAST) {
-			batch_counters_load(&f, &from.last);
+			batch_counters_load(&f, &last);
 		}
 	}
 	if (v.bad)
@@ -243,12 +247,16 @@ static int held_carried(struct kplane *p, struct rcur v)
 	h->rx = from.rx;
 	h->tx = from.tx;
 	h->made = bits & BIT_MADE;
-	h->pinned = bits & BIT_PINNED;
-	h->pin = from.pin;
-	h->ended = bits & BIT_ENDED;
 	h->on_vrf = bits & BIT_VRF;
+	if (bits & BIT_PINNED) {
+		h->pin = malloc(sizeof(*h->pin));
+		if (!h->pin)
+			return -ENOMEM;
+		*h->pin = pin;
+	}
+	if (bits & BIT_ENDED)
+		kplane_held_ended(p, h, &last);
 	h->epoch = from.epoch;
-	h->last = from.last;
 	return 0;
 }
 

@@ -50,7 +50,7 @@ static bool pin_wanted(const struct kplane *p, const struct addr *to)
 	while ((n = htab_walk(&p->held, &pos, n))) {
 		const struct held *h = container_of(n, struct held, node);
 
-		if (h->pinned && addr_same_ip(&h->pin, to))
+		if (h->pin && addr_same_ip(h->pin, to))
 			return true;
 	}
 	return false;
@@ -58,25 +58,41 @@ static bool pin_wanted(const struct kplane *p, const struct addr *to)
 
 void kplane_held_pin(struct kplane *p, struct held *h, const struct addr *to)
 {
-	const char *why = "";
+	struct addr *pin = h->pin;
+	const char *why = "out of memory";
 
-	if (h->pinned && (!to || !addr_same_ip(&h->pin, to))) {
-		h->pinned = false;
-		if (!pin_wanted(p, &h->pin))
-			net_pin(p->config.net, &h->pin, NET_HOLDER_PLANE, false, NULL);
+	if (pin && (!to || !addr_same_ip(pin, to))) {
+		h->pin = NULL;
+		if (!pin_wanted(p, pin))
+			net_pin(p->config.net, pin, NET_HOLDER_PLANE, false, NULL);
+		free(pin);
 	}
 	if (!to)
 		return;
+	pin = h->pin ? h->pin : malloc(sizeof(*pin));
 	/* asked again it belongs to this aditd, see net_epoch() */
-	if (net_pin(p->config.net, to, NET_HOLDER_PLANE, true, &why) < 0) {
+	if (!pin || net_pin(p->config.net, to, NET_HOLDER_PLANE, true, &why) < 0) {
 		kplane_say(p, TRACE_WARNING,
 			   "the way to a server is not kept apart from the session's "
 			   "own routes: %s",
 			   why);
+		if (pin != h->pin)
+			free(pin);
 		return;
 	}
-	h->pin = *to;
-	h->pinned = true;
+	*pin = *to;
+	h->pin = pin;
+}
+
+void kplane_held_ended(struct kplane *p, struct held *h, const struct dp_counters *last)
+{
+	h->ended = true;
+	h->epoch = p->epoch;
+	if (!h->last)
+		h->last = malloc(sizeof(*h->last));
+	if (h->last)
+		*h->last = *last;
+	kplane_held_pin(p, h, NULL);
 }
 
 void kplane_held_drop(struct kplane *p, uint64_t key)
@@ -87,6 +103,7 @@ void kplane_held_drop(struct kplane *p, uint64_t key)
 		return;
 	kplane_held_pin(p, h, NULL);
 	htab_drop(&p->held, &h->node);
+	free(h->last);
 	free(h);
 	p->held_count--;
 }

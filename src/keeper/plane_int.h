@@ -23,14 +23,13 @@
 struct held {
 	struct htab_node node;
 	uint64_t key;
-	uint64_t rx, tx; /* packets aditd knows of */
-	bool made;	 /* a put has succeeded */
-	bool ended; /* deleted: kept for its last counters until aditd has them in its journal */
-	uint32_t epoch; /* ended: of the aditd that was told last */
-	struct dp_counters last;
-	bool pinned;
+	struct dp_counters *last; /* ended: the last ones; NULL: out of memory */
+	struct addr *pin;	  /* NULL = none */
+	uint32_t rx, tx;	  /* packets aditd knows of, their lower bits */
+	uint32_t epoch;		  /* ended: of the aditd that was told last */
+	bool made;		  /* a put has succeeded */
+	bool ended;  /* deleted: kept for its last counters until aditd has them in its journal */
 	bool on_vrf; /* our address was asked for */
-	struct addr pin;
 };
 
 struct htunnel {
@@ -48,9 +47,11 @@ struct kplane {
 	struct mono probe_at;	  /* look again, when asked */
 	int claim;		  /* has the name of our interface groups, -1 = none */
 	uint16_t groups;	  /* 0 = as the configuration says */
+	bool others;		  /* those are another keeper's, `missing` says so */
 	bool listed;		  /* to this aditd */
 	bool answered;		  /* it was told whether there is a plane, since the last reload */
-	char missing[BATCH_LINE]; /* "" = PPP sessions can be carried */
+	char missing[BATCH_LINE]; /* "" = there is one */
+	char no_ppp[BATCH_LINE];  /* why it carries no PPP sessions, "" = it does */
 	struct wires *wires;
 	struct htab held, tunnels;
 	uint32_t epoch, generation;
@@ -73,6 +74,9 @@ void kplane_say(struct kplane *p, enum trace_level level, const char *format, ..
 /* Begin the plane when the kernel has what it takes; p->missing says what is missing. `sweep`:
  * remove what a former run has left. */
 void kplane_open(struct kplane *p, bool sweep);
+/* Can the kernel carry sessions of this kind? `why` not, with the remedy; NULL = nobody asks. */
+enum kplane_kind { KPLANE_PPP, KPLANE_ETHERNET };
+bool kplane_carries(const struct kernel_probe *probe, enum kplane_kind kind, char why[BATCH_LINE]);
 /* Look at what this kernel can do: p->probe, or p->missing says why not. */
 void kplane_probe(struct kplane *p);
 
@@ -83,6 +87,8 @@ struct held *kplane_held_make(struct kplane *p, uint64_t key);
 /* Keep the way to `to` apart from our own routes, NULL = no longer. */
 void kplane_held_pin(struct kplane *p, struct held *h, const struct addr *to);
 void kplane_held_drop(struct kplane *p, uint64_t key);
+/* It is gone from the kernel. */
+void kplane_held_ended(struct kplane *p, struct held *h, const struct dp_counters *last);
 /* A put has failed: of a session that never was, nothing is left. */
 void kplane_held_forget(struct kplane *p, uint64_t key);
 

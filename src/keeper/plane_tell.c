@@ -117,13 +117,17 @@ static void tell_counters(struct kplane *p)
 	kplane_flush(p, false);
 	while ((n = htab_walk(&p->held, &pos, n))) {
 		struct held *h = container_of(n, struct held, node);
+		uint32_t rx, tx;
 
 		r.key = h->key;
-		if (!kernel_stats(p->k, h->key, &r.u.counters) ||
-		    (r.u.counters.rx_packets == h->rx && r.u.counters.tx_packets == h->tx))
+		if (!kernel_stats(p->k, h->key, &r.u.counters))
 			continue;
-		h->rx = r.u.counters.rx_packets;
-		h->tx = r.u.counters.tx_packets;
+		rx = (uint32_t)r.u.counters.rx_packets;
+		tx = (uint32_t)r.u.counters.tx_packets;
+		if (rx == h->rx && tx == h->tx)
+			continue;
+		h->rx = rx;
+		h->tx = tx;
 		kplane_tell(p, &r);
 	}
 	kplane_tell_wires(p, NULL);
@@ -160,13 +164,9 @@ static void deleted(struct kplane *p, const struct kernel_news *n, struct dp_cou
 
 	if (!h)
 		return;
-	if (!h->ended) {
-		h->ended = true;
-		h->epoch = p->epoch;
-		h->last = n->counters;
-		kplane_held_pin(p, h, NULL);
-	}
-	*ret_last = h->last;
+	if (!h->ended)
+		kplane_held_ended(p, h, &n->counters);
+	*ret_last = h->last ? *h->last : n->counters;
 }
 
 static void news_done(struct kplane *p, const struct kernel_news *n)
