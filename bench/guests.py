@@ -13,7 +13,7 @@ NAMES = ("kernel_setup_cpu_vs_bare_1k", "kernel_setup_cpu_vs_bare_10k",
          "kernel_setup_rate_vs_bare_1k", "kernel_setup_rate_vs_bare_10k",
          "kernel_teardown_vs_bare", "kernel_pss_per_session_10k", "kernel_files_per_session",
          "kernel_attach_lost", "kernel_attach_lost_612", "kernel_restart_lost_sessions", "kernel_keeper_clean_s_1k", "v3_setup_vs_bare_10k",
-         "v3_growth_vs_bare_growth")
+         "v3_growth_vs_bare_growth", "v3_user_vs_kernel")
 ROUNDS = 3
 ATTACHES = 1000
 PYTHON = ("/usr/bin/python3",)
@@ -76,8 +76,30 @@ def bench_restart(figures, write):
         write()
 
 
+def seconds_of(kind, count):
+    """... of so many pseudowires, in a guest of their own (bench/kernel_wires.py)."""
+    return next(result["seconds"] for result in in_guest(
+        4096, *PYTHON, ROOT / "bench/kernel_wires.py", kind, count))
+
+
 def bench_wires(figures, write):
-    for result in in_guest(4096, *PYTHON, ROOT / "bench/kernel_wires.py", 1000, 10_000):
+    """Set-ups a second of many Ethernet pseudowires over those of the bare kernel calls, and how much
+    dearer one of many is than one of few, over the same of the bare calls."""
+    cost = {}
+    for count in 1000, 10_000:
+        bare, adit = (seconds_of(kind, count) for kind in ("bare", "adit"))
+        cost[count] = bare / count, adit / count
+        print(f"  {count} pseudowires: bare {count / bare:.0f}/s, adit {count / adit:.0f}/s, "
+              f"{bare / adit:.3f}", flush=True)
+    figures["v3_setup_vs_bare_10k"] = round(bare / adit, 3)
+    growth = [large / small for small, large in zip(*cost.values())]
+    print(f"  cost of one, 10000 over 1000: bare {growth[0]:.2f}, adit {growth[1]:.2f}")
+    figures["v3_growth_vs_bare_growth"] = round(growth[1] / growth[0], 3)
+    write()
+
+
+def bench_v3(figures, write):
+    for result in in_guest(2048, *PYTHON, ROOT / "bench/kernel_v3.py", ROUNDS):
         figures.update(result)
         write()
 

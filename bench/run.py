@@ -4,7 +4,7 @@
 
 usage: bench/run.py [GROUP...]     groups: engine setup restart client flood tcp pps v3
                                    kernel (kernel-1k, kernel-10k: one half of it) kernel-attach
-                                   kernel-restart kernel-wires; none = all
+                                   kernel-restart kernel-wires kernel-v3; none = all
 
 The file is flat, name -> number; what was not measured in this run is null. Figures that depend on
 the machine are given as a ratio to a reference that is measured in the same run, rounds interleaved.
@@ -476,7 +476,8 @@ GROUPS = {"engine": bench_engine, "setup": bench_setup, "restart": bench_restart
           "kernel": lambda f: guests.bench_kernel(f, lambda: write(f)),
           "kernel-attach": lambda f: guests.bench_attach(f, lambda: write(f)),
           "kernel-restart": lambda f: guests.bench_restart(f, lambda: write(f)),
-          "kernel-wires": lambda f: guests.bench_wires(f, lambda: write(f))}
+          "kernel-wires": lambda f: guests.bench_wires(f, lambda: write(f)),
+          "kernel-v3": lambda f: guests.bench_v3(f, lambda: write(f))}
 # One half of a group each, when asked for.
 HALVES = {"kernel-1k": lambda f: guests.bench_size(f, "1k", lambda: write(f)),
           "kernel-10k": lambda f: guests.bench_size(f, "10k", lambda: write(f))}

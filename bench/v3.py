@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The figures of Ethernet pseudowires in user space: TCP between two machines over a pseudowire of
+"""The figures of Ethernet pseudowires in user space. TCP between two machines over a pseudowire of
 adit's user-space plane (a TAP on either side, the data in UDP over a cable as the kernel has it),
 over the same TCP on a plain cable whose segmentation and receive offloads are off. Both have the MTU
-that adit chooses by itself: what is longer would be cut in two by IP below the pseudowire."""
+that adit chooses by itself: what is longer would be cut in two by IP below the pseudowire. And the
+same TCP over one of the kernel's own (l2tpeth), where there is such a kernel (bench/kernel_v3.py)."""
 
 import json
 import statistics
@@ -46,12 +47,16 @@ class Plain(World):
 
 
 class Wire(World):
+    def __init__(self, plane="user"):
+        self.plane = plane
+        super().__init__()
+
     def build(self):
         self.lab.cable(self.a, self.b, ["192.0.2.1/24"], ["192.0.2.2/24"], "core", "core")
         for n, ns in (1, self.a), (2, self.b):
             self.lab.adit(ns, f"""
                 pseudowire "wire" {{
-                    data-plane = user
+                    data-plane = {self.plane}
                     local = 192.0.2.{n} remote = 192.0.2.{3 - n}
                     local-port = {5000 + n} remote-port = {5003 - n}
                     tunnel-id = {n} peer-tunnel-id = {3 - n}
@@ -67,17 +72,21 @@ class Wire(World):
         return json.loads(self.a.run("ip", "-json", "link", "show", "wire").stdout)[0]["mtu"]
 
 
-def bench_v3(figures, rounds=5):
+def compare(first, second, rounds, seconds=2):
+    """Medians of both, in Mbit/s, and the ratios of the rounds; `second` is told the first world."""
     worlds = []
     try:
-        worlds.append(Wire())
-        worlds.append(Plain(worlds[0].mtu()))
-        rows = [[w.mbit() for w in worlds] for _ in range(rounds)]
+        worlds.append(first())
+        worlds.append(second(worlds[0]))
+        rows = [[w.mbit(seconds) for w in worlds] for _ in range(rounds)]
     finally:
         for world in worlds:
             world.lab.close()
-    ratios = [wire / plain for wire, plain in rows]
-    wire, plain = (statistics.median(column) for column in zip(*rows))
+    return [statistics.median(column) for column in zip(*rows)], [a / b for a, b in rows]
+
+
+def bench_v3(figures, rounds=5):
+    (wire, plain), ratios = compare(Wire, lambda w: Plain(w.mtu()), rounds)
     print(f"  pseudowire {wire:.0f} Mbit/s, plain cable without offloads {plain:.0f} Mbit/s; ratios "
           + " ".join(f"{r:.2f}" for r in ratios))
     figures["v3_user_tcp_mbit"] = round(wire)
