@@ -48,6 +48,29 @@ void kplane_probe(struct kplane *p)
 			 strerror(-rc));
 }
 
+bool kplane_carries(const struct kernel_probe *probe, enum kplane_kind kind, char why[BATCH_LINE])
+{
+	/* Without these no session of this kind can be made at all. */
+	static const enum kernel_gap needed[][6] = {
+		[KPLANE_PPP] = { KERNEL_GAP_GENL, KERNEL_GAP_NET_ADMIN, KERNEL_GAP_PPP_NODE,
+				 KERNEL_GAP_PPPOL2TP, KERNEL_GAP_PPP, KERNEL_GAP_COUNT },
+		[KPLANE_ETHERNET] = { KERNEL_GAP_GENL, KERNEL_GAP_NET_ADMIN, KERNEL_GAP_ETH,
+				      KERNEL_GAP_COUNT }
+	};
+
+	for (const enum kernel_gap *gap = needed[kind]; *gap != KERNEL_GAP_COUNT; gap++) {
+		const char *remedy = kernel_gap_remedy(*gap);
+
+		if (!KERNEL_HAS_GAP(probe, *gap))
+			continue;
+		if (why)
+			snprintf(why, BATCH_LINE, "%s%s%s", kernel_gap_text(*gap),
+				 remedy[0] ? ": " : "", remedy);
+		return false;
+	}
+	return true;
+}
+
 /* ---- the name of our interface groups ---- */
 
 _Static_assert(KERNEL_GROUPS - 1 + CONF_GROUPS_MAX == KERNEL_GROUPS_LAST, "each has its groups");
@@ -75,7 +98,8 @@ static bool claim(struct kplane *p)
 	/* what has the name may have gone between the two questions */
 	if (p->claim < 0)
 		p->claim = name_take(name);
-	if (p->claim >= 0)
+	p->others = p->claim < 0;
+	if (!p->others)
 		return true;
 	snprintf(p->missing, sizeof(p->missing),
 		 "interface-groups = %u is used by another adit-keeper of this network namespace: "
@@ -107,30 +131,18 @@ static bool wanted(const struct conf *c)
 void kplane_open(struct kplane *p, bool sweep)
 {
 	struct kernel_config config = { .sessions_max = p->conf->max_sessions };
-	/* Without these no session of ours can be made at all. */
-	static const enum kernel_gap needed[] = { KERNEL_GAP_GENL, KERNEL_GAP_NET_ADMIN,
-						  KERNEL_GAP_PPP_NODE, KERNEL_GAP_PPPOL2TP,
-						  KERNEL_GAP_PPP };
 	uint32_t swept;
 
 	if (!p->probed)
 		kplane_probe(p);
-	if (p->probed)
-		p->missing[0] = '\0';
-	for (size_t i = 0; p->probed && i < sizeof(needed) / sizeof(needed[0]); i++) {
-		const char *remedy = kernel_gap_remedy(needed[i]);
-
-		if (!KERNEL_HAS_GAP(&p->probe, needed[i]))
-			continue;
-		snprintf(p->missing, sizeof(p->missing), "%s%s%s", kernel_gap_text(needed[i]),
-			 remedy[0] ? ": " : "", remedy);
-		/* Pseudowires do without PPP. */
-		if (i < 2)
-			return;
-		break;
-	}
 	if (!p->probed)
 		return;
+	p->missing[0] = p->no_ppp[0] = '\0';
+	if (!kplane_carries(&p->probe, KPLANE_PPP, p->no_ppp) &&
+	    !kplane_carries(&p->probe, KPLANE_ETHERNET, NULL)) {
+		memcpy(p->missing, p->no_ppp, sizeof(p->missing));
+		return;
+	}
 	/* A former keeper that took no name has the sessions we take over all the same. */
 	if (!claim(p) && sweep)
 		return;
@@ -144,6 +156,10 @@ void kplane_open(struct kplane *p, bool sweep)
 			 strerror(errno));
 		return;
 	}
+	if (p->no_ppp[0] && sweep)
+		kplane_say(p, TRACE_NOTICE,
+			   "the kernel carries Ethernet pseudowires, but no PPP sessions: %s",
+			   p->no_ppp);
 	if (sweep) /* else the former keeper's sockets there are taken over */
 		rooms_enter(p->config.rooms, p->k);
 	swept = sweep ? kernel_sweep(p->k) : 0;

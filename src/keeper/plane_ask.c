@@ -47,8 +47,11 @@ static void on_put(struct kplane *p, const struct batch_record *r)
 	int error = 0;
 
 	_Static_assert(KERNEL_TEXT >= RIGHTS_TEXT, "one buffer for both");
-	if (p->missing[0]) {
-		kplane_tell_done(p, DP_OP_PUT, r->key, r->generation, -EOPNOTSUPP, p->missing);
+	const char *missing =
+		!p->missing[0] && r->u.row.ends != DP_L2TP_ETH ? p->no_ppp : p->missing;
+
+	if (missing[0]) {
+		kplane_tell_done(p, DP_OP_PUT, r->key, r->generation, -EOPNOTSUPP, missing);
 		return;
 	}
 	if (!rights_row(p->conf, &r->u.row, p->config.known(p->config.arg, &r->u.row.path.remote),
@@ -207,8 +210,10 @@ static void on_tunnel(struct kplane *p, const struct dp_tunnel *t)
 	char text[KERNEL_TEXT] = "";
 	int error = 0;
 
-	if (p->missing[0]) {
-		kplane_tell_tunnel(p, t->local, -EOPNOTSUPP, p->missing, -1);
+	const char *missing = !p->missing[0] && t->version == 2 ? p->no_ppp : p->missing;
+
+	if (missing[0]) { /* L2TPv2 carries PPP alone */
+		kplane_tell_tunnel(p, t->local, -EOPNOTSUPP, missing, -1);
 		return;
 	}
 	if (!rights_tunnel(p->conf, t, p->config.known(p->config.arg, &t->path.remote), text)) {
@@ -321,9 +326,30 @@ static bool tried(const struct kernel_probe *probe, enum kernel_gap gap)
 	return true;
 }
 
+static void found(struct kplane *p, const char *name, bool ok, const char *text)
+{
+	struct batch_record r = { .tag = BATCH_FOUND, .ok = ok };
+
+	snprintf(r.name, sizeof(r.name), "%s", name);
+	snprintf(r.text, sizeof(r.text), "%s", ok ? "" : text);
+	kplane_tell(p, &r);
+}
+
+/* What it comes to for each kind of session. */
+static void kinds_found(struct kplane *p)
+{
+	char why[BATCH_LINE] = "";
+	bool ok = kplane_carries(&p->probe, KPLANE_PPP, why);
+
+	found(p, "ppp-sessions", ok, why);
+	ok = kplane_carries(&p->probe, KPLANE_ETHERNET, why);
+	found(p, "ethernet-pseudowires", ok, why);
+}
+
 static void on_probe(struct kplane *p, struct mono now)
 {
-	struct batch_record r = { .tag = BATCH_FOUND }, end = { .tag = BATCH_PROBE_END };
+	struct batch_record end = { .tag = BATCH_PROBE_END };
+	char text[BATCH_LINE];
 
 	/* It takes some 100 ms, in which the keeper does nothing else. */
 	if (mono_due(p->probe_at, now)) {
@@ -335,20 +361,16 @@ static void on_probe(struct kplane *p, struct mono now)
 
 		if (!tried(&p->probe, g))
 			continue;
-		r.ok = !KERNEL_HAS_GAP(&p->probe, g);
-		snprintf(r.name, sizeof(r.name), "%s", kernel_gap_name(g));
-		snprintf(r.text, sizeof(r.text), "%s%s%s", kernel_gap_text(g),
-			 remedy[0] ? ": " : "", remedy);
-		if (r.ok)
-			r.text[0] = '\0';
-		kplane_tell(p, &r);
+		snprintf(text, sizeof(text), "%s%s%s", kernel_gap_text(g), remedy[0] ? ": " : "",
+			 remedy);
+		found(p, kernel_gap_name(g), !KERNEL_HAS_GAP(&p->probe, g), text);
 	}
-	if (!p->probed) {
-		r.ok = false;
-		snprintf(r.name, sizeof(r.name), "probe");
-		snprintf(r.text, sizeof(r.text), "%s", p->missing);
-		kplane_tell(p, &r);
-	}
+	if (p->probed)
+		kinds_found(p);
+	else
+		found(p, "probe", false, p->missing);
+	if (p->others)
+		found(p, "interface-groups", false, p->missing);
 	kplane_tell(p, &end);
 }
 

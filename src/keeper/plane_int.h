@@ -47,9 +47,11 @@ struct kplane {
 	struct mono probe_at;	  /* look again, when asked */
 	int claim;		  /* has the name of our interface groups, -1 = none */
 	uint16_t groups;	  /* 0 = as the configuration says */
+	bool others;		  /* those are another keeper's, `missing` says so */
 	bool listed;		  /* to this aditd */
 	bool answered;		  /* it was told whether there is a plane, since the last reload */
-	char missing[BATCH_LINE]; /* "" = PPP sessions can be carried */
+	char missing[BATCH_LINE]; /* "" = there is one */
+	char no_ppp[BATCH_LINE];  /* why it carries no PPP sessions, "" = it does */
 	struct wires *wires;
 	struct htab held, tunnels;
 	uint32_t epoch, generation;
@@ -72,6 +74,9 @@ void kplane_say(struct kplane *p, enum trace_level level, const char *format, ..
 /* Begin the plane when the kernel has what it takes; p->missing says what is missing. `sweep`:
  * remove what a former run has left. */
 void kplane_open(struct kplane *p, bool sweep);
+/* Can the kernel carry sessions of this kind? `why` not, with the remedy; NULL = nobody asks. */
+enum kplane_kind { KPLANE_PPP, KPLANE_ETHERNET };
+bool kplane_carries(const struct kernel_probe *probe, enum kplane_kind kind, char why[BATCH_LINE]);
 /* Look at what this kernel can do: p->probe, or p->missing says why not. */
 void kplane_probe(struct kplane *p);
 

@@ -28,7 +28,8 @@ static const char text_of_conf[] =
 	"profile \"a\" { auth = none pool = \"a\" local-address = 192.0.2.1 }\n"
 	"listen \"all\" { address = 192.0.2.1 }\n"
 	"peer \"all\" { profile = \"a\" }\n"
-	"session \"vpn\" { server = 192.0.2.9 interface = vpn0 routes = { 10.9.0.0/16 } }\n";
+	"session \"vpn\" { server = 192.0.2.9 interface = vpn0 routes = { 10.9.0.0/16 } }\n"
+	"pseudowire \"w0\" { remote = 192.0.2.8 }\n";
 
 struct world {
 	struct fake_kernel f;
@@ -67,6 +68,8 @@ static void on_send(void *arg, const uint8_t *bytes, size_t len, int fd, bool di
 	struct world *w = arg;
 	struct rcur c = rcur_of(bytes, len);
 
+	if (w->at == w->count)
+		w->at = w->count = 0;
 	while (w->count < LOG && batch_load(&c, &w->log[w->count]) == 1)
 		w->count++;
 	assert_int_equal(rcur_left(&c), 0);
@@ -229,7 +232,7 @@ static void what_the_kernel_lacks_is_said(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		struct world *w = begin(1u << all[i].gap);
+		struct world *w = begin(1u << all[i].gap | 1u << KERNEL_GAP_ETH);
 		struct batch_record r = { .tag = BATCH_LIST };
 
 		assert_int_equal(tunnel(w, 5)->error, -EOPNOTSUPP);
@@ -240,6 +243,75 @@ static void what_the_kernel_lacks_is_said(void **state)
 		assert_says(told(w, BATCH_LIST_END)->text, all[i].word);
 		del(w, 1); /* of nothing */
 		assert_counts(w, 0, 0);
+		end(w);
+	}
+}
+
+/* An Ethernet pseudowire agreed with its peer, and its connection. */
+static const struct dp_done *put_wire(struct world *w, uint64_t key, int *ret_tunnel)
+{
+	struct batch_record r = { .tag = BATCH_TUNNEL };
+	struct path path = { .via = w->c->pw->tunnels[0].via4 };
+	const struct conf_socket *s = conf_socket_find(w->c, path.via);
+
+	assert_non_null(s);
+	assert_int_equal(addr_parse("192.0.2.1", &path.local), 0);
+	path.local.port = s->addr.port ? s->addr.port : 1701;
+	assert_int_equal(addr_parse("192.0.2.8:1701", &path.remote), 0);
+	r.tunnel = (struct dp_tunnel){ .local = 70000, .remote = 8, .version = 3, .path = path };
+	ask(w, &r);
+	*ret_tunnel = told(w, BATCH_TUNNEL_DONE)->error;
+	r = (struct batch_record){ .tag = BATCH_PUT, .key = key, .generation = ++w->generation };
+	r.u.row = w->c->pw->wires[0].row;
+	r.u.row.state = DP_ACTIVE;
+	r.u.row.ends = DP_L2TP_ETH;
+	r.u.row.version = 3;
+	r.u.row.path = path;
+	r.u.row.local_tunnel = 70000;
+	r.u.row.remote_tunnel = 8;
+	r.u.row.local_session = r.u.row.remote_session = (uint32_t)key;
+	r.u.row.mtu = 1400;
+	snprintf(r.u.row.ifname, sizeof(r.u.row.ifname), "w0");
+	ask(w, &r);
+	return &told(w, BATCH_DONE)->u.done;
+}
+
+/* What is missing is of one kind of session: the other is carried. */
+static void each_kind_by_itself(void **state)
+{
+	static const struct {
+		uint32_t gaps;
+		bool ppp, ethernet;
+		const char *word; /* of what is missing */
+	} all[] = {
+		{ 0, true, true, "" },
+		{ 1u << KERNEL_GAP_PPP_NODE, false, true, "/dev/ppp" },
+		{ 1u << KERNEL_GAP_PPPOL2TP, false, true, "modprobe l2tp_ppp" },
+		{ 1u << KERNEL_GAP_PPP, false, true, "modprobe ppp_generic" },
+		{ 1u << KERNEL_GAP_ETH, true, false, "modprobe l2tp_eth" },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct world *w = begin(all[i].gaps);
+		struct batch_record r = { .tag = BATCH_LIST };
+		const struct dp_done *d;
+		int error;
+
+		ask(w, &r);
+		assert_int_equal(told(w, BATCH_LIST_END)->error, 0); /* there is a plane */
+		assert_int_equal(tunnel(w, 5)->error, all[i].ppp ? 0 : -EOPNOTSUPP);
+		if (!all[i].ppp)
+			assert_says(w->log[w->at - 1].text, all[i].word);
+		d = put(w, 1, 5);
+		assert_int_equal(d->error, all[i].ppp ? 0 : -EOPNOTSUPP);
+		if (!all[i].ppp)
+			assert_says(d->text, all[i].word);
+		d = put_wire(w, 2, &error);
+		assert_int_equal(error, 0);
+		assert_int_equal(d->error, all[i].ethernet ? 0 : -EOPNOTSUPP);
+		if (!all[i].ethernet)
+			assert_says(d->text, all[i].word);
+		assert_counts(w, 1 + all[i].ppp, (uint32_t)all[i].ppp + all[i].ethernet);
 		end(w);
 	}
 }
@@ -268,7 +340,7 @@ static struct world *begin_in_free(int first, int *ret_groups)
  * is known by its interface group alone. */
 static void interface_groups_are_of_one_keeper(void **state)
 {
-	struct batch_record list = { .tag = BATCH_LIST };
+	struct batch_record list = { .tag = BATCH_LIST }, probe = { .tag = BATCH_PROBE };
 	struct world *a, *b, *c;
 	uint16_t groups;
 	int has, other;
@@ -280,6 +352,11 @@ static void interface_groups_are_of_one_keeper(void **state)
 	assert_says(b->log[b->at - 1].text, "interface-groups");
 	ask(b, &list);
 	assert_says(told(b, BATCH_LIST_END)->text, "another number");
+	ask(b, &probe);
+	while (b->at < b->count && strcmp(b->log[b->at].name, "interface-groups") != 0)
+		b->at++;
+	assert_false(told(b, BATCH_FOUND)->ok); /* what `adit doctor` shows */
+	told(b, BATCH_PROBE_END);
 	c = begin_in_free(has + 1, &other);
 	assert_true(other > has);
 	assert_int_equal(tunnel(a, 5)->error, 0);
@@ -297,16 +374,19 @@ static void doctor_tells_what_was_tried(void **state)
 		uint32_t gaps;
 		const char *missing, *untried; /* names, with a space on both sides */
 	} all[] = {
-		{ 1u << KERNEL_GAP_GENL | 1u << KERNEL_GAP_TUPLE, " l2tp-netlink ",
+		{ 1u << KERNEL_GAP_GENL | 1u << KERNEL_GAP_TUPLE,
+		  " l2tp-netlink ppp-sessions ethernet-pseudowires ",
 		  " l2tp-eth one-tunnel-per-address bridge namespace " },
-		{ 1u << KERNEL_GAP_NET_ADMIN | 1u << KERNEL_GAP_TUPLE, " net-admin ",
+		{ 1u << KERNEL_GAP_NET_ADMIN | 1u << KERNEL_GAP_TUPLE,
+		  " net-admin ppp-sessions ethernet-pseudowires ",
 		  " l2tp-eth one-tunnel-per-address bridge namespace " },
-		{ 1u << KERNEL_GAP_PPPOL2TP, " l2tp-ppp ", " one-tunnel-per-address bridge " },
-		{ 1u << KERNEL_GAP_PPP_NODE | 1u << KERNEL_GAP_MPPE, " dev-ppp ",
+		{ 1u << KERNEL_GAP_PPPOL2TP, " l2tp-ppp ppp-sessions ",
+		  " one-tunnel-per-address bridge " },
+		{ 1u << KERNEL_GAP_PPP_NODE | 1u << KERNEL_GAP_MPPE, " dev-ppp ppp-sessions ",
 		  " ppp mppe bridge " },
-		{ 1u << KERNEL_GAP_PPP, " ppp ", " mppe bridge " },
+		{ 1u << KERNEL_GAP_PPP, " ppp ppp-sessions ", " mppe bridge " },
 		{ 1u << KERNEL_GAP_ETH | 1u << KERNEL_GAP_TUPLE,
-		  " l2tp-eth one-tunnel-per-address ", " " },
+		  " l2tp-eth ethernet-pseudowires one-tunnel-per-address ", " " },
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -474,6 +554,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_the_kernel_lacks_is_said),
+		cmocka_unit_test(each_kind_by_itself),
 		cmocka_unit_test(interface_groups_are_of_one_keeper),
 		cmocka_unit_test(doctor_tells_what_was_tried),
 		cmocka_unit_test(dev_ppp_that_vanishes),
