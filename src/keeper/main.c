@@ -8,7 +8,9 @@
  * children; nothing blocks but rtnetlink. aditd is in one of three states: running (pid), waiting
  * to be started (start_at), or gone for good (stopping). Stopping: aditd is asked to end its
  * sessions (SIGTERM) and killed after ten seconds, later while it says that it tells its peers one
- * after the other (STOPPING); hooks get five more, then all that carries our mark is removed.
+ * after the other (STOPPING). One that dies before it is done is started again, as one that was
+ * away when the stop began, and is asked as soon as it serves. Hooks get five seconds more, then
+ * all that carries our mark is removed.
  *
  * aditd is a child (--run), or a process that systemd has started and that came to the keeper's own
  * socket (gate.h); then its end is the end of the connection, and nobody here starts the next.
@@ -40,7 +42,9 @@
 
 #define STOP_US	      (10 * US_S) /* for aditd to end its sessions */
 #define STOP_HOOKS_US (5 * US_S)
-#define RESTART_US    (2 * US_S) /* for aditd to end when it shall be replaced */
+#define STOP_START_US (60 * US_S) /* for the next aditd to serve: only then it can be asked */
+#define STOP_DEATHS   3		  /* of aditd during a stop: then who is left stays untold */
+#define RESTART_US    (2 * US_S)  /* for aditd to end when it shall be replaced */
 #define RESOLVE_US    (30 * US_S)
 #define HOOK_US	      (60 * US_S)
 #define SETTLE_US     (5 * US_S) /* for the kernel's plane to finish before an upgrade */
@@ -101,6 +105,31 @@ static void former_end(struct keeper_main *k)
 	fd_drop(&k->former_fd);
 }
 
+/* Ask aditd to end its sessions. One that does not serve yet would just end: it is asked later, but
+ * for the very first, which has no session. */
+static void stop_tell(struct keeper_main *k)
+{
+	if (k->s.ever_ready && !k->s.ready) {
+		k->kill_at = mono_add(k->s.now, STOP_START_US);
+		notify_send("EXTEND_TIMEOUT_USEC=90000000");
+		return;
+	}
+	k->told = true;
+	aditd_signal(k, SIGTERM);
+	k->kill_at = mono_add(k->s.now, STOP_US);
+}
+
+static void stop_give_up(struct keeper_main *k, const char *why)
+{
+	server_say(&k->s, TRACE_WARNING,
+		   "%s while it told the peers that we stop: giving up; who was not told yet has "
+		   "to find out, and has no stop record",
+		   why);
+	k->given_up = true;
+	k->start_at = MONO_NEVER;
+	k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
+}
+
 static void aditd_start(struct keeper_main *k)
 {
 	struct server *s = &k->s;
@@ -114,16 +143,20 @@ static void aditd_start(struct keeper_main *k)
 		server_say(s, TRACE_WARNING, "could not start %s: %s", k->spawn.program,
 			   strerror((int)-pid));
 		k->start_at = mono_add(s->now, SPAWN_MOST_WAIT_US);
+		if (k->stopping && ++k->stop_deaths >= STOP_DEATHS)
+			stop_give_up(k, "aditd could not be started again");
 		return;
 	}
 	k->aditd = pid;
 	k->child = true;
 	k->aditd_fd = spawn_pidfd(pid, pair, true);
 	k->kill_at = MONO_NEVER;
-	k->replacing = false;
+	k->replacing = k->told = k->told_again = false;
 	backoff_started(&k->backoff, s->now);
 	server_begin(s, pair);
 	server_say(s, TRACE_INFO, "started %s, process %d", k->spawn.program, (int)pid);
+	if (k->stopping)
+		stop_tell(k);
 }
 
 /* One that somebody else has started is at the gate. */
@@ -142,14 +175,20 @@ static void aditd_welcome(struct keeper_main *k, int pair, pid_t pid)
 
 static void stop_begin(struct keeper_main *k, int status)
 {
-	if (k->stopping && k->emptying) { /* asked twice: all peers at once */
+	/* Asked twice: all peers at once. */
+	if (k->stopping && !k->hurry && (k->emptying || (k->aditd && !k->told))) {
 		k->emptying = false;
 		k->hurry = true;
+		if (!k->told)
+			return;
+		k->told_again = true;
 		aditd_signal(k, SIGTERM);
 		k->kill_at = mono_add(k->s.now, STOP_US);
 		return;
 	}
 	if (k->stopping) { /* somebody is in a hurry */
+		k->given_up = true;
+		k->start_at = MONO_NEVER;
 		aditd_signal(k, SIGKILL);
 		k->hooks_end = k->s.now;
 		return;
@@ -158,12 +197,12 @@ static void stop_begin(struct keeper_main *k, int status)
 	k->status = status;
 	k->start_at = MONO_NEVER;
 	notify_send("STOPPING=1");
-	if (k->aditd) {
-		aditd_signal(k, SIGTERM);
-		k->kill_at = mono_add(k->s.now, STOP_US);
-	} else {
+	if (k->aditd)
+		stop_tell(k);
+	else if (k->s.ever_ready && k->opt.program[0])
+		aditd_start(k); /* it was about to come: sessions wait for it */
+	else
 		k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
-	}
 }
 
 /* aditd has more to tell than ten seconds are enough for. It cannot put off its end by that where
@@ -171,11 +210,41 @@ static void stop_begin(struct keeper_main *k, int status)
 static void patience(struct keeper_main *k)
 {
 	k->s.patience = false;
-	if (!k->stopping || !k->aditd || k->hurry || !k->s.conf->stop_rate)
+	if (!k->stopping || !k->aditd || !k->told)
+		return;
+	if (k->hurry && !k->told_again) { /* it is not the one that was asked twice */
+		k->told_again = true;
+		aditd_signal(k, SIGTERM);
+	}
+	if (k->hurry || !k->s.conf->stop_rate)
 		return;
 	k->emptying = true;
 	k->kill_at = mono_add(k->s.now, SERVE_PATIENCE_US);
 	notify_send("EXTEND_TIMEOUT_USEC=60000000");
+}
+
+/* aditd has ended while we stop. True: the next one was started, to tell the rest. */
+static bool stop_again(struct keeper_main *k, int status)
+{
+	bool asked = WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGTERM;
+
+	/* Who was to be replaced has ended without a word to the peers. */
+	if (k->given_up || !k->s.ever_ready || (asked && !k->replacing))
+		return false;
+	if (!asked && ++k->stop_deaths >= STOP_DEATHS) {
+		stop_give_up(k, "aditd died again and again");
+		return false;
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == UNUSABLE) {
+		stop_give_up(k, "the next aditd could not use its configuration");
+		return false;
+	}
+	if (!asked)
+		server_say(&k->s, TRACE_WARNING,
+			   "aditd died while it told the peers that we stop; it is started again "
+			   "to tell the rest");
+	aditd_start(k);
+	return true;
 }
 
 static void say_ended(struct keeper_main *k, int status, struct mono again)
@@ -214,7 +283,8 @@ static void aditd_ended(struct keeper_main *k, int status)
 	fd_drop(&k->aditd_fd);
 	k->kill_at = MONO_NEVER;
 	if (k->stopping) {
-		k->hooks_end = mono_add(s->now, STOP_HOOKS_US);
+		if (!stop_again(k, status))
+			k->hooks_end = mono_add(s->now, STOP_HOOKS_US);
 		return;
 	}
 	if (k->replacing) {
@@ -422,13 +492,17 @@ static void expire(struct keeper_main *k)
 	server_expire(s);
 	if (mono_due(k->kill_at, s->now)) {
 		k->kill_at = MONO_NEVER;
+		if (k->stopping && k->s.pair < 0)
+			k->given_up = true; /* it hung up when it was done */
+		else if (k->stopping)
+			stop_give_up(k, "aditd did not end in time");
 		aditd_signal(k, SIGKILL);
 		if (k->aditd && !k->child)
 			aditd_left(k);
 	}
-	if (mono_due(k->start_at, s->now) && !k->stopping)
+	if (mono_due(k->start_at, s->now))
 		aditd_start(k);
-	if (k->stopping && !k->aditd &&
+	if (k->stopping && !k->aditd && k->start_at.us == MONO_NEVER.us &&
 	    (children_hooks(s->children) == 0 || mono_due(k->hooks_end, s->now)))
 		k->done = true;
 	if (mono_due(k->watchdog_at, s->now)) {
@@ -495,6 +569,8 @@ static void loop(struct keeper_main *k)
 			pair_broken(k);
 		if (s->patience)
 			patience(k);
+		if (k->stopping && k->aditd && !k->told && s->ready)
+			stop_tell(k);
 		if (fds[0].revents)
 			signals_read(k);
 		gate_read(k);

@@ -32,6 +32,10 @@ struct keeper_main {
 	bool stopping;
 	bool emptying;	       /* ... and aditd tells its peers one after the other */
 	bool hurry;	       /* ... no longer: it was asked once more */
+	bool told;	       /* ... and this aditd knows of it */
+	bool told_again;       /* ... also that there is a hurry */
+	bool given_up;	       /* ... and no other aditd is to tell who is left */
+	uint32_t stop_deaths;  /* of those that were to tell them */
 	struct mono hooks_end; /* stopping, aditd gone: when to wait for hooks no longer */
 	bool done;
 	int status; /* to exit with */

@@ -3,12 +3,14 @@
 pace, a restart in the middle goes on with it."""
 
 import json
+import os
 import re
 import signal
 import time
 
 import pytest
 
+from faults import Faults, built_with_faults
 from lab import BUILD, wait_for
 
 CONF = """
@@ -140,3 +142,43 @@ def test_stop_in_a_hurry(paced):
     assert len(stops_of(adit)) == 60 and {l["cause"] for l in stops_of(adit)} == {"shutdown"}
     load.stop(2)
     assert "60 sessions were lost while held" in load.text(), load.text()
+
+
+@pytest.mark.parametrize("rate, place, again", [(40, "before-del", 15), (0, "before-del", 15),
+                                                (0, "in-append", 1)])
+def test_death_during_a_stop(lab, world, rate, place, again):
+    """aditd dies while it tells the peers: the next one goes on with those that are left. Each session has
+    one stop record, and each peer is told."""
+    if not built_with_faults(BUILD):
+        pytest.skip("this build has no places to die at: meson configure -Dfaults=true")
+    world.adit.stop()
+    faults = Faults(lab.dir / "faults")
+    adit = lab.adit(world.lns, CONF + (f"stop-rate = {rate}\n" if rate else ""),
+                    users="* * password *\n", name="mortal").start(env=faults.env)
+    world.adit = adit
+    load = up(world, 60)
+    faults.arm(place, again)
+    adit.keeper.child.send_signal(signal.SIGTERM)
+    assert adit.keeper.child.wait(240) == 0
+    assert faults.deaths() == 1
+    assert adit.text().count("aditd died while it told the peers that we stop") == 1, adit.text()
+    lines = adit.accounting_lines()
+    assert len({(l["id"], l["seq"]) for l in lines}) == len(lines), "a line stands there twice"
+    assert len(stops_of(adit)) == 60 and len({l["id"] for l in stops_of(adit)}) == 60
+    assert {l["cause"] for l in stops_of(adit)} == {"shutdown"}
+    load.stop(2)
+    assert "60 sessions were lost while held" in load.text(), load.text()
+
+
+def test_stop_while_aditd_is_away(lab, world):
+    """It was killed a moment before: the next one starts into the stop."""
+    adit = world.adit
+    load = up(world, 20)
+    adit.keeper.child.send_signal(signal.SIGSTOP)  # so that it sees both at once
+    adit.keeper.child.send_signal(signal.SIGTERM)
+    os.kill(adit.aditd_pid(), signal.SIGKILL)
+    adit.keeper.child.send_signal(signal.SIGCONT)
+    assert adit.keeper.child.wait(240) == 0
+    assert len(stops_of(adit)) == 20 and {l["cause"] for l in stops_of(adit)} == {"shutdown"}
+    load.stop(2)
+    assert "20 sessions were lost while held" in load.text(), load.text()

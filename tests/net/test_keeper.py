@@ -846,6 +846,28 @@ def test_patience_has_an_end(lab, pace):
     assert world.state() == world.before
 
 
+def test_deaths_during_a_stop_have_an_end(world):
+    """Whoever dies before it is done is followed by another one, which is asked when it serves; after three
+    the keeper ends by itself."""
+    world.fake.tun("adit0")
+    world.fake.good(READY)
+    world.process.child.send_signal(signal.SIGTERM)  # kills it: it has ended as it was asked
+    assert world.process.child.wait(60) == 0
+    world.start()
+    world.next_fake().good(READY)
+    world.fake.command("deaf")
+    world.process.child.send_signal(signal.SIGTERM)
+    for left in range(2, -1, -1):
+        os.kill(world.fake.pid, signal.SIGKILL)
+        if left:
+            world.next_fake().command("deaf")
+            world.fake.good(READY)
+    assert world.process.child.wait(60) == 0
+    assert world.log().count("it is started again to tell the rest") == 2, world.log()
+    assert world.log().count("aditd died again and again while it told the peers") == 1, world.log()
+    assert world.state() == world.before
+
+
 # What a keeper has whose guard still clears up: its name and its control socket, though it has ended. It
 # is done as soon as somebody asks whose the name is.
 FORMER = """
