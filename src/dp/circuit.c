@@ -4,7 +4,10 @@
  * interface, since many pseudowires may share one. A name without an interface is a circuit that
  * is down, until one of that name appears.
  *
- * When the kernel has dropped messages because nobody read them, all are asked for anew.
+ * When the kernel has dropped messages because nobody read them, all are asked for anew. An answer
+ * takes as much of the socket's buffer as a message does, and each question takes the kernel's one
+ * lock of interfaces: so there are few questions at a time, and the next one follows an answer. All
+ * at once they would fill the buffer, and so on without end.
  */
 #include "circuit.h"
 #include "base/htab.h"
@@ -21,12 +24,14 @@
 
 #define BUFFER	      32768
 #define SOCKET_BUFFER (1 << 20)
+#define QUESTIONS     4 /* under way */
 
 enum { STATE_DOWN, STATE_UP, STATE_UNKNOWN };
 
 struct circuit {
 	struct htab_node by_key, by_name;
-	struct list news; /* in circuits.news while there is something to tell */
+	struct list news;  /* in circuits.news while there is something to tell */
+	struct list doubt; /* in circuits.doubt while it is to be asked for */
 	uint64_t key;
 	bool own;
 	bool held; /* circuits_expect(): nothing is told yet */
@@ -37,8 +42,9 @@ struct circuit {
 struct circuits {
 	int fd;
 	struct htab keys, names;
-	struct list news;
-	uint32_t seq;
+	struct list news, doubt;
+	uint32_t seq, port; /* of our questions */
+	unsigned int asked; /* questions under way */
 };
 
 static uint64_t key_hash(const struct circuits *c, uint64_t key)
@@ -63,6 +69,7 @@ struct circuits *circuits_new(const uint8_t hash_key[16])
 {
 	struct sockaddr_nl nl = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
 	struct circuits *c = calloc(1, sizeof(*c));
+	socklen_t len = sizeof(nl);
 	int size = SOCKET_BUFFER;
 
 	if (!c)
@@ -70,11 +77,14 @@ struct circuits *circuits_new(const uint8_t hash_key[16])
 	htab_init(&c->keys, hash_key);
 	htab_init(&c->names, hash_key);
 	list_init(&c->news);
+	list_init(&c->doubt);
 	c->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-	if (c->fd >= 0 && bind(c->fd, (struct sockaddr *)&nl, sizeof(nl)) < 0) {
+	if (c->fd >= 0 && (bind(c->fd, (struct sockaddr *)&nl, sizeof(nl)) < 0 ||
+			   getsockname(c->fd, (struct sockaddr *)&nl, &len) < 0)) {
 		close(c->fd);
 		c->fd = -1;
 	}
+	c->port = nl.nl_pid;
 	if (c->fd >= 0)
 		setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	return c;
@@ -83,6 +93,7 @@ struct circuits *circuits_new(const uint8_t hash_key[16])
 static void drop(struct circuits *c, struct circuit *i)
 {
 	list_drop(&i->news);
+	list_drop(&i->doubt);
 	htab_drop(&c->keys, &i->by_key);
 	htab_drop(&c->names, &i->by_name);
 	free(i);
@@ -199,6 +210,8 @@ bool circuits_input(struct circuits *c, const uint8_t *bytes, size_t len)
 		memcpy(&h, bytes, sizeof(h));
 		if (h.nlmsg_len < sizeof(h) || h.nlmsg_len > len)
 			return false;
+		if (h.nlmsg_seq && h.nlmsg_pid == c->port && c->asked)
+			c->asked--; /* an answer */
 		if (h.nlmsg_type == RTM_NEWLINK || h.nlmsg_type == RTM_DELLINK)
 			link_message(c, h.nlmsg_type, bytes + sizeof(h), h.nlmsg_len - sizeof(h));
 		else if (h.nlmsg_type == NLMSG_ERROR)
@@ -212,7 +225,7 @@ bool circuits_input(struct circuits *c, const uint8_t *bytes, size_t len)
 	return len == 0;
 }
 
-static void ask(struct circuits *c, struct circuit *i)
+static bool ask_now(struct circuits *c, const struct circuit *i)
 {
 	struct {
 		struct nlmsghdr h;
@@ -230,16 +243,44 @@ static void ask(struct circuits *c, struct circuit *i)
 	memcpy(m.name, i->ifname, sizeof(m.name));
 	m.h.nlmsg_len = (uint32_t)(offsetof(__typeof__(m), a) + RTA_ALIGN((size_t)m.a.rta_len));
 	if (c->fd < 0 || send(c->fd, &m, m.h.nlmsg_len, MSG_DONTWAIT) < 0)
-		is_now(c, i, STATE_UP);
+		return false;
+	c->asked++;
+	return true;
 }
 
-static void ask_all(struct circuits *c)
+static void ask_more(struct circuits *c)
 {
-	struct htab_node *n;
+	while (c->asked < QUESTIONS && !list_empty(&c->doubt)) {
+		struct circuit *i = container_of(list_pop(&c->doubt), struct circuit, doubt);
+
+		if (!ask_now(c, i))
+			is_now(c, i, STATE_UP); /* nobody says otherwise */
+	}
+}
+
+static void ask(struct circuits *c, struct circuit *i)
+{
+	list_drop(&i->doubt);
+	list_push(&c->doubt, &i->doubt);
+	ask_more(c);
+}
+
+/* Messages were lost, answers too perhaps. */
+static void doubt_all(struct circuits *c)
+{
+	struct htab_node *n = NULL;
 	uint64_t pos = 0;
 
-	while ((n = htab_walk(&c->keys, &pos, NULL)))
-		ask(c, container_of(n, struct circuit, by_key));
+	c->asked = 0;
+	while ((n = htab_walk(&c->keys, &pos, n))) {
+		struct circuit *i = container_of(n, struct circuit, by_key);
+
+		list_drop(&i->doubt);
+		if (i->held)
+			i->state = STATE_UNKNOWN; /* circuits_put() asks */
+		else
+			list_push(&c->doubt, &i->doubt);
+	}
 }
 
 static void read_all(struct circuits *c)
@@ -253,12 +294,13 @@ static void read_all(struct circuits *c)
 	for (;;) {
 		n = recv(c->fd, buf.bytes, sizeof(buf), MSG_DONTWAIT);
 		if (n < 0 && errno == ENOBUFS)
-			ask_all(c);
+			doubt_all(c);
 		else if (n < 0 && errno != EINTR)
-			return;
+			break;
 		else if (n > 0)
 			circuits_input(c, buf.bytes, (size_t)n);
 	}
+	ask_more(c);
 }
 
 /* ---- from outside ---- */
@@ -273,6 +315,7 @@ static struct circuit *add(struct circuits *c, uint64_t key, const char *ifname,
 	    !(i = calloc(1, sizeof(*i))))
 		return NULL;
 	list_init(&i->news);
+	list_init(&i->doubt);
 	i->key = key;
 	i->own = own;
 	i->state = i->told = STATE_UNKNOWN;

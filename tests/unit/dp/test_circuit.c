@@ -7,6 +7,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -209,6 +210,35 @@ static void test_expected(void **state)
 	circuits_free(c);
 }
 
+/* More circuits than answers fit into the socket: each is told. All asked
+ * for at once the answers would be lost, and asked for again without an end. */
+static void test_more_than_the_socket_holds(void **state)
+{
+	enum { MANY = 3000 };
+	struct circuits *c = circuits_new(hash_key);
+	struct pollfd fd = { .events = POLLIN };
+	char name[DP_IFNAME];
+	size_t told[MANY + 1] = { 0 }, n = 0;
+	uint64_t key;
+	bool up;
+
+	assert_non_null(c);
+	fd.fd = circuits_fd(c);
+	for (unsigned int i = 1; i <= MANY; i++) {
+		snprintf(name, sizeof(name), "adit-none%u", i);
+		assert_int_equal(circuits_put(c, i, name, true), 0);
+	}
+	while (n < MANY) {
+		if (!circuits_event(c, &key, &up)) {
+			assert_int_equal(poll(&fd, 1, 60000), 1);
+			continue;
+		}
+		assert_in_range(key, 1, MANY);
+		n += told[key]++ == 0;
+	}
+	circuits_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +246,7 @@ int main(void)
 		cmocka_unit_test(test_one_interface_of_many),
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_expected),
+		cmocka_unit_test(test_more_than_the_socket_holds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
