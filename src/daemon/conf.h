@@ -54,6 +54,7 @@ struct conf_wire {
 	uint32_t via;	   /* the socket in user space; 0 with DP_WANT_KERNEL */
 	uint8_t plane;	   /* enum dp_want */
 	struct dp_row row; /* complete, active; without `via` */
+	bool auto_mtu;	   /* that of the row suits a path of PW_PATH_MTU: take what fits */
 };
 
 enum conf_log { CONF_LOG_AUTO, CONF_LOG_STDERR, CONF_LOG_SYSLOG, CONF_LOG_JOURNAL };

@@ -350,7 +350,7 @@ static const struct conf_key schema[] = {
 	{ CONF_WIRE, "tag", CONF_T_NUMBER, 0, "0", 0, DP_VLAN_LAST, NULL,
 	  "VLAN whose tag the frames have in the pseudowire, and do not have on its interface; 0: frames pass as they are" },
 	{ CONF_WIRE, "mtu", CONF_T_NUMBER, CONF_K_AUTO, "auto", 576, 16384, NULL,
-	  "MTU of the interface; auto: what fits a path of 1500 octets unfragmented" },
+	  "MTU of the interface; auto: what fits unfragmented on the path to the peer" },
 	{ CONF_WIRE, "sublayer", CONF_T_CHOICE, 0, "default", 0, 0, "default|none",
 	  "L2-Specific Sublayer of four octets, as the peer has it" },
 	{ CONF_WIRE, "sequencing", CONF_T_BOOL, 0, "no", 0, 0, NULL,

@@ -269,6 +269,7 @@ static bool static_build(struct conf_build *b, const struct conf_block *block)
 	    !row_of(b, block, r))
 		return false;
 	r->mtu = mtu ? (uint16_t)mtu : pw_mtu(r, PW_PATH_MTU);
+	w->auto_mtu = !mtu;
 	pw_conf_reserve(b->c->pw, r->local_session);
 	return static_plane(b, block, w);
 }

@@ -213,9 +213,6 @@ bool peer_answer(struct daemon *d);
 void peer_free(struct daemon *d);
 
 void peer_resolve_wire(struct daemon *d, const struct pw_event *ev);
-/* What fits on a path unfragmented, as the kernel knows it by the route, the link, and what routers
- * have told; 0 = not known. */
-uint16_t peer_path_mtu(const struct path *path);
 
 /* ---- pwire.c ---- */
 
@@ -250,6 +247,7 @@ void swire_expire(struct daemon *d);
 struct swire_state {
 	bool up;
 	const char *text; /* why not */
+	uint16_t mtu;	  /* of its interface */
 	struct dp_counters counters;
 };
 bool swire_state(const struct daemon *d, const char *name, struct swire_state *ret);

@@ -9,6 +9,7 @@
 #include "base/crypto.h"
 #include "base/text.h"
 #include "base/wire.h"
+#include "dp/path.h"
 #include "keeper/layout.h"
 #include "keeper/store.h"
 
@@ -62,7 +63,7 @@ static void look_path(struct daemon *d, uint32_t tunnel, const struct path *path
 {
 	struct pw_cmd cmd = { .kind = PW_CMD_PATH, .tunnel = tunnel };
 
-	cmd.mtu = peer_path_mtu(path);
+	cmd.mtu = path_mtu(path);
 	pwe_do(d->pw, d->now, &cmd);
 }
 

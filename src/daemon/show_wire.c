@@ -58,12 +58,16 @@ static json_t *show_static(struct daemon *d, const struct conf_wire *c)
 	json_t *o = json_object();
 
 	if (user)
-		w = (struct dp_wire){ .ok = s.up, .text = s.text, .counters = s.counters };
+		w = (struct dp_wire){
+			.ok = s.up, .text = s.text, .counters = s.counters, .mtu = s.mtu
+		};
 	else
 		dp_remote_wire(d->remote, c->name, &w);
 	show_set_text(o, "name", c->name);
 	show_set_text(o, "state", w.ok ? "up" : "down");
 	set_row(o, &c->row);
+	if (w.mtu)
+		show_set_u64(o, "mtu", w.mtu);
 	show_set_text(o, "kind", "static");
 	show_set_text(o, "plane", user ? "user" : "kernel");
 	show_set_addr(o, "local", &c->row.path.local);

@@ -11,7 +11,9 @@
  */
 #include "daemon.h"
 
+#include "access/pw.h"
 #include "base/crypto.h"
+#include "dp/path.h"
 #include "dp/remote.h"
 #include "keeper/wires.h"
 
@@ -30,6 +32,7 @@ struct swire {
 	struct conf_wire c; /* row.path.via is set */
 	uint64_t key;
 	uint32_t generation;
+	uint16_t mtu; /* of the row as the plane has it */
 	bool wanted;
 	bool told; /* that it failed */
 	enum swire_phase phase;
@@ -111,6 +114,20 @@ static void failed(struct daemon *d, struct swire *s, const char *why)
 	s->told = true;
 }
 
+/* Hand its row to the plane, with an MTU that fits on the path now. */
+static int row_put(struct daemon *d, struct swire *s)
+{
+	struct dp_row row = s->c.row;
+	uint16_t path = s->c.auto_mtu ? path_mtu(&row.path) : 0;
+
+	if (path)
+		row.mtu = pw_mtu(&row, path);
+	if (s->phase == SWIRE_UP && row.mtu == s->mtu)
+		return 0;
+	s->mtu = row.mtu;
+	return d->dp->ops->put(d->dp, s->key, ++s->generation, &row);
+}
+
 static void put(struct daemon *d, struct swire *s)
 {
 	const struct conf_socket *socket = conf_socket_find(d->conf, s->c.via);
@@ -122,7 +139,7 @@ static void put(struct daemon *d, struct swire *s)
 		return;
 	}
 	s->phase = SWIRE_PUTTING;
-	rc = d->dp->ops->put(d->dp, s->key, ++s->generation, &s->c.row);
+	rc = row_put(d, s);
 	if (rc < 0)
 		failed(d, s, strerror(-rc));
 }
@@ -218,7 +235,7 @@ static void look(struct daemon *d)
 				found = s;
 		}
 		if (found)
-			found->wanted = true;
+			found->wanted = true, found->c.auto_mtu = c->wires[i].auto_mtu;
 		else
 			add(d, c->wires + i);
 	}
@@ -250,6 +267,13 @@ void swire_free_all(struct daemon *d)
 void swire_conf(struct daemon *d)
 {
 	look(d);
+	list_for_each (it, &d->swires->all) {
+		struct swire *s = container_of(it, struct swire, in);
+		int rc = s->wanted && s->phase == SWIRE_UP ? row_put(d, s) : 0;
+
+		if (rc < 0)
+			failed(d, s, strerror(-rc));
+	}
 }
 
 bool swire_done(struct daemon *d, const struct dp_done *done)
@@ -268,7 +292,7 @@ bool swire_done(struct daemon *d, const struct dp_done *done)
 	}
 	if (done->error) {
 		failed(d, s, done->text[0] ? done->text : strerror(-done->error));
-	} else {
+	} else if (s->phase != SWIRE_UP) {
 		s->phase = SWIRE_UP;
 		s->told = false;
 		s->text[0] = '\0';
@@ -299,7 +323,7 @@ bool swire_state(const struct daemon *d, const char *name, struct swire_state *r
 
 	if (!s)
 		return false;
-	*ret = (struct swire_state){ .up = s->phase == SWIRE_UP, .text = s->text };
+	*ret = (struct swire_state){ .up = s->phase == SWIRE_UP, .text = s->text, .mtu = s->mtu };
 	d->dp->ops->stats(d->dp, s->key, &ret->counters);
 	return true;
 }

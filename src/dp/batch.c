@@ -156,6 +156,7 @@ static void value_save(struct wcur *c, const struct batch_record *r)
 			break;
 		text_save(c, r->ifname, sizeof(r->ifname));
 		batch_counters_save(c, &r->u.counters);
+		wcur_u16(c, r->mtu);
 		break;
 	case BATCH_LIST_END:
 		wcur_u32(c, (uint32_t)r->error);
@@ -271,6 +272,7 @@ static bool value_load(struct rcur *c, struct batch_record *r)
 			return true;
 		text_load(c, r->ifname, sizeof(r->ifname));
 		batch_counters_load(c, &r->u.counters);
+		r->mtu = rcur_left(c) ? rcur_u16(c) : 0;
 		return true;
 	case BATCH_LIST_END:
 		r->error = (int)rcur_u32(c);

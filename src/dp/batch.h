@@ -42,8 +42,8 @@ enum batch_tag {
 	BATCH_LIST_END = 39,	/* error, text: not 0 = there is no kernel plane here */
 	BATCH_FOUND = 40,	/* ok, name, text: what is there or missing, and what mends it */
 	BATCH_PROBE_END = 41,
-	BATCH_WIRE = 42 /* name, ifname, ok, text, counters: a static pseudowire of the keeper's
-		       own, as it is now; text says why it is not ok */
+	BATCH_WIRE = 42 /* name, ifname, ok, text, counters, mtu: a static pseudowire of the
+		       keeper's own, as it is now; text says why it is not ok */
 };
 
 struct batch_record {
@@ -54,6 +54,7 @@ struct batch_record {
 	bool priority;	      /* SEND */
 	bool ok;	      /* FOUND, WIRE, CIRCUIT: it is up */
 	bool cannot;	      /* WIRE: the kernel has no such pseudowires */
+	uint16_t mtu;	      /* WIRE: of its interface, 0 = not told (by an earlier release) */
 	uint8_t class;	      /* PUNT: enum dp_punt_class */
 	int error;	      /* TUNNEL_DONE: 0 or negative errno */
 	const uint8_t *bytes; /* SEND, PUNT: in the datagram */

@@ -56,6 +56,7 @@ struct wire {
 	bool ok, cannot;
 	char name[BATCH_NAME], text[BATCH_LINE], ifname[DP_IFNAME];
 	struct dp_counters counters;
+	uint16_t mtu;
 };
 
 struct event {
@@ -498,6 +499,7 @@ static void take_wire(struct remote *r, const struct batch_record *record)
 	memcpy(w->text, record->text, sizeof(w->text));
 	memcpy(w->ifname, record->ifname, sizeof(w->ifname));
 	w->counters = record->u.counters;
+	w->mtu = record->mtu;
 }
 
 static void take(struct remote *r, const struct batch_record *record, int *fd)
@@ -743,7 +745,9 @@ bool dp_remote_wire(const struct dp *dp, const char *name, struct dp_wire *ret)
 
 	if (!w)
 		return false;
-	*ret = (struct dp_wire){ w->name, w->ifname, w->ok, w->cannot, w->text, w->counters };
+	*ret = (struct dp_wire){
+		w->name, w->ifname, w->ok, w->cannot, w->text, w->counters, w->mtu
+	};
 	return true;
 }
 

@@ -50,6 +50,7 @@ struct dp_wire {
 	bool cannot; /* the kernel cannot carry it: it is aditd's, if the configuration says so */
 	const char *text; /* why not */
 	struct dp_counters counters;
+	uint16_t mtu; /* of its interface, 0 = not known */
 };
 bool dp_remote_wire(const struct dp *dp, const char *name, struct dp_wire *ret);
 

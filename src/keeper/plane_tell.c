@@ -75,6 +75,7 @@ void kplane_tell_wires(struct kplane *p, const char *name)
 			continue;
 		r.ok = s.ok;
 		r.cannot = s.cannot;
+		r.mtu = s.mtu;
 		snprintf(r.name, sizeof(r.name), "%s", s.name);
 		snprintf(r.text, sizeof(r.text), "%s", s.text);
 		snprintf(r.ifname, sizeof(r.ifname), "%s", s.ifname);

@@ -6,7 +6,8 @@
  * wanted or not, and is in one of four states: nothing of it is there, it is being made, it is up,
  * it is being taken down. What fails (there is no route to the peer yet, the bridge is not there)
  * or is removed by somebody else is tried again after a while. A wire that was changed in the
- * configuration is taken down and made anew.
+ * configuration is taken down and made anew. An MTU that nobody configured is what fits on the path
+ * when it is made and at each new configuration.
  */
 #include "wires.h"
 
@@ -15,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/pw.h"
 #include "base/crypto.h"
 #include "base/list.h"
+#include "dp/path.h"
 
 #define AGAIN_US (5 * US_S)
 
@@ -31,6 +34,7 @@ struct wire {
 	bool cannot;  /* the kernel has none of the kind: aditd carries it (data-plane = auto) */
 	enum wire_phase phase;
 	uint32_t generation;
+	uint16_t mtu;	   /* of the row as the plane has it */
 	struct mono again; /* try again then */
 	char ifname[DP_IFNAME];
 	char text[KERNEL_TEXT];
@@ -102,9 +106,19 @@ static void leave(struct wires *w, struct wire *i, const char *why)
 	w->config.changed(w->config.arg, i->c.name);
 }
 
+static struct dp_row row_of(const struct wire *i)
+{
+	struct dp_row r = i->c.row;
+	uint16_t path = i->c.auto_mtu ? path_mtu(&r.path) : 0;
+
+	if (path)
+		r.mtu = pw_mtu(&r, path);
+	return r;
+}
+
 static void make(struct wires *w, struct wire *i, struct mono now)
 {
-	const struct dp_row *r = &i->c.row;
+	const struct dp_row row = row_of(i), *r = &row;
 	struct kernel_tunnel t = {
 		.version = 3,
 		.encap = r->encap,
@@ -117,6 +131,7 @@ static void make(struct wires *w, struct wire *i, struct mono now)
 	i->again = MONO_NEVER;
 	i->phase = WIRE_MAKING;
 	i->generation++;
+	i->mtu = row.mtu;
 	rc = kernel_tunnel_put(w->k, i->key, i->generation, &t);
 	if (rc == 0)
 		rc = kernel_put(w->k, i->key, i->generation, i->key, r);
@@ -154,6 +169,24 @@ static bool same(const struct conf_wire *a, const struct conf_wire *b)
 	return strcmp(a->name, b->name) == 0 && a->local_tunnel == b->local_tunnel &&
 	       a->remote_tunnel == b->remote_tunnel &&
 	       memcmp(&a->row, &b->row, sizeof(a->row)) == 0;
+}
+
+/* The configuration has it as it is: but its path may have another MTU by now. */
+static void keep(struct wires *w, struct wire *i, const struct conf_wire *c)
+{
+	struct dp_row row;
+
+	i->wanted = true;
+	i->c.plane = c->plane;
+	i->c.auto_mtu = c->auto_mtu;
+	row = row_of(i);
+	if (!w->k || i->phase != WIRE_UP || row.mtu == i->mtu)
+		return;
+	if (kernel_put(w->k, i->key, i->generation + 1, i->key, &row) < 0)
+		return; /* as it was, until the next configuration */
+	i->generation++;
+	i->mtu = row.mtu;
+	w->config.changed(w->config.arg, i->c.name);
 }
 
 static struct wire *add(struct wires *w, const struct conf_wire *c)
@@ -216,7 +249,7 @@ void wires_conf(struct wires *w, struct kernel *k, const struct conf *c, const c
 				found = i;
 		}
 		if (found)
-			found->wanted = true, found->c.plane = c->wires[n].plane;
+			keep(w, found, &c->wires[n]);
 		else if (!add(w, &c->wires[n]))
 			w->config.say(w->config.arg, TRACE_WARNING,
 				      "out of memory: a pseudowire is not brought up");
@@ -351,8 +384,8 @@ bool wires_state(const struct wires *w, size_t index, struct wire_state *ret)
 
 		if (index--)
 			continue;
-		*ret = (struct wire_state){ i->c.name,		 i->ifname, i->key,
-					    i->phase == WIRE_UP, i->cannot, i->text };
+		*ret = (struct wire_state){ i->c.name, i->ifname, i->key, i->phase == WIRE_UP,
+					    i->cannot, i->text,	  i->mtu };
 		return true;
 	}
 	return false;

@@ -49,6 +49,7 @@ struct wire_state {
 	bool ok;
 	bool cannot;	  /* and never will be here */
 	const char *text; /* why not */
+	uint16_t mtu;	  /* of its interface */
 };
 bool wires_state(const struct wires *w, size_t index, struct wire_state *ret);
 

@@ -3,6 +3,7 @@
 with tags, broadcasts and jumbo frames, over UDP and IP, IPv4 and IPv6, with and without cookies;
 through a reload and kills of aditd; and what a stranger sends is dropped."""
 
+import json
 import os
 import signal
 import socket
@@ -113,6 +114,29 @@ def test_two_sites_are_one_network(sites, encap, family, cookies):
     a.host.tcp(b.host, "10.7.0.2", octets=1_000_000)
     w = b.wire()
     assert w["rx_packets"] > 5 and w["drop_spoof"] == 0
+
+
+def test_mtu_of_the_path(sites):
+    """What fits on the path in one piece, when it is made and at each reload (RFC 3931 4.1.4): less
+    IP, UDP, L2TP with a sublayer, and the Ethernet header."""
+    a, _ = sites
+
+    def shown(mtu):
+        links = {i["ifname"]: i for i in json.loads(a.gate.run("ip", "-json", "link").stdout)}
+        return "site" in links and a.wire()["mtu"] == links["site"]["mtu"] == mtu
+    a.gate.run("ip", "link", "set", "core", "mtu", 1400)
+    a.start()
+    a.up()
+    wait_for("an MTU for 1400", lambda: shown(1400 - 20 - 8 - 4 - 4 - 4 - 14))
+    a.gate.run("ip", "link", "set", "core", "mtu", 1450)
+    a.adit.ctl("reload")
+    wait_for("an MTU for 1450", lambda: shown(1450 - 54))
+    a.adit.kill_aditd()
+    a.up()
+    wait_for("the same", lambda: shown(1450 - 54))
+    a.adit.conf.write_text(a.adit.preamble() + a.conf(more="mtu = 1300"))
+    a.adit.ctl("reload")
+    wait_for("the configured one", lambda: shown(1300))
 
 
 def test_kills_and_reloads(sites):

@@ -114,10 +114,14 @@ def test_bridge_reload_kill_and_foreign_hands(two):
 
     # a second one by reload; the first one does not lose a packet of it, nor by a kill of aditd
     ping = two.ours.pinging("10.7.1.2", 60, 0.2)
+    two.ours.run("ip", "link", "set", "o0", "mtu", 1450)  # the reload finds a narrower path
     adit.conf.write_text(adit.preamble() + two.conf(more="bridge = br0") +
                          two.conf(n=2, encap="ip", family=6))
     adit.ctl("reload")
     wait_up(adit, "p1", "p2")
+    wait_for("the MTUs", lambda: [wires(adit)[n]["mtu"] for n in ("p1", "p2")] ==
+             [1450 - 54, 1450 - 62], seconds=60)
+    assert " mtu 1396 " in two.ours.run("ip", "link", "show", "p1").stdout
     two.address(2)
     two.pings(2)
     adit.kill_aditd(signal.SIGKILL)
