@@ -207,7 +207,7 @@ enum l2tp_cmd_kind {
 	L2TP_CMD_SESSION_ACCM,	   /* LNS: SLI with accm_send, accm_recv (6.14) */
 	L2TP_CMD_SESSION_ERRORS, /* LAC: WEN with `errors`, once they have changed and no more than
 				   one a minute; what comes sooner waits (6.13) */
-	L2TP_CMD_SESSION_GO /* ICCN that was to wait (`hold`) may leave; 0 also when none does */
+	L2TP_CMD_SESSION_GO /* ICCN or OCCN that was to wait (`hold`) may leave; 0: or none does */
 };
 
 /*
@@ -246,8 +246,8 @@ struct l2tp_cmd {
 			     the peer offers; SESSION_ANSWERED: 0 = as asked */
 	bool sequencing;  /* SESSION_OPEN of an incoming call, SESSION_ANSWERED: Sequencing Required
 			   */
-	/* SESSION_OPEN of an incoming call: if data gets numbers, ICCN waits for SESSION_GO after
-	 * SESSION_UP, so that none comes before the owner is ready for it. */
+	/* SESSION_OPEN of an incoming call, SESSION_ANSWERED: if data gets numbers, ICCN or OCCN
+	 * waits for SESSION_GO after SESSION_UP: none comes before the owner is ready for it. */
 	bool hold;
 	bool outgoing;		   /* SESSION_OPEN: OCRQ; the peer is to call the number `called` */
 	uint32_t min_bps, max_bps; /* SESSION_OPEN, outgoing: 0 = 1,000,000,000 for max_bps */

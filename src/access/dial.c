@@ -334,6 +334,7 @@ void acc_dial_called(struct access *a, struct mono now, struct acc_dial *d, stru
 	s->limit_s = acc_seconds(d->c->session_us, 0);
 	s->l2tp = ev->session;
 	take.owner = s->self;
+	answered.hold = acc_pipe_wanted(a, s);
 	d->session = s;
 	d->state = ACC_D_CONNECTING;
 	if (l2tp_do(a->l2tp, now, &take) != 0 || l2tp_do(a->l2tp, now, &answered) != 0) {

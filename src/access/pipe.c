@@ -3,8 +3,8 @@
  * Sessions with sequence numbers on data (RFC 2661 5.4), where the data plane may be the kernel's.
  * It counts by itself, from 0 both ways, and nobody can tell it to begin elsewhere: so a pipe
  * through it has to stand before the first frame. The row is put as DP_PREPARED when L2TP has the
- * session; PPP runs already, but its frames wait until the plane has answered. A client's ICCN
- * waits with them, because the server may send as soon as it has come; and the first frame
+ * session; PPP runs already, but its frames wait until the plane has answered. A client's ICCN,
+ * or OCCN, waits with them, because the server may send as soon as it has come; and the first frame
  * afterwards lets the server go first for a moment, whose pipe may take as long as ours.
  *
  * Where the plane has no pipe, or a numbered frame of the peer was read before it stood, frames go

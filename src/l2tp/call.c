@@ -438,9 +438,16 @@ static int64_t limit_of(const struct session *s)
 	return s->state == L2TP_SS_ASKING ? L2TP_ANSWER_US : s->tunnel->profile->p.setup_us;
 }
 
-/* OCRP and OCCN both have to be sent: the one after the other. RFC 2661 5.4: the numbers of data
- * begin at 0 with the first message, which may follow ICCN at once; so whoever counts them has to
- * be there before it, and the owner may let it wait. */
+/* OCRP and OCCN both have to be sent: the one after the other. */
+static void send_connected(struct l2tp *l, struct session *s)
+{
+	s->answered = s->want == SEND_REPLY;
+	if (!s->answered)
+		call_want(l, s, SEND_CONNECTED);
+}
+
+/* RFC 2661 5.4: the numbers of data begin at 0 with the first message, which may follow ICCN or OCCN
+ * at once; so whoever counts them has to be there before it, and the owner may let it wait. */
 static void want_connected(struct l2tp *l, struct session *s)
 {
 	s->held = s->hold;
@@ -448,9 +455,7 @@ static void want_connected(struct l2tp *l, struct session *s)
 		call_step(l, s, CE_SENT, NULL); /* for us it is up */
 		return;
 	}
-	s->answered = s->want == SEND_REPLY;
-	if (!s->answered)
-		call_want(l, s, SEND_CONNECTED);
+	send_connected(l, s);
 }
 
 void call_step(struct l2tp *l, struct session *s, enum call_event ev, const struct ending *why)
@@ -638,6 +643,7 @@ int call_answered(struct l2tp *l, struct session *s, const struct l2tp_cmd *cmd)
 	if (cmd->framing)
 		s->framing = cmd->framing;
 	s->ask_seq = cmd->sequencing || s->tunnel->profile->p.sequencing;
+	s->hold = s->ask_seq && cmd->hold;
 	call_step(l, s, CE_ANSWERED, NULL);
 	return 0;
 }
@@ -690,7 +696,7 @@ int call_go(struct l2tp *l, struct session *s)
 		return 0;
 	s->held = false;
 	if (s->state == L2TP_SS_UP)
-		call_want(l, s, SEND_CONNECTED);
+		send_connected(l, s);
 	return 0;
 }
 

@@ -167,12 +167,44 @@ static void refused_later(void **state)
 	end(p);
 }
 
+/* An outgoing call (RFC 2661 7.5): it is the client's OCCN that asks for numbers, and waits. */
+static void outgoing_call(void **state)
+{
+	struct pair_options o = {
+		.called_only = true, .number = "0800*", .sequencing = true, .pipes = true
+	};
+	struct access_cmd call = { .kind = ACCESS_CMD_CALL, .name = "clients", .text = "0800123" };
+
+	for (unsigned int slow = 0; slow < 2; slow++) {
+		struct pair *p = pair_new(&o);
+		struct access_session_info i;
+
+		pair_until(p, CLIENT(p), ACCESS_EV_TUNNEL_UP, 1, 10 * US_S);
+		CLIENT(p)->hold_done = slow;
+		assert_int_equal(pair_do(LNS(p), &call), 0);
+		pair_run(p, 2 * US_S);
+		assert_int_equal(CLIENT(p)->pipes, 1);
+		/* the server has OCRP, and OCCN only when the client's plane is ready */
+		assert_true(access_session(LNS(p)->a, access_session_next(LNS(p)->a, 0), &i));
+		assert_true(i.outgoing);
+		assert_int_equal(LNS(p)->pipes, !slow);
+		CLIENT(p)->hold_done = false;
+		up(p);
+		in_the_plane(LNS(p));
+		in_the_plane(CLIENT(p));
+		assert_int_equal(LNS(p)->pipes, 1);
+		assert_int_equal(CLIENT(p)->pipes, 1);
+		end(p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(from_the_first), cmocka_unit_test(iccn_waits),
 		cmocka_unit_test(no_pipes),	  cmocka_unit_test(too_late),
 		cmocka_unit_test(ends_meanwhile), cmocka_unit_test(refused_later),
+		cmocka_unit_test(outgoing_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
