@@ -43,36 +43,52 @@ bool journal_open(struct daemon *d, void *mem, uint64_t size)
 }
 
 /*
- * The record of a session that has become long once stays among the long ones. So of a session that
- * is found in both places, because the end came between writing the one and removing the other, it
- * is the long one that counts.
+ * The classes of sessions, shortest first. A record that has become too long for one goes to the
+ * next and stays there. So of a session that is found in two places, because the end came between
+ * writing the one and removing the other, it is the longer one that counts.
  */
-static bool is_long(const struct daemon *d, enum access_object kind, uint64_t id)
+static const uint8_t session_classes[] = { LAYOUT_SESSION_SHORT, ACCESS_OBJ_SESSION,
+					   LAYOUT_SESSION_LONG };
+
+#define CLASSES (sizeof(session_classes) / sizeof(session_classes[0]))
+
+/* The longest class that has a record of this session; 0 = the shortest, or none has. */
+static size_t class_of(const struct daemon *d, uint64_t id)
 {
 	struct store_record r;
+	size_t i = CLASSES - 1;
 
-	return kind == ACCESS_OBJ_SESSION && store_get(d->store, LAYOUT_SESSION_LONG, id, &r);
+	while (i && !(store_count(d->store, session_classes[i]) &&
+		      store_get(d->store, session_classes[i], id, &r)))
+		i--;
+	return i;
 }
 
 static int put(struct daemon *d, enum access_object kind, uint64_t id, const struct wcur *c)
 {
-	int rc = -EMSGSIZE;
+	size_t i, was;
+	int rc;
 
-	if (!is_long(d, kind, id))
-		rc = store_put(d->store, (uint8_t)kind, id, c->buf, c->len);
-	if (rc != -EMSGSIZE || kind != ACCESS_OBJ_SESSION)
-		return rc;
-	rc = store_put(d->store, LAYOUT_SESSION_LONG, id, c->buf, c->len);
-	if (rc == 0)
-		store_del(d->store, (uint8_t)kind, id);
+	if (kind != ACCESS_OBJ_SESSION)
+		return store_put(d->store, (uint8_t)kind, id, c->buf, c->len);
+	was = i = class_of(d, id);
+	rc = store_put(d->store, session_classes[i], id, c->buf, c->len);
+	/* too long, or a keeper of a former release has made the journal */
+	while ((rc == -EMSGSIZE || rc == -EINVAL) && ++i < CLASSES)
+		rc = store_put(d->store, session_classes[i], id, c->buf, c->len);
+	if (rc == 0 && i != was)
+		store_del(d->store, session_classes[was], id);
 	return rc;
 }
 
 static void del(struct daemon *d, enum access_object kind, uint64_t id)
 {
-	store_del(d->store, (uint8_t)kind, id);
-	if (kind == ACCESS_OBJ_SESSION)
-		store_del(d->store, LAYOUT_SESSION_LONG, id);
+	if (kind != ACCESS_OBJ_SESSION) {
+		store_del(d->store, (uint8_t)kind, id);
+		return;
+	}
+	for (size_t i = 0; i < CLASSES; i++)
+		store_del(d->store, session_classes[i], id);
 }
 
 /* A record as it is found: is it to be given to its engine? Counts what is not what it should be.
@@ -138,7 +154,8 @@ static bool load_class(struct daemon *d, enum access_object kind, uint8_t class,
 		struct rcur c = rcur_of(r.bytes, r.len);
 		int rc;
 
-		if (class == (uint8_t)kind && r.id_known && is_long(d, kind, r.id))
+		if (kind == ACCESS_OBJ_SESSION && r.id_known &&
+		    session_classes[class_of(d, r.id)] != class)
 			continue;
 		/* There is one STATE: that it is lost, the engine has to know. */
 		if (!journal_found(lost, kinds[kind], &r) && kind != ACCESS_OBJ_STATE)
@@ -154,8 +171,12 @@ static bool load_class(struct daemon *d, enum access_object kind, uint8_t class,
 
 static bool load_kind(struct daemon *d, enum access_object kind, struct journal_lost *lost)
 {
-	return load_class(d, kind, (uint8_t)kind, lost) &&
-	       (kind != ACCESS_OBJ_SESSION || load_class(d, kind, LAYOUT_SESSION_LONG, lost));
+	if (kind != ACCESS_OBJ_SESSION)
+		return load_class(d, kind, (uint8_t)kind, lost);
+	for (size_t i = 0; i < CLASSES; i++)
+		if (!load_class(d, kind, session_classes[i], lost))
+			return false;
+	return true;
 }
 
 bool journal_load(struct daemon *d)

@@ -25,6 +25,7 @@ void layout_journal(uint32_t max_tunnels, uint32_t max_sessions,
 		{ ACCESS_OBJ_STATE, ACCESS_SAVE_STATE_MAX, 4 },
 		{ LAYOUT_PW_CONN, PW_SAVE_CONN_MAX, max_tunnels + max_tunnels / 4 + 64 },
 		{ LAYOUT_PW_SESSION, PW_SAVE_SESSION_MAX, max_sessions + max_sessions / 4 + 64 },
+		{ LAYOUT_SESSION_SHORT, LAYOUT_SHORT_MOST, max_sessions + max_sessions / 4 + 64 },
 		{ LAYOUT_SESSION_LONG, ACCESS_SAVE_SESSION_MAX,
 		  max_sessions + max_sessions / 4 + 64 },
 	};

@@ -12,17 +12,20 @@
 
 #include "store.h"
 
-/* The kinds of enum access_object, then two of pseudowires (enum pw_object), then the few sessions
- * whose record is longer than LAYOUT_SESSION_MOST: as a pair of slots touches all pages that it
- * lies on, room for the longest would be 5 KiB of memory for each session. */
-#define LAYOUT_JOURNAL_CLASSES 7
+/* The kinds of enum access_object, then two of pseudowires (enum pw_object). As a slot touches all
+ * pages that it lies on, room for the longest record of a session would be 2 KiB and more of memory
+ * for each, so there are three classes: most records are short, ACCESS_OBJ_SESSION has those with
+ * long names, LAYOUT_SESSION_LONG the few others. */
+#define LAYOUT_JOURNAL_CLASSES 8
 #define LAYOUT_PW_CONN	       5
 #define LAYOUT_PW_SESSION      6
 #define LAYOUT_SESSION_LONG    7
+#define LAYOUT_SESSION_SHORT   8
+#define LAYOUT_SHORT_MOST      464
 #define LAYOUT_SESSION_MOST    592
 
-/* The trace ring: records and octets of raw bytes beside them, for trace_open(). There are 16 octets
- * a record where sessions are set up, so that both reach equally far back. */
+/* The trace ring: records and octets of raw bytes beside them, for trace_open(). There are 16
+ * octets a record where sessions are set up, so that both reach equally far back. */
 #define LAYOUT_TRACE_RECORDS 32768u
 #define LAYOUT_TRACE_RAW     (512u << 10)
 

@@ -4,7 +4,8 @@
 import os
 import struct
 
-TUNNEL, SESSION, ACCT, STATE, PW_CONN, PW_SESSION, SESSION_LONG = range(1, 8)
+# most sessions have a record in the class of short ones
+TUNNEL, SESSION_MEDIUM, ACCT, STATE, PW_CONN, PW_SESSION, SESSION_LONG, SESSION = range(1, 9)
 
 
 def memory_of(pid, name):

@@ -126,8 +126,9 @@ static void load_kind(struct golden *g, unsigned int kind)
 				      &c);
 		else
 			rc = access_load(g->access, g->now,
-					 kind == LAYOUT_SESSION_LONG ? ACCESS_OBJ_SESSION
-								     : (enum access_object)kind,
+					 kind == LAYOUT_SESSION_LONG || kind == LAYOUT_SESSION_SHORT
+						 ? ACCESS_OBJ_SESSION
+						 : (enum access_object)kind,
 					 r->id, &c);
 		if (rc)
 			fail_msg("record %u %llx: %d", kind, (unsigned long long)r->id, rc);
@@ -136,9 +137,9 @@ static void load_kind(struct golden *g, unsigned int kind)
 
 static void load(struct golden *g, struct conf *c)
 {
-	static const unsigned int order[] = { ACCESS_OBJ_STATE, ACCESS_OBJ_TUNNEL,
-					      ACCESS_OBJ_SESSION, LAYOUT_SESSION_LONG,
-					      ACCESS_OBJ_ACCT };
+	static const unsigned int order[] = { ACCESS_OBJ_STATE,	    ACCESS_OBJ_TUNNEL,
+					      ACCESS_OBJ_SESSION,   LAYOUT_SESSION_LONG,
+					      LAYOUT_SESSION_SHORT, ACCESS_OBJ_ACCT };
 	struct access_config ac = { .incarnation = 1 };
 	struct pw_config pc = { .incarnation = 1 };
 	struct access_cmd cmd = { .kind = ACCESS_CMD_CONF, .conf = c->access };

@@ -186,6 +186,54 @@ static void test_long_session(void **state)
 	free(mem);
 }
 
+/* Most are short: such a record has its own place, from which it goes on to the next ones. */
+static void test_short_session(void **state)
+{
+	static const struct store_class all[] = { { ACCESS_OBJ_SESSION, 64, 2 },
+						  { LAYOUT_SESSION_LONG, 256, 2 },
+						  { LAYOUT_SESSION_SHORT, 32, 2 } };
+	static const struct {
+		size_t len;
+		uint8_t class;
+	} steps[] = { { 32, LAYOUT_SESSION_SHORT }, { 20, LAYOUT_SESSION_SHORT },
+		      { 33, ACCESS_OBJ_SESSION },   { 20, ACCESS_OBJ_SESSION },
+		      { 65, LAYOUT_SESSION_LONG },  { 20, LAYOUT_SESSION_LONG } };
+	uint64_t size = store_size(all, 3);
+	void *mem = calloc(1, size);
+	struct daemon *d = calloc(1, sizeof(*d));
+
+	assert_non_null(mem);
+	assert_non_null(d);
+	assert_int_equal(store_format(mem, size, all, 3), 0);
+	assert_true(journal_open(d, mem, size));
+	engine.kind = ACCESS_OBJ_SESSION;
+	engine.warnings = 0;
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		save(d, steps[i].len);
+		for (size_t j = 0; j < 3; j++)
+			assert_int_equal(store_count(d->store, all[j].kind),
+					 all[j].kind == steps[i].class);
+		assert_int_equal(found(d), steps[i].len);
+	}
+	/* Killed between writing the long one and removing those before. */
+	assert_int_equal(store_put(d->store, LAYOUT_SESSION_SHORT, ID, "first", 5), 0);
+	assert_int_equal(store_put(d->store, ACCESS_OBJ_SESSION, ID, "former", 6), 0);
+	assert_int_equal(found(d), 20);
+	engine.gone = engine.dirty = true;
+	assert_int_equal(journal_commit(d), 1);
+	assert_int_equal(found(d), 0);
+	for (size_t j = 0; j < 3; j++)
+		assert_int_equal(store_count(d->store, all[j].kind), 0);
+	engine.gone = false;
+	/* there is none that takes it */
+	save(d, 257);
+	assert_int_equal(engine.warnings, 1);
+	engine.warnings = 0;
+	store_close(d->store);
+	free(d);
+	free(mem);
+}
+
 /* What cannot be read is told in one line, of each kind how many. */
 static void test_damage_is_told(void **state)
 {
@@ -250,6 +298,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_record_that_outgrows_its_place),
 		cmocka_unit_test(test_long_session),
+		cmocka_unit_test(test_short_session),
 		cmocka_unit_test(test_damage_is_told),
 	};
 
