@@ -72,6 +72,8 @@
 	  "session {a}: ended because {b:cause}; result {c} error {d} {raw}")                      \
 	X(L2TP3_SESSION_REFUSED, TRACE_INFO,                                                       \
 	  "request of the peer's session {a} refused, result {b} error {c}: {raw}")                \
-	X(L2TP3_LOADED, TRACE_DEBUG, "connection {a} session {b}: taken over from its record")
+	X(L2TP3_LOADED, TRACE_DEBUG, "connection {a} session {b}: taken over from its record")     \
+	X(L2TP3_CONN_DOUBT, TRACE_INFO,                                                            \
+	  "connection {a}: the peer may have forgotten it ({b} there): it is asked")
 
 #endif

@@ -5,8 +5,8 @@
  *
  * Demultiplexing (RFC 3931 3.2, 4.1): control by connection id, data by session id alone (one space
  * for all connections, 4.1.1); then the whole path has to be the connection's. Control without a
- * connection id comes from strangers and goes to v3_open.c. What belongs to nobody is dropped
- * without an answer.
+ * connection id comes from strangers and goes to v3_open.c. Control that belongs to nobody is
+ * dropped without an answer; of data see v3_doubt.c.
  */
 #include "l2tp/v3_int.h"
 
@@ -149,6 +149,7 @@ static void init_lists(struct l2tp3 *l)
 		rng_bytes(&l->rng, key, sizeof(key));
 		htab_init(tables[i], key);
 	}
+	htab_init(&l->by_host, key); /* its hashes are those of by_dial */
 	rng_bytes(&l->rng, key, sizeof(key));
 	bound_init(&l->bound, key, &l->account);
 }
@@ -170,7 +171,7 @@ struct l2tp3 *l2tp3_new(const struct l2tp3_config *config)
 	l2tp3_auth_empty(&l->sum, L2TP3_DIGEST_MD5);
 	l2tp3_auth_empty(&l->sum_sha1, L2TP3_DIGEST_SHA1);
 	l->now = (struct mono){ INT64_MIN };
-	l->grace = (struct mono){ INT64_MIN };
+	l->grace = l->told_at = (struct mono){ INT64_MIN };
 	for (size_t i = 0; i < L2TP3_DROPS; i++)
 		l->drop_at[i] = l->now;
 	l->serial = rng_u32(&l->rng);
@@ -218,6 +219,7 @@ void l2tp3_free(struct l2tp3 *l)
 	htab_free(&l->by_peer);
 	htab_free(&l->by_request);
 	htab_free(&l->by_dial);
+	htab_free(&l->by_host);
 	htab_free(&l->by_remote);
 	htab_free(&l->by_end);
 	bound_free(&l->bound);

@@ -68,6 +68,7 @@ static void leave_keys(struct l2tp3 *l, struct conn *c)
 		htab_drop(&l->by_request, &c->by_request);
 	c->in_peer = c->in_request = false;
 	leave_dial(l, c);
+	doubt3_leave(l, c);
 }
 
 void conn_dial(struct l2tp3 *l, struct conn *c)
@@ -106,6 +107,7 @@ static void init(struct l2tp3 *l, struct conn *c, adit_handle h, const struct pa
 	c->auth = c->over_ip ? CONN_AUTH_SUM : CONN_AUTH_OFF;
 	init_rel(l, c);
 	c->state_at = c->hello_at = c->empty_at = c->pump_at = MONO_NEVER;
+	c->doubt_at = (struct mono){ INT64_MIN };
 	c->since = c->heard = l->now;
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);
@@ -122,7 +124,7 @@ int conn_new(struct l2tp3 *l, const struct path *path, bool initiator, uint32_t 
 	if (pool_count(l->conns) >= l->max_conns)
 		return 1;
 	if (htab_reserve(&l->by_peer) < 0 || htab_reserve(&l->by_request) < 0 ||
-	    htab_reserve(&l->by_dial) < 0 ||
+	    htab_reserve(&l->by_dial) < 0 || htab_reserve(&l->by_host) < 0 ||
 	    heap_reserve(&l->conn_timers, pool_count(l->conns) + 1) < 0)
 		return -ENOMEM;
 	c = pool_take(l->conns, &h);
@@ -244,6 +246,8 @@ void conn_timer(struct l2tp3 *l, struct conn *c)
 	}
 	at = mono_min(at, mono_min(c->state_at, c->hello_at));
 	at = mono_min(at, mono_min(c->empty_at, c->pump_at));
+	if (c->doubts)
+		at = mono_min(at, c->doubt_at);
 	heap_set(&l->conn_timers, &c->timer, at);
 }
 
@@ -272,7 +276,7 @@ static bool quiet_still(const struct l2tp3 *l, const struct conn *c)
 	return mono_due(mono_add(c->heard, hello_us(c) - hello_us(c) / 10), l->now);
 }
 
-static void send_hello(struct l2tp3 *l, struct conn *c)
+void conn_hello(struct l2tp3 *l, struct conn *c)
 {
 	c->quiet_asked = false;
 	c->thing.mask &= (uint8_t)~NEWS_QUIET;
@@ -295,7 +299,7 @@ static void hello_due(struct l2tp3 *l, struct conn *c)
 		v3_news(l, &c->thing, NEWS_QUIET);
 		trace(conn_trace(l, c), TRACE_L2TP3_CONN_QUIET, l->now, c->handle, c->local_id, 0);
 	} else {
-		send_hello(l, c);
+		conn_hello(l, c);
 	}
 }
 
@@ -305,12 +309,13 @@ void conn_heard(struct l2tp3 *l, struct conn *c, struct mono at)
 		return;
 	if (at.us > c->heard.us && at.us <= l->now.us)
 		c->heard = at;
+	doubt3_heard(l, c);
 	if (!c->quiet_asked)
 		return;
 	c->quiet_asked = false;
 	c->thing.mask &= (uint8_t)~NEWS_QUIET;
 	if (quiet_still(l, c))
-		send_hello(l, c);
+		conn_hello(l, c);
 	else
 		conn_arm_hello(l, c);
 	conn_timer(l, c);
@@ -325,7 +330,7 @@ void conn_awake(struct l2tp3 *l, struct conn *c)
 		rel_repeat(&c->rel);
 		v3_work(l, c);
 	} else if (c->state == L2TP3_CS_UP && hello_us(c) >= 0) {
-		send_hello(l, c);
+		conn_hello(l, c);
 	}
 	conn_timer(l, c);
 }
@@ -416,6 +421,7 @@ void conn_expire(struct l2tp3 *l, struct conn *c)
 	}
 	if (mono_due(c->hello_at, l->now))
 		hello_due(l, c);
+	doubt3_due(l, c);
 	conn_timer(l, c);
 }
 
@@ -523,6 +529,8 @@ static void act_up(struct l2tp3 *l, struct conn *c)
 	v3_text_free(l, &c->hint);
 	replace_others(l, c);
 	loser_ends(l, c);
+	doubt3_enter(l, c);
+	doubt3_others(l, c);
 	v3_news(l, &c->thing, NEWS_UP);
 	conn_arm_hello(l, c);
 	conn_empty(l, c);
@@ -620,6 +628,8 @@ void conn_step(struct l2tp3 *l, struct conn *c, enum tunnel_event ev, const stru
 	c->state = row.next;
 	if (c->state != L2TP3_CS_WAIT_REPLY && c->state != L2TP3_CS_UP)
 		leave_dial(l, c);
+	if (c->state != L2TP3_CS_UP)
+		doubt3_leave(l, c);
 	act_sends(l, c, row.act);
 	if (row.act & TA_ASK)
 		act_ask(l, c);

@@ -249,7 +249,12 @@ static void follow(struct l2tp3 *l, struct conn *c, const struct path *path)
 
 	if (path_equal(&c->path, path))
 		return;
+	if (c->in_host)
+		htab_drop(&l->by_host, &c->by_dial);
+	c->in_host = false;
 	c->path = *path;
+	if (c->state == L2TP3_CS_UP)
+		doubt3_enter(l, c);
 	conn_key_peer(l, c, c->remote_id);
 	addr_text(&path->remote, raw);
 	trace_put(conn_trace(l, c), TRACE_L2TP3_CONN_FOLLOW, l->now, c->handle, c->local_id, 0, 0,
@@ -530,6 +535,7 @@ static void ack_input(struct l2tp3 *l, struct conn *c, const struct in3 *in)
 		v3_work(l, c);
 	}
 	c->heard = l->now;
+	doubt3_end(l, c);
 	if (c->hello_at.us == INT64_MAX || c->quiet_asked) {
 		c->quiet_asked = false;
 		c->thing.mask &= (uint8_t)~NEWS_QUIET;

@@ -43,7 +43,7 @@ int data3_input(struct l2tp3 *l, const struct path *path, const struct l2tp3_hea
 	uint32_t sublayer;
 
 	if (!s)
-		return v3_drop(l, DROP3_SESSION, h->session, path);
+		return doubt3_session(l, path, h);
 	cookie = rcur_take(&c, s->cookie_in_len);
 	if (!cookie || !bytes_equal_ct(cookie, s->cookie_in, s->cookie_in_len))
 		return v3_drop(l, DROP3_COOKIE, h->session, path);

@@ -9,6 +9,7 @@
  *     v3_digest.c  which digests and nonces a connection goes by (4.3, 5.4.1)
  *     v3_session.c sessions: making, commands, actions of their tables (7.3, 7.4)
  *     v3_smsg.c    their messages (6.6 to 6.14), ties of sessions (5.4.4)
+ *     v3_doubt.c   one of the two has lost its state
  *     v3_data.c    data messages: cookie, sublayer, sequence (4.1, 4.5, 4.6)
  *     v3_save.c    records that outlive the process
  *     v3_info.c    what is there; profiles
@@ -76,7 +77,7 @@ struct conn {
 	bool verified;	  /* the peer has shown that it receives what we send to its address */
 	bool proved;	  /* a digest of the peer was right */
 	bool quiet_asked; /* CONN_QUIET is open */
-	bool in_peer, in_request, in_dial;
+	bool in_peer, in_request, in_dial, in_host;
 	bool challenged; /* our challenge has to be answered */
 	bool respond;	 /* `response` goes into SCCRP or SCCCN */
 	bool has_tie;
@@ -89,6 +90,7 @@ struct conn {
 	struct heap_node timer; /* the earliest of these and of rel's */
 	struct mono state_at, hello_at, empty_at, pump_at;
 	struct mono since, heard, up_at;
+	struct mono doubt_at; /* next doubt; without doubts: none before */
 
 	struct list sessions; /* all */
 	struct list answers;  /* with something to send but a request: these go first */
@@ -100,7 +102,8 @@ struct conn {
 
 	struct htab_node by_peer;    /* path and the peer's id */
 	struct htab_node by_request; /* path and hash of the SCCRQ, as it may be repeated */
-	struct htab_node by_dial;    /* peer's address, while our SCCRQ waits for its answer */
+	struct htab_node by_dial;    /* peer's address, while our SCCRQ waits for its answer, or in
+					by_host while it is up */
 	uint64_t request_hash;
 	struct bound_node bound;
 	adit_handle yields; /* ours lost the tie to this one of the peer, which may yet fail */
@@ -117,6 +120,7 @@ struct conn {
 	uint16_t pw_types[L2TP3_PW_TYPES_MAX]; /* of the peer, those that we know; 0 = end */
 	uint32_t router_id;		       /* the peer's */
 	uint8_t quirks, quirks_used;
+	uint8_t doubts; /* how often the peer was asked whether it still has the connection */
 
 	struct ending why; /* text is in `text` */
 	char *text;
@@ -206,7 +210,7 @@ struct l2tp3 {
 	struct mono grace;		  /* after a suspend nothing is given up before this */
 	struct pool *conns, *sessions;
 	struct idmap *conn_ids, *session_ids;
-	struct htab by_peer, by_request, by_dial, by_remote, by_end;
+	struct htab by_peer, by_request, by_dial, by_host, by_remote, by_end;
 	struct heap conn_timers, session_timers;
 	struct list news, journal_conns, journal_sessions, work, out;
 	struct list dead_conns, dead_sessions;
@@ -219,6 +223,8 @@ struct l2tp3 {
 	struct l2tp3_counters count;
 	struct mono drop_at[L2TP3_DROPS];
 	uint32_t drop_count[L2TP3_DROPS];
+	struct mono told_at;   /* until then `told` counts */
+	uint32_t told[2];      /* who was told that we know no connection, no session */
 	struct l2tp3_auth sum; /* of the empty secret, MD5 */
 	struct l2tp3_auth sum_sha1;
 	char text[L2TP_TEXT_MAX];
@@ -283,6 +289,10 @@ static inline bool path_is_ip(const struct path *p)
 
 /* A control message without connection id. Returns as l2tp3_input(). */
 int open_input(struct l2tp3 *l, const struct in3 *in);
+/* Is this stranger's request recorded, with what becomes of it? */
+bool open_tell(struct l2tp3 *l);
+/* An id for a StopCCN of a connection that never was: one that nobody has. */
+uint32_t open_spare_id(struct l2tp3 *l);
 /* The owner trusts its address. */
 void open_trust(struct l2tp3 *l, struct conn *c);
 
@@ -318,6 +328,7 @@ void conn_expire(struct l2tp3 *l, struct conn *c);
 void conn_arm_hello(struct l2tp3 *l, struct conn *c);
 void conn_heard(struct l2tp3 *l, struct conn *c, struct mono at);
 void conn_awake(struct l2tp3 *l, struct conn *c);
+void conn_hello(struct l2tp3 *l, struct conn *c);
 void conn_empty(struct l2tp3 *l, struct conn *c);
 void conn_release_request(struct l2tp3 *l, struct conn *c);
 bool conn_worth_record(const struct conn *c);
@@ -407,6 +418,23 @@ int pw_message(struct l2tp3 *l, struct conn *c, const struct l2tp_msg *m,
 /* Build the next message of a session that wants to send. 0, 1 when there is none, -ENOMEM. */
 int pw_build_next(struct l2tp3 *l, struct conn *c);
 const char *cdn3_result_text(uint16_t result, uint16_t error);
+
+/* ---- v3_doubt.c ---- */
+
+/* Data came for a session that nobody knows. As l2tp3_input(). */
+int doubt3_session(struct l2tp3 *l, const struct path *path, const struct l2tp3_header *h);
+/* A StopCCN to connection 0 says that there is no connection between the two. */
+void doubt3_told(struct l2tp3 *l, const struct in3 *in);
+/* This one is up: are others of its host still alive? */
+void doubt3_others(struct l2tp3 *l, struct conn *c);
+/* The peer has it. */
+void doubt3_end(const struct l2tp3 *l, struct conn *c);
+/* What the planes have heard of it was told. */
+void doubt3_heard(const struct l2tp3 *l, struct conn *c);
+void doubt3_due(struct l2tp3 *l, struct conn *c);
+/* While it is up it is known by its host. by_host has been reserved. */
+void doubt3_enter(struct l2tp3 *l, struct conn *c);
+void doubt3_leave(struct l2tp3 *l, struct conn *c);
 
 /* ---- v3_data.c ---- */
 

@@ -63,7 +63,7 @@ void open_trust(struct l2tp3 *l, struct conn *c)
 /* ---- refusals without an object ---- */
 
 /* An id for a StopCCN of a connection that never was: one that nobody has. */
-static uint32_t spare_id(struct l2tp3 *l)
+uint32_t open_spare_id(struct l2tp3 *l)
 {
 	uint32_t id = 0;
 
@@ -73,7 +73,7 @@ static uint32_t spare_id(struct l2tp3 *l)
 }
 
 /* Is this stranger's request recorded, with what becomes of it? */
-static bool tell_stranger(struct l2tp3 *l)
+bool open_tell(struct l2tp3 *l)
 {
 	uint32_t out = 0;
 	struct trace *t = bound_tells(&l->bound, l->trace, l->now, &out);
@@ -126,7 +126,7 @@ static int refuse(struct l2tp3 *l, const struct in3 *in, uint32_t remote_id,
 		    (struct l2tp_bytes){ (const uint8_t *)why->text, (uint16_t)strlen(why->text) });
 	r = &l->replies[(l->reply_first + l->reply_count) % L2TP_REPLIES];
 	l2tp3_build_begin(&b, r->bytes, sizeof(r->bytes), L2TP_STOPCCN, keys, false, &l->rng);
-	l2tp_build_u32(&b, L2TP3_AVP_CONNECTION_ID, spare_id(l));
+	l2tp_build_u32(&b, L2TP3_AVP_CONNECTION_ID, open_spare_id(l));
 	l2tp_build_result(&b, why->result, why->error, text);
 	r->len = (uint16_t)l2tp_build_end(&b);
 	if (!r->len)
@@ -136,7 +136,7 @@ static int refuse(struct l2tp3 *l, const struct in3 *in, uint32_t remote_id,
 		l2tp3_sign(r->bytes, r->len, keys, signs ? &n : NULL);
 	r->path = *in->path;
 	l->reply_count++;
-	r->told = tell_stranger(l);
+	r->told = open_tell(l);
 	if (r->told)
 		trace_put(l->trace, TRACE_L2TP3_STRANGER_REFUSED, l->now, 0, why->result,
 			  why->error, 0, 0, why->text, strlen(why->text));
@@ -199,7 +199,7 @@ static bool tie_settle(struct l2tp3 *l, const struct in3 *in, const struct l2tp_
 			conn_again(l, c);
 			return true;
 		case TIE_OURS:
-			if (tell_stranger(l))
+			if (open_tell(l))
 				trace(l->trace, TRACE_L2TP3_CONN_TIE_WON, l->now, c->handle,
 				      c->local_id, 0);
 			refuse(l, in, m->connection_id, c, &lost);
@@ -317,7 +317,7 @@ static int sccrq_input(struct l2tp3 *l, const struct in3 *in, const struct l2tp_
 		conn_undo(l, c);
 		return rc;
 	}
-	c->bound.words = tell_stranger(l) ? BOUND_WORDS : 0;
+	c->bound.words = open_tell(l) ? BOUND_WORDS : 0;
 	if (loser)
 		conn_yield(l, loser, c);
 	trace_put(conn_trace(l, c), TRACE_L2TP3_IN, l->now, c->handle, L2TP_SCCRQ, in->ns, in->nr,
@@ -328,7 +328,8 @@ static int sccrq_input(struct l2tp3 *l, const struct in3 *in, const struct l2tp_
 
 /*
  * StopCCN of a peer that does not know our id yet: found by its own (5.4.3). Who has an established
- * connection with us knows our id; it would be enough to guess the peer's to end that.
+ * connection with us knows our id; it would be enough to guess the peer's to end that. That there
+ * is none (2/1) is only a reason to ask.
  */
 static int stopccn_input(struct l2tp3 *l, const struct in3 *in, const struct l2tp_msg *m)
 {
@@ -337,8 +338,11 @@ static int stopccn_input(struct l2tp3 *l, const struct in3 *in, const struct l2t
 
 	while (c && (c->was_up || c->initiator))
 		c = conn_by_peer(l, in->path, m->connection_id, c);
-	if (!c)
+	if (!c) {
+		if (m->result == L2TP_STOP_ERROR && m->error == L2TP_ERR_NO_CONNECTION)
+			doubt3_told(l, in);
 		return v3_drop(l, DROP3_CONN, 0, in->path);
+	}
 	return conn_receive(l, c, in);
 }
 

@@ -531,6 +531,7 @@ static void conn_resume(struct l2tp3 *l, struct conn *k, const struct record3 *r
 	case L2TP3_CS_UP:
 		k->was_up = k->verified = true;
 		k->heard = l->now;
+		doubt3_enter(l, k);
 		conn_arm_hello(l, k);
 		conn_empty(l, k);
 		break;

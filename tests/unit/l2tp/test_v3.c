@@ -773,7 +773,9 @@ static void noise(void **state)
 		}
 		l2tp3_counters(w.e[1].l, &c);
 		assert_int_equal(c.conns, 0);
-		assert_int_equal(w.e[1].sent, 0);
+		/* Data of sessions is told that there is no connection, so often in a second. Over
+		 * IP the answer would be larger. */
+		assert_int_equal(w.e[1].sent, ip ? 0 : 32);
 		world3_stop(&w);
 	}
 }

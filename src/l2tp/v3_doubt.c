@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One of the two has lost its state, and the other one does not know: what doubt.c says of v2, for
+ * L2TPv3. Three things are different.
+ *
+ *   - Data names a session alone (RFC 3931 4.1), and we cannot tell under which id the sender knows
+ *     our connection. The StopCCN (2/1, "no control connection exists yet for this pair of LCCEs")
+ *     goes to connection 0 and means all there are between these two ends: it is sent only where
+ *     there is none, and whoever gets it asks those that were silent.
+ *   - Where a connection is up between the two, CDN (2/5) in it names the session by our id.
+ *   - Where messages are authenticated (4.3) a StopCCN out of nothing proves nothing, and is not
+ *     believed; a connection that was opened anew is, when it knows the secret, too.
+ */
+#include "l2tp/v3_int.h"
+
+#define ASK_US	  (1 * US_S)
+#define ASK_MOST  6
+#define REST_US	  (10 * US_S) /* after an answer a connection is not doubted again */
+#define QUIET_US  (3 * US_S)  /* who was heard since then is not doubted */
+#define HOST_MOST 2	      /* connections that one message casts doubt on */
+#define HOST_LOOK 64	      /* connections of one address that are known for that */
+#define TOLD_MOST 32	      /* in a second, of connections nobody knows; of sessions as many */
+#define DATA_US	  (2 * US_S)  /* data since then is an answer */
+
+/* ---- what the peer may have lost ---- */
+
+/* Ask once more. */
+static void ask(struct l2tp3 *l, struct conn *c)
+{
+	c->doubts++;
+	c->doubt_at = mono_add(l->now, ASK_US);
+	if (rel_held_count(&c->rel)) {
+		rel_repeat(&c->rel);
+		v3_work(l, c);
+	} else {
+		conn_hello(l, c);
+	}
+	conn_timer(l, c);
+}
+
+static bool askable(const struct l2tp3 *l, const struct conn *c)
+{
+	return c->state == L2TP3_CS_UP && !c->doubts && mono_due(c->doubt_at, l->now) &&
+	       mono_due(mono_add(c->heard, QUIET_US), l->now) &&
+	       !(c->quirks & L2TP3_QUIRK_NO_HELLO) && c->profile->p.hello_us >= 0;
+}
+
+static void begin(struct l2tp3 *l, struct conn *c)
+{
+	trace(l->trace, TRACE_L2TP3_CONN_DOUBT, l->now, c->handle, c->local_id, c->remote_id);
+	ask(l, c);
+}
+
+void doubt3_end(const struct l2tp3 *l, struct conn *c)
+{
+	if (!c->doubts)
+		return;
+	c->doubts = 0;
+	c->doubt_at = mono_add(l->now, REST_US);
+}
+
+void doubt3_heard(const struct l2tp3 *l, struct conn *c)
+{
+	if (!mono_due(mono_add(c->heard, DATA_US), l->now))
+		doubt3_end(l, c);
+}
+
+void doubt3_due(struct l2tp3 *l, struct conn *c)
+{
+	struct ending why = { .cause = ADIT_CAUSE_TUNNEL_LOST,
+			      .text = "the peer does not know the connection any more" };
+
+	if (c->state != L2TP3_CS_UP || !c->doubts || !mono_due(c->doubt_at, l->now))
+		return;
+	if (!mono_due(l->grace, l->now)) {
+		c->doubt_at = l->grace;
+	} else if (c->doubts < ASK_MOST) {
+		ask(l, c);
+	} else if (c->doubts == ASK_MOST) { /* whoever stands still may have data that goes on */
+		c->doubts++;
+		c->doubt_at = mono_add(l->now, L2TP_QUIET_US);
+		v3_news(l, &c->thing, NEWS_QUIET);
+	} else {
+		conn_step(l, c, TE_LOST, &why);
+	}
+}
+
+/* ---- connections by their host ---- */
+
+void doubt3_enter(struct l2tp3 *l, struct conn *c)
+{
+	uint64_t hash = conn_dial_hash(l, &c->path.remote);
+	struct htab_node *n = htab_find(&l->by_host, hash);
+	int count = 0;
+
+	for (; n && count < HOST_LOOK; n = htab_next(n))
+		count++;
+	if (c->in_host || c->in_dial || count == HOST_LOOK)
+		return;
+	htab_put(&l->by_host, &c->by_dial, hash);
+	c->in_host = true;
+}
+
+void doubt3_leave(struct l2tp3 *l, struct conn *c)
+{
+	if (c->in_host)
+		htab_drop(&l->by_host, &c->by_dial);
+	c->in_host = false;
+	c->doubts = 0;
+}
+
+/* What casts doubt on `o`: a connection that the same host has opened, proven where `o` is. */
+static bool by_conn(const struct conn *o, const struct conn *c)
+{
+	return o != c && addr_same_ip(&o->path.remote, &c->path.remote) &&
+	       o->router_id == c->router_id && o->host_name && c->host_name &&
+	       strcmp(o->host_name, c->host_name) == 0 &&
+	       (o->auth != CONN_AUTH_ON || (c->auth == CONN_AUTH_ON && c->proved));
+}
+
+/* ... or a message on this path that says that there is none; with a digest where there are such.
+ */
+static bool by_message(const struct conn *o, const struct path *path, bool summed)
+{
+	if (!path_equal(&o->path, path))
+		return false;
+	return o->auth == CONN_AUTH_OFF || (o->auth == CONN_AUTH_SUM && summed);
+}
+
+/* The connection that was silent for longest of those that are in doubt now. */
+static struct conn *silent(struct l2tp3 *l, const struct path *path, const struct conn *c,
+			   bool summed)
+{
+	struct htab_node *n = htab_find(&l->by_host, conn_dial_hash(l, &path->remote));
+	struct conn *best = NULL;
+
+	for (; n; n = htab_next(n)) {
+		struct conn *o = container_of(n, struct conn, by_dial);
+
+		if (!askable(l, o) || !(c ? by_conn(o, c) : by_message(o, path, summed)))
+			continue;
+		if (!best || o->heard.us < best->heard.us)
+			best = o;
+	}
+	return best;
+}
+
+void doubt3_others(struct l2tp3 *l, struct conn *c)
+{
+	struct conn *o;
+
+	for (int i = 0; i < HOST_MOST && (o = silent(l, &c->path, c, false)); i++)
+		begin(l, o);
+}
+
+void doubt3_told(struct l2tp3 *l, const struct in3 *in)
+{
+	bool summed = path_is_ip(in->path) &&
+		      l2tp3_verify(in->msg, in->len, &l->sum, NULL, NULL) == L2TP3_CHECK_GOOD;
+	struct conn *o;
+
+	for (int i = 0; i < HOST_MOST && (o = silent(l, in->path, NULL, summed)); i++)
+		begin(l, o);
+}
+
+/* ---- what we have lost ---- */
+
+/* Whoever comes for no connection does not use up what peers are told. */
+static bool may_tell(struct l2tp3 *l, bool peer)
+{
+	if (mono_due(l->told_at, l->now)) {
+		l->told_at = mono_add(l->now, US_S);
+		l->told[0] = l->told[1] = 0;
+	}
+	return l->told[peer]++ < TOLD_MOST;
+}
+
+/* Several engines may share a port, each with ids of its own; static pseudowires have some, too,
+ * and on the way to sessions that have just ended there may be data still. */
+static bool lost(const struct l2tp3 *l, uint32_t id)
+{
+	return id && id >= l->cfg.id_base &&
+	       (!l->cfg.id_len || id - l->cfg.id_base < l->cfg.id_len) &&
+	       !idmap_find(l->session_ids, 0, id) && !idmap_resting(l->session_ids, 0, id);
+}
+
+/* No connection at all: the answer to all there are at the sender. Never larger than what came. */
+static void tell_none(struct l2tp3 *l, const struct path *path, size_t came)
+{
+	const struct l2tp3_auth *keys = path_is_ip(path) ? &l->sum : NULL;
+	struct l2tp_build b;
+	struct reply3 *r;
+	size_t len = L2TP3_HEADER + 8 + 10 + 10;
+
+	len += keys ? L2TP3_IP_PREFIX + 7 + l2tp3_digest_len(keys->keys[0].digest) : 0;
+	if (came < len || bound_source_bad(path) || l->reply_count == L2TP_REPLIES ||
+	    !may_tell(l, false))
+		return;
+	r = &l->replies[(l->reply_first + l->reply_count) % L2TP_REPLIES];
+	l2tp3_build_begin(&b, r->bytes, sizeof(r->bytes), L2TP_STOPCCN, keys, false, &l->rng);
+	l2tp_build_u32(&b, L2TP3_AVP_CONNECTION_ID, open_spare_id(l));
+	l2tp_build_result(&b, L2TP_STOP_ERROR, L2TP_ERR_NO_CONNECTION, NULL);
+	r->len = (uint16_t)l2tp_build_end(&b);
+	if (!r->len)
+		return;
+	l2tp_build_stamp3(r->bytes, r->len, 0, 0, 0);
+	if (keys)
+		l2tp3_sign(r->bytes, r->len, keys, NULL);
+	r->path = *path;
+	r->told = open_tell(l);
+	l->reply_count++;
+}
+
+int doubt3_session(struct l2tp3 *l, const struct path *path, const struct l2tp3_header *h)
+{
+	struct ending why = { .cause = ADIT_CAUSE_PROTOCOL_ERROR,
+			      .result = L2TP_CDN_ERROR,
+			      .error = L2TP_ERR_SESSION_ID };
+	size_t came = h->payload + h->len, least = L2TP3_HEADER + 8 + 10 + 10 + 10;
+	struct htab_node *n = htab_find(&l->by_host, conn_dial_hash(l, &path->remote));
+	struct conn *c = NULL;
+	int rc = 0;
+
+	if (!lost(l, h->session))
+		return v3_drop(l, DROP3_SESSION, h->session, path);
+	for (; n && !c; n = htab_next(n)) {
+		c = container_of(n, struct conn, by_dial);
+		c = path_equal(&c->path, path) ? c : NULL;
+	}
+	if (!c)
+		tell_none(l, path, came);
+	else if (came >= least && !c->orphans && rel_room(&c->rel, false) && may_tell(l, true))
+		rc = pw_refuse(l, c, h->session, 0, &why);
+	return rc < 0 ? rc : v3_drop(l, DROP3_SESSION, h->session, path);
+}
