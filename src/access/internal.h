@@ -286,6 +286,7 @@ struct acc_session {
 	bool no_memory : 1;		  /* for the stop line */
 	bool changed : 1, saved : 1;	  /* its record is to be written; is there */
 	bool end_saved : 1;		  /* as that of one that has ended */
+	bool ids_saved : 1;		  /* with the peer's id */
 	bool ip4 : 1, ip6 : 1;		  /* agreed (READY or UP) */
 	bool want_ip4 : 1, want_ip6 : 1;  /* the user gets this protocol */
 	bool go : 1;			  /* PPP waits for NCP_GO */

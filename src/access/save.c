@@ -148,14 +148,26 @@ static bool dirty_tunnel(struct access *a, struct acc_tunnel *t, struct found *r
 	return tell;
 }
 
+/*
+ * A successor ends what was being set up, and needs the ids of the call for that. The addresses
+ * too, once there may be a row that has them. What else has changed by then makes no difference to
+ * it.
+ */
+static bool same_to_successor(const struct acc_session *s)
+{
+	return s->saved && s->ids_saved && !s->established && !s->ending && !s->row &&
+	       s->state < ACC_ROW;
+}
+
 static bool dirty_session(struct access *a, struct acc_session *s, struct found *ret)
 {
-	bool tell = s->changed;
+	bool tell = s->changed && !same_to_successor(s);
 
 	*ret = (struct found){ ACCESS_OBJ_SESSION, s->key, false };
 	s->changed = false;
 	if (s->state != ACC_DEAD) {
 		s->saved = true;
+		s->ids_saved = s->remote_id != 0;
 		s->end_saved = s->ending;
 		return tell;
 	}

@@ -382,13 +382,40 @@ static bool write_lines(struct daemon *d)
 	return any;
 }
 
+static bool take_done(struct daemon *d)
+{
+	struct dp_done done;
+	bool any = false;
+
+	while (d->dp->ops->done(d->dp, &done)) {
+		struct access_cmd cmd = { .kind = ACCESS_CMD_DP_DONE, .done = &done };
+
+		if (!pwire_done(d, &done) && !swire_done(d, &done))
+			access_do(d->access, d->now, &cmd);
+		FAULT(done.op == DP_OP_DEL ? "del-done" : "put-done");
+		any = true;
+	}
+	return any;
+}
+
+/*
+ * All events, and what the data plane has completed at once: a session whose row is in place by now
+ * is up in the same turn, with one record for both.
+ */
+static void settle(struct daemon *d)
+{
+	do
+		while (take_events(d))
+			;
+	while (take_done(d));
+}
+
 static void drain(struct daemon *d)
 {
 	bool more = true;
 
 	while (more) {
-		while (take_events(d))
-			;
+		settle(d);
 		FAULT("before-commit");
 		more = journal_commit(d) > 0;
 		FAULT("before-send");
@@ -430,22 +457,6 @@ void run_drain(struct daemon *d)
 }
 
 /* ---- what comes in ---- */
-
-static bool take_done(struct daemon *d)
-{
-	struct dp_done done;
-	bool any = false;
-
-	while (d->dp->ops->done(d->dp, &done)) {
-		struct access_cmd cmd = { .kind = ACCESS_CMD_DP_DONE, .done = &done };
-
-		if (!pwire_done(d, &done) && !swire_done(d, &done))
-			access_do(d->access, d->now, &cmd);
-		FAULT(done.op == DP_OP_DEL ? "del-done" : "put-done");
-		any = true;
-	}
-	return any;
-}
 
 void run_punts(struct daemon *d)
 {

@@ -214,12 +214,14 @@ static void keep(struct machine *m, enum access_object kind, uint64_t id, bool g
 		r = &m->records[m->record_count++];
 		r->kind = kind;
 		r->id = id;
+		r->writes = 0;
 	}
 	c = wcur_of(r->bytes, most_of(kind));
 	access_save(m->a, kind, id, &c);
 	assert_false(c.bad);
 	assert_true(c.len > 0);
 	r->len = c.len;
+	r->writes++;
 }
 
 static bool load_all(struct machine *m)

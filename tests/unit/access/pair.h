@@ -63,6 +63,7 @@ struct pair_record {
 	enum access_object kind;
 	uint64_t id;
 	size_t len;
+	size_t writes; /* how often it was written */
 	uint8_t bytes[ACCESS_SAVE_TUNNEL_MAX];
 };
 
