@@ -360,6 +360,39 @@ static void a_false_failure_is_no_failure(void **state)
 	end(&w);
 }
 
+/* The same of a session of L2TPv3, of either kind; what speaks of itself is believed. */
+static void a_false_failure_of_a_session(void **state)
+{
+	static const int errors[] = { -ENOBUFS, -ENOMEM, -ENODEV };
+	struct kernel_tunnel t = some_tunnel(1);
+	struct world w;
+
+	for (size_t i = 0; i < 2 * sizeof(errors) / sizeof(errors[0]); i++) {
+		struct dp_row r = some_row(1, 7);
+		int error = errors[i / 2];
+
+		begin(&w, 0);
+		t.version = r.version = 3;
+		kernel_tunnel_put(w.k, 1, ++w.generation, &t);
+		done(&w, KERNEL_OP_TUNNEL_PUT, 1, KERNEL_OK);
+		if (i % 2) {
+			r.ends = DP_L2TP_ETH;
+			r.prefix_count = 0;
+		}
+		fake_kernel_fail(&w.f, "session-create", 1, 0, error);
+		put(&w, 7, 1, &r);
+		done(&w, KERNEL_OP_PUT, 7, error == -ENODEV ? KERNEL_FAILED : KERNEL_OK);
+		assert_int_equal(fake_kernel_count(&w.f, "session-create"), 1);
+		assert_int_equal(fake_kernel_count(&w.f, "session-get"), error != -ENODEV);
+		if (error != -ENODEV) {
+			kernel_del(w.k, 7, ++w.generation);
+			done(&w, KERNEL_OP_DEL, 7, KERNEL_OK);
+			assert_int_equal(fake_kernel_count(&w.f, "session-delete"), 1);
+		}
+		end(&w);
+	}
+}
+
 static void what_passes_is_tried_again(void **state)
 {
 	struct kernel_tunnel t = some_tunnel(3);
@@ -1164,6 +1197,7 @@ int main(void)
 		cmocka_unit_test(what_failed_leaves_nothing),
 		cmocka_unit_test(a_failed_tunnel_leaves_nothing),
 		cmocka_unit_test(a_false_failure_is_no_failure),
+		cmocka_unit_test(a_false_failure_of_a_session),
 		cmocka_unit_test(what_passes_is_tried_again),
 		cmocka_unit_test(a_failed_change_takes_the_session_down),
 		cmocka_unit_test(a_deletion_cancels_what_is_on_its_way),
