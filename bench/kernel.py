@@ -179,11 +179,16 @@ def ours(sessions, ret):
                  seconds=LIMIT, step=0.1)
         result = json.loads(next(line for line in load.text().splitlines()
                                  if line.startswith("{")))
-        # on a busy machine a few run into a time limit; what they cost is on our account
+        # On a busy machine a few run into a time limit; what they cost is on our account. With
+        # many such the setting up is not measured, but what comes after it is.
         up = result["up"]
-        assert up >= 0.98 * sessions, f"{up} of {sessions} sessions came up: {result}"
-        ret["cpu"] = (cpu_us(pids) - before) / up
-        ret["rate"] = result["per_second"]
+        assert up >= 0.9 * sessions, f"{up} of {sessions} sessions came up: {result}"
+        if up >= 0.98 * sessions:
+            ret["cpu"] = (cpu_us(pids) - before) / up
+            ret["rate"] = result["per_second"]
+        else:
+            print(f"  the setting up was not measured: {up} of {sessions} sessions came up",
+                  flush=True)
         time.sleep(2)
         assert lns.json("status")["sessions_up"] == up
         # the socket of a tunnel is open in both
