@@ -446,8 +446,8 @@ static void send_connected(struct l2tp *l, struct session *s)
 		call_want(l, s, SEND_CONNECTED);
 }
 
-/* RFC 2661 5.4: the numbers of data begin at 0 with the first message, which may follow ICCN or OCCN
- * at once; so whoever counts them has to be there before it, and the owner may let it wait. */
+/* RFC 2661 5.4: the numbers of data begin at 0 with the first message, which may follow ICCN or
+ * OCCN at once; so whoever counts them has to be there before it, and the owner may let it wait. */
 static void want_connected(struct l2tp *l, struct session *s)
 {
 	s->held = s->hold;
