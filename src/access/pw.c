@@ -33,7 +33,9 @@ struct pw *pwe_new(const struct pw_config *config)
 	list_init(&p->news_t);
 	list_init(&p->news_c);
 	list_init(&p->news_w);
+	htab_init(&p->tunnels_by_name, p->hash_key);
 	htab_init(&p->conns_by_id, p->hash_key);
+	htab_init(&p->conns_by_local, p->hash_key);
 	htab_init(&p->wires_by_id, p->hash_key);
 	htab_init(&p->by_key, p->hash_key);
 	htab_init(&p->by_end, p->hash_key);
@@ -59,13 +61,14 @@ void pwe_free(struct pw *p)
 			struct pwc *c = container_of(at, struct pwc, in);
 
 			list_drop(&c->in);
-			htab_drop(&p->conns_by_id, &c->by_id);
 			free(c);
 		}
 		pwt_free(p, t);
 	}
 	free(p->wires);
+	htab_free(&p->tunnels_by_name);
 	htab_free(&p->conns_by_id);
+	htab_free(&p->conns_by_local);
 	htab_free(&p->wires_by_id);
 	htab_free(&p->by_key);
 	htab_free(&p->by_end);

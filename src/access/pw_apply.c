@@ -17,16 +17,19 @@ static bool same_tunnel(const struct pw_conf_tunnel *a, const struct pw_conf_tun
 	return strcmp(a->name, b->name) == 0 || (a->implied && a->secrets == b->secrets);
 }
 
-/* The tunnels of the new configuration, as far as they were there before; the rest is NULL. */
+/* The tunnels of the new configuration, as far as they were there before; the rest is NULL. Most
+ * are in the order in which they were: the search goes on behind the last one that was found. */
 static void match_tunnels(struct pw *p, const struct pw_conf *conf, struct pwt **ret)
 {
+	size_t at = 0, all = conf->tunnel_count;
+
 	list_for_each (it, &p->tunnels) {
 		struct pwt *t = container_of(it, struct pwt, in);
 
-		for (size_t i = 0; t->c && i < conf->tunnel_count; i++) {
-			if (ret[i] || !same_tunnel(t->c, conf->tunnels + i))
+		for (size_t n = 0; t->c && n < all; n++, at = (at + 1) % all) {
+			if (ret[at] || !same_tunnel(t->c, conf->tunnels + at))
 				continue;
-			ret[i] = t;
+			ret[at] = t;
 			break;
 		}
 	}
@@ -178,7 +181,7 @@ int pw_apply(struct pw *p, struct mono now, struct pw_conf *conf)
 				       p->wires[i]->c >= conf->wires + conf->wire_count))
 			drop_wire(p, now, p->wires[i]);
 	for (size_t i = 0; i < conf->tunnel_count; i++) {
-		tunnels[i]->c = conf->tunnels + i;
+		pwt_place(p, tunnels[i], conf->tunnels + i);
 		rename_conns(p, tunnels[i]);
 	}
 	list_for_each_safe (it, &p->tunnels) {

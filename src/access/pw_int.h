@@ -60,6 +60,7 @@ enum pwt_state {
 
 struct pwt {
 	struct list in; /* p->tunnels */
+	struct htab_node by_name;
 	uint64_t id;
 	const struct pw_conf_tunnel *c; /* NULL: no longer in the configuration */
 	enum pwt_state state;
@@ -80,12 +81,12 @@ struct pwt {
 
 struct pwc {
 	struct list in; /* t->conns */
-	struct htab_node by_id;
+	struct htab_node by_id, by_local;
 	uint64_t id; /* owner of the connection in the engine */
 	struct pwt *t;
 	adit_handle h; /* 0 once it is down */
 	bool up, told;
-	uint32_t local, remote;
+	uint32_t local, remote; /* in by_local while up */
 	struct path path;
 	char name[CONF_NAME]; /* of its tunnel, which may have another by now */
 	char host[L2TP_NAME_MAX];
@@ -137,7 +138,9 @@ struct pw {
 	struct list tunnels; /* pwt */
 	struct pww **wires;  /* in the order of the configuration, then those that go */
 	size_t wire_count;
-	struct htab conns_by_id;			  /* pwc */
+	uint32_t tunnel_count;
+	struct htab tunnels_by_name;			  /* pwt, of the configuration */
+	struct htab conns_by_id, conns_by_local;	  /* pwc */
 	struct htab wires_by_id, by_key, by_end, by_name; /* pww */
 	struct heap tunnel_timers, wire_timers;
 	struct list news_t, news_c, news_w;
@@ -180,6 +183,8 @@ static inline bool pw_closed(const struct pw *p)
 /* ---- pw_tunnel.c ---- */
 
 struct pwt *pwt_new(struct pw *p, const struct pw_conf_tunnel *c);
+/* Put it under its configuration; NULL = it is no longer in there. */
+void pwt_place(struct pw *p, struct pwt *t, const struct pw_conf_tunnel *c);
 /* It is no longer in the configuration: end it; frees it once nothing is left. */
 void pwt_drop(struct pw *p, struct mono now, struct pwt *t, enum adit_cause cause,
 	      const char *text);
@@ -196,7 +201,7 @@ void pwt_event(struct pw *p, struct mono now, const struct l2tp3_event *ev);
 struct pwc *pwc_find(const struct pw *p, uint64_t id);
 struct pwc *pwc_new(struct pw *p, struct pwt *t);
 struct pwc *pwc_by_local(const struct pw *p, uint32_t local);
-void pwc_up(struct pwc *c, const struct l2tp3_conn_info *i);
+void pwc_up(struct pw *p, struct pwc *c, const struct l2tp3_conn_info *i);
 void pwc_free(struct pw *p, struct pwc *c);
 bool pwt_fits(const struct pwt *t, const struct path *path);
 

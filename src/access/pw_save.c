@@ -391,7 +391,7 @@ static int load_conn(struct pw *p, struct mono now, struct saved *s)
 	}
 	if (!l2tp3_conn_info(p->l, c->h, &i) || i.state != L2TP3_CS_UP)
 		return 0; /* it ends: CONN_DOWN follows */
-	pwc_up(c, &i);
+	pwc_up(p, c, &i);
 	c->path_mtu = s->path_mtu <= UINT16_MAX ? (uint16_t)s->path_mtu : 0;
 	c->told = true;
 	/* of several the one that came up last is in use */

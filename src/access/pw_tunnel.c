@@ -19,17 +19,16 @@
 struct pwt *pwt_new(struct pw *p, const struct pw_conf_tunnel *c)
 {
 	struct pwt *t;
-	uint32_t n = 1;
 
-	list_for_each (it, &p->tunnels)
-		n++;
-	if (heap_reserve(&p->tunnel_timers, n) < 0)
+	if (heap_reserve(&p->tunnel_timers, p->tunnel_count + 1) < 0 ||
+	    htab_reserve(&p->tunnels_by_name) < 0)
 		return NULL;
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return NULL;
 	t->id = ++p->next_id;
-	t->c = c;
+	pwt_place(p, t, c);
+	p->tunnel_count++;
 	list_init(&t->conns);
 	list_init(&t->wires);
 	list_init(&t->news);
@@ -37,8 +36,24 @@ struct pwt *pwt_new(struct pw *p, const struct pw_conf_tunnel *c)
 	return t;
 }
 
+static uint64_t name_hash(const struct pw *p, const char *name)
+{
+	return htab_hash(&p->tunnels_by_name, name, strlen(name));
+}
+
+void pwt_place(struct pw *p, struct pwt *t, const struct pw_conf_tunnel *c)
+{
+	if (t->c)
+		htab_drop(&p->tunnels_by_name, &t->by_name);
+	t->c = c;
+	if (c)
+		htab_put(&p->tunnels_by_name, &t->by_name, name_hash(p, c->name));
+}
+
 void pwt_free(struct pw *p, struct pwt *t)
 {
+	pwt_place(p, t, NULL);
+	p->tunnel_count--;
 	heap_clear(&p->tunnel_timers, &t->timer);
 	list_drop(&t->in);
 	list_drop(&t->news);
@@ -53,10 +68,12 @@ void pwt_release(struct pw *p, struct pwt *t)
 
 struct pwt *pwt_find(const struct pw *p, const char *name)
 {
-	list_for_each (it, &p->tunnels) {
-		struct pwt *t = container_of(it, struct pwt, in);
+	struct htab_node *n = htab_find(&p->tunnels_by_name, name_hash(p, name));
 
-		if (t->c && strcmp(t->c->name, name) == 0)
+	for (; n; n = htab_next(n)) {
+		struct pwt *t = container_of(n, struct pwt, by_name);
+
+		if (strcmp(t->c->name, name) == 0)
 			return t;
 	}
 	return NULL;
@@ -64,8 +81,11 @@ struct pwt *pwt_find(const struct pw *p, const char *name)
 
 struct pwc *pwc_new(struct pw *p, struct pwt *t)
 {
-	struct pwc *c = htab_reserve(&p->conns_by_id) < 0 ? NULL : calloc(1, sizeof(*c));
+	struct pwc *c;
 
+	if (htab_reserve(&p->conns_by_id) < 0 || htab_reserve(&p->conns_by_local) < 0)
+		return NULL;
+	c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
 	c->id = ++p->next_id;
@@ -79,6 +99,13 @@ struct pwc *pwc_new(struct pw *p, struct pwt *t)
 	return c;
 }
 
+static void pwc_down(struct pw *p, struct pwc *c)
+{
+	if (c->up)
+		htab_drop(&p->conns_by_local, &c->by_local);
+	c->up = false;
+}
+
 void pwc_free(struct pw *p, struct pwc *c)
 {
 	struct pwt *t = c->t;
@@ -88,6 +115,7 @@ void pwc_free(struct pw *p, struct pwc *c)
 	list_drop(&c->in);
 	list_drop(&c->news);
 	htab_drop(&p->conns_by_id, &c->by_id);
+	pwc_down(p, c);
 	free(c);
 	pwt_release(p, t);
 }
@@ -107,15 +135,13 @@ struct pwc *pwc_find(const struct pw *p, uint64_t id)
 
 struct pwc *pwc_by_local(const struct pw *p, uint32_t local)
 {
-	list_for_each (it, &p->tunnels) {
-		const struct pwt *t = container_of(it, struct pwt, in);
+	struct htab_node *n = htab_find(&p->conns_by_local, pw_hash(&p->conns_by_local, local));
 
-		list_for_each (at, &t->conns) {
-			struct pwc *c = container_of(at, struct pwc, in);
+	for (; n; n = htab_next(n)) {
+		struct pwc *c = container_of(n, struct pwc, by_local);
 
-			if (c->up && c->local == local)
-				return c;
-		}
+		if (c->local == local)
+			return c;
 	}
 	return NULL;
 }
@@ -365,7 +391,7 @@ void pwt_drop(struct pw *p, struct mono now, struct pwt *t, enum adit_cause caus
 {
 	pwt_close(p, now, t, cause, text);
 	timer(p, t, MONO_NEVER);
-	t->c = NULL;
+	pwt_place(p, t, NULL);
 	list_drop(&t->news);
 	t->bits = 0;
 }
@@ -414,10 +440,12 @@ static void on_ask(struct pw *p, struct mono now, const struct l2tp3_event *ev)
 		pwc_free(p, c);
 }
 
-void pwc_up(struct pwc *c, const struct l2tp3_conn_info *i)
+void pwc_up(struct pw *p, struct pwc *c, const struct l2tp3_conn_info *i)
 {
+	pwc_down(p, c);
 	c->up = true;
 	c->local = i->local_id;
+	htab_put(&p->conns_by_local, &c->by_local, pw_hash(&p->conns_by_local, c->local));
 	c->remote = i->remote_id;
 	c->path = i->path;
 	snprintf(c->host, sizeof(c->host), "%s", i->host_name);
@@ -431,7 +459,7 @@ static void on_up(struct pw *p, struct mono now, struct pwc *c)
 
 	if (!t->c || !l2tp3_conn_info(p->l, c->h, &i))
 		return;
-	pwc_up(c, &i);
+	pwc_up(p, c, &i);
 	pw_news_c(p, c, PWC_N_UP);
 	t->conn = c;
 	t->state = PWT_UP;
@@ -458,7 +486,7 @@ static void on_down(struct pw *p, struct mono now, struct pwc *c, const struct l
 	pw_reason_set(&c->why, ev->cause, ev->text, ev->by_peer);
 	c->why.established = c->up;
 	c->h = 0;
-	c->up = false;
+	pwc_down(p, c);
 	if (used) {
 		t->conn = NULL;
 		t->why = c->why;
