@@ -902,6 +902,10 @@ int main(int argc, char **argv)
 	/* What the plane's threads allocate is freed by the main one: an arena for each of them
 	 * would keep hundreds of octets a session that nobody uses. */
 	mallopt(M_ARENA_MAX, 1);
+	/* Each reading of the counters takes an array that is as long as there are sessions, for a
+	 * moment. It is given back to the system; otherwise the limit would rise to its size after
+	 * the first, and the heap keep a hole for it. */
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
 #endif
 	k->s.pair = k->signals = k->parent = k->output[0] = k->output[1] = -1;
 	k->aditd_fd = k->former_fd = -1;
