@@ -109,6 +109,8 @@ static void former_end(struct keeper_main *k)
  * for the very first, which has no session. */
 static void stop_tell(struct keeper_main *k)
 {
+	if (k->s.pair < 0)
+		return; /* it has hung up, and is about to end: the next one is told */
 	if (k->s.ever_ready && !k->s.ready) {
 		k->kill_at = mono_add(k->s.now, STOP_START_US);
 		notify_send("EXTEND_TIMEOUT_USEC=90000000");
@@ -492,8 +494,8 @@ static void expire(struct keeper_main *k)
 	server_expire(s);
 	if (mono_due(k->kill_at, s->now)) {
 		k->kill_at = MONO_NEVER;
-		if (k->stopping && k->s.pair < 0)
-			k->given_up = true; /* it hung up when it was done */
+		if (k->s.pair < 0)
+			k->given_up = k->stopping && k->told; /* it hung up when it was done */
 		else if (k->stopping)
 			stop_give_up(k, "aditd did not end in time");
 		aditd_signal(k, SIGKILL);
