@@ -8,7 +8,8 @@
  * else over UDP; 4: with the sublayer; 8: a frame from the device), one octet with the lengths of
  * the cookies (0 to 2, times four, ours and from bit 4 on the peer's), eight octets of our cookie,
  * then the packet. It is an error when an offset points outside the packet, when data is taken
- * without its cookie or with a session id of 0, or when a header that is built does not come back.
+ * without its cookie or with a session id of 0, or when a header or a tag that is built does not
+ * come back.
  */
 #include <stdlib.h>
 #include "base/wire.h"
@@ -36,6 +37,30 @@ static void frame(const uint8_t *p, size_t len)
 	CHECK(version == 4 || version == 6);
 	if (pkt_ip_parse(p + at, len - at, version, &ip))
 		CHECK(at + ip.len <= len);
+}
+
+/* A tag that is put on is taken off again, and leaves the frame as it was; one that the frame has
+ * by itself goes with the addresses in their place. */
+static void tags(const uint8_t *p, size_t len)
+{
+	uint8_t *room = malloc(PKT3_TAG + len), *at = room + PKT3_TAG;
+	size_t n;
+
+	if (!room)
+		return;
+	memcpy(at, p, len);
+	if (len >= PKT3_FRAME) {
+		pkt3_tag(at, 0x0abc);
+		CHECK(memcmp(at - PKT3_TAG, p, 12) == 0);
+		CHECK(memcmp(at + 8, "\x81\0\x0a\xbc", 4) == 0);
+		CHECK(pkt3_untag(at - PKT3_TAG, len + PKT3_TAG) == PKT3_TAG);
+		CHECK(memcmp(at, p, len) == 0);
+	}
+	n = pkt3_untag(at, len);
+	CHECK(n == 0 || (n == PKT3_TAG && len >= PKT3_FRAME + PKT3_TAG));
+	CHECK(n ? memcmp(at + n, p, 12) == 0 && memcmp(at + 16, p + 16, len - 16) == 0
+		: memcmp(at, p, len) == 0);
+	free(room);
 }
 
 /* What is built for the peer is what the peer takes from us. */
@@ -82,6 +107,7 @@ static void message(const struct dpt_config *c, const uint8_t *p, size_t len, bo
 		CHECK(body.off == c->cookie_in_len + (c->l2spec ? 4u : 0));
 		CHECK(body.off + PKT3_FRAME <= len && body.seq <= 0xffffff);
 		frame(p + body.off, len - body.off);
+		tags(p + body.off, len - body.off);
 		break;
 	case PKT3_COOKIE:
 		CHECK(c->cookie_in_len && memcmp(p, c->cookie_in, c->cookie_in_len) != 0);
@@ -114,6 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(copy, r.p, n);
 	if (flags & 8) {
 		frame(copy, n);
+		tags(copy, n);
 		built(&c, copy, n, !(flags & 2));
 	} else {
 		if (flags & 1) {
