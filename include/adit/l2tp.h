@@ -361,7 +361,7 @@ struct l2tp_tunnel_info {
 	adit_handle handle;
 	uint64_t owner;
 	enum l2tp_tunnel_state state;
-	uint16_t local_id, remote_id;
+	uint32_t local_id, remote_id; /* 16 bits of each are in use */
 	struct path path;
 	bool initiator;
 	const char *host_name, *vendor_name; /* the peer's, as in struct l2tp_event */
@@ -379,7 +379,7 @@ struct l2tp_session_info {
 	adit_handle handle, tunnel;
 	uint64_t owner;
 	enum l2tp_session_state state;
-	uint16_t local_id, remote_id, local_tunnel_id, remote_tunnel_id;
+	uint32_t local_id, remote_id, local_tunnel_id, remote_tunnel_id; /* likewise */
 	bool initiator;				/* we sent the ICRQ or OCRQ */
 	bool outgoing;				/* an OCRQ began it */
 	bool send_seq, require_seq, length_bit; /* require_seq: drop data without Ns. What we asked

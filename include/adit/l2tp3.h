@@ -406,6 +406,8 @@ struct l2tp3_session_info {
 	uint8_t cookie_out[L2TP3_COOKIE_MAX]; /* on data we send: the peer assigned it */
 	uint8_t sublayer_in, sublayer_out;    /* enum l2tp3_sublayer on data we receive, send */
 	uint8_t seq_in, seq_out;	      /* enum l2tp3_seq of data we receive, send */
+	uint32_t data_ns, data_nr; /* numbers of the next frame we send, expect: of those that came
+				      and went by the engine */
 	uint16_t local_status, remote_status; /* L2TP3_STATUS_* */
 	uint16_t mtu;			      /* the peer's Interface MTU, 0 = not said */
 	uint32_t serial;

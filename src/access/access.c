@@ -107,6 +107,7 @@ void access_free(struct access *a)
 	heap_free(&a->timers);
 	heap_free(&a->dial_timers);
 	l2tp_free(a->l2tp);
+	l2tp3_free(a->l2tp3);
 	ppp_free(a->ppp);
 	access_conf_unref(a->conf);
 	free(a->ring);
@@ -156,36 +157,59 @@ void acc_failure(struct access *a, struct mono now, uint64_t key, const char *wh
 
 /* ---- glue ---- */
 
-static void on_l2tp(struct access *a, struct mono now, const struct l2tp_event *ev)
+/* Of L2TPv3 the plane cannot tell when data came last over a tunnel, and data does not show that
+ * the peer hears us: it is always asked. */
+static void on_quiet(struct access *a, struct mono now, struct acc_tunnel *t)
+{
+	struct l2tp_cmd heard = { .kind = L2TP_CMD_TUNNEL_HEARD, .tunnel = t->l2tp };
+
+	if (t->version == 3)
+		(void)acc_l2_do(a, now, t->version, &heard);
+	else
+		acc_tunnel_tell(a, t, ACC_TN_HEARD);
+}
+
+/* The tunnel that an event is about; NULL when it is not in use any more. */
+static struct acc_tunnel *tunnel_about(struct access *a, struct mono now, uint8_t version,
+				       const struct l2tp_event *ev)
+{
+	struct acc_tunnel *t = acc_tunnel_of(a, ev->owner);
+
+	if (t && t->offer && !acc_l2_decided(a, now, t, version, ev))
+		return NULL;
+	return t && t->version == version && t->l2tp == ev->tunnel ? t : NULL;
+}
+
+static void on_l2tp(struct access *a, struct mono now, uint8_t version, const struct l2tp_event *ev)
 {
 	struct acc_tunnel *t;
 	struct acc_session *s;
 
 	switch (ev->kind) {
 	case L2TP_EV_TUNNEL_ASK:
-		acc_server_tunnel_ask(a, now, ev);
+		acc_server_tunnel_ask(a, now, version, ev);
 		break;
 	case L2TP_EV_TUNNEL_UP:
-		t = acc_tunnel_of(a, ev->owner);
-		if (t && t->l2tp == ev->tunnel)
+		t = tunnel_about(a, now, version, ev);
+		if (t)
 			acc_tunnel_up(a, now, t, ev);
 		break;
 	case L2TP_EV_TUNNEL_QUIET:
 		t = acc_tunnel_of(a, ev->owner);
-		if (t && t->l2tp == ev->tunnel)
-			acc_tunnel_tell(a, t, ACC_TN_HEARD);
+		if (t && t->version == version && t->l2tp == ev->tunnel)
+			on_quiet(a, now, t);
 		break;
 	case L2TP_EV_TUNNEL_DOWN:
-		t = acc_tunnel_of(a, ev->owner);
-		if (t && t->l2tp == ev->tunnel)
+		t = tunnel_about(a, now, version, ev);
+		if (t)
 			acc_tunnel_down(a, now, t, ev);
 		break;
 	case L2TP_EV_SESSION_ASK:
-		acc_server_session_ask(a, now, ev);
+		acc_server_session_ask(a, now, version, ev);
 		break;
 	case L2TP_EV_SESSION_UP:
 		s = acc_session_of(a, ev->owner);
-		if (s && s->l2tp == ev->session)
+		if (s && s->l2tp == ev->session && s->tunnel->version == version)
 			acc_session_l2tp_up(a, now, s);
 		break;
 	case L2TP_EV_SESSION_ACCM:
@@ -193,7 +217,7 @@ static void on_l2tp(struct access *a, struct mono now, const struct l2tp_event *
 		break; /* of interest to links with a modem at the far end only */
 	case L2TP_EV_SESSION_DOWN:
 		s = acc_session_of(a, ev->owner);
-		if (s && s->l2tp == ev->session)
+		if (s && s->l2tp == ev->session && s->tunnel->version == version)
 			acc_session_l2tp_down(a, now, s, ev);
 		break;
 	}
@@ -203,13 +227,14 @@ void acc_pump(struct access *a, struct mono now)
 {
 	struct l2tp_event l;
 	struct ppp_event p;
+	uint8_t version;
 	bool more;
 
 	do {
 		more = false;
-		while (l2tp_event(a->l2tp, &l)) {
+		while (acc_l2_event(a, &l, &version)) {
 			more = true;
-			on_l2tp(a, now, &l);
+			on_l2tp(a, now, version, &l);
 		}
 		while (ppp_event(a->ppp, &p)) {
 			struct acc_session *s = acc_session_of(a, p.owner);
@@ -242,13 +267,16 @@ int access_input(struct access *a, struct mono now, const struct path *path, con
 {
 	struct l2tp_frame f;
 	struct acc_session *s;
+	uint8_t version;
 	int rc;
 
 	acc_begin(a);
-	rc = l2tp_input(a->l2tp, now, path, bytes, len, &f);
+	rc = acc_l2_input(a, now, path, bytes, len, &f, &version);
 	if (rc == L2TP_IN_FRAME) {
 		s = acc_session_of(a, f.owner);
-		rc = s && s->l2tp == f.session ? ppp_frame_in(a, now, s, bytes + f.off, f.len) : 0;
+		rc = s && s->l2tp == f.session && s->tunnel->version == version
+			     ? ppp_frame_in(a, now, s, bytes + f.off, f.len)
+			     : 0;
 	}
 	acc_pump(a, now);
 	return rc < 0 ? rc : 0;
@@ -272,6 +300,27 @@ int access_frame(struct access *a, struct mono now, uint64_t key, enum dp_punt_c
 
 /* ---- commands ---- */
 
+static bool speaks_v3(const struct access_conf *conf)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < conf->peer_count; i++)
+		any |= conf->peers[i].version != CONF_V2;
+	for (size_t i = 0; i < conf->dial_count; i++)
+		any |= conf->dials[i].version != CONF_V2;
+	return any;
+}
+
+/* Session ids of others are not given out. Where one is ours already the plane says who has it. */
+static void reserve(struct access *a, struct mono now, const struct access_conf *old,
+		    const struct access_conf *conf)
+{
+	for (size_t i = 0; old && i < old->reserved_count; i++)
+		l2tp3_release_session(a->l2tp3, now, old->reserved[i]);
+	for (size_t i = 0; i < conf->reserved_count; i++)
+		(void)l2tp3_reserve_session(a->l2tp3, conf->reserved[i]);
+}
+
 static int do_conf(struct access *a, struct mono now, struct access_conf *conf)
 {
 	struct acc_pool *pools = acc_leases_prepare(conf);
@@ -279,7 +328,7 @@ static int do_conf(struct access *a, struct mono now, struct access_conf *conf)
 	struct acc_dial **dials = acc_dials_prepare(a, conf);
 	struct access_conf *old = a->conf;
 
-	if (!pools || !peers || !dials) {
+	if (!pools || !peers || !dials || (speaks_v3(conf) && !acc_l2_v3(a))) {
 		free(pools);
 		acc_peers_cancel(a, conf, peers);
 		acc_dials_cancel(a, conf, dials);
@@ -291,6 +340,10 @@ static int do_conf(struct access *a, struct mono now, struct access_conf *conf)
 	acc_dials_commit(a, now, conf, dials);
 	l2tp_share_halfopen(a->l2tp, conf->max_tunnels);
 	l2tp_lenient(a->l2tp, conf->quirks);
+	if (a->l2tp3) {
+		l2tp3_limit(a->l2tp3, conf->max_tunnels, conf->max_sessions);
+		reserve(a, now, old, conf);
+	}
 	acc_net(conf, &a->net);
 	a->net_generation++;
 	a->net_news = true;
@@ -351,7 +404,7 @@ static int do_terminate(struct access *a, struct mono now, uint64_t key)
 	return 0;
 }
 
-static int do_terminate_tunnel(struct access *a, struct mono now, uint16_t id)
+static int do_terminate_tunnel(struct access *a, struct mono now, uint32_t id)
 {
 	struct acc_tunnel *t = acc_tunnel_by_id(a, id);
 
@@ -372,7 +425,7 @@ static int do_heard(struct access *a, struct mono now, const struct access_cmd *
 	if (!t)
 		return 1;
 	l.tunnel = t->l2tp;
-	return l2tp_do(a->l2tp, now, &l) < 0 ? 2 : 0;
+	return acc_l2_do(a, now, t->version, &l) < 0 ? 2 : 0;
 }
 
 static int do_stats(struct access *a, struct mono now, const struct access_cmd *cmd)
@@ -481,6 +534,8 @@ void access_expire(struct access *a, struct mono now)
 
 	acc_begin(a);
 	l2tp_expire(a->l2tp, now);
+	if (a->l2tp3)
+		l2tp3_expire(a->l2tp3, now);
 	ppp_expire(a->ppp, now);
 	acc_pump(a, now);
 	while ((n = heap_first(&a->timers)) && mono_due(n->at, now))
@@ -496,6 +551,8 @@ struct mono access_deadline(const struct access *a)
 	struct mono at = mono_min(l2tp_deadline(a->l2tp), ppp_deadline(a->ppp));
 
 	at = mono_min(at, heap_deadline(&a->timers));
+	if (a->l2tp3)
+		at = mono_min(at, l2tp3_deadline(a->l2tp3));
 	if (a->drain)
 		at = mono_min(at, a->drain_at);
 	return mono_min(at, heap_deadline(&a->dial_timers));
@@ -521,7 +578,7 @@ static bool send_frame(struct access *a, const struct acc_session *s, uint8_t *b
 		ret->key = s->key;
 		return true;
 	}
-	head = l2tp_wrap(a->l2tp, s->l2tp, buf + *off, *len, ret->priority, &ret->path);
+	head = acc_l2_wrap(a, s, buf + *off, *len, ret->priority, &ret->path);
 	*off -= head;
 	*len += head;
 	return head != 0;
@@ -558,7 +615,7 @@ size_t access_output(struct access *a, struct mono now, uint8_t *buf, size_t cap
 	size_t off, len;
 
 	acc_begin(a);
-	len = l2tp_output(a->l2tp, now, buf, cap, &p.path);
+	len = acc_l2_output(a, now, buf, cap, &p.path);
 	if (len) {
 		*ret_off = 0;
 		*ret = p;
@@ -612,29 +669,30 @@ static const char *state_name(const struct acc_session *s)
 static void session_engines(const struct access *a, const struct acc_session *s,
 			    struct access_session_info *i)
 {
-	struct l2tp_session_info l;
+	struct acc_call call;
+	const struct l2tp_session_info *l = &call.l2tp;
 	struct ppp_info p;
 
-	if (!s->l2tp || !l2tp_session_info(a->l2tp, s->l2tp, &l))
+	if (!s->l2tp || !acc_l2_call(a, s->tunnel->version, s->l2tp, &call))
 		return;
-	i->path = l.path;
-	i->outgoing = l.outgoing;
-	i->tx_speed = l.tx_speed;
-	i->rx_speed = l.rx_speed;
-	i->accm = l.accm;
-	i->accm_send = l.accm_send;
-	i->accm_recv = l.accm_recv;
-	memcpy(i->errors, l.errors, sizeof(i->errors));
-	i->proxy_len = l.proxy_len <= sizeof(i->proxy) ? l.proxy_len : 0;
+	i->path = l->path;
+	i->outgoing = l->outgoing;
+	i->tx_speed = l->tx_speed;
+	i->rx_speed = l->rx_speed;
+	i->accm = l->accm;
+	i->accm_send = l->accm_send;
+	i->accm_recv = l->accm_recv;
+	memcpy(i->errors, l->errors, sizeof(i->errors));
+	i->proxy_len = l->proxy_len <= sizeof(i->proxy) ? l->proxy_len : 0;
 	if (i->proxy_len)
-		memcpy(i->proxy, l.proxy, i->proxy_len);
+		memcpy(i->proxy, l->proxy, i->proxy_len);
 	if (!s->ppp || !ppp_info(a->ppp, s->ppp, &p))
 		return;
 	i->mru_in = p.mru_in;
 	i->mru_out = p.mru_out;
-	i->overhead = acc_overhead(&l.path, &l, &p);
+	i->overhead = acc_overhead(&l->path, &call, &p);
 	if (!i->mtu)
-		i->mtu = acc_mtu(&l.path, &l, &p, s->dial ? s->dial->c->mtu : s->profile->mtu);
+		i->mtu = acc_mtu(&l->path, &call, &p, s->dial ? s->dial->c->mtu : s->profile->mtu);
 }
 
 bool access_has(const struct access *a, uint64_t key)
@@ -656,6 +714,7 @@ bool access_session(const struct access *a, uint64_t key, struct access_session_
 	i.client = s->tunnel->client;
 	i.up = s->state == ACC_UP;
 	i.path = s->tunnel->path;
+	i.version = s->tunnel->version;
 	i.local_tunnel = s->tunnel->local_id;
 	i.remote_tunnel = s->tunnel->remote_id;
 	i.local_session = s->local_id;
@@ -711,10 +770,13 @@ static size_t memory(const struct access *a, const struct l2tp_counters *l)
 					&a->tunnel_ids,	   &a->lines,	&a->leases.by_place,
 					&a->leases.by_user };
 	size_t n = sizeof(*a) + a->bytes + a->leases.memory + l->memory + ppp_memory(a->ppp);
+	struct l2tp3_counters l3 = { .memory = 0 };
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		n += table_size(tables[i]);
-	n += pool_memory(a->sessions) + pool_memory(a->tunnels);
+	if (a->l2tp3)
+		l2tp3_counters(a->l2tp3, &l3);
+	n += l3.memory + pool_memory(a->sessions) + pool_memory(a->tunnels);
 	n += (a->timers.cap + a->dial_timers.cap) * sizeof(struct heap_node *);
 	return n + ACC_FAILURES * sizeof(*a->ring);
 }

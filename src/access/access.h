@@ -50,6 +50,11 @@ void access_wall(struct access *a, struct mono now, int64_t unix_us);
 int access_input(struct access *a, struct mono now, const struct path *path, const uint8_t *bytes,
 		 size_t len);
 
+/* Whose is a payload of UDP in L2TPv3, or a request for either version (RFC 3931 4.7.3), where
+ * another engine shares the socket? True: give it to access_input(). */
+bool access_serves3(const struct access *a, const struct path *path, const uint8_t *bytes,
+		    size_t len);
+
 /* A frame the data plane gives up: class PPP or LOCAL of an active row. */
 int access_frame(struct access *a, struct mono now, uint64_t key, enum dp_punt_class class,
 		 const uint8_t *bytes, size_t len);
@@ -91,7 +96,7 @@ struct access_cmd {
 	struct access_conf *conf;
 	const char *name;	   /* CONNECT, DISCONNECT, RESOLVED: the dial */
 	uint64_t key;		   /* TERMINATE, DP_LOST, AUTH, STATS, ACCT_WRITTEN */
-	uint16_t tunnel;	   /* TERMINATE_TUNNEL, DP_LOST, HEARD */
+	uint32_t tunnel;	   /* TERMINATE_TUNNEL, DP_LOST, HEARD */
 	bool ok;		   /* AUTH, DRAIN */
 	uint32_t rate;		   /* DRAIN */
 	bool stop;		   /* DRAIN: to stop afterwards; the next start takes everybody */
@@ -147,7 +152,7 @@ struct access_event {
 	uint32_t generation;
 	const struct dp_row *row;
 	const struct dp_net *net;
-	uint16_t tunnel;  /* our tunnel id */
+	uint32_t tunnel;  /* our tunnel id; of L2TPv3 ACCESS_V3_IDS or more */
 	const char *name; /* dial or peer block */
 	const char *host; /* RESOLVE; the peer's host name elsewhere */
 	uint16_t port;
@@ -235,7 +240,8 @@ struct access_session_info {
 	const char *host_name;	 /* of the peer */
 	bool client, up;
 	struct path path;
-	uint16_t local_tunnel, remote_tunnel, local_session, remote_session;
+	uint8_t version; /* of L2TP */
+	uint32_t local_tunnel, remote_tunnel, local_session, remote_session;
 	uint8_t our_ip4[4], peer_ip4[4];
 	struct prefix prefix6;
 	char ifname[DP_IFNAME];
@@ -256,7 +262,8 @@ struct access_session_info {
 };
 
 struct access_tunnel_info {
-	struct l2tp_tunnel_info l2tp;
+	uint8_t version;
+	struct l2tp_tunnel_info l2tp; /* of L2TPv3 what both versions have */
 	const char *peer;
 };
 
@@ -298,8 +305,9 @@ bool access_session(const struct access *a, uint64_t key, struct access_session_
 /* Is there a session of this key? */
 bool access_has(const struct access *a, uint64_t key);
 uint64_t access_session_next(const struct access *a, uint64_t prev); /* 0 starts and ends */
-bool access_tunnel(const struct access *a, uint16_t local_id, struct access_tunnel_info *ret);
-uint16_t access_tunnel_next(const struct access *a, uint16_t prev);
+bool access_tunnel(const struct access *a, uint32_t local_id, struct access_tunnel_info *ret);
+/* Walk over tunnels by our ids; 0 starts and ends. */
+uint32_t access_tunnel_next(const struct access *a, uint32_t prev);
 bool access_dial(const struct access *a, size_t index, struct access_dial_info *ret);
 bool access_pool(const struct access *a, size_t index, struct access_pool_info *ret);
 bool access_peer(const struct access *a, size_t index, struct access_peer_info *ret);

@@ -34,10 +34,12 @@ void access_conf_unref(struct access_conf *c)
 	for (size_t i = 0; i < c->peer_count; i++) {
 		free(c->peers[i].from);
 		l2tp_profile_unref(c->peers[i].l2tp);
+		l2tp3_profile_unref(c->peers[i].l2tp3);
 		conf_profile_unref(c->peers[i].profile);
 	}
 	for (size_t i = 0; i < c->dial_count; i++) {
 		l2tp_profile_unref(c->dials[i].l2tp);
+		l2tp3_profile_unref(c->dials[i].l2tp3);
 		ppp_profile_unref(c->dials[i].ppp);
 		free(c->dials[i].routes);
 	}
@@ -45,6 +47,7 @@ void access_conf_unref(struct access_conf *c)
 	free(c->profiles);
 	free(c->peers);
 	free(c->dials);
+	free(c->reserved);
 	free(c);
 }
 

@@ -8,10 +8,15 @@
 #define ADIT_ACCESS_CONF_H
 
 #include <adit/l2tp.h>
+#include <adit/l2tp3.h>
 #include <adit/ppp.h>
 #include "base/addr.h"
 
 #define CONF_NAME 64 /* names of blocks, with NUL */
+
+/* Two engines give out ids of control connections and sessions of L2TPv3, and share sockets: those
+ * of PPP (access.h) begin here, those of pseudowires (pw.h) are smaller. */
+#define ACCESS_V3_IDS 0x80000000u
 
 struct conf_range4 {
 	uint32_t first, last; /* host order, inclusive */
@@ -54,6 +59,13 @@ struct conf_profile {
 	struct conf_place place;
 };
 
+/* The version of L2TP that carries PPP. */
+enum conf_version {
+	CONF_V2,   /* RFC 2661 */
+	CONF_V3,   /* RFC 3931, pseudowires of type PPP */
+	CONF_V_ANY /* peers: either; dials: ask for L2TPv3 and be content with L2TPv2 (4.7.3) */
+};
+
 /* Who may open tunnels to us. The first that fits wins. */
 struct conf_peer {
 	char name[CONF_NAME];
@@ -61,6 +73,8 @@ struct conf_peer {
 	size_t from_count;
 	char host_name[L2TP_NAME_MAX]; /* glob over the SCCRQ's Host Name, "" = all */
 	struct l2tp_profile *l2tp;
+	struct l2tp3_profile *l2tp3; /* NULL with CONF_V2 */
+	enum conf_version version;
 	struct conf_profile *profile;
 	uint32_t max_tunnels, max_sessions; /* of this peer block in all, 0 = no limit */
 	uint8_t plane;			    /* enum dp_want, for the daemon */
@@ -77,6 +91,8 @@ struct conf_dial {
 	uint32_t via;		      /* listener to use */
 	struct addr source;	      /* local address, family 0 = by the route */
 	struct l2tp_profile *l2tp;    /* with Bearer Capabilities where `called_only` */
+	struct l2tp3_profile *l2tp3;  /* NULL with CONF_V2 */
+	enum conf_version version;    /* CONF_V2 where `called_only` */
 	bool called_only;	      /* open the tunnel and wait there for a call of the server
 					 (OCRQ) instead of making one */
 	char number[L2TP_NUMBER_MAX]; /* called_only: Called Number that is ours, `*` and `?` as in
@@ -116,6 +132,8 @@ struct access_conf {
 	size_t peer_count;
 	struct conf_dial *dials;
 	size_t dial_count;
+	uint32_t *reserved; /* session ids of L2TPv3 that are in use without an agreement */
+	size_t reserved_count;
 };
 
 struct access_conf *access_conf_new(void); /* empty, one reference; NULL when out of memory */

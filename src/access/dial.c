@@ -154,22 +154,17 @@ static int open_tunnel(struct access *a, struct mono now, struct acc_dial *d,
 		       const struct path *path, struct acc_tunnel **ret)
 {
 	struct acc_tunnel *t = acc_tunnel_new(a, d->c->name, 0);
-	struct l2tp_cmd cmd = { .kind = L2TP_CMD_TUNNEL_OPEN,
-				.profile = d->c->l2tp,
-				.path = *path };
 	int rc;
 
 	if (!t)
 		return -ENOMEM;
 	t->client = true;
 	t->path = *path;
-	cmd.owner = t->self;
-	rc = l2tp_do(a->l2tp, now, &cmd);
+	rc = acc_l2_open(a, now, t, d->c, path);
 	if (rc != 0) {
 		acc_tunnel_drop(a, t);
 		return rc < 0 ? rc : 1;
 	}
-	t->l2tp = cmd.ret_handle;
 	t->dial = d;
 	acc_tunnel_list(a, t);
 	*ret = t;
@@ -188,7 +183,7 @@ static int open_session(struct access *a, struct mono now, struct acc_dial *d, s
 		s->limit_s = acc_seconds(d->c->session_us, 0);
 		cmd.owner = s->self;
 		cmd.hold = acc_pipe_wanted(a, s);
-		rc = l2tp_do(a->l2tp, now, &cmd);
+		rc = acc_l2_do(a, now, t->version, &cmd);
 	}
 	if (rc != 0) {
 		if (s)
@@ -208,6 +203,12 @@ void acc_dial_own(struct acc_dial *d, struct acc_session *s)
 	d->owned++;
 }
 
+/* A tunnel without a session: calls come from the server, or the version is open still. */
+static bool no_call_yet(const struct acc_dial *d, const struct acc_tunnel *t)
+{
+	return d->c->called_only || t->offer;
+}
+
 /* Try the next address. */
 static void try_next(struct access *a, struct mono now, struct acc_dial *d)
 {
@@ -220,7 +221,7 @@ static void try_next(struct access *a, struct mono now, struct acc_dial *d)
 	if (rc == 0) {
 		trace_dial(a, TRACE_ACCESS_TUNNEL_OPEN, now, d, t->local_id, 0);
 		d->tunnel = t;
-		rc = d->c->called_only ? 0 : open_session(a, now, d, t);
+		rc = no_call_yet(d, t) ? 0 : open_session(a, now, d, t);
 		if (rc != 0) {
 			t->dial = NULL;
 			d->tunnel = NULL;
@@ -265,10 +266,29 @@ static bool elsewhere(enum adit_cause cause)
 
 /* ---- waiting for calls ---- */
 
-void acc_dial_tunnel_up(struct access *a, struct acc_dial *d)
+/* The version is agreed: now a session can be asked for. */
+static void call_now(struct access *a, struct mono now, struct acc_dial *d)
 {
-	if (!d->c->called_only || d->session)
+	struct acc_tunnel *t = d->tunnel;
+	int rc = open_session(a, now, d, t);
+
+	if (rc == 0)
 		return;
+	t->dial = NULL;
+	d->tunnel = NULL;
+	acc_tunnel_close(a, now, t, L2TP_STOP_CLEAR, ADIT_CAUSE_NO_MEMORY, NULL);
+	failed(a, now, d, rc < 0 ? ADIT_CAUSE_NO_MEMORY : ADIT_CAUSE_LIMIT_SESSIONS, NULL);
+}
+
+void acc_dial_tunnel_up(struct access *a, struct mono now, struct acc_dial *d)
+{
+	if (d->session)
+		return;
+	if (!d->c->called_only) {
+		if (d->c->version == CONF_V_ANY && d->state == ACC_D_CONNECTING)
+			call_now(a, now, d);
+		return;
+	}
 	d->state = ACC_D_LISTENING;
 	d->attempts = 0;
 	d->cause = ADIT_CAUSE_NONE;
@@ -283,7 +303,7 @@ void acc_dial_tunnel_gone(struct access *a, struct mono now, struct acc_dial *d,
 {
 	enum adit_cause cause = (enum adit_cause)t->cause;
 
-	if (!d->c->called_only || d->session ||
+	if ((!d->c->called_only && d->c->version != CONF_V_ANY) || d->session ||
 	    (d->state != ACC_D_CONNECTING && d->state != ACC_D_LISTENING))
 		return;
 	if (d->gone || a->shutdown || !(d->wanted || d->asked)) {
@@ -319,14 +339,14 @@ void acc_dial_called(struct access *a, struct mono now, struct acc_dial *d, stru
 	struct acc_session *s;
 
 	if (!call_welcome(a, d, ev, &why)) {
-		acc_session_refuse(a, now, t, ev->session, &why);
+		acc_session_refuse(a, now, 2, t, ev->session, &why);
 		return;
 	}
 	s = acc_session_new(a, now, t, 0);
 	if (!s || acc_session_strings(a, s, "", ev->called, d->c->user, strlen(d->c->user)) < 0) {
 		if (s)
 			acc_session_free(a, s);
-		acc_session_refuse(a, now, t, ev->session, &none);
+		acc_session_refuse(a, now, 2, t, ev->session, &none);
 		return;
 	}
 	acc_dial_own(d, s);
@@ -351,11 +371,12 @@ bool acc_dial_wants_tunnel(const struct acc_dial *d, const struct acc_tunnel *t)
 	       d->c->automatic && t->up;
 }
 
-void acc_dial_adopt_tunnel(struct access *a, struct acc_dial *d, struct acc_tunnel *t)
+void acc_dial_adopt_tunnel(struct access *a, struct mono now, struct acc_dial *d,
+			   struct acc_tunnel *t)
 {
 	d->tunnel = t;
 	t->dial = d;
-	acc_dial_tunnel_up(a, d);
+	acc_dial_tunnel_up(a, now, d);
 }
 
 /* ---- its session ---- */
@@ -448,7 +469,7 @@ void acc_dial_session_gone(struct access *a, struct mono now, struct acc_dial *d
 	d->prefix6.len = 0;
 	if (keeps_tunnel(a, d)) {
 		d->again = false;
-		acc_dial_tunnel_up(a, d);
+		acc_dial_tunnel_up(a, now, d);
 		if (cause != ADIT_CAUSE_ADMIN)
 			note_failure(d, cause, acc_session_text(s));
 		return;
@@ -603,9 +624,10 @@ static bool same_dial(const struct conf_dial *a, const struct conf_dial *b)
 	if (a->digest || b->digest)
 		return a->digest == b->digest;
 	return strcmp(a->server, b->server) == 0 && a->port == b->port && a->via == b->via &&
-	       addr_equal(&a->source, &b->source) && a->l2tp == b->l2tp &&
-	       a->called_only == b->called_only && strcmp(a->number, b->number) == 0 &&
-	       a->ppp == b->ppp && strcmp(a->user, b->user) == 0 && a->automatic == b->automatic &&
+	       addr_equal(&a->source, &b->source) && a->l2tp == b->l2tp && a->l2tp3 == b->l2tp3 &&
+	       a->version == b->version && a->called_only == b->called_only &&
+	       strcmp(a->number, b->number) == 0 && a->ppp == b->ppp &&
+	       strcmp(a->user, b->user) == 0 && a->automatic == b->automatic &&
 	       a->prefer6 == b->prefer6 && a->redial_first_us == b->redial_first_us &&
 	       a->redial_cap_us == b->redial_cap_us && a->redial_max == b->redial_max &&
 	       strcmp(a->ifname, b->ifname) == 0 && a->ip4 == b->ip4 && a->ip6 == b->ip6 &&

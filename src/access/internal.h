@@ -57,6 +57,8 @@
 #include "base/trace.h"
 #include "base/wire.h"
 
+#include <adit/l2tp3.h>
+
 /* A queue of objects that are in it at most once; in it: next is not NULL. */
 struct acc_link {
 	struct acc_link *next;
@@ -163,6 +165,8 @@ struct acc_tunnel {
 	uint64_t key;	    /* id of its record */
 	adit_handle self;   /* in a->tunnels */
 	adit_handle l2tp;   /* 0: the engine has told its end */
+	adit_handle offer;  /* of the L2TPv3 engine, while our request is for either version (RFC
+			       3931 4.7.3); 0: it is decided */
 	adit_handle record; /* same, from when to when the engine wants a record of it: also while
 			       its StopCCN is not acknowledged yet. In tunnel_records */
 	struct acc_peer *peer;	      /* server */
@@ -172,8 +176,9 @@ struct acc_tunnel {
 	char *text;		      /* why it ended, when more is known than the cause */
 	struct path path;
 	uint32_t sessions; /* session objects that point here */
-	uint16_t local_id, remote_id;
-	uint8_t bits; /* enum acc_tunnel_news */
+	uint32_t local_id, remote_id;
+	uint8_t version; /* 2 or 3: the engine whose handles these are */
+	uint8_t bits;	 /* enum acc_tunnel_news */
 	uint8_t cause;
 	bool counted; /* among the established ones of `peer` */
 	bool client, up, closing, by_peer;
@@ -268,7 +273,8 @@ struct acc_session {
 	uint32_t idle_s, limit_s;    /* time limits, 0 = none */
 	uint32_t generation;	     /* of the last request to the data plane */
 	uint32_t acct_seq;	     /* lines made */
-	uint16_t user_len, local_id, remote_id, mtu;
+	uint32_t local_id, remote_id;
+	uint16_t user_len, mtu;
 	uint8_t calling_len, called_len, route_count, len6;
 	uint8_t our_ip4[4], peer_ip4[4];
 	uint8_t our_iid[8], peer_iid[8];
@@ -354,6 +360,7 @@ struct access {
 	struct trace *trace;
 	uint64_t called; /* session of the last CMD_CALL */
 	struct l2tp *l2tp;
+	struct l2tp3 *l2tp3; /* NULL: not needed so far */
 	struct ppp *ppp;
 	struct rng rng;
 	struct access_conf *conf;
@@ -406,14 +413,58 @@ void acc_failure(struct access *a, struct mono now, uint64_t key, const char *wh
 struct acc_tunnel *acc_tunnel_of(struct access *a, adit_handle owner);
 struct acc_session *acc_session_of(struct access *a, adit_handle owner);
 struct acc_session *acc_session_find(const struct access *a, uint64_t key);
-struct acc_tunnel *acc_tunnel_by_id(const struct access *a, uint16_t id);
+struct acc_tunnel *acc_tunnel_by_id(const struct access *a, uint32_t id);
 struct acc_tunnel *acc_tunnel_by_key(const struct access *a, uint64_t key);
-struct acc_tunnel *acc_tunnel_by_record(const struct access *a, adit_handle record);
+struct acc_tunnel *acc_tunnel_by_record(const struct access *a, uint8_t version,
+					adit_handle record);
 /* The engine wants a record of `t` under this handle; 0 = not any more. */
 void acc_tunnel_record(struct access *a, struct acc_tunnel *t, adit_handle record);
 
 /* save.c */
 uint64_t acc_key_new(struct access *a);
+
+/* l2.c: the engines of both versions of L2TP behind one set of calls. `version` is 2 or 3. */
+
+/* What is known of a session in its engine. */
+struct acc_call {
+	struct l2tp_session_info l2tp; /* of L2TPv3 what both have */
+	uint8_t version;	       /* 3: L2TPv3, and then: */
+	bool sublayer;		       /* the default L2-Specific Sublayer, both ways */
+	uint8_t cookie_in_len, cookie_out_len;
+	uint8_t cookie_in[L2TP3_COOKIE_MAX], cookie_out[L2TP3_COOKIE_MAX];
+};
+
+/* The engine of L2TPv3, made when it is needed first. NULL: out of memory. */
+struct l2tp3 *acc_l2_v3(struct access *a);
+/* As l2tp_do(), for both. What L2TPv3 has no message for is -EINVAL. Of tunnels TUNNEL_OPEN has a
+ * call of its own, and so has TUNNEL_ACCEPT. */
+int acc_l2_do(struct access *a, struct mono now, uint8_t version, struct l2tp_cmd *cmd);
+/* Open the control connection of a dial, in the version its configuration names. */
+int acc_l2_open(struct access *a, struct mono now, struct acc_tunnel *t, const struct conf_dial *c,
+		const struct path *path);
+int acc_l2_accept(struct access *a, struct mono now, struct acc_tunnel *t,
+		  const struct conf_peer *c, bool trusted);
+bool acc_l2_call(const struct access *a, uint8_t version, adit_handle session,
+		 struct acc_call *ret);
+bool acc_l2_tunnel(const struct access *a, uint8_t version, adit_handle tunnel,
+		   struct l2tp_tunnel_info *ret);
+/* The next event of either engine. False: there is none. */
+bool acc_l2_event(struct access *a, struct l2tp_event *ret, uint8_t *ret_version);
+/* An undecided tunnel: one engine has told its end or that it is up. True: go on with this event;
+ * false: it was about the version that has lost. */
+bool acc_l2_decided(struct access *a, struct mono now, struct acc_tunnel *t, uint8_t version,
+		    const struct l2tp_event *ev);
+/* As l2tp_input(); `owner` of the session. */
+int acc_l2_input(struct access *a, struct mono now, const struct path *path, const uint8_t *bytes,
+		 size_t len, struct l2tp_frame *ret, uint8_t *ret_version);
+size_t acc_l2_wrap(struct access *a, const struct acc_session *s, uint8_t *frame, size_t len,
+		   bool priority, struct path *ret);
+size_t acc_l2_output(struct access *a, struct mono now, uint8_t *buf, size_t cap, struct path *ret);
+/* As l2tp_dirty() over both. */
+bool acc_l2_dirty(struct access *a, uint8_t *ret_version, enum l2tp_object *ret_kind,
+		  adit_handle *ret_handle, bool *ret_gone);
+void acc_l2_save(const struct access *a, uint8_t version, enum l2tp_object kind, adit_handle h,
+		 struct wcur *c);
 
 /* drain.c */
 /* Refuse what is new and end what is there, `rate` sessions a second (0: they end by themselves);
@@ -426,6 +477,7 @@ void acc_drain_expire(struct access *a, struct mono now);
 struct acc_tunnel *acc_tunnel_new(struct access *a, const char *name, uint64_t key);
 /* The engine's ids and path are known, or changed: list it. */
 void acc_tunnel_list(struct access *a, struct acc_tunnel *t);
+void acc_tunnel_unlist(struct access *a, struct acc_tunnel *t);
 const char *acc_tunnel_text(const struct acc_tunnel *t);
 void acc_tunnel_drop(struct access *a, struct acc_tunnel *t);
 void acc_tunnel_tell(struct access *a, struct acc_tunnel *t, unsigned int bits);
@@ -443,16 +495,18 @@ void acc_tunnel_event(struct access *a, struct acc_tunnel *t, struct access_even
 void acc_tunnel_count(struct acc_tunnel *t);
 
 /* server.c */
-void acc_server_tunnel_ask(struct access *a, struct mono now, const struct l2tp_event *ev);
-void acc_server_session_ask(struct access *a, struct mono now, const struct l2tp_event *ev);
+void acc_server_tunnel_ask(struct access *a, struct mono now, uint8_t version,
+			   const struct l2tp_event *ev);
+void acc_server_session_ask(struct access *a, struct mono now, uint8_t version,
+			    const struct l2tp_event *ev);
 /* ACCESS_CMD_CALL */
 int acc_server_call(struct access *a, struct mono now, const struct access_cmd *cmd);
 struct refusal {
 	uint16_t result, error;
 	enum adit_cause cause;
 };
-void acc_session_refuse(struct access *a, struct mono now, const struct acc_tunnel *t,
-			adit_handle session, const struct refusal *r);
+void acc_session_refuse(struct access *a, struct mono now, uint8_t version,
+			const struct acc_tunnel *t, adit_handle session, const struct refusal *r);
 /* By name; a peer object that is no longer in the configuration is made when needed (recovery). */
 struct acc_peer *acc_peer_find(const struct access *a, const char *name);
 /* Make ready for `conf`: what acc_peers_commit() needs, NULL when out of memory. */
@@ -533,12 +587,12 @@ bool acc_grant_again(struct access *a, struct acc_session *s);
 void acc_grant_list_user(struct access *a, struct acc_session *s);
 
 /* row.c */
-uint16_t acc_overhead(const struct path *path, const struct l2tp_session_info *l2tp,
+uint16_t acc_overhead(const struct path *path, const struct acc_call *l2tp,
 		      const struct ppp_info *ppp);
 /* The largest packet the peer of this session may send so that it fits the path (RFC 1661 6.1). */
-uint16_t acc_mru(const struct path *path, const struct l2tp_session_info *l2tp, uint16_t limit);
-uint16_t acc_mtu(const struct path *path, const struct l2tp_session_info *l2tp,
-		 const struct ppp_info *ppp, uint16_t limit);
+uint16_t acc_mru(const struct path *path, const struct acc_call *l2tp, uint16_t limit);
+uint16_t acc_mtu(const struct path *path, const struct acc_call *l2tp, const struct ppp_info *ppp,
+		 uint16_t limit);
 bool acc_row(struct access *a, struct acc_session *s, struct dp_row *ret);
 void acc_net(const struct access_conf *conf, struct dp_net *ret);
 
@@ -572,13 +626,14 @@ void acc_dial_session_gone(struct access *a, struct mono now, struct acc_dial *d
 void acc_dial_settled(struct access *a, struct acc_dial *d);
 void acc_dial_event(struct acc_dial *d, struct access_event *ret);
 /* Of a dial that waits for calls: its tunnel is up, or gone; the server calls. */
-void acc_dial_tunnel_up(struct access *a, struct acc_dial *d);
+void acc_dial_tunnel_up(struct access *a, struct mono now, struct acc_dial *d);
 void acc_dial_tunnel_gone(struct access *a, struct mono now, struct acc_dial *d,
 			  const struct acc_tunnel *t);
 void acc_dial_called(struct access *a, struct mono now, struct acc_dial *d, struct acc_tunnel *t,
 		     const struct l2tp_event *ev);
 /* Recovery: the tunnel in which `d` waits goes on. */
-void acc_dial_adopt_tunnel(struct access *a, struct acc_dial *d, struct acc_tunnel *t);
+void acc_dial_adopt_tunnel(struct access *a, struct mono now, struct acc_dial *d,
+			   struct acc_tunnel *t);
 bool acc_dial_wants_tunnel(const struct acc_dial *d, const struct acc_tunnel *t);
 void acc_dial_own(struct acc_dial *d, struct acc_session *s);
 void acc_dials_purge(struct access *a);

@@ -17,7 +17,9 @@ struct record {
 	struct rcur l2tp, ppp;
 	bool has_ids, has_l2tp, has_ppp;
 	uint64_t tunnel, digest;
-	uint16_t ids[4];
+	uint8_t version;
+	uint32_t ids[4];
+	bool has_ids3;
 	struct path path;
 	uint64_t times[4];
 	uint32_t idle_s, limit_s, generation, acct_seq;
@@ -60,9 +62,20 @@ static void get_prefix(struct rcur *v, struct prefix *ret)
 static void get_ids(struct rcur *v, struct record *r)
 {
 	r->tunnel = rcur_u64(v);
-	for (int i = 0; i < 4; i++)
-		r->ids[i] = rcur_u16(v);
+	for (int i = 0; i < 4; i++) {
+		uint16_t id = rcur_u16(v);
+
+		if (!r->has_ids3)
+			r->ids[i] = id;
+	}
 	r->has_ids = !v->bad;
+}
+
+static void get_ids3(struct rcur *v, struct record *r)
+{
+	for (int i = 0; i < 4; i++)
+		r->ids[i] = rcur_u32(v);
+	r->has_ids3 = true;
 }
 
 static void get_times(struct rcur *v, struct record *r)
@@ -183,6 +196,13 @@ static void get_field(struct record *r, enum acc_tag tag, struct rcur *v)
 	case ACC_TAG_LINE:
 		get_line(v, r);
 		break;
+	case ACC_TAG_VERSION:
+		r->version = rcur_u8(v);
+		v->bad |= r->version != 2 && r->version != 3;
+		break;
+	case ACC_TAG_IDS3:
+		get_ids3(v, r);
+		break;
 	}
 }
 
@@ -192,6 +212,7 @@ static void get_record(struct record *r, struct rcur *c)
 	uint16_t tag;
 
 	memset(r, 0, sizeof(*r));
+	r->version = 2;
 	while (rcur_tlv(c, &tag, &v)) {
 		get_field(r, (enum acc_tag)tag, &v);
 		r->bad |= v.bad;
@@ -256,41 +277,68 @@ static int load_state(struct access *a, struct mono now, const struct record *r)
 
 /* ---- tunnels ---- */
 
-/* What the tunnel was made with; NULL when the configuration does not know it any more. */
-static struct l2tp_profile *profile_of(const struct access *a, const struct record *r,
-				       struct acc_tunnel *t)
+/* What the tunnel was made with; false when the configuration does not know it any more. */
+static bool profiles_of(const struct access *a, const struct record *r, struct acc_tunnel *t,
+			struct l2tp_profile **ret, struct l2tp3_profile **ret3)
 {
 	struct acc_dial *d;
 	struct acc_peer *p;
 
 	if (r->flags & FLAG_CLIENT) {
 		d = acc_dial_find(a, r->name);
-		return d ? d->c->l2tp : NULL;
+		*ret = d ? d->c->l2tp : NULL;
+		*ret3 = d ? d->c->l2tp3 : NULL;
+		return t->version == 3 ? *ret3 != NULL : *ret != NULL;
 	}
 	p = acc_peer_find(a, r->name);
-	if (!p || !p->c)
-		return NULL;
+	if (!p || !p->c || (t->version == 3 && !p->c->l2tp3))
+		return false;
 	t->peer = p;
 	p->tunnels++;
 	t->profile = conf_profile_ref(p->c->profile);
-	return p->c->l2tp;
+	*ret = p->c->l2tp;
+	*ret3 = p->c->l2tp3;
+	return true;
 }
 
-/* A profile for a tunnel that is only brought back to be closed. */
-static struct l2tp_profile *last_profile(const struct access *a)
+static const char *our_name(const struct access *a)
 {
-	struct l2tp_params p = { .host_name = "adit" };
-	int err;
+	return a->conf && a->conf->host_name[0] ? a->conf->host_name : "adit";
+}
 
-	if (a->conf && a->conf->host_name[0])
-		p.host_name = a->conf->host_name;
-	return l2tp_profile_new(&p, &err);
+/* The engine takes its half of a tunnel back; with a profile of no meaning one that is only brought
+ * back to be closed. */
+static int tunnel_back(struct access *a, struct mono now, struct record *r, struct acc_tunnel *t,
+		       bool *ret_known)
+{
+	struct l2tp_params p = { .host_name = our_name(a) };
+	struct l2tp3_params p3 = { .host_name = our_name(a) };
+	struct l2tp_profile *use = NULL, *made = NULL;
+	struct l2tp3_profile *use3 = NULL, *made3 = NULL;
+	bool known = profiles_of(a, r, t, &use, &use3);
+	int err, rc = -ENOMEM;
+
+	if (t->version == 3) {
+		if (!known)
+			use3 = made3 = l2tp3_profile_new(&p3, &err);
+		if (use3 && acc_l2_v3(a))
+			rc = l2tp3_load_conn(a->l2tp3, now, &r->l2tp, use3, t->self, &t->l2tp);
+	} else {
+		if (!known)
+			use = made = l2tp_profile_new(&p, &err);
+		if (use)
+			rc = l2tp_load_tunnel(a->l2tp, now, &r->l2tp, use, t->self, &t->l2tp);
+	}
+	l2tp_profile_unref(made);
+	l2tp3_profile_unref(made3);
+	*ret_known = known;
+	return rc;
 }
 
 static int load_tunnel(struct access *a, struct mono now, uint64_t key, struct record *r)
 {
 	struct acc_tunnel *t;
-	struct l2tp_profile *profile, *made = NULL;
+	bool known;
 	int rc;
 
 	if (r->bad || !r->has_l2tp || acc_tunnel_by_key(a, key) || acc_session_find(a, key))
@@ -300,13 +348,9 @@ static int load_tunnel(struct access *a, struct mono now, uint64_t key, struct r
 		return -ENOMEM;
 	t->client = r->flags & FLAG_CLIENT;
 	t->up = r->flags & FLAG_UP;
+	t->version = r->version;
 	t->host = r->host[0] ? strdup(r->host) : NULL;
-	profile = profile_of(a, r, t);
-	if (!profile)
-		profile = made = last_profile(a);
-	rc = profile ? l2tp_load_tunnel(a->l2tp, now, &r->l2tp, profile, t->self, &t->l2tp)
-		     : -ENOMEM;
-	l2tp_profile_unref(made);
+	rc = tunnel_back(a, now, r, t, &known);
 	if (rc != 0) {
 		acc_tunnel_drop(a, t);
 		return rc;
@@ -317,7 +361,7 @@ static int load_tunnel(struct access *a, struct mono now, uint64_t key, struct r
 	acc_tunnel_list(a, t);
 	trace_bytes(a->trace, TRACE_ACCESS_LOAD_TUNNEL, now, key, t->local_id, 0, t->name,
 		    strlen(t->name));
-	if (made)
+	if (!known)
 		acc_tunnel_close(a, now, t, L2TP_STOP_CLEAR, ADIT_CAUSE_CONFIG,
 				 cause_text(ADIT_CAUSE_CONFIG));
 	return 0;
@@ -339,6 +383,7 @@ static struct acc_tunnel *tunnel_of(struct access *a, const struct record *r)
 	t->client = r->flags & FLAG_CLIENT;
 	t->host = r->host[0] ? strdup(r->host) : NULL;
 	t->path = r->path;
+	t->version = r->version;
 	t->local_id = r->ids[0];
 	t->remote_id = r->ids[1];
 	t->cause = ADIT_CAUSE_TUNNEL_LOST;
@@ -456,7 +501,9 @@ static enum adit_cause revive(struct access *a, struct mono now, struct acc_sess
 	struct ppp_profile *ppp = s->dial ? s->dial->c->ppp : s->profile ? s->profile->ppp : NULL;
 	int rc = 1;
 
-	if (r->has_l2tp && s->tunnel->l2tp)
+	if (r->has_l2tp && s->tunnel->l2tp && s->tunnel->version == 3)
+		rc = l2tp3_load_session(a->l2tp3, now, &r->l2tp, s->self, &s->l2tp);
+	else if (r->has_l2tp && s->tunnel->l2tp)
 		rc = l2tp_load_session(a->l2tp, now, &r->l2tp, s->self, &s->l2tp);
 	if (rc < 0)
 		return ADIT_CAUSE_COUNT;
@@ -623,7 +670,7 @@ void access_loaded(struct access *a, struct mono now)
 		struct acc_dial *d = t->client ? acc_dial_find(a, t->name) : NULL;
 
 		if (t->client && !t->dial && t->l2tp && d && acc_dial_wants_tunnel(d, t))
-			acc_dial_adopt_tunnel(a, d, t);
+			acc_dial_adopt_tunnel(a, now, d, t);
 		else if (t->client && !t->dial && t->l2tp)
 			acc_tunnel_close(a, now, t, L2TP_STOP_CLEAR, ADIT_CAUSE_RESTART, NULL);
 	}

@@ -35,7 +35,8 @@ static enum dp_want plane_of(const struct acc_session *s)
 
 bool acc_pipe_wanted(const struct access *a, const struct acc_session *s)
 {
-	return a->config.pipes && plane_of(s) != DP_WANT_USER;
+	/* PPP over L2TPv3 is not the kernel's, see src/daemon/kplane.c */
+	return a->config.pipes && s->tunnel->version == 2 && plane_of(s) != DP_WANT_USER;
 }
 
 /* A client's ICCN may leave: it has waited since the call began, see dial.c. */
@@ -44,7 +45,7 @@ static void iccn_go(struct access *a, struct mono now, const struct acc_session 
 	struct l2tp_cmd go = { .kind = L2TP_CMD_SESSION_GO, .session = s->l2tp };
 
 	if (s->dial && s->l2tp)
-		(void)l2tp_do(a->l2tp, now, &go);
+		(void)acc_l2_do(a, now, s->tunnel->version, &go);
 }
 
 void acc_pipe_begin(struct access *a, struct mono now, struct acc_session *s, bool numbered)

@@ -7,7 +7,7 @@
 
 /* Ids of L2TPv2 tunnels have 16 bits; ours have more, so that a data plane can tell them apart. */
 #define ID_BASE 0x10000u
-#define ID_LEN	0xfffe0000u
+#define ID_LEN	(ACCESS_V3_IDS - ID_BASE)
 
 #define FIRST_US US_S
 #define CAP_US	 (60 * US_S)

@@ -7,8 +7,8 @@
  * 1,500 octets, since L2TP packets are not to be fragmented; RFC 2661 8.1), the peer's MRU (RFC
  * 1661 6.1: the information field, so exactly an IP packet), and the configuration. The headers in
  * between are counted as they are on the wire of this session: IP 20 or 40, UDP 8, L2TP 6 and 2 for
- * the Length field and 4 for Ns/Nr (RFC 2661 3.1), PPP 4 less what is compressed (RFC
- * 1661 6.5, 6.6).
+ * the Length field and 4 for Ns/Nr (RFC 2661 3.1), or in L2TPv3 8, the cookie and 4 for the
+ * sublayer (RFC 3931 4.1), PPP 4 less what is compressed (RFC 1661 6.5, 6.6).
  */
 #include "internal.h"
 #include "place.h"
@@ -17,15 +17,19 @@
 #define LEAST_MTU 68 /* RFC 791 */
 #define MPPE_LEN  4  /* 00fd and the coherency count; the protocol inside (RFC 3078 3.1) */
 
-uint16_t acc_overhead(const struct path *path, const struct l2tp_session_info *l2tp,
+/* Of data: what the peer wants to see. */
+static unsigned int header(const struct acc_call *call)
+{
+	if (call->version == 3)
+		return 8u + call->cookie_out_len + (call->sublayer ? 4u : 0);
+	return 6u + (call->l2tp.length_bit ? 2u : 0) + (call->l2tp.send_seq ? 4u : 0);
+}
+
+uint16_t acc_overhead(const struct path *path, const struct acc_call *call,
 		      const struct ppp_info *ppp)
 {
-	unsigned int n = (path->remote.family == AF_INET6 ? 40 : 20) + 8 + 6 + 4;
+	unsigned int n = (path->remote.family == AF_INET6 ? 40 : 20) + 8 + header(call) + 4;
 
-	if (l2tp->length_bit)
-		n += 2;
-	if (l2tp->send_seq)
-		n += 4;
 	if (ppp->acfc_out)
 		n -= 2;
 	if (ppp->pfc_out)
@@ -35,10 +39,10 @@ uint16_t acc_overhead(const struct path *path, const struct l2tp_session_info *l
 	return (uint16_t)n;
 }
 
-uint16_t acc_mtu(const struct path *path, const struct l2tp_session_info *l2tp,
-		 const struct ppp_info *ppp, uint16_t limit)
+uint16_t acc_mtu(const struct path *path, const struct acc_call *call, const struct ppp_info *ppp,
+		 uint16_t limit)
 {
-	unsigned int mtu = PATH_MTU - acc_overhead(path, l2tp, ppp);
+	unsigned int mtu = PATH_MTU - acc_overhead(path, call, ppp);
 	unsigned int mru = ppp->mru_out ? ppp->mru_out : UINT16_MAX;
 
 	if (limit && mtu > limit)
@@ -53,12 +57,13 @@ uint16_t acc_mtu(const struct path *path, const struct l2tp_session_info *l2tp,
 	return (uint16_t)(mtu < LEAST_MTU ? LEAST_MTU : mtu);
 }
 
-uint16_t acc_mru(const struct path *path, const struct l2tp_session_info *l2tp, uint16_t limit)
+uint16_t acc_mru(const struct path *path, const struct acc_call *call, uint16_t limit)
 {
-	struct l2tp_session_info theirs = *l2tp;
+	struct acc_call theirs = *call;
 	struct ppp_info nothing = { .mru_out = 0 };
 
-	theirs.length_bit = true; /* the peer may put it there, and we are not told */
+	theirs.l2tp.length_bit = true; /* the peer may put it there, and we are not told */
+	theirs.cookie_out_len = call->cookie_in_len;
 	return acc_mtu(path, &theirs, &nothing, limit);
 }
 
@@ -180,29 +185,42 @@ static void row_client(const struct acc_session *s, struct dp_row *r)
 	r->pin_peer = r->route_count > 0;
 }
 
+static void row_v3(const struct acc_call *call, struct dp_row *r)
+{
+	r->version = 3;
+	r->l2spec = call->sublayer ? DP_L2SPEC_DEFAULT : DP_L2SPEC_NONE;
+	r->cookie_in_len = call->cookie_in_len;
+	r->cookie_out_len = call->cookie_out_len;
+	memcpy(r->cookie_in, call->cookie_in, sizeof(r->cookie_in));
+	memcpy(r->cookie_out, call->cookie_out, sizeof(r->cookie_out));
+}
+
 /* False when one of the engines has no such object any more. */
 bool acc_row(struct access *a, struct acc_session *s, struct dp_row *ret)
 {
-	struct l2tp_session_info l;
+	struct acc_call call;
+	const struct l2tp_session_info *l = &call.l2tp;
 	struct ppp_info p;
 	bool clamp = s->dial ? s->dial->c->mss_clamp : s->profile->mss_clamp;
 
-	if (!l2tp_session_info(a->l2tp, s->l2tp, &l) || !ppp_info(a->ppp, s->ppp, &p))
+	if (!acc_l2_call(a, s->tunnel->version, s->l2tp, &call) || !ppp_info(a->ppp, s->ppp, &p))
 		return false;
 	memset(ret, 0, sizeof(*ret));
 	ret->state = DP_ACTIVE;
 	ret->ends = DP_L2TP_PPP;
-	ret->path = l.path;
-	ret->local_tunnel = l.local_tunnel_id;
-	ret->remote_tunnel = l.remote_tunnel_id;
-	ret->local_session = l.local_id;
-	ret->remote_session = l.remote_id;
+	ret->path = l->path;
+	ret->local_tunnel = l->local_tunnel_id;
+	ret->remote_tunnel = l->remote_tunnel_id;
+	ret->local_session = l->local_id;
+	ret->remote_session = l->remote_id;
 	/* The plane goes on counting where the engine left off. */
-	ret->first_ns = l.data_ns;
-	ret->first_nr = l.data_nr;
-	ret->flags = (uint16_t)((l.send_seq ? DP_F_SEND_SEQ : 0) |
-				(l.require_seq ? DP_F_REQUIRE_SEQ : 0) |
-				(l.length_bit ? DP_F_LENGTH : 0) | (p.acfc_out ? DP_F_ACFC : 0) |
+	ret->first_ns = l->data_ns;
+	ret->first_nr = l->data_nr;
+	if (call.version == 3)
+		row_v3(&call, ret);
+	ret->flags = (uint16_t)((l->send_seq ? DP_F_SEND_SEQ : 0) |
+				(l->require_seq ? DP_F_REQUIRE_SEQ : 0) |
+				(l->length_bit ? DP_F_LENGTH : 0) | (p.acfc_out ? DP_F_ACFC : 0) |
 				(p.pfc_out ? DP_F_PFC : 0) | (s->ip4 ? DP_F_IP4 : 0) |
 				(s->ip6 ? DP_F_IP6 : 0));
 	if (p.mppe_keys) {
@@ -213,7 +231,7 @@ bool acc_row(struct access *a, struct acc_session *s, struct dp_row *ret)
 		if (!p.mppe) /* nothing may pass in clear meanwhile */
 			ret->flags &= (uint16_t) ~(DP_F_IP4 | DP_F_IP6);
 	}
-	ret->mtu = acc_mtu(&l.path, &l, &p, s->dial ? s->dial->c->mtu : s->profile->mtu);
+	ret->mtu = acc_mtu(&l->path, &call, &p, s->dial ? s->dial->c->mtu : s->profile->mtu);
 	if (clamp) {
 		/* IPv4 20 and TCP 20; IPv6 40 and TCP 20 (RFC 6691, RFC 8200 8.3) */
 		ret->flags |= DP_F_MSS_CLAMP;
@@ -329,7 +347,7 @@ static void net_pools(const struct access_conf *conf, struct dp_net *n)
 void acc_net(const struct access_conf *conf, struct dp_net *ret)
 {
 	struct path path = { .remote.family = AF_INET };
-	struct l2tp_session_info l = { .length_bit = false };
+	struct acc_call l = { .version = 2 };
 	struct ppp_info p = { .mru_out = 0 };
 
 	memset(ret, 0, sizeof(*ret));

@@ -30,29 +30,36 @@ uint64_t acc_key_new(struct access *a)
 
 /* ---- what changed ---- */
 
+/* Is the CDN of this session still on its way into the tunnel's record? */
+static bool closing(const struct access *a, const struct acc_end *e)
+{
+	struct acc_call i;
+
+	return acc_l2_call(a, e->s->tunnel->version, e->closing, &i);
+}
+
 /* Dead sessions whose CDN had no number: is it in the tunnel's record now? */
 static void look_again(struct access *a)
 {
-	struct l2tp_session_info i;
 
 	list_for_each_safe (it, &a->held) {
 		struct acc_end *e = container_of(it, struct acc_end, held);
 
-		if (l2tp_session_info(a->l2tp, e->closing, &i))
+		if (closing(a, e))
 			continue;
 		list_drop(&e->held);
 		acc_queue_push(&a->gone, &e->s->dirty);
 	}
 }
 
-static void pull_tunnel(struct access *a, adit_handle h, bool gone)
+static void pull_tunnel(struct access *a, uint8_t version, adit_handle h, bool gone)
 {
-	struct acc_tunnel *t = acc_tunnel_by_record(a, h);
+	struct acc_tunnel *t = acc_tunnel_by_record(a, version, h);
 	struct l2tp_tunnel_info i;
 
-	if (!t && !gone && l2tp_tunnel_info(a->l2tp, h, &i))
+	if (!t && !gone && acc_l2_tunnel(a, version, h, &i))
 		t = acc_tunnel_of(a, i.owner);
-	if (!t)
+	if (!t || t->version != version)
 		return; /* ended before there was a record */
 	acc_tunnel_record(a, t, gone ? 0 : h);
 	acc_tunnel_dirty(a, t);
@@ -60,19 +67,20 @@ static void pull_tunnel(struct access *a, adit_handle h, bool gone)
 
 static void pull_l2tp(struct access *a)
 {
-	struct l2tp_session_info i;
 	enum l2tp_object kind;
 	struct acc_session *s;
+	struct acc_call i;
+	uint8_t version;
 	adit_handle h;
 	bool gone, any = false;
 
-	while (l2tp_dirty(a->l2tp, &kind, &h, &gone)) {
+	while (acc_l2_dirty(a, &version, &kind, &h, &gone)) {
 		if (kind == L2TP_OBJ_TUNNEL) {
-			pull_tunnel(a, h, gone);
+			pull_tunnel(a, version, h, gone);
 		} else if (gone) {
 			any = true;
-		} else if (l2tp_session_info(a->l2tp, h, &i)) {
-			s = acc_session_of(a, i.owner);
+		} else if (acc_l2_call(a, version, h, &i)) {
+			s = acc_session_of(a, i.l2tp.owner);
 			if (s && s->l2tp == h)
 				acc_session_dirty(a, s);
 		}
@@ -183,9 +191,7 @@ static bool dirty_session(struct access *a, struct acc_session *s, struct found 
 
 static bool dirty_session_gone(struct access *a, struct acc_session *s, struct found *ret)
 {
-	struct l2tp_session_info i;
-
-	if (s->end && s->end->closing && l2tp_session_info(a->l2tp, s->end->closing, &i)) {
+	if (s->end && s->end->closing && closing(a, s->end)) {
 		list_push(&a->held, &s->end->held);
 		return false;
 	}
@@ -263,6 +269,17 @@ static void put_prefix(struct wcur *c, const struct prefix *p)
 	wcur_bytes(c, p->addr.ip, 16);
 }
 
+static void put_version(struct wcur *c, const struct acc_tunnel *t)
+{
+	size_t at;
+
+	if (t->version == 2)
+		return;
+	at = wcur_tlv_begin(c, ACC_TAG_VERSION);
+	wcur_u8(c, t->version);
+	wcur_tlv_end(c, at);
+}
+
 static void save_state(const struct access *a, struct wcur *c)
 {
 	size_t at, n = 0;
@@ -291,10 +308,11 @@ static void save_tunnel(const struct access *a, const struct acc_tunnel *t, stru
 	size_t at;
 
 	wcur_tlv_u32(c, ACC_TAG_FLAGS, flags);
+	put_version(c, t);
 	put_text(c, ACC_TAG_NAME, t->name);
 	put_text(c, ACC_TAG_HOST, t->host);
 	at = wcur_tlv_begin(c, ACC_TAG_L2TP);
-	l2tp_save(a->l2tp, L2TP_OBJ_TUNNEL, t->record, c);
+	acc_l2_save(a, t->version, L2TP_OBJ_TUNNEL, t->record, c);
 	wcur_tlv_end(c, at);
 }
 
@@ -326,11 +344,20 @@ static void save_whose(const struct acc_session *s, struct wcur *c)
 	wcur_tlv_u32(c, ACC_TAG_FLAGS, session_flags(s));
 	at = wcur_tlv_begin(c, ACC_TAG_IDS);
 	wcur_u64(c, t->key);
-	wcur_u16(c, t->local_id);
-	wcur_u16(c, t->remote_id);
-	wcur_u16(c, s->local_id);
-	wcur_u16(c, s->remote_id);
+	wcur_u16(c, (uint16_t)t->local_id);
+	wcur_u16(c, (uint16_t)t->remote_id);
+	wcur_u16(c, (uint16_t)s->local_id);
+	wcur_u16(c, (uint16_t)s->remote_id);
 	wcur_tlv_end(c, at);
+	put_version(c, t);
+	if (t->version == 3) {
+		at = wcur_tlv_begin(c, ACC_TAG_IDS3);
+		wcur_u32(c, t->local_id);
+		wcur_u32(c, t->remote_id);
+		wcur_u32(c, s->local_id);
+		wcur_u32(c, s->remote_id);
+		wcur_tlv_end(c, at);
+	}
 	put_path(c, &t->path);
 	put_text(c, ACC_TAG_NAME, t->name);
 	put_text(c, ACC_TAG_HOST, t->host);
@@ -385,7 +412,7 @@ static void save_engines(const struct access *a, const struct acc_session *s, st
 	if (s->l2tp || (s->end && s->end->blob_len)) {
 		at = wcur_tlv_begin(c, ACC_TAG_L2TP);
 		if (s->l2tp)
-			l2tp_save(a->l2tp, L2TP_OBJ_SESSION, s->l2tp, c);
+			acc_l2_save(a, s->tunnel->version, L2TP_OBJ_SESSION, s->l2tp, c);
 		else
 			wcur_bytes(c, s->end->blob, s->end->blob_len);
 		wcur_tlv_end(c, at);

@@ -32,8 +32,10 @@ enum acc_tag {
 	ACC_TAG_END = 21,     /* cause, then words */
 	ACC_TAG_DNS = 22,
 	ACC_TAG_IFNAME = 23,
-	ACC_TAG_DRAIN = 25, /* rate: there while it drains */
-	ACC_TAG_LINE = 24   /* key, seq, event, then the text */
+	ACC_TAG_DRAIN = 25,   /* rate: there while it drains */
+	ACC_TAG_VERSION = 26, /* of L2TP, where it is not 2 */
+	ACC_TAG_IDS3 = 27,    /* of L2TPv3: as IDS, of 32 bits, without the key */
+	ACC_TAG_LINE = 24     /* key, seq, event, then the text */
 };
 
 /* Flags of tunnels and sessions. */

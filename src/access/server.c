@@ -11,23 +11,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool peer_fits(const struct conf_peer *c, const struct addr *from, const char *host)
+static bool peer_fits(const struct conf_peer *c, uint8_t version, const struct addr *from,
+		      const char *host)
 {
 	bool ok = c->from_count == 0;
+
+	if (c->version == (version == 3 ? CONF_V2 : CONF_V3))
+		return false;
 
 	for (size_t i = 0; i < c->from_count && !ok; i++)
 		ok = prefix_has(&c->from[i], from);
 	return ok && (!c->host_name[0] || text_glob(c->host_name, host));
 }
 
-static struct acc_peer *peer_match(const struct access *a, const struct addr *from,
+static struct acc_peer *peer_match(const struct access *a, uint8_t version, const struct addr *from,
 				   const char *host)
 {
 	struct addr ip = *from;
 
 	ip.port = 0;
 	for (size_t i = 0; i < a->peer_count; i++) {
-		if (a->peers[i]->c && peer_fits(a->peers[i]->c, &ip, host))
+		if (a->peers[i]->c && peer_fits(a->peers[i]->c, version, &ip, host))
 			return a->peers[i];
 	}
 	return NULL;
@@ -42,8 +46,9 @@ static bool trusted(const struct conf_peer *p, const struct addr *from)
 	return false;
 }
 
-static void tunnel_refuse(struct access *a, struct mono now, adit_handle tunnel, const char *who,
-			  const struct addr *remote, bool known, const struct refusal *r)
+static void tunnel_refuse(struct access *a, struct mono now, uint8_t version, adit_handle tunnel,
+			  const char *who, const struct addr *remote, bool known,
+			  const struct refusal *r)
 {
 	struct l2tp_cmd cmd = { .kind = L2TP_CMD_TUNNEL_REFUSE,
 				.tunnel = tunnel,
@@ -63,7 +68,7 @@ static void tunnel_refuse(struct access *a, struct mono now, adit_handle tunnel,
 			    strlen(raw));
 		acc_failure(a, now, 0, who, strlen(who), remote, r->cause, NULL);
 	}
-	(void)l2tp_do(a->l2tp, now, &cmd);
+	(void)acc_l2_do(a, now, version, &cmd);
 }
 
 static bool tunnel_welcome(const struct access *a, const struct acc_peer *p, struct refusal *ret)
@@ -85,10 +90,10 @@ static bool tunnel_welcome(const struct access *a, const struct acc_peer *p, str
 	return false;
 }
 
-void acc_server_tunnel_ask(struct access *a, struct mono now, const struct l2tp_event *ev)
+void acc_server_tunnel_ask(struct access *a, struct mono now, uint8_t version,
+			   const struct l2tp_event *ev)
 {
-	struct acc_peer *p = peer_match(a, &ev->path->remote, ev->host_name);
-	struct l2tp_cmd cmd = { .kind = L2TP_CMD_TUNNEL_ACCEPT, .tunnel = ev->tunnel };
+	struct acc_peer *p = peer_match(a, version, &ev->path->remote, ev->host_name);
 	struct addr remote = ev->path->remote;
 	char who[L2TP_NAME_MAX];
 	bool known = p && trusted(p->c, &remote);
@@ -99,26 +104,24 @@ void acc_server_tunnel_ask(struct access *a, struct mono now, const struct l2tp_
 	if (!tunnel_welcome(a, p, &r)) {
 		if (p)
 			p->refused++;
-		tunnel_refuse(a, now, ev->tunnel, who, &remote, known, &r);
+		tunnel_refuse(a, now, version, ev->tunnel, who, &remote, known, &r);
 		return;
 	}
 	t = acc_tunnel_new(a, p->name, 0);
 	if (!t) {
 		r = (struct refusal){ L2TP_STOP_ERROR, L2TP_ERR_RESOURCES, ADIT_CAUSE_NO_MEMORY };
-		tunnel_refuse(a, now, ev->tunnel, who, &remote, known, &r);
+		tunnel_refuse(a, now, version, ev->tunnel, who, &remote, known, &r);
 		return;
 	}
 	t->peer = p;
 	p->tunnels++;
 	t->profile = conf_profile_ref(p->c->profile);
 	t->path = *ev->path;
+	t->version = version;
 	t->l2tp = ev->tunnel;
 	t->host = who[0] ? strdup(who) : NULL;
-	cmd.owner = t->self;
-	cmd.profile = p->c->l2tp;
-	cmd.trusted = known;
 	t->known = known;
-	if (l2tp_do(a->l2tp, now, &cmd) != 0) {
+	if (acc_l2_accept(a, now, t, p->c, known) != 0) {
 		/* Out of memory: unanswered, the engine refuses it by itself in time. */
 		trace_bytes(a->trace, TRACE_ACCESS_NO_MEMORY, now, t->key, 0, 0, "tunnel", 6);
 		acc_tunnel_drop(a, t);
@@ -152,8 +155,8 @@ static bool session_welcome(const struct access *a, const struct acc_tunnel *t, 
 	return false;
 }
 
-void acc_session_refuse(struct access *a, struct mono now, const struct acc_tunnel *t,
-			adit_handle session, const struct refusal *r)
+void acc_session_refuse(struct access *a, struct mono now, uint8_t version,
+			const struct acc_tunnel *t, adit_handle session, const struct refusal *r)
 {
 	struct l2tp_cmd cmd = { .kind = L2TP_CMD_SESSION_REFUSE,
 				.session = session,
@@ -168,22 +171,28 @@ void acc_session_refuse(struct access *a, struct mono now, const struct acc_tunn
 		t->peer->refused++;
 	acc_failure(a, now, 0, t ? t->name : "", t ? strlen(t->name) : 0,
 		    t ? &t->path.remote : NULL, r->cause, NULL);
-	(void)l2tp_do(a->l2tp, now, &cmd);
+	(void)acc_l2_do(a, now, version, &cmd);
 }
 
-void acc_server_session_ask(struct access *a, struct mono now, const struct l2tp_event *ev)
+void acc_server_session_ask(struct access *a, struct mono now, uint8_t version,
+			    const struct l2tp_event *ev)
 {
 	struct acc_tunnel *t = acc_tunnel_of(a, ev->tunnel_owner);
 	struct l2tp_cmd cmd = { .kind = L2TP_CMD_SESSION_ACCEPT, .session = ev->session };
 	struct acc_session *s;
 	struct refusal r;
 
+	if (version == 3 && ev->outgoing) { /* nobody places calls here (RFC 3931 5.4.2) */
+		r = (struct refusal){ L2TP_CDN_NO_FACILITIES_EVER, 0, ADIT_CAUSE_NO_DIAL_OUT };
+		acc_session_refuse(a, now, version, t, ev->session, &r);
+		return;
+	}
 	if (ev->outgoing && t && t->dial) {
 		acc_dial_called(a, now, t->dial, t, ev);
 		return;
 	}
 	if (!session_welcome(a, t, &r)) {
-		acc_session_refuse(a, now, t, ev->session, &r);
+		acc_session_refuse(a, now, version, t, ev->session, &r);
 		return;
 	}
 	r = (struct refusal){ L2TP_CDN_ERROR, L2TP_ERR_RESOURCES, ADIT_CAUSE_NO_MEMORY };
@@ -191,12 +200,12 @@ void acc_server_session_ask(struct access *a, struct mono now, const struct l2tp
 	if (!s || acc_session_strings(a, s, ev->calling, ev->called, "", 0) < 0) {
 		if (s)
 			acc_session_free(a, s);
-		acc_session_refuse(a, now, t, ev->session, &r);
+		acc_session_refuse(a, now, version, t, ev->session, &r);
 		return;
 	}
 	s->l2tp = ev->session;
 	cmd.owner = s->self;
-	if (l2tp_do(a->l2tp, now, &cmd) != 0) {
+	if (acc_l2_do(a, now, version, &cmd) != 0) {
 		acc_session_free(a, s);
 		return;
 	}
@@ -215,7 +224,7 @@ static int calling_tunnel(const struct access *a, const struct acc_peer *p, stru
 		struct l2tp_tunnel_info i;
 
 		if (t->peer != p || !t->up || t->closing ||
-		    !l2tp_tunnel_info(a->l2tp, t->l2tp, &i) || i.state != L2TP_TS_UP)
+		    !acc_l2_tunnel(a, t->version, t->l2tp, &i) || i.state != L2TP_TS_UP)
 			continue;
 		if (!(i.bearer & L2TP_CALL_MASK))
 			rc = rc == 3 ? 4 : rc;

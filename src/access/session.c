@@ -251,11 +251,11 @@ void acc_session_settle(struct access *a, struct acc_session *s)
 /* The L2TP engine has the session; its ids are known. */
 void acc_session_call(struct access *a, struct mono now, struct acc_session *s)
 {
-	struct l2tp_session_info i;
+	struct acc_call i;
 
-	if (l2tp_session_info(a->l2tp, s->l2tp, &i)) {
-		s->local_id = i.local_id;
-		s->remote_id = i.remote_id;
+	if (acc_l2_call(a, s->tunnel->version, s->l2tp, &i)) {
+		s->local_id = i.l2tp.local_id;
+		s->remote_id = i.l2tp.remote_id;
 	}
 	trace_put(a->trace, TRACE_ACCESS_SESSION_CALL, now, s->key, s->tunnel->local_id,
 		  s->local_id, s->remote_id, 0, s->tunnel->name, strlen(s->tunnel->name));
@@ -266,18 +266,19 @@ void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *
 	struct ppp_cmd cmd = { .kind = PPP_CMD_OPEN, .owner = s->self };
 	struct access_grant grant = { .session_us = 0 };
 	enum adit_cause cause = ADIT_CAUSE_NO_MEMORY;
-	struct l2tp_session_info i;
+	struct acc_call i;
 	bool numbered = false;
 	int rc = 0;
 
 	if (s->state != ACC_CALL || s->ending)
 		return;
-	if (l2tp_session_info(a->l2tp, s->l2tp, &i)) {
-		s->local_id = i.local_id;
-		s->remote_id = i.remote_id;
-		numbered = i.send_seq;
+	if (acc_l2_call(a, s->tunnel->version, s->l2tp, &i)) {
+		s->local_id = i.l2tp.local_id;
+		s->remote_id = i.l2tp.remote_id;
+		numbered = i.l2tp.send_seq;
 		if (s->dial ? s->dial->c->mru_from_path : s->profile->mru_from_path)
-			cmd.mru = acc_mru(&i.path, &i, s->dial ? s->dial->c->mtu : s->profile->mtu);
+			cmd.mru = acc_mru(&i.l2tp.path, &i,
+					  s->dial ? s->dial->c->mtu : s->profile->mtu);
 	}
 	s->state = ACC_LINK;
 	acc_session_dirty(a, s);
@@ -581,7 +582,8 @@ static bool is_usual(enum adit_cause cause)
 static void set_end(struct access *a, struct mono now, struct acc_session *s, enum adit_cause cause,
 		    const char *text, bool by_peer)
 {
-	uint8_t blob[L2TP_SAVE_SESSION_MAX];
+	uint8_t blob[L2TP_SAVE_SESSION_MAX > L2TP3_SAVE_SESSION_MAX ? L2TP_SAVE_SESSION_MAX
+								    : L2TP3_SAVE_SESSION_MAX];
 	struct wcur c = wcur_of(blob, sizeof(blob));
 
 	if (s->ending)
@@ -592,7 +594,7 @@ static void set_end(struct access *a, struct mono now, struct acc_session *s, en
 		by_peer = false;
 	}
 	if (s->l2tp && s->saved)
-		l2tp_save(a->l2tp, L2TP_OBJ_SESSION, s->l2tp, &c);
+		acc_l2_save(a, s->tunnel->version, L2TP_OBJ_SESSION, s->l2tp, &c);
 	if (c.bad)
 		c.len = 0;
 	s->ending = true;
@@ -689,7 +691,7 @@ static void session_finish(struct access *a, struct mono now, struct acc_session
 					  .text = acc_session_text(s) };
 
 		cdn_of(close.cause, &close.result, &close.error);
-		(void)l2tp_do(a->l2tp, now, &close);
+		(void)acc_l2_do(a, now, s->tunnel->version, &close);
 		s->l2tp = 0;
 	}
 	s->row = s->put_told; /* when it never heard of it; a row that it refused may have a pipe */

@@ -28,7 +28,7 @@ struct acc_tunnel *acc_tunnel_by_key(const struct access *a, uint64_t key)
 	return NULL;
 }
 
-struct acc_tunnel *acc_tunnel_by_id(const struct access *a, uint16_t id)
+struct acc_tunnel *acc_tunnel_by_id(const struct access *a, uint32_t id)
 {
 	struct htab_node *n = htab_find(&a->tunnel_ids, key_hash(&a->tunnel_ids, id));
 
@@ -41,14 +41,14 @@ struct acc_tunnel *acc_tunnel_by_id(const struct access *a, uint16_t id)
 	return NULL;
 }
 
-struct acc_tunnel *acc_tunnel_by_record(const struct access *a, adit_handle record)
+struct acc_tunnel *acc_tunnel_by_record(const struct access *a, uint8_t version, adit_handle record)
 {
 	struct htab_node *n = htab_find(&a->tunnel_records, key_hash(&a->tunnel_records, record));
 
 	for (; n; n = htab_next(n)) {
 		struct acc_tunnel *t = container_of(n, struct acc_tunnel, by_record);
 
-		if (t->record == record)
+		if (t->record == record && t->version == version)
 			return t;
 	}
 	return NULL;
@@ -82,6 +82,7 @@ struct acc_tunnel *acc_tunnel_new(struct access *a, const char *name, uint64_t k
 	if (!t)
 		return NULL;
 	t->self = h;
+	t->version = 2;
 	t->key = key ? key : acc_key_new(a);
 	memcpy(t->name, name, strnlen(name, CONF_NAME - 1));
 	htab_put(&a->tunnel_keys, &t->by_key, key_hash(&a->tunnel_keys, t->key));
@@ -92,7 +93,7 @@ void acc_tunnel_list(struct access *a, struct acc_tunnel *t)
 {
 	struct l2tp_tunnel_info i;
 
-	if (!l2tp_tunnel_info(a->l2tp, t->l2tp, &i))
+	if (!acc_l2_tunnel(a, t->version, t->l2tp, &i))
 		return;
 	t->remote_id = i.remote_id;
 	t->path = i.path;
@@ -101,23 +102,24 @@ void acc_tunnel_list(struct access *a, struct acc_tunnel *t)
 	t->local_id = i.local_id;
 	t->listed = true;
 	htab_put(&a->tunnel_ids, &t->by_id, key_hash(&a->tunnel_ids, t->local_id));
-	a->tunnel_bits[t->local_id / 64] |= UINT64_C(1) << t->local_id % 64;
+	if (t->version == 2)
+		a->tunnel_bits[t->local_id / 64] |= UINT64_C(1) << t->local_id % 64;
 }
 
-static void tunnel_unlist(struct access *a, struct acc_tunnel *t)
+void acc_tunnel_unlist(struct access *a, struct acc_tunnel *t)
 {
 	if (!t->listed)
 		return;
 	t->listed = false;
 	htab_drop(&a->tunnel_ids, &t->by_id);
-	if (!acc_tunnel_by_id(a, t->local_id))
+	if (t->version == 2 && !acc_tunnel_by_id(a, t->local_id))
 		a->tunnel_bits[t->local_id / 64] &= ~(UINT64_C(1) << t->local_id % 64);
 }
 
 void acc_tunnel_drop(struct access *a, struct acc_tunnel *t)
 {
 	htab_drop(&a->tunnel_keys, &t->by_key);
-	tunnel_unlist(a, t);
+	acc_tunnel_unlist(a, t);
 	acc_tunnel_record(a, t, 0);
 	if (t->peer) {
 		t->peer->tunnels--;
@@ -162,7 +164,7 @@ void acc_tunnel_close(struct access *a, struct mono now, struct acc_tunnel *t, u
 		cmd.error = L2TP_ERR_RESOURCES;
 	t->closing = true;
 	acc_tunnel_dirty(a, t);
-	(void)l2tp_do(a->l2tp, now, &cmd);
+	(void)acc_l2_do(a, now, t->version, &cmd);
 }
 
 static void set_host(struct acc_tunnel *t, const char *host)
@@ -186,7 +188,7 @@ void acc_tunnel_up(struct access *a, struct mono now, struct acc_tunnel *t,
 	acc_tunnel_tell(a, t, ACC_TN_UP);
 	acc_tunnel_dirty(a, t);
 	if (t->dial && t->dial->tunnel == t)
-		acc_dial_tunnel_up(a, t->dial);
+		acc_dial_tunnel_up(a, now, t->dial);
 	if (!t->peer || t->counted)
 		return;
 	/* Requests are not counted, or strangers that forge addresses would use the limit up. */
@@ -254,7 +256,7 @@ void acc_tunnel_down(struct access *a, struct mono now, struct acc_tunnel *t,
 		}
 	}
 	t->l2tp = 0;
-	tunnel_unlist(a, t);
+	acc_tunnel_unlist(a, t);
 	if (t->up)
 		acc_tunnel_tell(a, t, ACC_TN_DOWN);
 	acc_tunnel_dirty(a, t);
@@ -307,28 +309,44 @@ void acc_tunnel_event(struct access *a, struct acc_tunnel *t, struct access_even
 	}
 }
 
-bool access_tunnel(const struct access *a, uint16_t local_id, struct access_tunnel_info *ret)
+bool access_tunnel(const struct access *a, uint32_t local_id, struct access_tunnel_info *ret)
 {
 	const struct acc_tunnel *t = acc_tunnel_by_id(a, local_id);
 	struct access_tunnel_info i;
 
-	if (!t || !l2tp_tunnel_info(a->l2tp, t->l2tp, &i.l2tp))
+	if (!t || !acc_l2_tunnel(a, t->version, t->l2tp, &i.l2tp))
 		return false;
+	i.version = t->version;
 	i.peer = t->name;
 	*ret = i;
 	return true;
 }
 
-uint16_t access_tunnel_next(const struct access *a, uint16_t prev)
+/* Those of L2TPv3 follow the others, in the order of their objects. */
+static uint32_t next_v3(const struct access *a, adit_handle h)
 {
+	while ((h = pool_next(a->tunnels, h))) {
+		const struct acc_tunnel *t = pool_get(a->tunnels, h);
+
+		if (t->listed && t->version == 3)
+			return t->local_id;
+	}
+	return 0;
+}
+
+uint32_t access_tunnel_next(const struct access *a, uint32_t prev)
+{
+	const struct acc_tunnel *t = prev > UINT16_MAX ? acc_tunnel_by_id(a, prev) : NULL;
 	uint32_t id = prev + 1u;
 
+	if (prev > UINT16_MAX)
+		return t ? next_v3(a, t->self) : 0;
 	while (id <= UINT16_MAX) {
 		uint64_t bits = a->tunnel_bits[id / 64] >> id % 64;
 
 		if (bits)
-			return (uint16_t)(id + (uint32_t)__builtin_ctzll(bits));
+			return id + (uint32_t)__builtin_ctzll(bits);
 		id = (id / 64 + 1) * 64;
 	}
-	return 0;
+	return a->l2tp3 ? next_v3(a, 0) : 0;
 }

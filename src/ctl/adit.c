@@ -144,6 +144,7 @@ static const struct fmt_column session_columns[] = {
 	{ "our_ip4", "OUR-IPV4", FMT_TEXT, false, false },
 	{ "peer_ip4", "PEER-IPV4", FMT_TEXT, false, false },
 	{ "local", "LOCAL", FMT_TEXT, false, false },
+	{ "version", "V", FMT_TEXT, true, false },
 	{ "tunnel", "TUNNEL", FMT_TEXT, true, false },
 	{ "remote_tunnel", "REMOTE-TUNNEL", FMT_TEXT, true, false },
 	{ "session", "SESSION", FMT_TEXT, true, false },

@@ -374,8 +374,11 @@ static bool initiator_of(struct conf_build *b, const struct conf_block *block,
 }
 
 static bool tunnel_of(struct conf_build *b, const struct conf_block *block,
-		      struct l2tp_profile **ret)
+		      struct l2tp_profile **ret, enum conf_version *ret_version,
+		      struct l2tp3_profile **ret_l2tp3)
 {
+	bool ok = true;
+
 	struct l2tp_params params = { .host_name = b->c->host_name };
 	char secret[L2TP_SECRET_MAX + 2];
 	bool set = false;
@@ -402,8 +405,10 @@ static bool tunnel_of(struct conf_build *b, const struct conf_block *block,
 	params.empty_us = -1;
 	if (quirks_named(b, block, &params) && initiator_of(b, block, &params))
 		*ret = l2tp_profile_new(&params, &err);
+	if (*ret)
+		ok = conf_version_of(b, block, &params, ret_version, ret_l2tp3);
 	bytes_wipe(secret, sizeof(secret));
-	if (!*ret && !err)
+	if (!ok || (!*ret && !err))
 		return false;
 	if (!*ret && err == -EINVAL)
 		FAIL(b, block, "secret", "the tunnel options of %s \"%s\" do not fit together",
@@ -435,7 +440,8 @@ static bool build_peer(struct conf_build *b, const struct conf_block *block)
 	p->max_sessions = conf_number_of(block, "max-sessions");
 	return conf_place_carried(b, block, &p->profile->place, p->plane) &&
 	       conf_prefixes_of(b, block, "from", &p->from, &p->from_count) &&
-	       tunnel_of(b, block, &p->l2tp);
+	       tunnel_of(b, block, &p->l2tp, &p->version, &p->l2tp3) &&
+	       conf_version_ok(b, block, p->version, (enum dp_want)p->plane, &p->profile->place);
 }
 
 static bool dial_ppp(struct conf_build *b, const struct conf_block *block, struct conf_dial *d)
@@ -585,6 +591,9 @@ static uint64_t dial_digest(const struct conf_build *b, const struct conf_block 
 	for (size_t i = 0; i < block->count; i++) {
 		const struct conf_value *v = block->values + i;
 
+		/* not there in earlier releases: what is up since then goes on */
+		if (!v->n && strcmp(v->key->key, "version") == 0)
+			continue;
 		hash = conf_hash_text(hash, v->key->key);
 		for (size_t j = 0; j < v->n; j++)
 			hash = conf_hash_text(hash, v->v[j]);
@@ -607,7 +616,7 @@ static bool build_session(struct conf_build *b, const struct conf_block *block, 
 	if (!dial_server(b, block, d) || !conf_dial_socket_of(b, block, AF_INET, &s->v4) ||
 	    !conf_dial_socket_of(b, block, AF_INET6, &s->v6) ||
 	    !dial_interface(b, block, d, next_if) || !dial_routes(b, block, d) ||
-	    !dial_ppp(b, block, d) || !tunnel_of(b, block, &d->l2tp))
+	    !dial_ppp(b, block, d) || !tunnel_of(b, block, &d->l2tp, &d->version, &d->l2tp3))
 		return false;
 	d->via = b->c->sockets[s->v4 >= 0 ? s->v4 : s->v6].via;
 	d->called_only = conf_bool_of(block, "wait-for-call");
@@ -635,7 +644,8 @@ static bool build_session(struct conf_build *b, const struct conf_block *block, 
 	snprintf(d->hook_down, sizeof(d->hook_down), "%s", down ? down : "");
 	d->digest = dial_digest(b, block, d);
 	return conf_place_of(b, block, &d->place) &&
-	       conf_place_carried(b, block, &d->place, d->plane);
+	       conf_place_carried(b, block, &d->place, d->plane) &&
+	       conf_version_ok(b, block, d->version, (enum dp_want)d->plane, &d->place);
 }
 
 /* ---- all ---- */
@@ -715,6 +725,20 @@ static bool build_kind(struct conf_build *b, enum conf_kind kind)
 	return ok;
 }
 
+/* Session ids of pseudowires that are not agreed are nobody else's either. */
+static bool reserved_of(struct conf_build *b)
+{
+	const struct pw_conf *from = b->c->pw;
+	struct access_conf *to = b->c->access;
+
+	to->reserved = calloc(from->reserved_count + 1, sizeof(*to->reserved));
+	if (!to->reserved)
+		return conf_no_memory(b);
+	for (size_t i = 0; i < from->reserved_count; i++)
+		to->reserved[to->reserved_count++] = from->reserved[i];
+	return true;
+}
+
 bool conf_make(struct conf *c, unsigned int flags, struct conf_err *e)
 {
 	/* Whoever writes the configuration may make it slow in simpler ways than by chains. */
@@ -727,7 +751,7 @@ bool conf_make(struct conf *c, unsigned int flags, struct conf_err *e)
 	     build_kind(&b, CONF_POOL) && build_kind(&b, CONF_PROFILE) &&
 	     conf_pools_without_ours(&b) && build_kind(&b, CONF_PEER) &&
 	     build_kind(&b, CONF_SESSION) && build_kind(&b, CONF_TUNNEL) &&
-	     build_kind(&b, CONF_WIRE) && conf_index(&b);
+	     build_kind(&b, CONF_WIRE) && conf_index(&b) && reserved_of(&b);
 	conf_take_free(&b);
 	return ok;
 }

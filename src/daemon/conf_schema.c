@@ -146,6 +146,8 @@ static const struct conf_key schema[] = {
 	  "host name the peer tells, * and ? stand for any characters; without it all" },
 	{ CONF_PEER, "profile", CONF_T_REF, CONF_K_REQUIRED, NULL, 0, 0, "profile",
 	  "how its sessions are treated" },
+	{ CONF_PEER, "version", CONF_T_CHOICE, 0, "2", 0, 0, "2|3|any",
+	  "version of L2TP that the peer may speak" },
 	{ CONF_PEER, "data-plane", CONF_T_CHOICE, 0, NULL, 0, 0, "auto|kernel|user",
 	  "who carries its data; without it as the global option says" },
 	{ CONF_PEER, "secret", CONF_T_TEXT, CONF_K_SECRET, NULL, 1, L2TP_SECRET_MAX, NULL,
@@ -175,6 +177,8 @@ static const struct conf_key schema[] = {
 	/* ---- session ---- */
 	{ CONF_SESSION, "server", CONF_T_TEXT, CONF_K_REQUIRED, NULL, 1, 255, NULL,
 	  "name or address of the LNS to dial" },
+	{ CONF_SESSION, "version", CONF_T_CHOICE, 0, "2", 0, 0, "2|3|any",
+	  "version of L2TP; any: 3 if the server has it, else 2" },
 	{ CONF_SESSION, "data-plane", CONF_T_CHOICE, 0, NULL, 0, 0, "auto|kernel|user",
 	  "who carries its data; without it as the global option says" },
 	{ CONF_SESSION, "port", CONF_T_NUMBER, 0, "1701", 1, 65535, NULL,

@@ -135,6 +135,14 @@ bool conf_tunnel_build(struct conf_build *b, const struct conf_block *block);
 bool conf_wire_tunnel(struct conf_build *b, const struct conf_block *block, size_t *ret);
 bool conf_wire_port(struct conf_build *b, const struct conf_block *block, const char *key,
 		    uint16_t *ret, bool udp);
+/* The version of L2TP of a peer or a session, and what its engine has to know in version 3 (NULL in
+ * version 2); `v2` is made already. False: told. */
+bool conf_version_of(struct conf_build *b, const struct conf_block *block,
+		     const struct l2tp_params *v2, enum conf_version *ret,
+		     struct l2tp3_profile **ret_l2tp3);
+/* What PPP over L2TPv3 cannot have is not asked for. */
+bool conf_version_ok(struct conf_build *b, const struct conf_block *block,
+		     enum conf_version version, enum dp_want plane, const struct conf_place *place);
 enum pw_connect conf_connect_of(const struct conf_block *block);
 /* The socket of a control connection at `at`: a listener there, or one for all that want it. */
 /* What the option data-plane of a block says, `other` where it does not stand. */

@@ -6,6 +6,7 @@
  */
 #include "conf_tree.h"
 
+#include "access/place.h"
 #include "base/crypto.h"
 
 #include <errno.h>
@@ -186,6 +187,79 @@ static bool profile_of(struct conf_build *b, const struct conf_block *block,
 		FAIL(b, block, "secret", "the options of %s \"%s\" do not fit together",
 		     t->implied ? "pseudowire" : "tunnel", block->name);
 	return t->l2tp != NULL;
+}
+
+/* ---- PPP over L2TPv3 ---- */
+
+static uint32_t quirks3(uint32_t v2)
+{
+	return (v2 & L2TP_QUIRK_LAX_MANDATORY ? L2TP3_QUIRK_LAX_MANDATORY : 0) |
+	       (v2 & L2TP_QUIRK_NO_HELLO ? L2TP3_QUIRK_NO_HELLO : 0);
+}
+
+bool conf_version_of(struct conf_build *b, const struct conf_block *block,
+		     const struct l2tp_params *v2, enum conf_version *ret,
+		     struct l2tp3_profile **ret_l2tp3)
+{
+	struct l2tp3_params p = { .host_name = v2->host_name,
+				  .secret = { { v2->secret, v2->secret ? v2->secret_len : 0 } },
+				  .digest = v2->secret ? L2TP3_AUTH_SHA1 : L2TP3_AUTH_AUTO,
+				  .hide = v2->hide,
+				  .mirror_sublayer = true,
+				  .allow_port_change = v2->allow_port_change,
+				  .allow_address_change = v2->allow_address_change,
+				  .receive_window = v2->receive_window,
+				  .pw_types = { L2TP3_PW_PPP },
+				  .hello_us = v2->hello_us,
+				  .retry_max = v2->retry_max,
+				  .retry_max_sccrq = v2->retry_max,
+				  .empty_us = v2->empty_us,
+				  .peer_name = v2->peer_name,
+				  .quirks = quirks3(v2->quirks) };
+	const char *text = conf_text_of(block, "version");
+	uint64_t hash = conf_hash_text(UINT64_C(0xcbf29ce484222325), b->c->host_name);
+	int err = 0;
+
+	*ret = strcmp(text, "3") == 0 ? CONF_V3 : strcmp(text, "any") == 0 ? CONF_V_ANY : CONF_V2;
+	if (*ret == CONF_V2)
+		return true;
+	p.router_id = (uint32_t)(hash ^ hash >> 32);
+	*ret_l2tp3 = l2tp3_profile_new(&p, &err);
+	if (*ret_l2tp3)
+		return true;
+	if (err == -ENOMEM)
+		return conf_no_memory(b);
+	FAIL(b, block, "version", "the tunnel options of %s \"%s\" do not fit version %s",
+	     conf_kind_name(block->kind), block->name, text);
+	return false;
+}
+
+bool conf_version_ok(struct conf_build *b, const struct conf_block *block,
+		     enum conf_version version, enum dp_want plane, const struct conf_place *place)
+{
+	if (version == CONF_V2)
+		return true;
+	if (conf_bool_of(block, "sequencing")) {
+		FAIL(b, block, "sequencing",
+		     "sequencing is asked for in L2TPv2 alone; remove it, or set version = 2");
+		return false;
+	}
+	if (block->kind == CONF_SESSION && conf_bool_of(block, "wait-for-call")) {
+		FAIL(b, block, "wait-for-call",
+		     "calls are waited for in L2TPv2 alone; remove wait-for-call, or set version = "
+		     "2");
+		return false;
+	}
+	if (plane == DP_WANT_KERNEL || acc_place_needed(place)) {
+		FAIL(b, block, "version",
+		     "PPP over L2TPv3 is carried in user space, but %s \"%s\" %s; set version = 2, "
+		     "or let the data plane be auto or user",
+		     conf_kind_name(block->kind), block->name,
+		     plane == DP_WANT_KERNEL ? "has data-plane = kernel"
+					     : "puts its sessions into a VRF or a namespace");
+		return false;
+	}
+	return true;
 }
 
 /* All that makes this connection what it is, without the name and the secrets. */

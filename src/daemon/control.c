@@ -412,7 +412,7 @@ static bool take_keys(struct client *c)
 		for (uint64_t k = 0; c->count < cap && (k = access_session_next(d->access, k));)
 			c->keys[c->count++] = k;
 	} else {
-		for (uint16_t t = 0; c->count < cap && (t = access_tunnel_next(d->access, t));)
+		for (uint32_t t = 0; c->count < cap && (t = access_tunnel_next(d->access, t));)
 			c->keys[c->count++] = t;
 	}
 	return true;
@@ -660,13 +660,13 @@ static void m_terminate(struct client *c, const struct control_request *r)
 		json_int_t id = json_integer_value(tunnel);
 
 		cmd.kind = ACCESS_CMD_TERMINATE_TUNNEL;
-		cmd.tunnel = (uint16_t)id;
-		if (id > UINT16_MAX && id <= UINT32_MAX)
+		cmd.tunnel = (uint32_t)id;
+		n = id > 0 && (id <= UINT16_MAX || id >= ACCESS_V3_IDS) && id <= UINT32_MAX &&
+		    access_do(d->access, d->now, &cmd) == 0;
+		if (!n && id > UINT16_MAX && id <= UINT32_MAX)
 			n = pwe_do(d->pw, d->now,
 				   &(struct pw_cmd){ .kind = PW_CMD_TERMINATE_TUNNEL,
 						     .tunnel = (uint32_t)id }) == 0;
-		else
-			n = id > 0 && id <= UINT16_MAX && access_do(d->access, d->now, &cmd) == 0;
 		if (!n)
 			reply_error(c, NOT_FOUND, "text", "there is no tunnel %lld", (long long)id);
 	}

@@ -276,8 +276,8 @@ bool kplane_input(struct daemon *d); /* records of the keeper: true when there w
 void kplane_flush(struct daemon *d); /* records for the keeper */
 bool kplane_events(struct daemon *d);
 void kplane_session_up(struct daemon *d, const struct access_event *ev);
-void kplane_tunnel_up(struct daemon *d, uint16_t id);
-void kplane_tunnel_down(struct daemon *d, uint16_t id);
+void kplane_tunnel_up(struct daemon *d, uint32_t id);
+void kplane_tunnel_down(struct daemon *d, uint32_t id);
 void kplane_tunnels(struct daemon *d); /* all that are up, after a restart */
 
 /* ---- hook.c ---- */

@@ -189,13 +189,15 @@ void kplane_session_up(struct daemon *d, const struct access_event *ev)
 		   why);
 }
 
-void kplane_tunnel_up(struct daemon *d, uint16_t id)
+void kplane_tunnel_up(struct daemon *d, uint32_t id)
 {
 	struct access_tunnel_info i;
 	struct dp_tunnel t = { .version = 2 };
 
 	if (!access_tunnel(d->access, id, &i))
 		return;
+	t.version = i.version;
+	t.ppp3 = i.version == 3;
 	t.want = (uint8_t)want_of(d, &i);
 	t.local = i.l2tp.local_id;
 	t.remote = i.l2tp.remote_id;
@@ -204,7 +206,7 @@ void kplane_tunnel_up(struct daemon *d, uint16_t id)
 		daemon_say(d, TRACE_WARNING, "tunnel %u: out of memory", id);
 }
 
-void kplane_tunnel_down(struct daemon *d, uint16_t id)
+void kplane_tunnel_down(struct daemon *d, uint32_t id)
 {
 	if (d->dp->ops->tunnel_del(d->dp, id) < 0)
 		daemon_say(d, TRACE_WARNING, "tunnel %u: out of memory", id);
@@ -214,7 +216,7 @@ void kplane_tunnels(struct daemon *d)
 {
 	struct access_tunnel_info i;
 
-	for (uint16_t id = 0; (id = access_tunnel_next(d->access, id));)
+	for (uint32_t id = 0; (id = access_tunnel_next(d->access, id));)
 		if (access_tunnel(d->access, id, &i) && i.l2tp.state == L2TP_TS_UP)
 			kplane_tunnel_up(d, id);
 }
@@ -229,7 +231,7 @@ static void on_tunnel(struct daemon *d, const struct dp_event *e)
 		daemon_say(d, TRACE_INFO, "tunnel %u is carried by the kernel", e->tunnel);
 		return;
 	}
-	if (!access_tunnel(d->access, (uint16_t)e->tunnel, &i))
+	if (!access_tunnel(d->access, e->tunnel, &i))
 		return;
 	/* That there is no kernel plane at all was told once and for all. */
 	daemon_say(d,

@@ -101,7 +101,7 @@ void peer_sockets_sweep(struct daemon *d)
 		struct access_tunnel_info info;
 		bool used = !s->stale;
 
-		for (uint16_t t = 0; !used && (t = access_tunnel_next(d->access, t));)
+		for (uint32_t t = 0; !used && (t = access_tunnel_next(d->access, t));)
 			used = access_tunnel(d->access, t, &info) && info.l2tp.path.via == s->via;
 		used = used || pwire_uses(d, s->via) || swire_uses(d, s->via);
 		if (used) {

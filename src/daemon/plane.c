@@ -128,7 +128,7 @@ void plane_trust_tunnels(struct daemon *d)
 {
 	struct access_tunnel_info info;
 
-	for (uint16_t id = 0; (id = access_tunnel_next(d->access, id));)
+	for (uint32_t id = 0; (id = access_tunnel_next(d->access, id));)
 		if (access_tunnel(d->access, id, &info))
 			plane_trust(d, &info.l2tp.path.remote);
 }

@@ -197,12 +197,31 @@ bool pwire_uses(struct daemon *d, uint32_t via)
 
 /* ---- what comes in ---- */
 
+/* Is it about PPP over L2TPv3, which is access.h's? Its ids are of its own range, but pseudowires
+ * of a release that did not part them keep theirs. Who has a block for pseudowires is asked for
+ * them. */
+static bool of_ppp(struct daemon *d, const struct dp_punt *p)
+{
+	struct rcur c = rcur_of(p->bytes, p->len);
+	struct pw_tunnel_info i;
+	bool control = rcur_u32(&c) >> 31;
+	uint32_t id = rcur_u32(&c);
+
+	if (c.bad || !p->path.remote.port || !access_serves3(d->access, &p->path, p->bytes, p->len))
+		return false;
+	if (control && !id)
+		return !pwe_serves(d->pw, &p->path);
+	return !control || !pwe_tunnel(d->pw, id, &i);
+}
+
 bool pwire_input(struct daemon *d, const struct dp_punt *p, int *ret)
 {
 	enum l2tp3_which which =
 		p->path.remote.port ? l2tp3_which(p->bytes, p->len) : L2TP3_WHICH_V3;
 
 	if (which != L2TP3_WHICH_V3 && !(which == L2TP3_WHICH_OFFER && pwe_serves(d->pw, &p->path)))
+		return false;
+	if (of_ppp(d, p))
 		return false;
 	*ret = pwe_input(d->pw, d->now, &p->path, p->bytes, p->len);
 	return true;

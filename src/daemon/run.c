@@ -440,7 +440,7 @@ static bool all_ended(struct daemon *d)
 	access_summary(d->access, &s);
 	if (s.sessions || !pwe_ended(d->pw) || keeper_open_count(d->keeper))
 		return false;
-	for (uint16_t t = 0; (t = access_tunnel_next(d->access, t));)
+	for (uint32_t t = 0; (t = access_tunnel_next(d->access, t));)
 		if (access_tunnel(d->access, t, &info) && info.l2tp.state != L2TP_TS_LINGER)
 			return false;
 	return true;

@@ -355,6 +355,7 @@ json_t *show_session(struct daemon *d, uint64_t key)
 	show_set_text(o, "profile", i.profile ? i.profile->name : NULL);
 	show_set_addr(o, "local", &i.path.local);
 	show_set_addr(o, "remote", &i.path.remote);
+	show_set_u64(o, "version", i.version);
 	show_set_u64(o, "tunnel", i.local_tunnel);
 	show_set_u64(o, "remote_tunnel", i.remote_tunnel);
 	show_set_u64(o, "session", i.local_session);
@@ -407,12 +408,10 @@ json_t *show_tunnel(struct daemon *d, uint32_t id)
 	const char *why = "";
 	json_t *o;
 
-	if (id > UINT16_MAX)
+	if (!access_tunnel(d->access, id, &i))
 		return show_tunnel3(d, id);
-	if (!access_tunnel(d->access, (uint16_t)id, &i))
-		return NULL;
 	o = json_object();
-	show_set_u64(o, "version", 2);
+	show_set_u64(o, "version", i.version);
 	show_set_u64(o, "id", i.l2tp.local_id);
 	show_set_u64(o, "remote_id", i.l2tp.remote_id);
 	show_set_text(o, "state", tunnel_state(i.l2tp.state));

@@ -39,6 +39,7 @@ struct atunnel {
 };
 
 static const char says_user[] = "the configuration says data-plane = user";
+static const char says_ppp3[] = "PPP over L2TPv3 is carried in user space";
 
 /* A row that may still go to the other plane. */
 struct asked {
@@ -575,8 +576,11 @@ static int dual_tunnel(struct dp *dp, const struct dp_tunnel *tunnel)
 	t->version = tunnel->version;
 	t->via = tunnel->path.via;
 	/* Sessions stay where they are: those in the kernel need it whatever is wanted by now. */
-	if (!kernel || (t->want == DP_WANT_USER && !t->kernel_rows)) {
-		tunnel_leave(d, t, t->want == DP_WANT_USER ? says_user : d->missing);
+	if (!kernel || tunnel->ppp3 || (t->want == DP_WANT_USER && !t->kernel_rows)) {
+		tunnel_leave(d, t,
+			     t->want == DP_WANT_USER ? says_user
+			     : tunnel->ppp3	     ? says_ppp3
+						     : d->missing);
 		return say_tunnel(d, t);
 	}
 	t->state = TUNNEL_ASKED;

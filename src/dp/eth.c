@@ -11,8 +11,10 @@
  * datagram that is longer than its path is cut by IP, since Ethernet has no way to say "too big":
  * its sockets do not set DF.
  *
- * A data message of a session that is not here is nobody's: there is nothing like PPP's
- * negotiation before a session is up, so it is counted and dropped.
+ * PPP over L2TPv3 has the same headers, and then goes the way of PPP (forward.c, down.c).
+ *
+ * A data message of a session that is not here is nobody's, counted and dropped, unless it looks
+ * like PPP's negotiation, which comes before there is a row.
  */
 #include "forward_int.h"
 #include "admit.h"
@@ -29,7 +31,16 @@ static bool is_session(const struct dpt_config *c, uint32_t session)
 {
 	struct rcur r = rcur_of(c->local_session3, sizeof(c->local_session3));
 
-	return c->kind == DPT_ETH && rcur_u32(&r) == session;
+	return c->kind != DPT_PPP && rcur_u32(&r) == session;
+}
+
+/* Of a session that is not here, or not yet. PPP is over UDP alone. */
+static void stray(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
+		  const uint8_t *b, size_t len, size_t front)
+{
+	count(&f->counts.drop_unknown);
+	if (o->unicast && !s->raw && pkt3_ppp_control(b, len))
+		fwd_punt_early(f, s, o, b - front, len + front);
 }
 
 /* A data message, from behind its session id; `front` octets before that are its own headers. */
@@ -43,7 +54,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 	struct dpt_run *run;
 
 	if (slot == INDEX_NONE || !o->unicast) {
-		count(&f->counts.drop_unknown);
+		stray(f, s, o, b, len, front);
 		return;
 	}
 	run = dpt_run(f->table, slot);
@@ -52,7 +63,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		return;
 	}
 	if (!(c.state & DPT_UP) || !is_session(&c, session)) {
-		count(&f->counts.drop_unknown);
+		stray(f, s, o, b, len, front);
 		return;
 	}
 	switch (pkt3_check(&c, b, len, &body)) {
@@ -74,6 +85,10 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 	if (!fwd_seq_ok(&c, run, body.has_seq, body.seq, f->now)) {
 		count(&f->counts.drop_seq);
 		count(&run->drop_seq);
+		return;
+	}
+	if (c.kind == DPT_PPP3) {
+		fwd_up_ppp(f, &c, slot, b + body.off, len - body.off, front + body.off);
 		return;
 	}
 	off = body.off + (c.tag ? pkt3_untag(b + body.off, len - body.off) : 0);

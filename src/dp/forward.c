@@ -145,6 +145,12 @@ static void punt_unknown(struct fwd *f, const struct fwd_sock *s, const struct f
 	punt_datagram(f, control ? &f->negotiation : &f->unknown, s, o, bytes, len);
 }
 
+void fwd_punt_early(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
+		    const uint8_t *bytes, size_t len)
+{
+	punt_datagram(f, &f->negotiation, s, o, bytes, len);
+}
+
 static void punt_frame(struct fwd *f, uint32_t slot, uint32_t class, const uint8_t *bytes,
 		       size_t len)
 {
@@ -182,6 +188,23 @@ static void up_ip(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint
 	if (c->flags & DP_F_MSS_CLAMP)
 		pkt_mss_clamp(p, &ip, version == 4 ? c->mss4 : c->mss6);
 	tun_put(f, c, slot, p, &ip, room);
+}
+
+void fwd_up_ppp(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *b, size_t len,
+		size_t room)
+{
+	struct pkt_ppp ppp;
+
+	if (!pkt_ppp_parse(b, len, &ppp)) {
+		count(&f->counts.drop_header);
+		count(&dpt_run(f->table, slot)->drop_up);
+		return;
+	}
+	if (ppp.proto == PPP_IP4 || ppp.proto == PPP_IP6)
+		up_ip(f, c, slot, b + ppp.data, len - ppp.data, ppp.proto == PPP_IP4 ? 4 : 6,
+		      room + ppp.data);
+	else
+		punt_frame(f, slot, DP_PUNT_PPP, b + ppp.off, len - ppp.off);
 }
 
 bool fwd_path_ok(const struct dpt_tunnel *t, const struct fwd_sock *s, const struct fwd_outer *o)
@@ -229,7 +252,6 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 	uint32_t slot = seen->slot;
 	struct dpt_config c;
 	struct dpt_run *run;
-	struct pkt_ppp ppp;
 
 	if (seen->kind == PKT_BAD || !o->unicast) {
 		if (seen->kind != PKT_BAD || !eth_up_udp(f, s, o, b, len))
@@ -268,17 +290,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		count(&run->drop_seq);
 		return;
 	}
-	b += h->off;
-	if (!pkt_ppp_parse(b, h->len, &ppp)) {
-		count(&f->counts.drop_header);
-		count(&run->drop_up);
-		return;
-	}
-	if (ppp.proto == PPP_IP4 || ppp.proto == PPP_IP6)
-		up_ip(f, &c, slot, b + ppp.data, h->len - ppp.data, ppp.proto == PPP_IP4 ? 4 : 6,
-		      h->off + ppp.data);
-	else
-		punt_frame(f, slot, DP_PUNT_PPP, b + ppp.off, h->len - ppp.off);
+	fwd_up_ppp(f, &c, slot, b + h->off, h->len, h->off);
 }
 
 static void see(struct fwd *f, const uint8_t *b, size_t len, struct seen *ret)

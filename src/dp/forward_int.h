@@ -161,8 +161,15 @@ void queue_frame(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint3
 bool queue_full(const struct fwd *f);
 void queue_flush(struct fwd *f);
 
-/* eth.c: Ethernet pseudowires. Data of L2TPv3 in a UDP payload; false: it is no such thing. In an
- * IP payload: what it was, and only PKT_DATA has been dealt with. */
+/* forward.c: a PPP frame of an active session; `room` octets before it are its own. */
+void fwd_up_ppp(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *b, size_t len,
+		size_t room);
+/* Data of a session that is not here or not active yet, for the control thread. */
+void fwd_punt_early(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
+		    const uint8_t *bytes, size_t len);
+
+/* eth.c: Ethernet pseudowires, and PPP over L2TPv3. Data of L2TPv3 in a UDP payload; false: it is
+ * no such thing. In an IP payload: what it was, and only PKT_DATA has been dealt with. */
 bool eth_up_udp(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o, uint8_t *b,
 		size_t len);
 enum pkt_kind eth_up_ip(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,

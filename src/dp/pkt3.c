@@ -13,6 +13,9 @@
 
 #define MACS 12 /* octets before the type of a frame */
 
+#define COOKIE_MAX   8u
+#define SUBLAYER_LEN 4u
+
 #define TYPE_IP4  0x0800
 #define TYPE_IP6  0x86dd
 #define TYPE_VLAN 0x8100 /* IEEE 802.1Q */
@@ -77,7 +80,7 @@ enum pkt3_check pkt3_check(const struct dpt_config *c, const uint8_t *bytes, siz
 		b.seq = sublayer & SEQ_MASK;
 	}
 	b.off = len - rcur_left(&r);
-	if (r.bad || rcur_left(&r) < PKT3_FRAME)
+	if (r.bad || rcur_left(&r) < (c->kind == DPT_ETH ? PKT3_FRAME : 1))
 		return PKT3_SHORT;
 	*ret = b;
 	return PKT3_OK;
@@ -120,6 +123,33 @@ size_t pkt3_untag(uint8_t *frame, size_t len)
 		return 0;
 	memmove(frame + PKT3_TAG, frame, MACS);
 	return PKT3_TAG;
+}
+
+size_t pkt3_build_ppp(uint8_t *frame, const struct dpt_config *c, const struct pkt3_ppp *o)
+{
+	size_t n = (o->address ? 2u : 0) + o->proto_len;
+	struct wcur w = wcur_of(frame - n, n);
+
+	if (o->address)
+		wcur_u16(&w, 0xff03);
+	if (o->proto_len == 1)
+		wcur_u8(&w, (uint8_t)o->proto);
+	else if (o->proto_len == 2)
+		wcur_u16(&w, o->proto);
+	return n + pkt3_build(frame - n, c, true, o->has_seq, o->seq);
+}
+
+bool pkt3_ppp_control(const uint8_t *bytes, size_t len)
+{
+	struct pkt_ppp ppp;
+
+	/* RFC 1661 2: the protocol is odd, its first octet even */
+	for (size_t at = COOKIE_MAX; at <= COOKIE_MAX + SUBLAYER_LEN; at += SUBLAYER_LEN) {
+		if (len > at && pkt_ppp_parse(bytes + at, len - at, &ppp) && ppp.proto >= 0x8000 &&
+		    (ppp.proto & 0x0101) == 1)
+			return true;
+	}
+	return false;
 }
 
 size_t pkt3_ip(const uint8_t *frame, size_t len, uint8_t *ret_version)

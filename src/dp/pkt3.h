@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Data messages of L2TPv3 (RFC 3931 4.1) and the Ethernet frames in them (RFC 4719), as the
+ * Data messages of L2TPv3 (RFC 3931 4.1) and the Ethernet (RFC 4719) and PPP frames in them, as the
  * forwarding thread sees them: pure functions over bytes, without state.
  *
  *   over UDP   flags and version (T = 0, Ver = 3), 16 reserved bits, then as
@@ -56,6 +56,22 @@ void pkt3_tag(uint8_t *frame, uint16_t vlan);
 /* Take the outer tag off a frame, of whatever VLAN: the octets it begins later now, 0 = there is
  * none. */
 size_t pkt3_untag(uint8_t *frame, size_t len);
+
+/* The same for a PPP frame, whose protocol is written too: 0xff03 before it with `address`; in
+ * `proto_len` octets, of which 0 means that the frame has its own. */
+struct pkt3_ppp {
+	bool has_seq, address;
+	uint32_t seq;
+	uint8_t proto_len;
+	uint16_t proto;
+};
+size_t pkt3_build_ppp(uint8_t *frame, const struct dpt_config *c, const struct pkt3_ppp *o);
+
+/*
+ * Does PPP's negotiation follow the session id, in a session that is not known here? A guess:
+ * behind a cookie of 64 bits, which we assign to all sessions of PPP, without or with a sublayer.
+ */
+bool pkt3_ppp_control(const uint8_t *bytes, size_t len);
 
 /* The IP packet in a frame, behind up to two VLAN tags: its offset, 0 = something else. */
 size_t pkt3_ip(const uint8_t *frame, size_t len, uint8_t *ret_version);

@@ -101,10 +101,22 @@ static void queue(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint
 	t->run[t->runs - 1].bytes += head + n;
 }
 
+/* Of L2TPv3: is the next frame numbered, and with what. */
+static bool numbers3(const struct dpt_config *c, struct dpt_run *run, uint32_t *ret)
+{
+	if (!(c->flags & DP_F_SEND_SEQ) || c->l2spec != DP_L2SPEC_DEFAULT)
+		return false;
+	*ret = atomic_fetch_add_explicit(&run->ns, 1, memory_order_relaxed);
+	return true;
+}
+
 void queue_packet(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint32_t sock,
 		  uint8_t *p, size_t head, const uint8_t *payload, size_t n, uint8_t version)
 {
 	struct dpt_run *run = dpt_run(f->table, slot);
+	struct pkt3_ppp o3 = { .address = !(c->flags & DP_F_ACFC),
+			       .proto = version == 4 ? PPP_IP4 : PPP_IP6,
+			       .proto_len = c->flags & DP_F_PFC ? 1 : 2 };
 	struct pkt_out o = {
 		.tunnel = (uint16_t)(c->remote_tunnel[0] << 8 | c->remote_tunnel[1]),
 		.session = (uint16_t)(c->remote_session[0] << 8 | c->remote_session[1]),
@@ -115,6 +127,11 @@ void queue_packet(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint
 		.proto_len = c->flags & DP_F_PFC ? 1 : 2,
 	};
 
+	if (c->kind == DPT_PPP3) {
+		o3.has_seq = numbers3(c, run, &o3.seq);
+		queue(f, c, slot, sock, p, pkt3_build_ppp(p, c, &o3), head, payload, n);
+		return;
+	}
 	/* The control thread sends frames of its own, hence a locked operation. */
 	if (o.seq)
 		o.ns = (uint16_t)atomic_fetch_add_explicit(&run->ns, 1, memory_order_relaxed);
@@ -124,12 +141,9 @@ void queue_packet(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint
 void queue_frame(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint32_t sock,
 		 uint8_t *p, size_t head, const uint8_t *payload, size_t n)
 {
-	bool seq = c->flags & DP_F_SEND_SEQ && c->l2spec == DP_L2SPEC_DEFAULT;
 	uint32_t ns = 0;
+	bool seq = numbers3(c, dpt_run(f->table, slot), &ns);
 
-	if (seq)
-		ns = atomic_fetch_add_explicit(&dpt_run(f->table, slot)->ns, 1,
-					       memory_order_relaxed);
 	queue(f, c, slot, sock, p, pkt3_build(p, c, !f->socks[sock].raw, seq, ns), head, payload,
 	      n);
 }

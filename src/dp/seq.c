@@ -24,7 +24,7 @@ bool fwd_sends_seq(const struct dpt_config *c, const struct dpt_run *run)
 bool fwd_seq_ok(const struct dpt_config *c, struct dpt_run *run, bool has_seq, uint32_t ns,
 		uint64_t now_us)
 {
-	unsigned int unused = c->kind == DPT_ETH ? 8 : 16; /* bits of 32 above the number */
+	unsigned int unused = c->kind == DPT_PPP ? 16 : 8; /* bits of 32 above the number */
 	uint32_t mask = UINT32_MAX >> unused;
 	uint32_t nr = atomic_load_explicit(&run->nr, memory_order_relaxed);
 	uint32_t late = atomic_load_explicit(&run->late, memory_order_relaxed);

@@ -255,9 +255,9 @@ static void be32(uint8_t at[4], uint32_t v)
 	wcur_u32(&c, v);
 }
 
-static void config_eth(struct dpt_config *c, const struct dp_row *r)
+static void config_v3(struct dpt_config *c, const struct dp_row *r, enum dpt_kind kind)
 {
-	c->kind = DPT_ETH;
+	c->kind = (uint8_t)kind;
 	be32(c->local_session3, r->local_session);
 	be32(c->remote_session3, r->remote_session);
 	c->l2spec = r->l2spec;
@@ -283,7 +283,7 @@ static struct dpt_config config_of(const struct dp_row *r, uint32_t tunnel, bool
 	c.tunnel = tunnel;
 	c.mtu = r->mtu;
 	if (r->ends == DP_L2TP_ETH) {
-		config_eth(&c, r);
+		config_v3(&c, r, DPT_ETH);
 		return c;
 	}
 	c.mss4 = r->mss4;
@@ -302,6 +302,10 @@ static struct dpt_config config_of(const struct dp_row *r, uint32_t tunnel, bool
 	}
 	c.rate_up = r->rate_up;
 	c.rate_down = r->rate_down;
+	if (r->version == 3) { /* the cookies lie where the prefix would */
+		c.len6 = 255;
+		config_v3(&c, r, DPT_PPP3);
+	}
 	return c;
 }
 

@@ -45,7 +45,11 @@ enum {
 };
 
 /* What a slot carries. */
-enum dpt_kind { DPT_PPP = 0, DPT_ETH = 1 /* Ethernet over L2TPv3 */ };
+enum dpt_kind {
+	DPT_PPP = 0,
+	DPT_ETH = 1, /* Ethernet over L2TPv3 */
+	DPT_PPP3 = 2 /* PPP over L2TPv3 */
+};
 
 /* 64 octets. Ids and addresses as on the wire, the rest in host order. */
 struct dpt_config {
@@ -58,23 +62,24 @@ struct dpt_config {
 				remote_session[2];
 		};
 		struct {
-			uint8_t local_session3[4], remote_session3[4]; /* ETH */
+			uint8_t local_session3[4], remote_session3[4]; /* L2TPv3 */
 		};
 	};
 	uint32_t tunnel; /* index */
 	uint16_t mtu, mss4, mss6;
-	uint8_t len4, len6; /* the first prefix of each family; 255 = none */
+	uint8_t len4, len6; /* the first prefix of each family; 255 = none, or of IPv6 in
+			       L2TPv3 in the lookups alone */
 	uint8_t ip4[4];
 	union {
 		uint8_t ip6[16];
 		struct {
-			uint8_t cookie_in[8], cookie_out[8]; /* ETH */
+			uint8_t cookie_in[8], cookie_out[8]; /* L2TPv3 */
 		};
 	};
 	uint32_t rate_up, rate_down;
 	uint8_t kind;			       /* enum dpt_kind */
-	uint8_t l2spec;			       /* ETH: enum dp_l2spec */
-	uint8_t cookie_in_len, cookie_out_len; /* ETH */
+	uint8_t l2spec;			       /* L2TPv3: enum dp_l2spec */
+	uint8_t cookie_in_len, cookie_out_len; /* L2TPv3 */
 	uint16_t tag;			       /* ETH: dp_row.tag */
 	uint8_t reserved[2];
 };

@@ -9,6 +9,7 @@
 #include "user_int.h"
 #include "admit.h"
 #include "pkt.h"
+#include "pkt3.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -184,6 +185,23 @@ static int user_fd(struct dp *dp)
 
 /* ---- sending ---- */
 
+static bool is_lcp(const uint8_t *frame, size_t len)
+{
+	return len >= 2 && frame[0] == 0xc0 && frame[1] == 0x21;
+}
+
+static size_t build3(const struct dpt_config *c, struct dpt_run *run, uint8_t *frame, size_t len)
+{
+	struct pkt3_ppp o = {
+		.has_seq = c->flags & DP_F_SEND_SEQ && c->l2spec == DP_L2SPEC_DEFAULT,
+		.address = !(c->flags & DP_F_ACFC) || is_lcp(frame, len),
+	};
+
+	if (o.has_seq)
+		o.seq = atomic_fetch_add_explicit(&run->ns, 1, memory_order_relaxed);
+	return pkt3_build_ppp(frame, c, &o);
+}
+
 /* Put the headers in front of a frame; NULL when there is no such active row. */
 static uint8_t *build(struct user *u, uint64_t key, uint8_t *frame, size_t *len, bool priority,
 		      const struct dpt_tunnel **ret)
@@ -195,13 +213,19 @@ static uint8_t *build(struct user *u, uint64_t key, uint8_t *frame, size_t *len,
 	size_t head;
 
 	if (slot == DPT_NONE || !dpt_snapshot(u->table, slot, &c) || !(c.state & DPT_UP) ||
-	    c.kind != DPT_PPP)
+	    c.kind == DPT_ETH)
 		return NULL;
 	if (*len >= 2 && frame[0] == 0xff && frame[1] == 0x03) {
 		frame += 2;
 		*len -= 2;
 	}
 	run = dpt_run(u->table, slot);
+	if (c.kind == DPT_PPP3) {
+		head = build3(&c, run, frame, *len);
+		*len += head;
+		*ret = dpt_tunnel(u->table, c.tunnel);
+		return frame - head;
+	}
 	o.tunnel = (uint16_t)(c.remote_tunnel[0] << 8 | c.remote_tunnel[1]);
 	o.session = (uint16_t)(c.remote_session[0] << 8 | c.remote_session[1]);
 	o.length = c.flags & DP_F_LENGTH;
@@ -209,7 +233,7 @@ static uint8_t *build(struct user *u, uint64_t key, uint8_t *frame, size_t *len,
 	if (o.seq)
 		o.ns = (uint16_t)atomic_fetch_add_explicit(&run->ns, 1, memory_order_relaxed);
 	/* RFC 1661 6.6: LCP keeps address and control whatever was agreed. */
-	o.address = !(c.flags & DP_F_ACFC) || (*len >= 2 && frame[0] == 0xc0 && frame[1] == 0x21);
+	o.address = !(c.flags & DP_F_ACFC) || is_lcp(frame, *len);
 	head = pkt_head_build(frame, *len, &o);
 	*len += head;
 	*ret = dpt_tunnel(u->table, c.tunnel);

@@ -235,6 +235,8 @@ static void info_of(const struct pw *s, struct l2tp3_session_info *ret)
 		.sublayer_out = s->sublayer_out,
 		.seq_in = s->seq_in,
 		.seq_out = s->seq_out,
+		.data_ns = s->data_ns,
+		.data_nr = s->data_nr,
 		.local_status = s->local_status,
 		.remote_status = s->remote_status,
 		.mtu = s->peer_mtu,

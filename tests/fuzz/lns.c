@@ -720,7 +720,7 @@ static void look(const struct run *r, const struct end *e, bool all)
 	access_summary(e->a, &sum);
 	CHECK(sum.sessions == n && sum.sessions_up <= n && sum.memory);
 	/* This asks for each id there may be, so not too often. */
-	for (uint16_t id = 0; all && (id = access_tunnel_next(e->a, id));)
+	for (uint32_t id = 0; all && (id = access_tunnel_next(e->a, id));)
 		CHECK(!access_tunnel(e->a, id, &t) || t.peer);
 	for (size_t i = 0; access_dial(e->a, i, &d); i++)
 		CHECK(d.name && d.state && d.text);

@@ -13,19 +13,39 @@
 
 /* ---- configurations ---- */
 
-static struct l2tp_profile *l2tp_of(const char *name, bool called_only, bool sequencing)
+static struct l2tp_profile *l2tp_of(const char *name, const struct pair_options *o, bool client)
 {
+	bool called_only = client && o->called_only;
 	struct l2tp_params p = { .host_name = name,
 				 .secret = "tunnel",
-				 .secret_len = 6,
-				 .challenge = true,
-				 .sequencing = sequencing,
+				 .secret_len = o->no_secret ? 0 : 6,
+				 .challenge = !o->no_secret,
+				 .sequencing = client && o->sequencing,
 				 .hello_us = 20 * US_S,
 				 .empty_us = called_only ? -1 : 60 * US_S,
 				 .bearer = called_only ? L2TP_CALL_MASK : 0 };
 	int err;
 	struct l2tp_profile *r = l2tp_profile_new(&p, &err);
 
+	assert_non_null(r);
+	return r;
+}
+
+static struct l2tp3_profile *l2tp3_of(const char *name, const struct pair_options *o)
+{
+	struct l2tp3_params p = { .host_name = name,
+				  .router_id = (uint32_t)strlen(name),
+				  .digest = o->no_secret ? L2TP3_AUTH_AUTO : L2TP3_AUTH_SHA1,
+				  .mirror_sublayer = true,
+				  .pw_types = { L2TP3_PW_PPP },
+				  .hello_us = 20 * US_S,
+				  .empty_us = 60 * US_S };
+	int err;
+	struct l2tp3_profile *r;
+
+	if (!o->no_secret)
+		p.secret[0] = (struct l2tp3_secret_param){ "tunnel", 6 };
+	r = l2tp3_profile_new(&p, &err);
 	assert_non_null(r);
 	return r;
 }
@@ -120,7 +140,10 @@ struct access_conf *pair_lns_conf(const struct pair_options *o)
 		assert_int_equal(prefix_parse(o->peer_from, c->peers->from), 0);
 		c->peers->from_count = 1;
 	}
-	c->peers->l2tp = l2tp_of("lns", false, false);
+	c->peers->l2tp = l2tp_of("lns", o, false);
+	c->peers->version = o->version[0];
+	if (o->version[0] != CONF_V2)
+		c->peers->l2tp3 = l2tp3_of("lns", o);
 	c->peers->profile = conf_profile_ref(c->profiles[0]);
 	c->peers->max_tunnels = o->peer_max_tunnels;
 	c->peers->max_sessions = o->peer_max_sessions;
@@ -159,7 +182,10 @@ struct access_conf *pair_client_conf(const struct pair_options *o)
 		name(d->user, sizeof(d->user), p.user);
 		d->digest = 100 + i;
 		d->via = 1;
-		d->l2tp = l2tp_of("client", o->called_only, o->sequencing);
+		d->l2tp = l2tp_of("client", o, true);
+		d->version = o->version[1];
+		if (o->version[1] != CONF_V2)
+			d->l2tp3 = l2tp3_of("client", o);
 		d->called_only = o->called_only;
 		name(d->number, sizeof(d->number), o->number ? o->number : "");
 		d->ppp = ppp_of(&p);
@@ -428,11 +454,21 @@ static void plane_send(struct machine *m, struct pair_row *r, const uint8_t *fra
 	bool length = r->row.flags & DP_F_LENGTH;
 	bool numbers = m->config.pipes && r->row.flags & DP_F_SEND_SEQ;
 
+	if (r->row.version == 3) {
+		wcur_u32(&c, 3u << 16);
+		wcur_u32(&c, r->row.remote_session);
+		wcur_bytes(&c, r->row.cookie_out, r->row.cookie_out_len);
+		wcur_u16(&c, 0xff03);
+		wcur_bytes(&c, frame, len);
+		assert_false(c.bad);
+		carry(m, &r->row.path, buf, c.len);
+		return;
+	}
 	wcur_u16(&c, (uint16_t)(0x0002 | (length ? 0x4000 : 0) | (numbers ? 0x0800 : 0)));
 	if (length)
 		wcur_u16(&c, (uint16_t)(10 + (numbers ? 4 : 0) + len));
-	wcur_u16(&c, r->row.remote_tunnel);
-	wcur_u16(&c, r->row.remote_session);
+	wcur_u16(&c, (uint16_t)r->row.remote_tunnel);
+	wcur_u16(&c, (uint16_t)r->row.remote_session);
 	if (numbers) {
 		wcur_u16(&c, r->ns++);
 		wcur_u16(&c, 0);
@@ -448,13 +484,52 @@ static bool is_local(const uint8_t *ip6, size_t len)
 	return len >= 40 && (ip6[24] == 0xff || (ip6[24] == 0xfe && (ip6[25] & 0xc0) == 0x80));
 }
 
+/* A PPP frame of a row: what of it comes up. */
+static void plane_gives(struct machine *m, const struct pair_row *r, struct rcur c)
+{
+	uint16_t proto;
+
+	if (rcur_left(&c) >= 2 && c.p[0] == 0xff && c.p[1] == 3)
+		rcur_u16(&c);
+	proto = rcur_left(&c) >= 2 ? (uint16_t)(c.p[0] << 8 | c.p[1]) : 0;
+	if (proto == PPP_PROTO_IPV6 && is_local(c.p + 2, rcur_left(&c) - 2))
+		access_frame(m->a, m->pair->now, r->key, DP_PUNT_LOCAL, c.p + 2, rcur_left(&c) - 2);
+	else if (proto != PPP_PROTO_IP && proto != PPP_PROTO_IPV6)
+		access_frame(m->a, m->pair->now, r->key, DP_PUNT_PPP, c.p, rcur_left(&c));
+}
+
+/* Of L2TPv3: with the session's cookie, or not at all. */
+static bool plane_input3(struct machine *m, const struct pair_packet *k)
+{
+	struct rcur c = rcur_of(k->bytes, k->len);
+	uint32_t session;
+
+	rcur_u32(&c);
+	session = rcur_u32(&c);
+	for (size_t i = 0; i < PAIR_ROWS; i++) {
+		const struct pair_row *r = &m->rows[i];
+		const uint8_t *cookie;
+
+		if (!r->used || !r->there || r->row.version != 3 || r->row.local_session != session)
+			continue;
+		cookie = rcur_take(&c, r->row.cookie_in_len);
+		assert_non_null(cookie);
+		assert_memory_equal(cookie, r->row.cookie_in, r->row.cookie_in_len);
+		plane_gives(m, r, c);
+		return true;
+	}
+	return false;
+}
+
 /* What the plane does with data of a row it has; false: not its business. */
 static bool plane_input(struct machine *m, const struct pair_packet *k)
 {
 	struct rcur c = rcur_of(k->bytes, k->len);
-	uint16_t flags = rcur_u16(&c), tunnel, session, proto;
+	uint16_t flags = rcur_u16(&c), tunnel, session;
 	struct pair_row *r = NULL;
 
+	if ((flags & 0x800f) == 3)
+		return plane_input3(m, k);
 	if (flags & (m->config.pipes ? 0x8200 : 0x8a00))
 		return false;
 	if (flags & 0x4000)
@@ -479,13 +554,7 @@ static bool plane_input(struct machine *m, const struct pair_packet *k)
 			return true;
 		r->nr++;
 	}
-	if (rcur_left(&c) >= 2 && c.p[0] == 0xff && c.p[1] == 3)
-		rcur_u16(&c);
-	proto = rcur_left(&c) >= 2 ? (uint16_t)(c.p[0] << 8 | c.p[1]) : 0;
-	if (proto == PPP_PROTO_IPV6 && is_local(c.p + 2, rcur_left(&c) - 2))
-		access_frame(m->a, m->pair->now, r->key, DP_PUNT_LOCAL, c.p + 2, rcur_left(&c) - 2);
-	else if (proto != PPP_PROTO_IP && proto != PPP_PROTO_IPV6)
-		access_frame(m->a, m->pair->now, r->key, DP_PUNT_PPP, c.p, rcur_left(&c));
+	plane_gives(m, r, c);
 	return true;
 }
 

@@ -53,7 +53,9 @@ struct pair_options {
 	const char *number;			      /* ... for this number */
 	bool sequencing;			      /* the client asks for numbers on data */
 	bool pipes; /* both planes number as the kernel does, see struct access_config */
-	bool mppe;  /* required by the server, which asks for MS-CHAPv2; the client can */
+	enum conf_version version[2]; /* of L2TP: what the LNS takes, what the client asks for */
+	bool no_secret;		      /* of the tunnel */
+	bool mppe; /* required by the server, which asks for MS-CHAPv2; the client can */
 };
 
 struct access_conf *pair_lns_conf(const struct pair_options *o);
@@ -132,7 +134,7 @@ struct machine {
 	size_t stats_count;
 	char resolve[PAIR_DIALS][CONF_NAME];
 	size_t resolve_count;
-	uint16_t heard[PAIR_ROWS];
+	uint32_t heard[PAIR_ROWS];
 	size_t heard_count;
 
 	/* what the test wants of it */

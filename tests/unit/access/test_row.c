@@ -15,7 +15,7 @@ static uint16_t mtu(int family, bool length, bool seq, bool acfc, bool pfc, uint
 		    uint16_t limit)
 {
 	struct path path = { .remote.family = (uint16_t)family };
-	struct l2tp_session_info l = { .length_bit = length, .send_seq = seq };
+	struct acc_call l = { .l2tp = { .length_bit = length, .send_seq = seq } };
 	struct ppp_info p = { .acfc_out = acfc, .pfc_out = pfc, .mru_out = mru };
 
 	return acc_mtu(&path, &l, &p, limit);
@@ -38,11 +38,26 @@ static void sums(void **state)
 	assert_int_equal(mtu(AF_INET, false, false, false, false, 30, 0), 68);
 }
 
+/* L2TPv3 over UDP: flags and session id 8, the cookie that the peer wants, the sublayer. */
+static void sums_of_v3(void **state)
+{
+	struct path path = { .remote.family = AF_INET };
+	struct acc_call l = { .version = 3, .cookie_in_len = 8 };
+	struct ppp_info p = { .mru_out = 1500 };
+
+	(void)state;
+	assert_int_equal(acc_mtu(&path, &l, &p, 0), 1500 - 20 - 8 - 8 - 4);
+	assert_int_equal(acc_mru(&path, &l, 0), 1500 - 20 - 8 - 8 - 8 - 4);
+	l.cookie_out_len = 4;
+	l.sublayer = true;
+	assert_int_equal(acc_mtu(&path, &l, &p, 0), 1500 - 20 - 8 - 8 - 4 - 4 - 4);
+}
+
 /* l2tpns drops what is longer than the MRU we asked for; our TCP must not ask for more. */
 static void both_ways(void **state)
 {
 	struct path path = { .remote.family = AF_INET };
-	struct l2tp_session_info l = { .send_seq = false };
+	struct acc_call l = { .version = 2 };
 	struct ppp_info p = { .mru_out = 1500, .mru_in = 1460 };
 
 	(void)state;
@@ -197,9 +212,13 @@ static void names_of_interfaces(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sums),	     cmocka_unit_test(names_of_interfaces),
-		cmocka_unit_test(both_ways), cmocka_unit_test(prefix_that_is_not_there),
-		cmocka_unit_test(globs),     cmocka_unit_test(routes_of_pools),
+		cmocka_unit_test(sums),
+		cmocka_unit_test(sums_of_v3),
+		cmocka_unit_test(names_of_interfaces),
+		cmocka_unit_test(both_ways),
+		cmocka_unit_test(prefix_that_is_not_there),
+		cmocka_unit_test(globs),
+		cmocka_unit_test(routes_of_pools),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,9 +123,9 @@ uint64_t access_session_next(const struct access *a, uint64_t prev)
 	return prev < SESSIONS ? prev + 1 : 0;
 }
 
-bool access_tunnel(const struct access *a, uint16_t id, struct access_tunnel_info *ret)
+bool access_tunnel(const struct access *a, uint32_t id, struct access_tunnel_info *ret)
 {
-	*ret = (struct access_tunnel_info){ .peer = "isp" };
+	*ret = (struct access_tunnel_info){ .version = 2, .peer = "isp" };
 	ret->l2tp.local_id = id;
 	ret->l2tp.state = id == 2 ? L2TP_TS_CLOSING : L2TP_TS_UP;
 	ret->l2tp.quirks = id == 3 ? L2TP_QUIRK_LAX_LENGTH | L2TP_QUIRK_NO_HELLO : 0;
@@ -133,7 +133,7 @@ bool access_tunnel(const struct access *a, uint16_t id, struct access_tunnel_inf
 	return id > 0 && id <= 3;
 }
 
-uint16_t access_tunnel_next(const struct access *a, uint16_t prev)
+uint32_t access_tunnel_next(const struct access *a, uint32_t prev)
 {
 	return prev < 3 ? prev + 1 : 0;
 }

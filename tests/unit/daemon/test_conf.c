@@ -705,6 +705,20 @@ static const struct {
 	  "test.conf:1: write the address alone and the port as port = 1702" },
 	{ "session \"s\" { server = \"a b\" }",
 	  "test.conf:1: \"a b\" is neither a host name nor an address" },
+	{ "session \"s\" { server = ::1 version = 3 sequencing = yes }",
+	  "test.conf:1: sequencing is asked for in L2TPv2 alone; remove it, or set version = 2" },
+	{ "session \"s\" { server = ::1 version = any wait-for-call = yes }",
+	  "test.conf:1: calls are waited for in L2TPv2 alone; remove wait-for-call, or set version "
+	  "= "
+	  "2" },
+	{ "session \"s\" { server = ::1 version = 3 data-plane = kernel }",
+	  "test.conf:1: PPP over L2TPv3 is carried in user space, but session \"s\" has data-plane "
+	  "= "
+	  "kernel; set version = 2, or let the data plane be auto or user" },
+	{ "session \"s\" { server = ::1 version = 3 vrf = red }",
+	  "test.conf:1: PPP over L2TPv3 is carried in user space, but session \"s\" puts its "
+	  "sessions "
+	  "into a VRF or a namespace; set version = 2, or let the data plane be auto or user" },
 	{ "session \"s\" { server = ::1 source-address = 1.1.1.1 }",
 	  "test.conf:1: the address of the server and source-address are of different families" },
 	{ "session \"s\" { server = a user = u }",
@@ -905,6 +919,37 @@ static void test_sockets_elsewhere(void **state)
 	assert_true(marked->sockets[0].via != via); /* so a reload opens it anew */
 	assert_string_equal(conf_dial_socket(marked, "s", AF_INET)->name, "listen a");
 	conf_free(marked);
+}
+
+/* The version of L2TP that carries PPP. */
+static void test_versions(void **state)
+{
+	struct conf *c = parse(
+		PROFILE
+		"peer \"a\" { profile = q }\n"
+		"peer \"b\" { profile = q version = 3 secret = x }\n"
+		"peer \"c\" { profile = q version = any hide = yes secret = x }\n"
+		"session \"s\" { server = h }\n"
+		"session \"t\" { server = h version = any quirks = no-hello }\n"
+		"pseudowire \"w\" { remote = 192.0.2.9 local = 192.0.2.1 session-id = 4000000000\n"
+		"  peer-session-id = 7 tunnel-id = 5 peer-tunnel-id = 6 }");
+	const struct access_conf *a = c->access;
+
+	(void)state;
+	assert_int_equal(a->peers[0].version, CONF_V2);
+	assert_null(a->peers[0].l2tp3);
+	assert_int_equal(a->peers[1].version, CONF_V3);
+	assert_non_null(a->peers[1].l2tp3);
+	assert_int_equal(a->peers[2].version, CONF_V_ANY);
+	assert_non_null(a->peers[2].l2tp3);
+	assert_int_equal(a->dials[0].version, CONF_V2);
+	assert_null(a->dials[0].l2tp3);
+	assert_int_equal(a->dials[1].version, CONF_V_ANY);
+	assert_non_null(a->dials[1].l2tp3);
+	/* what a static pseudowire has is not given to anybody */
+	assert_int_equal(a->reserved_count, 1);
+	assert_int_equal(a->reserved[0], 4000000000u);
+	conf_free(c);
 }
 
 static void test_sockets(void **state)
@@ -1188,6 +1233,7 @@ int main(void)
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_values_arrive),
 		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_sockets),
 		cmocka_unit_test(test_sockets_elsewhere),
 		cmocka_unit_test(test_pool_without_ours),

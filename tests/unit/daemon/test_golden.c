@@ -212,7 +212,7 @@ static void golden_check(const char *name)
 		assert_true(ev.kind != PW_EV_TUNNEL_DOWN);
 	for (uint64_t key = 0; (key = access_session_next(g->access, key));)
 		up += access_session(g->access, key, &s) && s.up;
-	for (uint16_t id = 0; (id = access_tunnel_next(g->access, id));)
+	for (uint32_t id = 0; (id = access_tunnel_next(g->access, id));)
 		tunnels += access_tunnel(g->access, id, &t) && t.l2tp.state == L2TP_TS_UP;
 	for (size_t i = 0; pwe_wire(g->pw, i, &w); i++) {
 		wires += w.row.local_session != 0 && w.key != 0;

@@ -5,6 +5,7 @@
  */
 #include "base/wire.h"
 #include "dp/pkt.h"
+#include "dp/pkt3.h"
 
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -18,6 +19,79 @@ static uint32_t rnd(uint32_t below)
 {
 	rnd_state = rnd_state * 1664525u + 1013904223u;
 	return (uint32_t)(((uint64_t)(rnd_state >> 4) * below) >> 28);
+}
+
+/* ---- PPP over L2TPv3 ---- */
+
+/* RFC 3931 4.1.2.1, 4.6, RFC 1661 6.5, 6.6; by hand. */
+static void builds_v3(void **state)
+{
+	struct dpt_config c = { .kind = DPT_PPP3,
+				.remote_session3 = { 0x80, 0x01, 0x02, 0x03 },
+				.cookie_out = { 1, 2, 3, 4, 5, 6, 7, 8 },
+				.cookie_out_len = 8 };
+	struct pkt3_ppp o = { .address = true, .proto = PPP_IP4, .proto_len = 2 };
+	uint8_t b[64];
+
+	(void)state;
+	assert_int_equal(pkt3_build_ppp(b + 40, &c, &o), 20);
+	assert_memory_equal(b + 20, "\0\3\0\0\x80\1\2\3\1\2\3\4\5\6\7\x08\xff\3\0\x21", 20);
+	c.l2spec = DP_L2SPEC_DEFAULT;
+	c.cookie_out_len = 4;
+	o = (struct pkt3_ppp){
+		.has_seq = true, .seq = 0x01fffffe, .proto = PPP_IP6, .proto_len = 1
+	};
+	assert_int_equal(pkt3_build_ppp(b + 40, &c, &o), 17);
+	assert_memory_equal(b + 23, "\0\3\0\0\x80\1\2\3\1\2\3\4\x40\xff\xff\xfe\x57", 17);
+	c.cookie_out_len = 0;
+	o = (struct pkt3_ppp){ .proto_len = 0 };
+	assert_int_equal(pkt3_build_ppp(b + 40, &c, &o), 12);
+	assert_memory_equal(b + 28, "\0\3\0\0\x80\1\2\3\0\0\0\0", 12);
+}
+
+/* What comes before there is a row: only PPP's negotiation, behind a cookie of 64 bits. */
+static void early_frames_of_v3(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+		bool control;
+	} cases[] = {
+		{ "ABCDEFGH\xff\x03\xc0\x21\1\1\0\4", 16, true },
+		{ "ABCDEFGH\x80\x21\1\1\0\4", 14, true },
+		{ "ABCDEFGH\0\0\0\0\xff\x03\xc2\x23\1\1\0\4", 20, true },
+		{ "ABCDEFGH\xff\x03\0\x21\x45\0\0\x14", 16, false },
+		{ "ABCDEFGH\xff\x03\xc0\x22\1\1\0\4", 16, false },
+		{ "ABCDEFGH\xff\x03", 10, false },
+		{ "ABCDEFGH", 8, false },
+		{ "", 0, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t *copy = malloc(cases[i].n ? cases[i].n : 1); /* for the sanitizer */
+
+		assert_non_null(copy);
+		memcpy(copy, cases[i].bytes, cases[i].n);
+		assert_int_equal(pkt3_ppp_control(copy, cases[i].n), cases[i].control);
+		free(copy);
+	}
+}
+
+/* A frame of one octet is one; cookie and session decide before anything else. */
+static void checks_v3(void **state)
+{
+	struct dpt_config c = { .kind = DPT_PPP3, .cookie_in_len = 8, .cookie_in = "ABCDEFG" };
+	struct pkt3_body body;
+
+	(void)state;
+	c.cookie_in[7] = 'H';
+	assert_int_equal(pkt3_check(&c, (const uint8_t *)"ABCDEFGHx", 9, &body), PKT3_OK);
+	assert_int_equal(body.off, 8);
+	assert_int_equal(pkt3_check(&c, (const uint8_t *)"ABCDEFGH", 8, &body), PKT3_SHORT);
+	assert_int_equal(pkt3_check(&c, (const uint8_t *)"ABCDEFGIx", 9, &body), PKT3_COOKIE);
+	c.kind = DPT_ETH;
+	assert_int_equal(pkt3_check(&c, (const uint8_t *)"ABCDEFGHx", 9, &body), PKT3_SHORT);
 }
 
 /* ---- L2TP ---- */
@@ -626,6 +700,9 @@ static void nested_packets_of_our_own_are_counted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(builds_v3),
+		cmocka_unit_test(early_frames_of_v3),
+		cmocka_unit_test(checks_v3),
 		cmocka_unit_test(all_eight_shapes_of_the_header),
 		cmocka_unit_test(lengths_and_offsets_out_of_range),
 		cmocka_unit_test(what_is_built_is_parsed),

@@ -147,6 +147,41 @@ static struct dp_row wire(uint32_t session)
 	return r;
 }
 
+/* PPP over L2TPv3: the cookies lie where the IPv6 prefix would, which is found all the same. */
+static void ppp_of_v3(void **state)
+{
+	struct world w;
+	uint32_t slot;
+	struct dpt_config c;
+	struct dp_row r = wire(0x80000005);
+	uint8_t ip6[16] = { 0x20, 1, 0xd, 0xb8, [15] = 9 };
+
+	(void)state;
+	world_new(&w, 4);
+	r.ends = DP_L2TP_PPP;
+	r.encap = DP_ENCAP_UDP;
+	r.path.local.port = r.path.remote.port = 1701;
+	r.flags = DP_F_IP4 | DP_F_IP6;
+	r.ifname[0] = r.circuit[0] = '\0';
+	r.prefixes[0] = prefix("10.0.0.9/32");
+	r.prefixes[1] = prefix("2001:db8::/64");
+	r.prefix_count = 2;
+	assert_true(dp_row_ok(&r));
+	assert_int_equal(put(&w, 7, 1, &r, true, &slot), 0);
+	assert_true(dpt_snapshot(w.t, slot, &c));
+	assert_int_equal(c.kind, DPT_PPP3);
+	assert_memory_equal(c.local_session3, "\x80\0\0\x05", 4);
+	assert_memory_equal(c.cookie_in, "ABCDEFGH", 8);
+	assert_memory_equal(c.cookie_out, "abcd", 4);
+	assert_int_equal(c.cookie_in_len, 8);
+	assert_int_equal(c.cookie_out_len, 4);
+	assert_int_equal(c.len4, 32);
+	assert_int_equal(c.len6, 255);
+	assert_int_equal(index_ids_find(dpt_index(w.t), index_ids_v3(0x80000005)), slot);
+	assert_int_equal(index_route6(dpt_index(w.t), ip6), slot);
+	world_free(&w);
+}
+
 /* Ids of 32 bits, which are others than those of L2TPv2 that look alike; also after a restart. */
 static void pseudowires_are_found(void **state)
 {
@@ -780,6 +815,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_put_is_found),
 		cmocka_unit_test(pseudowires_are_found),
+		cmocka_unit_test(ppp_of_v3),
 		cmocka_unit_test(ns_begins_when_forwarding_begins),
 		cmocka_unit_test(a_full_table_says_so),
 		cmocka_unit_test(prefixes_that_rest_come_back),
