@@ -5,11 +5,11 @@
  * drives: src/dp/pkt3.c
  *
  * Input: one octet of flags (1: the payload of a raw IPv4 socket, IP header and all; 2: over IP,
- * else over UDP; 4: with the sublayer; 8: a frame from the device), one octet with the lengths of
- * the cookies (0 to 2, times four, ours and from bit 4 on the peer's), eight octets of our cookie,
- * then the packet. It is an error when an offset points outside the packet, when data is taken
- * without its cookie or with a session id of 0, or when a header or a tag that is built does not
- * come back.
+ * else over UDP; 4: with the sublayer; 8: a frame from the device; 16: PPP, not Ethernet), one
+ * octet with the lengths of the cookies (0 to 2, times four, ours and from bit 4 on the peer's),
+ * eight octets of our cookie, then the packet. It is an error when an offset points outside the
+ * packet, when data is taken without its cookie or with a session id of 0, or when a header or a
+ * tag that is built does not come back.
  */
 #include <stdlib.h>
 #include "base/wire.h"
@@ -63,6 +63,45 @@ static void tags(const uint8_t *p, size_t len)
 	free(room);
 }
 
+static size_t least(const struct dpt_config *c)
+{
+	return c->kind == DPT_ETH ? PKT3_FRAME : 1;
+}
+
+/* A PPP frame keeps its protocol, however that is written. */
+static void built_ppp(const struct dpt_config *c, const uint8_t *p, size_t len)
+{
+	uint8_t *room = malloc(PKT3_HEAD_MAX + 4 + len), *at = room + PKT3_HEAD_MAX + 4;
+	struct pkt3_ppp o = { .has_seq = len & 1, .address = len & 2, .seq = 0xabcdef };
+	struct dpt_config peer = *c;
+	struct pkt3_body body;
+	struct pkt3_head h;
+	struct pkt_ppp ppp;
+	size_t n;
+
+	if (!room)
+		return;
+	memcpy(at, p, len);
+	peer.cookie_in_len = c->cookie_out_len;
+	memcpy(peer.cookie_in, c->cookie_out, sizeof(peer.cookie_in));
+	for (o.proto_len = 0; o.proto_len <= 2; o.proto_len++) {
+		o.proto = o.proto_len == 1 ? 0x21 : 0xc021;
+		n = pkt3_build_ppp(at, c, &o);
+		CHECK(n <= PKT3_HEAD_MAX + 4);
+		CHECK(pkt3_parse_udp(at - n, n + len, &h) == PKT_DATA);
+		if (pkt3_check(&peer, at - n + h.off, n + len - h.off, &body) != PKT3_OK) {
+			CHECK(len == 0 && !o.address && !o.proto_len);
+			continue;
+		}
+		h.off += body.off;
+		if (!o.proto_len)
+			continue;
+		CHECK(pkt_ppp_parse(at - n + h.off, n + len - h.off, &ppp) == (len > 0));
+		CHECK(!len || (ppp.proto == o.proto && h.off + ppp.data == n));
+	}
+	free(room);
+}
+
 /* What is built for the peer is what the peer takes from us. */
 static void built(const struct dpt_config *c, const uint8_t *p, size_t len, bool udp)
 {
@@ -82,8 +121,8 @@ static void built(const struct dpt_config *c, const uint8_t *p, size_t len, bool
 	CHECK((udp ? pkt3_parse_udp : pkt3_parse_ip)(at - n, n + len, &h) == PKT_DATA);
 	CHECK(h.session == 0x01020304);
 	CHECK(pkt3_check(&peer, at - n + h.off, n + len - h.off, &body) ==
-	      (len < PKT3_FRAME ? PKT3_SHORT : PKT3_OK));
-	if (len >= PKT3_FRAME) {
+	      (len < least(c) ? PKT3_SHORT : PKT3_OK));
+	if (len >= least(c)) {
 		CHECK(h.off + body.off == n);
 		CHECK(body.has_seq == (c->l2spec && (len & 1)));
 		CHECK(!body.has_seq || body.seq == ((uint32_t)len * 65537u & 0xffffff));
@@ -101,11 +140,15 @@ static void message(const struct dpt_config *c, const uint8_t *p, size_t len, bo
 	CHECK(h.session != 0 && h.off == (udp ? 8 : 4) && h.off <= len);
 	p += h.off;
 	len -= h.off;
+	/* a guess about any session at all: no more than what any reader needs is there */
+	CHECK(!pkt3_ppp_control(p, len) || len >= 8 + 2);
 	switch (pkt3_check(c, p, len, &body)) {
 	case PKT3_OK:
 		CHECK(memcmp(p, c->cookie_in, c->cookie_in_len) == 0);
 		CHECK(body.off == c->cookie_in_len + (c->l2spec ? 4u : 0));
-		CHECK(body.off + PKT3_FRAME <= len && body.seq <= 0xffffff);
+		CHECK(body.off + least(c) <= len && body.seq <= 0xffffff);
+		if (c->kind == DPT_PPP3)
+			break;
 		frame(p + body.off, len - body.off);
 		tags(p + body.off, len - body.off);
 		break;
@@ -113,7 +156,7 @@ static void message(const struct dpt_config *c, const uint8_t *p, size_t len, bo
 		CHECK(c->cookie_in_len && memcmp(p, c->cookie_in, c->cookie_in_len) != 0);
 		break;
 	case PKT3_SHORT:
-		CHECK(len < c->cookie_in_len + (c->l2spec ? 4u : 0) + PKT3_FRAME);
+		CHECK(len < c->cookie_in_len + (c->l2spec ? 4u : 0) + least(c));
 		break;
 	}
 }
@@ -130,6 +173,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	n = rcur_left(&r);
 	if (r.bad || n > MOST)
 		return 0;
+	if (flags & 16)
+		c.kind = DPT_PPP3;
 	c.l2spec = flags & 4 ? DP_L2SPEC_DEFAULT : DP_L2SPEC_NONE;
 	c.cookie_in_len = (uint8_t)(4 * ((cookies & 15) % 3));
 	c.cookie_out_len = (uint8_t)(4 * (cookies / 16 % 3));
@@ -142,6 +187,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		frame(copy, n);
 		tags(copy, n);
 		built(&c, copy, n, !(flags & 2));
+		if (c.kind == DPT_PPP3)
+			built_ppp(&c, copy, n);
 	} else {
 		if (flags & 1) {
 			at = pkt3_ip4_payload(copy, n);
