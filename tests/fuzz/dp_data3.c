@@ -68,12 +68,22 @@ static size_t least(const struct dpt_config *c)
 	return c->kind == DPT_ETH ? PKT3_FRAME : 1;
 }
 
+/* The same session as the other end has it. */
+static struct dpt_config peer_of(const struct dpt_config *c)
+{
+	struct dpt_config peer = *c;
+
+	peer.cookie_in_len = c->cookie_out_len;
+	memcpy(peer.cookie_in, c->cookie_out, sizeof(peer.cookie_in));
+	return peer;
+}
+
 /* A PPP frame keeps its protocol, however that is written. */
 static void built_ppp(const struct dpt_config *c, const uint8_t *p, size_t len)
 {
 	uint8_t *room = malloc(PKT3_HEAD_MAX + 4 + len), *at = room + PKT3_HEAD_MAX + 4;
 	struct pkt3_ppp o = { .has_seq = len & 1, .address = len & 2, .seq = 0xabcdef };
-	struct dpt_config peer = *c;
+	const struct dpt_config peer = peer_of(c);
 	struct pkt3_body body;
 	struct pkt3_head h;
 	struct pkt_ppp ppp;
@@ -82,8 +92,6 @@ static void built_ppp(const struct dpt_config *c, const uint8_t *p, size_t len)
 	if (!room)
 		return;
 	memcpy(at, p, len);
-	peer.cookie_in_len = c->cookie_out_len;
-	memcpy(peer.cookie_in, c->cookie_out, sizeof(peer.cookie_in));
 	for (o.proto_len = 0; o.proto_len <= 2; o.proto_len++) {
 		o.proto = o.proto_len == 1 ? 0x21 : 0xc021;
 		n = pkt3_build_ppp(at, c, &o);
@@ -106,7 +114,7 @@ static void built_ppp(const struct dpt_config *c, const uint8_t *p, size_t len)
 static void built(const struct dpt_config *c, const uint8_t *p, size_t len, bool udp)
 {
 	uint8_t *room = malloc(PKT3_HEAD_MAX + len), *at = room + PKT3_HEAD_MAX;
-	struct dpt_config peer = *c;
+	const struct dpt_config peer = peer_of(c);
 	struct pkt3_body body;
 	struct pkt3_head h;
 	size_t n;
@@ -114,8 +122,6 @@ static void built(const struct dpt_config *c, const uint8_t *p, size_t len, bool
 	if (!room)
 		return;
 	memcpy(at, p, len);
-	peer.cookie_in_len = c->cookie_out_len;
-	memcpy(peer.cookie_in, c->cookie_out, sizeof(peer.cookie_in));
 	n = pkt3_build(at, c, udp, len & 1, (uint32_t)len * 65537u);
 	CHECK(n <= PKT3_HEAD_MAX);
 	CHECK((udp ? pkt3_parse_udp : pkt3_parse_ip)(at - n, n + len, &h) == PKT_DATA);
