@@ -150,16 +150,20 @@ void plane_wait(struct daemon *d)
 	struct mono end = mono_add(io_now(), DEVICES_US);
 	struct keeper_done done;
 
-	while (!dp_user_ready(d->user) && !mono_due(end, io_now())) {
+	for (;;) {
+		/* First what is here already: an answer that came with another is in the queue,
+		   and nothing more will make the socket readable. */
+		while (keeper_next(d->keeper, &done))
+			if (COOKIE_KIND(done.cookie) == COOKIE_PLANE)
+				plane_done(d, &done);
+		kplane_input(d);
+		if (dp_user_ready(d->user) || mono_due(end, io_now()))
+			return;
 		p.events = keeper_events(d->keeper);
 		if (poll(&p, 1, 100) < 0 && errno != EINTR)
 			return;
 		if (keeper_work(d->keeper) < 0)
 			return; /* the loop will find that, too */
-		while (keeper_next(d->keeper, &done))
-			if (COOKIE_KIND(done.cookie) == COOKIE_PLANE)
-				plane_done(d, &done);
-		kplane_input(d);
 	}
 }
 
