@@ -32,7 +32,7 @@ static uint64_t le64(const uint8_t *p)
 	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(v) : v;
 }
 
-static void sip_rounds(uint64_t v[4], int count)
+static inline void sip_rounds(uint64_t v[4], int count)
 {
 	while (count-- > 0) {
 		v[0] += v[1];
@@ -48,7 +48,8 @@ static void sip_rounds(uint64_t v[4], int count)
 	}
 }
 
-uint64_t siphash(const uint8_t key[16], const void *bytes, size_t len)
+/* SipHash with so many rounds a word and so many at the end. */
+static inline uint64_t sip(const uint8_t key[16], const void *bytes, size_t len, int word, int end)
 {
 	const uint8_t *p = bytes;
 	uint64_t k0 = le64(key), k1 = le64(key + 8);
@@ -61,17 +62,27 @@ uint64_t siphash(const uint8_t key[16], const void *bytes, size_t len)
 		uint64_t m = le64(p);
 
 		v[3] ^= m;
-		sip_rounds(v, 2);
+		sip_rounds(v, word);
 		v[0] ^= m;
 	}
 	for (size_t i = 0; i < left; i++)
 		last |= (uint64_t)p[i] << (8 * i);
 	v[3] ^= last;
-	sip_rounds(v, 2);
+	sip_rounds(v, word);
 	v[0] ^= last;
 	v[2] ^= 0xff;
-	sip_rounds(v, 4);
+	sip_rounds(v, end);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t siphash(const uint8_t key[16], const void *bytes, size_t len)
+{
+	return sip(key, bytes, len, 2, 4);
+}
+
+uint64_t siphash13(const uint8_t key[16], const void *bytes, size_t len)
+{
+	return sip(key, bytes, len, 1, 3);
 }
 
 void htab_init(struct htab *t, const uint8_t key[16])

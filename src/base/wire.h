@@ -136,14 +136,18 @@ static inline void wcur_u16(struct wcur *c, uint16_t v)
 
 static inline void wcur_u32(struct wcur *c, uint32_t v)
 {
-	wcur_u16(c, (uint16_t)(v >> 16));
-	wcur_u16(c, (uint16_t)v);
+	uint8_t *p = wcur_room(c, 4); /* looked for once: records are full of these */
+
+	for (int i = 0; p && i < 4; i++)
+		p[i] = (uint8_t)(v >> (24 - 8 * i));
 }
 
 static inline void wcur_u64(struct wcur *c, uint64_t v)
 {
-	wcur_u32(c, (uint32_t)(v >> 32));
-	wcur_u32(c, (uint32_t)v);
+	uint8_t *p = wcur_room(c, 8);
+
+	for (int i = 0; p && i < 8; i++)
+		p[i] = (uint8_t)(v >> (56 - 8 * i));
 }
 
 static inline void wcur_bytes(struct wcur *c, const void *bytes, size_t n)
@@ -199,10 +203,11 @@ static inline void wcur_tlv_u64(struct wcur *c, uint16_t tag, uint64_t v)
 
 static inline void wcur_tlv_bytes(struct wcur *c, uint16_t tag, const void *bytes, size_t n)
 {
-	size_t at = wcur_tlv_begin(c, tag);
-
+	if (n > UINT16_MAX)
+		c->bad = true;
+	wcur_u16(c, tag);
+	wcur_u16(c, (uint16_t)n);
 	wcur_bytes(c, bytes, n);
-	wcur_tlv_end(c, at);
 }
 
 /* The next record: true with its tag and a cursor over its value, false at the end or when bad. */

@@ -20,6 +20,10 @@
  * one's mark first, and of two with a mark the newer one counts. Such a journal is worked on as it
  * is; when the keeper is replaced it makes one of today of it (hold_journal_renew()).
  *
+ * Version 2 differs in its checksums alone: they are of SipHash-2-4, as those of version 1. Now the
+ * records have SipHash-1-3. That half the work of the journal was to compute checksums was too much
+ * for what they have to find: no crash leaves a record that does not fit them.
+ *
  * A slot with a mark whose checksums do not fit was damaged by something else than a crash: that is
  * reported, never taken for the record. The head has a checksum of its own, so that mostly the name
  * of a record whose bytes are damaged is still known.
@@ -52,7 +56,8 @@
 #define STORE_PAGE     4096u
 #define STORE_MAX_LEN  (1u << 20)
 #define STORE_MAX_RECS (1u << 26)
-#define STORE_PAIRS    1u /* the former version, see above */
+#define STORE_PAIRS    1u /* the first version, see above */
+#define STORE_SLOW     2u /* the second */
 #define FIRST_INDEX    1024u
 #define NONE	       UINT32_MAX
 
@@ -102,6 +107,7 @@ struct class
 {
 	uint8_t kind;
 	bool paired; /* version 1 */
+	bool slow;   /* version 1 and 2 */
 	uint32_t max, count, slot;
 	uint8_t *area;
 	uint32_t high;	    /* pairs below may be in use */
@@ -228,10 +234,10 @@ static int header_read(struct store *s, uint8_t *mem, uint64_t size, char *text)
 	if (le64toh(h->magic) != STORE_MAGIC)
 		return refuse(text, "this is not a journal of adit");
 	version = le32toh(h->version);
-	if (version != STORE_VERSION && version != STORE_PAIRS) {
+	if (version < STORE_PAIRS || version > STORE_VERSION) {
 		snprintf(text, STORE_TEXT_MAX,
-			 "the journal has version %u, but this program reads version %u", version,
-			 STORE_VERSION);
+			 "the journal has version %u, but this program reads versions 1 to %u",
+			 version, STORE_VERSION);
 		return -EINVAL;
 	}
 	s->class_count = le32toh(h->class_count);
@@ -251,6 +257,7 @@ static int header_read(struct store *s, uint8_t *mem, uint64_t size, char *text)
 		c->slot = slot_size(c->max);
 		c->area = mem + offset;
 		c->paired = version == STORE_PAIRS;
+		c->slow = version <= STORE_SLOW;
 		offset += area_size(version, c->max, c->count);
 	}
 	/* Size 0 stands for classes that cannot be: their areas may lie anywhere. */
@@ -280,12 +287,17 @@ static uint8_t *slot_bytes(struct head *h)
 	return (uint8_t *)(h + 1);
 }
 
-static uint64_t head_check(const struct head *h)
+static uint64_t sum(const struct class *c, const void *bytes, size_t len)
+{
+	return htole64(c->slow ? siphash(store_key, bytes, len) : siphash13(store_key, bytes, len));
+}
+
+static uint64_t head_check(const struct class *c, const struct head *h)
 {
 	struct head copy = *h;
 
 	copy.mark = htole32(STORE_MARK);
-	return htole64(siphash(store_key, &copy, offsetof(struct head, check)));
+	return sum(c, &copy, offsetof(struct head, check));
 }
 
 static void mark_store(struct head *h, uint32_t mark)
@@ -311,10 +323,10 @@ static enum slot_state slot_look(const struct class *c, struct head *slot, struc
 	if (mark == 0)
 		return SLOT_EMPTY;
 	fetch(ret, slot, sizeof(*ret));
-	if (le32toh(mark) != STORE_MARK || ret->check != head_check(ret) ||
+	if (le32toh(mark) != STORE_MARK || ret->check != head_check(c, ret) ||
 	    le32toh(ret->kind) != c->kind || le32toh(ret->len) > c->max)
 		return SLOT_BAD;
-	if (le64toh(ret->body) != siphash(store_key, slot_bytes(slot), le32toh(ret->len)))
+	if (ret->body != sum(c, slot_bytes(slot), le32toh(ret->len)))
 		return SLOT_HEAD_ONLY;
 	return SLOT_VALID;
 }
@@ -625,8 +637,8 @@ static void slot_write(const struct class *c, struct head *h, uint32_t place, co
 	h->id = htole64(p->id);
 	h->kind = htole32(c->kind);
 	h->place = htole32(place);
-	h->body = htole64(siphash(store_key, bytes, len));
-	h->check = head_check(h);
+	h->body = sum(c, bytes, len);
+	h->check = head_check(c, h);
 	mark_store(h, STORE_MARK);
 }
 
@@ -821,7 +833,7 @@ int store_look(void *mem, uint64_t size, struct store_class ret[STORE_CLASSES], 
 		ret[i] = (struct store_class){ s.classes[i].kind, s.classes[i].max,
 					       s.classes[i].count };
 	*ret_n = s.class_count;
-	return s.classes[0].paired;
+	return s.classes[0].slow;
 }
 
 int store_copy(const struct store *from, struct store *to)

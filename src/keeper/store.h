@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define STORE_CLASSES  16
-#define STORE_VERSION  2
+#define STORE_VERSION  3
 #define STORE_TEXT_MAX 160
 
 /* Records of one kind: how long the longest may be, in octets, and how many there may be. */
@@ -55,7 +55,7 @@ int store_del(struct store *s, uint8_t kind, uint64_t id);
 enum store_state {
 	STORE_OK = 1,
 	STORE_FORMER = 2,    /* the newest write is damaged; this is the one before it. Only where a
-				writer died in it, or in a journal of the former version */
+				writer died in it, or in a journal of version 1 */
 	STORE_UNREADABLE = 3 /* no valid slot */
 };
 
@@ -83,8 +83,8 @@ size_t store_forget_unreadable(struct store *s);
 uint32_t store_count(const struct store *s, uint8_t kind);
 uint32_t store_room(const struct store *s, uint8_t kind);
 
-/* The classes of the journal in `mem`; its records are not looked at. 0; 1 it is of the former
- * version, which takes nearly twice the memory; or -EINVAL with `text` as store_open(). */
+/* The classes of the journal in `mem`; its records are not looked at. 0; 1 it is of a former
+ * version, which takes more time or memory; or -EINVAL with `text` as store_open(). */
 int store_look(void *mem, uint64_t size, struct store_class ret[STORE_CLASSES], size_t *ret_n,
 	       char *text);
 
