@@ -208,7 +208,7 @@ static int bare(unsigned int count)
 		r.local_session = r.remote_session = 100 + i;
 		if ((err = nlm_l2tp_session_create(&l, &r, name)) < 0)
 			die("session", err);
-		err = nlm_link_set(&rt, nlm_link_index(&rt, name), 1442, 0, 0, -1, true);
+		err = nlm_link_set(&rt, nlm_link_index(&rt, name), 1442, -1, true);
 		if (err < 0)
 			die("interface", err);
 	}

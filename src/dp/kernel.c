@@ -470,6 +470,7 @@ struct kernel *kernel_new(const struct kernel_config *config)
 	list_init(&k->frames);
 	list_init(&k->muted);
 	list_init(&k->jobs);
+	list_init(&k->wires);
 	list_init(&k->finished);
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->more, NULL);

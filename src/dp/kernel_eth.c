@@ -9,7 +9,8 @@
  *
  * What is done here is done under the kernel's one lock of interfaces. Workers that went for it
  * together would turn round and round until they have it, and take the processor from who holds
- * it: so they wait for each other (kernel.ethernet).
+ * it: so one of them does all of it (kernel.wires). Each thing that is changed of an interface that
+ * is up is told to all who listen: so all but its being up is changed before.
  */
 #include "kernel_int.h"
 
@@ -43,9 +44,7 @@ static int eth_create(struct kwork *w, struct kjob *j)
 		else
 			snprintf(name, sizeof(name), "l2tpeth%u",
 				 atomic_fetch_add(&w->k->names, 1) % 10000000);
-		pthread_mutex_lock(&w->k->ethernet);
 		err = nlm_l2tp_session_create(&w->l2tp, r, name);
-		pthread_mutex_unlock(&w->k->ethernet);
 		/* The ids of a former session may be taken a moment longer; a name that we chose,
 		 * for good. */
 		if (err != -EEXIST || !kwork_again(w, &tries))
@@ -78,15 +77,13 @@ static int eth_far(struct nlm *rt, const struct kjob *j)
 
 /* The kernel has no sessions of the type Ethernet VLAN: frames get their tag, and lose it, on their
  * way through the interface. */
-static int eth_tag(struct kwork *w, struct nlm *rt, struct kjob *j)
+static int eth_tag(struct nlm *rt, struct kjob *j)
 {
 	int err;
 
 	if (!j->first || !j->row.tag)
 		return 0;
-	pthread_mutex_lock(&w->k->ethernet);
 	err = nlm_link_tag(rt, j->have.ifindex, j->row.tag);
-	pthread_mutex_unlock(&w->k->ethernet);
 	if (!err)
 		return 0;
 	kjob_fail(j, KERNEL_STEP_TAG, err, j->have.ifname);
@@ -96,21 +93,41 @@ static int eth_tag(struct kwork *w, struct nlm *rt, struct kjob *j)
 	return err;
 }
 
-/* In a bridge that looks at VLANs a port that is up forwards those it has by default: so it gets
- * its own before. */
+/* A new one. In a bridge that looks at VLANs a port that is up forwards those it has by default: so
+ * it gets its own before. */
+static int eth_begin(struct nlm *rt, const struct kjob *j, int master)
+{
+	const struct dp_row *r = &j->row;
+	int ifindex = j->have.ifindex, err;
+
+	err = nlm_link_gather(rt, ifindex, r->mtu, r->txqlen, j->group, master ? master : -1);
+	if (!err && (r->vlan || r->vlan_count))
+		err = nlm_port_vlans(rt, ifindex, r->vlan, r->vlans, r->vlan_count);
+	return err;
+}
+
+/* What is as before stays as others may have made it: down (which is told to the peer, too), or in
+ * a bridge of theirs. */
+static int eth_change(struct nlm *rt, const struct kjob *j, int master)
+{
+	const struct dp_row *r = &j->row;
+	bool moved = strcmp(r->master, j->old.master) != 0;
+
+	return nlm_link_gather(rt, j->have.ifindex, r->mtu,
+			       r->txqlen == j->old.txqlen ? 0 : r->txqlen, j->group,
+			       moved ? master : -1);
+}
+
+/* The driver never makes its sender wait, so what queues there waits for nothing; the kernel's own
+ * queue takes 24 KiB. */
 static int eth_set(struct nlm *rt, const struct kjob *j, int master)
 {
 	const struct dp_row *r = &j->row;
-	int err = 0;
+	int err = j->first ? eth_begin(rt, j, master) : eth_change(rt, j, master);
 
-	if (j->first && (r->vlan || r->vlan_count)) {
-		err = nlm_link_set(rt, j->have.ifindex, r->mtu, j->txqlen, j->group, master, false);
-		if (!err)
-			err = nlm_port_vlans(rt, j->have.ifindex, r->vlan, r->vlans, r->vlan_count);
-	}
-	return err ? err
-		   : nlm_link_set(rt, j->have.ifindex, r->mtu, j->txqlen, j->group, master,
-				  r->state == DP_ACTIVE);
+	if (!err && r->state == DP_ACTIVE && (j->first || j->old.state != DP_ACTIVE))
+		err = nlm_link_up_gather(rt, j->have.ifindex, r->txqlen == 0);
+	return err ? err : nlm_flush(rt);
 }
 
 static int eth_link(struct kwork *w, struct kjob *j, int master)
@@ -122,12 +139,10 @@ static int eth_link(struct kwork *w, struct kjob *j, int master)
 		j->have.ifindex = nlm_link_index(rt, j->have.ifname);
 	if (!j->have.ifindex)
 		return kjob_fail(j, KERNEL_STEP_LINK, -ENODEV, j->have.ifname);
-	err = eth_tag(w, rt, j);
+	err = eth_tag(rt, j);
 	if (err)
 		return err;
-	pthread_mutex_lock(&w->k->ethernet);
 	err = eth_set(rt, j, master);
-	pthread_mutex_unlock(&w->k->ethernet);
 	if (!err && j->row.state == DP_ACTIVE)
 		err = eth_far(rt, j);
 	if (err) {

@@ -195,6 +195,7 @@ struct kwork {
 	struct nlm_l2tp l2tp;
 	struct nlm *rt[KERNEL_NETNS_MAX]; /* one for each namespace, [0] the plane's own */
 	bool running;
+	bool wiring;   /* it makes a pseudowire, and k->wiring says so */
 	uint32_t seed; /* for delays */
 };
 
@@ -241,9 +242,9 @@ struct kernel {
 	/* Between the owner's thread and the workers. */
 	pthread_mutex_t lock;
 	pthread_cond_t more;
-	pthread_mutex_t ethernet; /* one pseudowire at a time, see keth_put() */
-	struct list jobs, finished;
+	struct list jobs, wires, finished; /* wires: puts of pseudowires */
 	bool stop;
+	bool wiring; /* a worker makes one of them, the others leave them alone */
 	struct kwork *workers;
 	unsigned int worker_n;
 	_Atomic uint64_t retries;

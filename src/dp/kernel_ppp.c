@@ -528,7 +528,7 @@ static int update(struct kwork *w, struct kjob *j)
 	if (j->row.mtu != j->old.mtu) {
 		struct nlm *rt = kwork_rt(w, j->row.netns);
 
-		err = nlm_link_set(rt, j->have.ifindex, j->row.mtu, 0, 0, -1, false);
+		err = nlm_link_set(rt, j->have.ifindex, j->row.mtu, -1, false);
 		if (err) {
 			kjob_fail(j, KERNEL_STEP_LINK, err, j->have.ifname);
 			kjob_note(j, rt);

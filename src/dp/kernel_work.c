@@ -5,6 +5,7 @@
  *
  * A worker takes the oldest job, carries it out with sockets of its own, and lays it among the
  * finished ones. Its calls may wait for RCU grace periods and the RTNL as long as they like.
+ * Pseudowires are made one after the other (kernel_eth.c): one worker at a time takes those jobs.
  */
 #include "kernel_int.h"
 
@@ -52,10 +53,25 @@ void kjob_note(struct kjob *j, const struct nlm *m)
 		snprintf(j->text + n, sizeof(j->text) - n, " (%s)", m->text);
 }
 
+/* Others need not wait while this one sleeps; it goes on beside them. */
+static void wiring_leave(struct kwork *w)
+{
+	struct kernel *k = w->k;
+
+	if (!w->wiring)
+		return;
+	pthread_mutex_lock(&k->lock);
+	w->wiring = k->wiring = false;
+	if (!list_empty(&k->wires))
+		pthread_cond_signal(&k->more);
+	pthread_mutex_unlock(&k->lock);
+}
+
 bool kwork_again(struct kwork *w, unsigned int *tries)
 {
 	if (*tries >= K_RETRIES)
 		return false;
+	wiring_leave(w);
 	/* Random, so that eight workers do not meet again, and longer from try to try. */
 	w->seed = w->seed * 1664525u + 1013904223u;
 	w->sys->sleep(w->sys, 500 + (w->seed >> 8) % (1000u * (1 + *tries)));
@@ -412,25 +428,41 @@ static void carry_out(struct kwork *w, struct kjob *j)
 	}
 }
 
+static bool is_wire(const struct kjob *j)
+{
+	return j->kind == KJ_PUT && j->row.ends == DP_L2TP_ETH;
+}
+
+/* The next job, NULL = none that this one could begin now. */
+static struct kjob *take(struct kwork *w)
+{
+	struct kernel *k = w->k;
+	struct list *node = k->wiring ? NULL : list_pop(&k->wires);
+
+	if (node)
+		w->wiring = k->wiring = true;
+	else
+		node = list_pop(&k->jobs);
+	return node ? container_of(node, struct kjob, node) : NULL;
+}
+
 static void *work(void *arg)
 {
 	struct kwork *w = arg;
 	struct kernel *k = w->k;
+	struct kjob *j;
 
 	pthread_mutex_lock(&k->lock);
 	for (;;) {
-		struct list *node;
-		struct kjob *j;
-
-		while (list_empty(&k->jobs) && !k->stop)
+		while (!(j = take(w)) && !k->stop)
 			pthread_cond_wait(&k->more, &k->lock);
-		node = list_pop(&k->jobs);
-		if (!node)
-			break;
+		if (!j)
+			break; /* whoever makes a pseudowire makes those that are left, too */
 		pthread_mutex_unlock(&k->lock);
-		j = container_of(node, struct kjob, node);
 		carry_out(w, j);
 		pthread_mutex_lock(&k->lock);
+		if (w->wiring)
+			w->wiring = k->wiring = false;
 		if (list_empty(&k->finished))
 			kernel_wake(k);
 		list_push(&k->finished, &j->node);
@@ -459,7 +491,6 @@ int kwork_start(struct kernel *k)
 	k->workers = calloc(k->config.workers, sizeof(*k->workers));
 	if (!k->workers)
 		return -ENOMEM;
-	pthread_mutex_init(&k->ethernet, NULL);
 	/* Signals are for the owner's thread. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -499,8 +530,6 @@ void kwork_stop(struct kernel *k)
 			free(w->rt[n]);
 		}
 	}
-	if (k->workers)
-		pthread_mutex_destroy(&k->ethernet);
 	free(k->workers);
 	k->workers = NULL;
 	k->worker_n = 0;
@@ -509,8 +538,10 @@ void kwork_stop(struct kernel *k)
 void kwork_push(struct kernel *k, struct kjob *j)
 {
 	pthread_mutex_lock(&k->lock);
-	list_push(&k->jobs, &j->node);
-	pthread_cond_signal(&k->more);
+	list_push(is_wire(j) ? &k->wires : &k->jobs, &j->node);
+	/* One who cannot begin it yet has no need to look. */
+	if (!is_wire(j) || !k->wiring)
+		pthread_cond_signal(&k->more);
 	pthread_mutex_unlock(&k->lock);
 }
 

@@ -246,26 +246,12 @@ int nlm_link_ppp(struct nlm *m, const struct nlm_ppp *p)
 	return nlm_talk(m, h, NULL, NULL);
 }
 
-int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint32_t group,
-		 int master, bool up)
+int nlm_link_gather(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint32_t group,
+		    int master)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex };
-	struct nlmsghdr *h;
-	int err;
+	struct nlmsghdr *h = nlm_begin(m, RTM_SETLINK, 0, &ifi, sizeof(ifi));
 
-	/* The kernel sets the queue last, and that of an interface which is up it changes with the
-	 * lock of all interfaces held over a grace period: so this goes before. */
-	if (up && txqlen) {
-		h = nlm_begin(m, RTM_SETLINK, 0, &ifi, sizeof(ifi));
-		mnl_attr_put_u32(h, IFLA_TXQLEN, txqlen);
-		err = nlm_gather(m, h);
-		if (err)
-			return err;
-		txqlen = 0;
-	}
-	if (up)
-		ifi.ifi_flags = ifi.ifi_change = IFF_UP;
-	h = nlm_begin(m, RTM_SETLINK, 0, &ifi, sizeof(ifi));
 	if (mtu)
 		mnl_attr_put_u32(h, IFLA_MTU, mtu);
 	if (txqlen)
@@ -274,8 +260,22 @@ int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint
 		mnl_attr_put_u32(h, IFLA_GROUP, group);
 	if (master >= 0)
 		mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)master);
-	err = nlm_gather(m, h);
-	return err ? err : nlm_flush(m);
+	return nlm_gather(m, h);
+}
+
+int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, int master, bool up)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex };
+	struct nlmsghdr *h;
+
+	if (up)
+		ifi.ifi_flags = ifi.ifi_change = IFF_UP;
+	h = nlm_begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	if (mtu)
+		mnl_attr_put_u32(h, IFLA_MTU, mtu);
+	if (master >= 0)
+		mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)master);
+	return nlm_talk(m, h, NULL, NULL);
 }
 
 static struct nlmsghdr *port_begin(struct nlm *m, uint16_t type, int ifindex)

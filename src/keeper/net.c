@@ -247,14 +247,14 @@ int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
 	if (master[0] && !into)
 		return fail_no_device(n, ret_text, master);
 	if (into && wire && (wire->vlan || wire->vlan_count)) {
-		err = nlm_link_set(&n->m, ifindex, mtu, 0, 0, into, false);
+		err = nlm_link_set(&n->m, ifindex, mtu, into, false);
 		if (!err)
 			err = nlm_port_vlans(&n->m, ifindex, wire->vlan, wire->vlans,
 					     wire->vlan_count);
 		if (err)
 			return fail(n, ret_text, err, "could not give the interface its VLANs");
 	}
-	err = nlm_link_set(&n->m, ifindex, mtu, 0, 0, into, true);
+	err = nlm_link_set(&n->m, ifindex, mtu, into, true);
 	return err ? fail(n, ret_text, err, "could not set the interface up") : 0;
 }
 

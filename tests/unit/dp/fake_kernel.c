@@ -250,13 +250,19 @@ static const char *netlink_step(const struct nlmsghdr *h, bool genl)
 
 /* The queue of an interface that is up, or goes up in the same message, is changed last and over a
  * grace period with the RTNL held. */
-static void cheap(const struct nlmsghdr *h)
+static void setlink(struct fake_kernel *f, const struct nlmsghdr *h)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
 	struct nlattr *a;
 
+	pthread_mutex_lock(&f->lock);
+	f->ups += (ifi->ifi_flags & IFF_UP) != 0;
 	mnl_attr_for_each(a, h, sizeof(*ifi))
+	{
+		f->masters += mnl_attr_get_type(a) == IFLA_MASTER;
 		assert_false(mnl_attr_get_type(a) == IFLA_TXQLEN && ifi->ifi_flags & IFF_UP);
+	}
+	pthread_mutex_unlock(&f->lock);
 }
 
 static ssize_t netlink(struct fake_kernel *f, int fd, const void *bytes, size_t len, bool genl)
@@ -269,7 +275,7 @@ static ssize_t netlink(struct fake_kernel *f, int fd, const void *bytes, size_t 
 		int err = step(f, name);
 
 		if (strcmp(name, "setlink") == 0)
-			cheap(h);
+			setlink(f, h);
 		if (!err && strcmp(name, "family") == 0)
 			answer_family(to, h);
 		if (!err && strcmp(name, "tunnel-get") == 0)

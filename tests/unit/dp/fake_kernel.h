@@ -38,6 +38,7 @@ struct fake_kernel {
 		int other;	  /* the far end of the pair */
 	} fds[FAKE_FDS];
 	uint32_t opened, closed;
+	uint32_t ups, masters; /* messages that set an interface up; that put it somewhere */
 	int next_index;
 	int hints; /* the far end of the socket that takes notifications */
 	/* It has lost some, and loses in silence until it was read empty; just before that this
