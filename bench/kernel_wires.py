@@ -42,6 +42,21 @@ def plain(lab, name):
     return ns
 
 
+class Lines:
+    """How many of them a log has so far that say this; what was read once is not read again."""
+
+    def __init__(self, path, says):
+        self.file, self.says, self.count = open(path, "rb"), says, 0
+
+    def __call__(self):
+        while line := self.file.readline():
+            if not line.endswith(b"\n"):
+                self.file.seek(-len(line), 1)
+                break
+            self.count += self.says in line
+        return self.count
+
+
 def bare(count):
     """The bare calls."""
     lab = Lab()
@@ -67,9 +82,9 @@ def adit(count):
             far.argv([WIRES, "far", "192.0.2.2:1701", "192.0.2.1:1701", count]),
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         lab.children.append(child)
-        log = pathlib.Path(node.keeper.log)
-        wait_for("the pseudowires", lambda: child.poll() is not None or
-                 log.read_bytes().count(b" is up on w") >= count, seconds=LIMIT, step=0.1)
+        up = Lines(node.keeper.log, b" is up on w")
+        wait_for("the pseudowires", lambda: child.poll() is not None or up() >= count,
+                 seconds=LIMIT, step=0.1)
         taken = time.monotonic() - begun
         assert child.poll() is None, node.text()[-2000:]
         links = near.run("ip", "-o", "link", timeout=600).stdout.count(" mtu 1442 ")
