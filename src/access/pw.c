@@ -34,6 +34,7 @@ struct pw *pwe_new(const struct pw_config *config)
 	list_init(&p->news_c);
 	list_init(&p->news_w);
 	htab_init(&p->tunnels_by_name, p->hash_key);
+	htab_init(&p->tunnels_by_peer, p->hash_key);
 	htab_init(&p->conns_by_id, p->hash_key);
 	htab_init(&p->conns_by_local, p->hash_key);
 	htab_init(&p->wires_by_id, p->hash_key);
@@ -67,6 +68,7 @@ void pwe_free(struct pw *p)
 	}
 	free(p->wires);
 	htab_free(&p->tunnels_by_name);
+	htab_free(&p->tunnels_by_peer);
 	htab_free(&p->conns_by_id);
 	htab_free(&p->conns_by_local);
 	htab_free(&p->wires_by_id);
@@ -160,10 +162,7 @@ int pwe_input(struct pw *p, struct mono now, const struct path *path, const uint
 
 bool pwe_serves(const struct pw *p, const struct path *path)
 {
-	list_for_each (it, &p->tunnels)
-		if (pwt_fits(container_of(it, struct pwt, in), path))
-			return true;
-	return false;
+	return pwt_for(p, path, NULL) != NULL;
 }
 
 static int connect_wire(struct pw *p, struct mono now, const char *name)
@@ -529,19 +528,18 @@ bool pwe_wire_find(const struct pw *p, const char *name, struct pw_wire_info *re
 
 uint32_t pwe_tunnel_next(const struct pw *p, uint32_t prev)
 {
-	uint32_t best = 0;
+	const struct pwc *c = prev ? pwc_by_local(p, prev) : NULL;
+	struct l2tp3_conn_info i;
+	adit_handle h = c ? c->h : 0;
 
-	list_for_each (it, &p->tunnels) {
-		const struct pwt *t = container_of(it, struct pwt, in);
-
-		list_for_each (at, &t->conns) {
-			const struct pwc *c = container_of(at, struct pwc, in);
-
-			if (c->up && c->local > prev && (!best || c->local < best))
-				best = c->local;
-		}
+	if (prev && !c)
+		return 0;
+	while ((h = l2tp3_conn_next(p->l, h))) {
+		c = l2tp3_conn_info(p->l, h, &i) ? pwc_find(p, i.owner) : NULL;
+		if (c && c->up && c->h == h)
+			return c->local;
 	}
-	return best;
+	return 0;
 }
 
 bool pwe_tunnel(const struct pw *p, uint32_t local, struct pw_tunnel_info *ret)
@@ -552,6 +550,7 @@ bool pwe_tunnel(const struct pw *p, uint32_t local, struct pw_tunnel_info *ret)
 		return false;
 	ret->name = c->name;
 	ret->path_mtu = c->path_mtu;
+	ret->plane = c->t->c ? c->t->c->plane : c->plane;
 	return true;
 }
 

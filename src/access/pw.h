@@ -242,11 +242,12 @@ struct pw_tunnel_info {
 	struct l2tp3_conn_info l2tp;
 	const char *name;
 	uint16_t path_mtu; /* 0 = not known: PW_PATH_MTU is taken */
+	uint8_t plane;	   /* enum dp_want */
 };
 
 bool pwe_wire(const struct pw *p, size_t index, struct pw_wire_info *ret); /* false at the end */
 bool pwe_wire_find(const struct pw *p, const char *name, struct pw_wire_info *ret);
-/* Walk over control connections by our id, 0 starts and ends. */
+/* Walk over control connections, 0 starts and ends; it ends, too, where `prev` is gone. */
 uint32_t pwe_tunnel_next(const struct pw *p, uint32_t prev);
 bool pwe_tunnel(const struct pw *p, uint32_t local, struct pw_tunnel_info *ret);
 /* Is this key that of a row we want? */

@@ -58,6 +58,13 @@ enum pwt_state {
 	PWT_WAITING /* for the next attempt */
 };
 
+/* An address that the peer of a tunnel may have. */
+struct pwt_peer {
+	struct htab_node node; /* p->tunnels_by_peer */
+	struct pwt *t;	       /* NULL: not in there */
+	struct addr remote;
+};
+
 struct pwt {
 	struct list in; /* p->tunnels */
 	struct htab_node by_name;
@@ -68,11 +75,12 @@ struct pwt {
 	bool off;   /* all its pseudowires were taken down */
 	struct path paths[PW_PATHS_MAX];
 	size_t path_count, path_next;
-	struct pwc *conn;  /* in use or being opened by us, NULL = none */
-	struct list conns; /* pwc */
-	struct list wires; /* pww */
-	uint32_t attempts; /* in a row */
-	uint8_t waits;	   /* in a row, for a connection that the peer seems to open */
+	struct pwt_peer peers[PW_PATHS_MAX + 1]; /* of `paths`; the last one is configured */
+	struct pwc *conn;			 /* in use or being opened by us, NULL = none */
+	struct list conns;			 /* pwc */
+	struct list wires;			 /* pww */
+	uint32_t attempts;			 /* in a row */
+	uint8_t waits; /* in a row, for a connection that the peer seems to open */
 	struct heap_node timer;
 	struct list news;
 	uint8_t bits;
@@ -138,8 +146,9 @@ struct pw {
 	struct list tunnels; /* pwt */
 	struct pww **wires;  /* in the order of the configuration, then those that go */
 	size_t wire_count;
-	uint32_t tunnel_count;
+	uint32_t tunnel_count, tunnels_up;
 	struct htab tunnels_by_name;			  /* pwt, of the configuration */
+	struct htab tunnels_by_peer;			  /* pwt_peer, likewise */
 	struct htab conns_by_id, conns_by_local;	  /* pwc */
 	struct htab wires_by_id, by_key, by_end, by_name; /* pww */
 	struct heap tunnel_timers, wire_timers;
@@ -190,6 +199,7 @@ void pwt_drop(struct pw *p, struct mono now, struct pwt *t, enum adit_cause caus
 	      const char *text);
 void pwt_release(struct pw *p, struct pwt *t); /* free it if nothing needs it any more */
 void pwt_free(struct pw *p, struct pwt *t);
+void pwt_state(struct pw *p, struct pwt *t, enum pwt_state state);
 struct pwt *pwt_find(const struct pw *p, const char *name);
 /* The next step towards what is wanted. */
 void pwt_advance(struct pw *p, struct mono now, struct pwt *t);
@@ -203,7 +213,9 @@ struct pwc *pwc_new(struct pw *p, struct pwt *t);
 struct pwc *pwc_by_local(const struct pw *p, uint32_t local);
 void pwc_up(struct pw *p, struct pwc *c, const struct l2tp3_conn_info *i);
 void pwc_free(struct pw *p, struct pwc *c);
-bool pwt_fits(const struct pwt *t, const struct path *path);
+/* The one whose peer may speak over this path, as the host of this name (NULL: any). One that has
+ * no connection comes first, then one that was there first. */
+struct pwt *pwt_for(const struct pw *p, const struct path *path, const char *host);
 
 /* ---- pw_wire.c ---- */
 

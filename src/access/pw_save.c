@@ -402,7 +402,7 @@ static int load_conn(struct pw *p, struct mono now, struct saved *s)
 			return 0;
 	}
 	t->conn = c;
-	t->state = PWT_UP;
+	pwt_state(p, t, PWT_UP);
 	heap_clear(&p->tunnel_timers, &t->timer);
 	return 0;
 }

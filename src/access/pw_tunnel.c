@@ -21,7 +21,7 @@ struct pwt *pwt_new(struct pw *p, const struct pw_conf_tunnel *c)
 	struct pwt *t;
 
 	if (heap_reserve(&p->tunnel_timers, p->tunnel_count + 1) < 0 ||
-	    htab_reserve(&p->tunnels_by_name) < 0)
+	    htab_reserve(&p->tunnels_by_name) < 0 || htab_reserve(&p->tunnels_by_peer) < 0)
 		return NULL;
 	t = calloc(1, sizeof(*t));
 	if (!t)
@@ -41,6 +41,35 @@ static uint64_t name_hash(const struct pw *p, const char *name)
 	return htab_hash(&p->tunnels_by_name, name, strlen(name));
 }
 
+static uint64_t peer_hash(const struct pw *p, const struct addr *a)
+{
+	return htab_hash(&p->tunnels_by_peer, a->ip, sizeof(a->ip));
+}
+
+/* Without room in the table its chains are longer. */
+static void peer_set(struct pw *p, struct pwt *t, struct pwt_peer *at, const struct addr *remote)
+{
+	if (at->t)
+		htab_drop(&p->tunnels_by_peer, &at->node);
+	at->t = remote ? t : NULL;
+	if (!remote)
+		return;
+	at->remote = *remote;
+	htab_put(&p->tunnels_by_peer, &at->node, peer_hash(p, remote));
+}
+
+/* Only what has a block in the configuration is found by its peer. */
+static void peers_set(struct pw *p, struct pwt *t)
+{
+	size_t n = t->c ? t->path_count : 0;
+	struct addr a;
+
+	for (size_t i = 0; i < PW_PATHS_MAX; i++)
+		peer_set(p, t, t->peers + i, i < n ? &t->paths[i].remote : NULL);
+	peer_set(p, t, t->peers + PW_PATHS_MAX,
+		 t->c && addr_parse(t->c->remote, &a) == 0 ? &a : NULL);
+}
+
 void pwt_place(struct pw *p, struct pwt *t, const struct pw_conf_tunnel *c)
 {
 	if (t->c)
@@ -48,11 +77,20 @@ void pwt_place(struct pw *p, struct pwt *t, const struct pw_conf_tunnel *c)
 	t->c = c;
 	if (c)
 		htab_put(&p->tunnels_by_name, &t->by_name, name_hash(p, c->name));
+	peers_set(p, t);
+}
+
+void pwt_state(struct pw *p, struct pwt *t, enum pwt_state state)
+{
+	p->tunnels_up -= t->state == PWT_UP;
+	p->tunnels_up += state == PWT_UP;
+	t->state = state;
 }
 
 void pwt_free(struct pw *p, struct pwt *t)
 {
 	pwt_place(p, t, NULL);
+	pwt_state(p, t, PWT_IDLE);
 	p->tunnel_count--;
 	heap_clear(&p->tunnel_timers, &t->timer);
 	list_drop(&t->in);
@@ -148,38 +186,30 @@ struct pwc *pwc_by_local(const struct pw *p, uint32_t local)
 
 /* ---- the peer ---- */
 
-static bool same_peer(const struct pwt *t, const struct addr *remote)
+static bool fits(const struct pwt *t, const struct path *path, const char *host)
 {
-	struct addr a;
-
-	for (size_t i = 0; i < t->path_count; i++)
-		if (addr_same_ip(&t->paths[i].remote, remote))
-			return true;
-	return addr_parse(t->c->remote, &a) == 0 && addr_same_ip(&a, remote);
-}
-
-bool pwt_fits(const struct pwt *t, const struct path *path)
-{
-	if (!t->c || (t->c->encap == DP_ENCAP_IP) != (path->remote.port == 0))
+	if ((t->c->encap == DP_ENCAP_IP) != (path->remote.port == 0))
 		return false;
 	if (t->c->local.family && !addr_is_any(&t->c->local) &&
 	    !addr_same_ip(&t->c->local, &path->local))
 		return false;
-	return same_peer(t, &path->remote);
+	return !host || !t->c->host_name[0] || text_glob(t->c->host_name, host);
 }
 
-/* Whose request this is; one that has no connection comes first. */
-static struct pwt *tunnel_for(const struct pw *p, const struct l2tp3_event *ev)
+struct pwt *pwt_for(const struct pw *p, const struct path *path, const char *host)
 {
+	struct htab_node *n = htab_find(&p->tunnels_by_peer, peer_hash(p, &path->remote));
 	struct pwt *found = NULL;
 
-	list_for_each (it, &p->tunnels) {
-		struct pwt *t = container_of(it, struct pwt, in);
+	for (; n; n = htab_next(n)) {
+		const struct pwt_peer *at = container_of(n, struct pwt_peer, node);
+		struct pwt *t = at->t;
+		bool up = t->state == PWT_UP;
 
-		if (!pwt_fits(t, ev->path) ||
-		    (t->c->host_name[0] && !text_glob(t->c->host_name, ev->host_name)))
+		if (!addr_same_ip(&at->remote, &path->remote) || !fits(t, path, host))
 			continue;
-		if (!found || (found->state == PWT_UP && t->state != PWT_UP))
+		if (!found || (found->state == PWT_UP && !up) ||
+		    ((found->state == PWT_UP) == up && t->id < found->id))
 			found = t;
 	}
 	return found;
@@ -188,16 +218,8 @@ static struct pwt *tunnel_for(const struct pw *p, const struct l2tp3_event *ev)
 /* Is max-tunnels reached by others than this one? */
 static bool full(const struct pw *p, const struct pwt *t)
 {
-	uint32_t up = 0;
-
-	if (!p->conf || !p->conf->max_tunnels)
-		return false;
-	list_for_each (it, &p->tunnels) {
-		const struct pwt *o = container_of(it, struct pwt, in);
-
-		up += o != t && o->state == PWT_UP;
-	}
-	return up >= p->conf->max_tunnels;
+	return p->conf && p->conf->max_tunnels &&
+	       p->tunnels_up - (t->state == PWT_UP) >= p->conf->max_tunnels;
 }
 
 /* ---- dialling ---- */
@@ -224,14 +246,14 @@ static bool watches(const struct pw *p, const struct pwt *t)
 
 static void resolve(struct pw *p, struct mono now, struct pwt *t)
 {
-	t->state = PWT_RESOLVING;
+	pwt_state(p, t, PWT_RESOLVING);
 	timer(p, t, mono_add(now, RESOLVE_US));
 	pw_news_t(p, t, PWT_N_RESOLVE);
 }
 
 static void rest(struct pw *p, struct mono now, struct pwt *t)
 {
-	t->state = PWT_IDLE;
+	pwt_state(p, t, PWT_IDLE);
 	timer(p, t, watches(p, t) ? mono_add(now, LOOK_US) : MONO_NEVER);
 }
 
@@ -253,7 +275,7 @@ static void failed(struct pw *p, struct mono now, struct pwt *t, enum adit_cause
 		return;
 	}
 	t->attempts++;
-	t->state = PWT_WAITING;
+	pwt_state(p, t, PWT_WAITING);
 	timer(p, t, mono_add(now, pw_backoff(p, t->c, t->attempts)));
 }
 
@@ -289,7 +311,7 @@ static void try_next(struct pw *p, struct mono now, struct pwt *t)
 	}
 	c->h = cmd.ret_handle;
 	t->conn = c;
-	t->state = PWT_TRYING;
+	pwt_state(p, t, PWT_TRYING);
 	timer(p, t, MONO_NEVER);
 }
 
@@ -313,7 +335,7 @@ void pwt_advance(struct pw *p, struct mono now, struct pwt *t)
 		return;
 	if (dials(p, t) && pending(t)) {
 		t->waits++;
-		t->state = PWT_WAITING;
+		pwt_state(p, t, PWT_WAITING);
 		timer(p, t, mono_add(now, PENDING_US));
 	} else if (dials(p, t) || (watches(p, t) && !t->path_count)) {
 		resolve(p, now, t);
@@ -344,6 +366,7 @@ int pwt_resolved(struct pw *p, struct mono now, const struct pw_cmd *cmd)
 	if (n) {
 		memcpy(t->paths, cmd->paths, n * sizeof(*t->paths));
 		t->path_count = n;
+		peers_set(p, t);
 	}
 	if (t->state != PWT_RESOLVING)
 		return 2; /* it is up already: but now we know the peer's addresses */
@@ -354,7 +377,7 @@ int pwt_resolved(struct pw *p, struct mono now, const struct pw_cmd *cmd)
 		t->waits = 0;
 		try_next(p, now, t);
 	} else {
-		t->state = PWT_IDLE;
+		pwt_state(p, t, PWT_IDLE);
 		pwt_advance(p, now, t);
 	}
 	return 0;
@@ -412,7 +435,7 @@ static void refuse(struct pw *p, struct mono now, const struct l2tp3_event *ev, 
 static void on_ask(struct pw *p, struct mono now, const struct l2tp3_event *ev)
 {
 	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_CONN_ACCEPT, .conn = ev->conn, .trusted = true };
-	struct pwt *t = pw_closed(p) ? NULL : tunnel_for(p, ev);
+	struct pwt *t = pw_closed(p) ? NULL : pwt_for(p, ev->path, ev->host_name);
 	struct pwc *c;
 
 	if (!t || t->off) {
@@ -462,7 +485,7 @@ static void on_up(struct pw *p, struct mono now, struct pwc *c)
 	pwc_up(p, c, &i);
 	pw_news_c(p, c, PWC_N_UP);
 	t->conn = c;
-	t->state = PWT_UP;
+	pwt_state(p, t, PWT_UP);
 	t->attempts = 0;
 	t->waits = 0;
 	t->why.cause = ADIT_CAUSE_NONE;
@@ -499,7 +522,7 @@ static void on_down(struct pw *p, struct mono now, struct pwc *c, const struct l
 		pwc_free(p, c); /* and `t`, when that is gone */
 	if (!used || gone)
 		return;
-	t->state = PWT_IDLE;
+	pwt_state(p, t, PWT_IDLE);
 	if (ev->cause == ADIT_CAUSE_TIE_LOST && pending(t)) {
 		pwt_advance(p, now, t); /* nothing failed: the peer's comes up */
 		return;

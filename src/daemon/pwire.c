@@ -162,10 +162,7 @@ void pwire_tunnel_tell(struct daemon *d, uint32_t local)
 
 	if (!pwe_tunnel(d->pw, local, &i))
 		return;
-	t.want = (uint8_t)d->conf->plane;
-	for (size_t k = 0; k < d->conf->pw->tunnel_count; k++)
-		if (strcmp(d->conf->pw->tunnels[k].name, i.name) == 0)
-			t.want = d->conf->pw->tunnels[k].plane;
+	t.want = i.plane;
 	t.remote = i.l2tp.remote_id;
 	t.path = i.l2tp.path;
 	t.encap = i.l2tp.over_ip ? DP_ENCAP_IP : DP_ENCAP_UDP;

@@ -59,7 +59,7 @@ static bool plain(const struct dp_row *r)
 bool rights_wire_row(const struct conf *c, const struct dp_row *r, bool known, char *text)
 {
 	const struct pw_conf_wire *w = r->ifname[0] ? conf_pw_by_ifname(c, r->ifname) : NULL;
-	struct dp_tunnel t = { .path = r->path, .encap = r->encap };
+	char shown[ADDR_TEXT_MAX];
 
 	if (r->version != 3 || !w)
 		return rights_refuse(
@@ -80,5 +80,8 @@ bool rights_wire_row(const struct conf *c, const struct dp_row *r, bool known, c
 	if (strcmp(w->row.circuit, r->circuit) != 0)
 		return rights_refuse(text, "%.15s is not the circuit of pseudowire \"%s\"",
 				     r->circuit, w->name);
-	return rights_wire_tunnel(c, &t, known, text);
+	if (peer_of(c->pw->tunnels + w->tunnel, r->path.via, r->encap, &r->path.remote, known))
+		return true;
+	return rights_refuse(text, "%s is not the address of the peer of pseudowire \"%s\"",
+			     addr_text(&r->path.remote, shown), w->name);
 }
