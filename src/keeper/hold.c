@@ -17,11 +17,13 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/htab.h"
 #include "base/list.h"
 #include "dp/user.h"
 #include "layout.h"
@@ -38,6 +40,7 @@ struct held_socket {
 
 struct held_tun {
 	struct list node;
+	struct htab_node by_name;
 	char name[DP_IFNAME];
 	int fd, ifindex;
 	uint32_t epoch;
@@ -50,6 +53,7 @@ struct hold {
 	int control;
 	char control_path[CONF_CONTROL_MAX];
 	struct list sockets, tuns;
+	struct htab tun_names;
 	const char *inside; /* the network namespace that hold_rooms() is in just now, or NULL */
 };
 
@@ -271,9 +275,13 @@ static int control_make(struct hold *h, const char *path, uid_t uid, gid_t gid, 
 struct hold *hold_blank(void)
 {
 	struct hold *h = calloc(1, sizeof(*h));
+	uint8_t key[16];
 
-	if (!h)
+	if (!h || getrandom(key, sizeof(key), 0) != sizeof(key)) {
+		free(h);
 		return NULL;
+	}
+	htab_init(&h->tun_names, key);
 	for (int i = 0; i < HOLD_MEMORIES; i++)
 		h->memory[i] = -1;
 	h->control = -1;
@@ -307,8 +315,21 @@ static void socket_drop(struct held_socket *s)
 	free(s);
 }
 
-static void tun_drop(struct held_tun *t)
+static uint64_t tun_hash(const struct hold *h, const char *name)
 {
+	return htab_hash(&h->tun_names, name, strlen(name));
+}
+
+/* Room for it was reserved. */
+static void tun_enter(struct hold *h, struct held_tun *t)
+{
+	htab_put(&h->tun_names, &t->by_name, tun_hash(h, t->name));
+	list_push(&h->tuns, &t->node);
+}
+
+static void tun_drop(struct hold *h, struct held_tun *t)
+{
+	htab_drop(&h->tun_names, &t->by_name);
 	list_drop(&t->node);
 	close(t->fd);
 	free(t);
@@ -324,8 +345,9 @@ void hold_free(struct hold *h)
 		socket_drop(container_of(it, struct held_socket, node));
 	}
 	list_for_each_safe (it, &h->tuns) {
-		tun_drop(container_of(it, struct held_tun, node));
+		tun_drop(h, container_of(it, struct held_tun, node));
 	}
+	htab_free(&h->tun_names);
 	for (i = 0; i < HOLD_MEMORIES; i++)
 		if (h->memory[i] >= 0)
 			close(h->memory[i]);
@@ -581,8 +603,9 @@ void hold_reload(struct hold *h, const struct conf *c)
 
 static struct held_tun *tun_find(const struct hold *h, const char *name)
 {
-	list_for_each (it, &h->tuns) {
-		struct held_tun *t = container_of(it, struct held_tun, node);
+	for (struct htab_node *n = htab_find(&h->tun_names, tun_hash(h, name)); n;
+	     n = htab_next(n)) {
+		struct held_tun *t = container_of(n, struct held_tun, by_name);
 
 		if (strcmp(t->name, name) == 0)
 			return t;
@@ -655,7 +678,7 @@ int hold_tun(struct hold *h, struct net *net, const char *name, bool ethernet, u
 		*ret_fd = t->fd;
 		return 0;
 	}
-	t = calloc(1, sizeof(*t));
+	t = htab_reserve(&h->tun_names) < 0 ? NULL : calloc(1, sizeof(*t));
 	if (!t)
 		return fail(text, -ENOMEM, "could not make the interface");
 	list_init(&t->node);
@@ -674,7 +697,7 @@ int hold_tun(struct hold *h, struct net *net, const char *name, bool ethernet, u
 		free(t);
 		return err;
 	}
-	list_push(&h->tuns, &t->node);
+	tun_enter(h, t);
 	*ret_fd = t->fd;
 	return 0;
 }
@@ -690,7 +713,7 @@ void hold_tun_drop(struct hold *h, struct net *net, const char *name)
 	if (net_index(name) == t->ifindex)
 		net_link_del(net, t->ifindex, &why);
 	net_forget_device(net, t->name);
-	tun_drop(t); /* `name` may be its own */
+	tun_drop(h, t); /* `name` may be its own */
 }
 
 uint32_t hold_tun_sweep(struct hold *h, struct net *net, uint32_t epoch)
@@ -870,7 +893,7 @@ static int carried_socket(struct hold *h, const struct carried *r)
 
 static int carried_tun(struct hold *h, const struct carried *r)
 {
-	struct held_tun *t = calloc(1, sizeof(*t));
+	struct held_tun *t = htab_reserve(&h->tun_names) < 0 ? NULL : calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
@@ -879,7 +902,7 @@ static int carried_tun(struct hold *h, const struct carried *r)
 	t->fd = r->fd;
 	t->ifindex = (int)r->index;
 	t->epoch = r->epoch;
-	list_push(&h->tuns, &t->node);
+	tun_enter(h, t);
 	return 0;
 }
 
