@@ -7,12 +7,16 @@
  * The row of a pseudowire has a key made of its name and its values. So the next aditd puts the
  * same row under the same key, which changes nothing: frames flow on; and a pseudowire that was
  * changed in the configuration is another one, put when the former is gone. What fails (the bridge
- * is not there yet) is tried again and again.
+ * is not there yet) is tried again and again. There may be thousands: what happens to one of them
+ * looks at no more than those that have a name, an id or an interface in common with it.
  */
 #include "daemon.h"
 
 #include "access/pw.h"
 #include "base/crypto.h"
+#include "base/heap.h"
+#include "base/htab.h"
+#include "base/list.h"
 #include "dp/path.h"
 #include "dp/remote.h"
 #include "keeper/wires.h"
@@ -22,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define AGAIN_US (5 * US_S)
 
@@ -29,21 +34,49 @@ enum swire_phase { SWIRE_NONE, SWIRE_PUTTING, SWIRE_UP, SWIRE_ENDING };
 
 struct swire {
 	struct list in;
+	struct htab_node by_key, by_name, by_id, by_if;
 	struct conf_wire c; /* row.path.via is set */
 	uint64_t key;
 	uint32_t generation;
 	uint16_t mtu; /* of the row as the plane has it */
 	bool wanted;
-	bool told; /* that it failed */
+	bool waits; /* for step() */
+	bool told;  /* that it failed */
 	enum swire_phase phase;
-	struct mono again;
+	struct heap_node again; /* try then */
 	char ifname[DP_IFNAME], text[DP_TEXT];
 };
 
 struct swires {
 	struct list all;
+	struct htab keys, names, ids, ifs;
+	struct heap timers;
+	uint32_t count;
 	struct mono look; /* whether the keeper has a word on those it may carry */
 };
+
+static uint64_t u64_hash(const struct htab *t, uint64_t v)
+{
+	return htab_hash(t, &v, sizeof(v));
+}
+
+static uint64_t text_hash(const struct htab *t, const char *text)
+{
+	return htab_hash(t, text, strlen(text));
+}
+
+static struct swire *find(const struct daemon *d, uint64_t key)
+{
+	struct htab_node *n = htab_find(&d->swires->keys, u64_hash(&d->swires->keys, key));
+
+	for (; n; n = htab_next(n)) {
+		struct swire *s = container_of(n, struct swire, by_key);
+
+		if (s->key == key)
+			return s;
+	}
+	return NULL;
+}
 
 /* The lower half of the key; FNV-1a over all that makes the pseudowire what it is. */
 static uint64_t key_of(const struct daemon *d, const struct conf_wire *c)
@@ -56,28 +89,18 @@ static uint64_t key_of(const struct daemon *d, const struct conf_wire *c)
 		hash = (hash ^ (uint8_t)c->name[i]) * 0x01000193u;
 	for (size_t i = 0; i < sizeof(c->row); i++)
 		hash = (hash ^ row[i]) * 0x01000193u;
-	for (key = WIRES_KEY_FIRST | hash;; key = WIRES_KEY_FIRST | (uint32_t)(key + 1)) {
-		bool taken = false;
-
-		list_for_each (it, &d->swires->all)
-			taken = taken || container_of(it, struct swire, in)->key == key;
-		if (!taken)
-			return key;
-	}
-}
-
-static struct swire *find(const struct daemon *d, uint64_t key)
-{
-	list_for_each (it, &d->swires->all)
-		if (container_of(it, struct swire, in)->key == key)
-			return container_of(it, struct swire, in);
-	return NULL;
+	for (key = WIRES_KEY_FIRST | hash; find(d, key);
+	     key = WIRES_KEY_FIRST | (uint32_t)(key + 1))
+		;
+	return key;
 }
 
 static struct swire *find_name(const struct daemon *d, const char *name)
 {
-	list_for_each (it, &d->swires->all) {
-		struct swire *s = container_of(it, struct swire, in);
+	struct htab_node *n = htab_find(&d->swires->names, text_hash(&d->swires->names, name));
+
+	for (; n; n = htab_next(n)) {
+		struct swire *s = container_of(n, struct swire, by_name);
 
 		if (s->wanted && strcmp(s->c.name, name) == 0)
 			return s;
@@ -85,11 +108,37 @@ static struct swire *find_name(const struct daemon *d, const char *name)
 	return NULL;
 }
 
-static void swire_free(struct swire *s)
+static int enter(struct swires *all, struct swire *s)
 {
-	list_drop(&s->in);
+	if (htab_reserve(&all->keys) < 0 || htab_reserve(&all->names) < 0 ||
+	    htab_reserve(&all->ids) < 0 || htab_reserve(&all->ifs) < 0 ||
+	    heap_reserve(&all->timers, all->count + 1) < 0)
+		return -ENOMEM;
+	htab_put(&all->keys, &s->by_key, u64_hash(&all->keys, s->key));
+	htab_put(&all->names, &s->by_name, text_hash(&all->names, s->c.name));
+	htab_put(&all->ids, &s->by_id, u64_hash(&all->ids, s->c.row.local_session));
+	htab_put(&all->ifs, &s->by_if, text_hash(&all->ifs, s->c.row.ifname));
+	list_push(&all->all, &s->in);
+	all->count++;
+	return 0;
+}
+
+static void swire_wipe(struct swire *s)
+{
 	bytes_wipe(&s->c, sizeof(s->c)); /* cookies */
 	free(s);
+}
+
+static void swire_free(struct swires *all, struct swire *s)
+{
+	heap_clear(&all->timers, &s->again);
+	htab_drop(&all->keys, &s->by_key);
+	htab_drop(&all->names, &s->by_name);
+	htab_drop(&all->ids, &s->by_id);
+	htab_drop(&all->ifs, &s->by_if);
+	list_drop(&s->in);
+	all->count--;
+	swire_wipe(s);
 }
 
 /* Is it ours to carry? */
@@ -102,10 +151,15 @@ static bool ours(const struct daemon *d, const struct conf_wire *c)
 	return dp_remote_wire(d->remote, c->name, &w) && w.cannot;
 }
 
+static void again_at(struct daemon *d, struct swire *s, struct mono at)
+{
+	heap_set(&d->swires->timers, &s->again, at);
+}
+
 static void failed(struct daemon *d, struct swire *s, const char *why)
 {
 	s->phase = SWIRE_NONE;
-	s->again = mono_add(d->now, AGAIN_US);
+	again_at(d, s, mono_add(d->now, AGAIN_US));
 	snprintf(s->text, sizeof(s->text), "%.*s", DP_TEXT - 1, why);
 	if (!s->told)
 		daemon_say(d, TRACE_WARNING,
@@ -133,7 +187,7 @@ static void put(struct daemon *d, struct swire *s)
 	const struct conf_socket *socket = conf_socket_find(d->conf, s->c.via);
 	int rc;
 
-	s->again = MONO_NEVER;
+	again_at(d, s, MONO_NEVER);
 	if (!peer_socket(d, s->c.via) && (!socket || !peer_socket_open(d, socket))) {
 		failed(d, s, "there is no socket for it");
 		return;
@@ -146,25 +200,74 @@ static void put(struct daemon *d, struct swire *s)
 
 static void end(struct daemon *d, struct swire *s)
 {
-	s->again = MONO_NEVER;
+	again_at(d, s, MONO_NEVER);
 	s->phase = SWIRE_ENDING;
 	if (d->dp->ops->del(d->dp, s->key, ++s->generation) < 0) {
 		s->phase = SWIRE_UP;
-		s->again = mono_add(d->now, AGAIN_US);
+		again_at(d, s, mono_add(d->now, AGAIN_US));
 	}
 }
 
-/* Does a former one that is going have something this one needs? */
-static bool waits(const struct daemon *d, const struct swire *s)
+static bool needs_both(const struct swire *a, const struct swire *b)
 {
-	list_for_each (it, &d->swires->all) {
-		const struct swire *o = container_of(it, struct swire, in);
+	return a->c.row.local_session == b->c.row.local_session ||
+	       strcmp(a->c.row.ifname, b->c.row.ifname) == 0;
+}
 
-		if (!o->wanted && (o->c.row.local_session == s->c.row.local_session ||
-				   strcmp(o->c.row.ifname, s->c.row.ifname) == 0))
-			return true;
-	}
-	return false;
+/* Calls `each` with all that have something `s` needs, itself among them; it may not change which
+ * there are. */
+static void rivals(struct daemon *d, struct swire *s,
+		   void (*each)(struct daemon *d, struct swire *s, struct swire *other))
+{
+	const struct swires *all = d->swires;
+	struct htab_node *n;
+
+	for (n = htab_find(&all->ids, s->by_id.hash); n; n = htab_next(n))
+		if (needs_both(s, container_of(n, struct swire, by_id)))
+			each(d, s, container_of(n, struct swire, by_id));
+	for (n = htab_find(&all->ifs, s->by_if.hash); n; n = htab_next(n))
+		if (needs_both(s, container_of(n, struct swire, by_if)))
+			each(d, s, container_of(n, struct swire, by_if));
+}
+
+static void waits_for(struct daemon *d, struct swire *s, struct swire *other)
+{
+	s->waits = s->waits || !other->wanted;
+}
+
+static void begin(struct daemon *d, struct swire *s)
+{
+	if (!s->wanted || s->phase != SWIRE_NONE || s->again.pos)
+		return;
+	s->waits = false;
+	rivals(d, s, waits_for);
+	if (!s->waits)
+		put(d, s);
+}
+
+static void wake(struct daemon *d, struct swire *gone, struct swire *other)
+{
+	if (other != gone)
+		begin(d, other);
+}
+
+/* Nothing of it is there any more: others may have what it had. */
+static void leave(struct daemon *d, struct swire *s)
+{
+	s->wanted = true; /* by nobody, but it is in nobody's way */
+	rivals(d, s, wake);
+	swire_free(d->swires, s);
+}
+
+/* The next step towards what is wanted. May free it. */
+static void step(struct daemon *d, struct swire *s)
+{
+	if (s->wanted)
+		begin(d, s);
+	else if (s->phase == SWIRE_UP)
+		end(d, s);
+	else if (s->phase == SWIRE_NONE)
+		leave(d, s);
 }
 
 static void step_all(struct daemon *d)
@@ -172,19 +275,14 @@ static void step_all(struct daemon *d)
 	list_for_each_safe (it, &d->swires->all) {
 		struct swire *s = container_of(it, struct swire, in);
 
-		if (s->wanted)
-			continue;
-		if (s->phase == SWIRE_NONE)
-			swire_free(s);
-		else if (s->phase == SWIRE_UP)
-			end(d, s);
+		if (!s->wanted)
+			step(d, s);
 	}
 	list_for_each (it, &d->swires->all) {
 		struct swire *s = container_of(it, struct swire, in);
 
-		if (s->wanted && s->phase == SWIRE_NONE && mono_due(s->again, d->now) &&
-		    !waits(d, s))
-			put(d, s);
+		if (s->wanted)
+			step(d, s);
 	}
 }
 
@@ -192,17 +290,18 @@ static void add(struct daemon *d, const struct conf_wire *c)
 {
 	struct swire *s = calloc(1, sizeof(*s));
 
-	if (!s) {
-		daemon_say(d, TRACE_WARNING, "out of memory: pseudowire \"%s\" is not brought up",
-			   c->name);
-		return;
+	if (s) {
+		list_init(&s->in);
+		s->c = *c;
+		s->c.row.path.via = c->via;
+		s->key = key_of(d, c);
+		s->wanted = true;
 	}
-	list_init(&s->in);
-	s->c = *c;
-	s->c.row.path.via = c->via;
-	s->key = key_of(d, c);
-	s->wanted = true;
-	list_push(&d->swires->all, &s->in);
+	if (s && enter(d->swires, s) == 0)
+		return;
+	if (s)
+		swire_wipe(s);
+	daemon_say(d, TRACE_WARNING, "out of memory: pseudowire \"%s\" is not brought up", c->name);
 }
 
 static bool same(const struct conf_wire *a, const struct swire *s)
@@ -211,6 +310,20 @@ static bool same(const struct conf_wire *a, const struct swire *s)
 
 	row.path.via = a->via;
 	return strcmp(a->name, s->c.name) == 0 && memcmp(&row, &s->c.row, sizeof(row)) == 0;
+}
+
+/* The one that has these values. */
+static struct swire *former(const struct daemon *d, const struct conf_wire *c)
+{
+	struct htab_node *n = htab_find(&d->swires->names, text_hash(&d->swires->names, c->name));
+
+	for (; n; n = htab_next(n)) {
+		struct swire *s = container_of(n, struct swire, by_name);
+
+		if (!s->wanted && s->phase != SWIRE_ENDING && same(c, s))
+			return s;
+	}
+	return NULL;
 }
 
 /* What the configuration wants, and the keeper leaves to us. */
@@ -222,18 +335,13 @@ static void look(struct daemon *d)
 	list_for_each (it, &d->swires->all)
 		container_of(it, struct swire, in)->wanted = false;
 	for (size_t i = 0; i < c->wire_count; i++) {
-		struct swire *found = NULL;
+		struct swire *found;
 
 		if (c->wires[i].plane == DP_WANT_AUTO) /* the keeper may change its mind */
 			d->swires->look = mono_add(d->now, AGAIN_US);
 		if (!ours(d, c->wires + i))
 			continue;
-		list_for_each (it, &d->swires->all) {
-			struct swire *s = container_of(it, struct swire, in);
-
-			if (!s->wanted && s->phase != SWIRE_ENDING && same(c->wires + i, s))
-				found = s;
-		}
+		found = former(d, c->wires + i);
 		if (found)
 			found->wanted = true, found->c.auto_mtu = c->wires[i].auto_mtu;
 		else
@@ -244,12 +352,20 @@ static void look(struct daemon *d)
 
 bool swire_open(struct daemon *d)
 {
+	uint8_t key[16];
+
 	d->swires = calloc(1, sizeof(*d->swires));
-	if (!d->swires) {
+	if (!d->swires || getrandom(key, sizeof(key), 0) != sizeof(key)) {
 		daemon_say(d, TRACE_WARNING, "out of memory");
+		free(d->swires);
+		d->swires = NULL;
 		return false;
 	}
 	list_init(&d->swires->all);
+	htab_init(&d->swires->keys, key);
+	htab_init(&d->swires->names, key);
+	htab_init(&d->swires->ids, key);
+	htab_init(&d->swires->ifs, key);
 	look(d);
 	return true;
 }
@@ -259,7 +375,12 @@ void swire_free_all(struct daemon *d)
 	if (!d->swires)
 		return;
 	list_for_each_safe (it, &d->swires->all)
-		swire_free(container_of(it, struct swire, in));
+		swire_free(d->swires, container_of(it, struct swire, in));
+	htab_free(&d->swires->keys);
+	htab_free(&d->swires->names);
+	htab_free(&d->swires->ids);
+	htab_free(&d->swires->ifs);
+	heap_free(&d->swires->timers);
 	free(d->swires);
 	d->swires = NULL;
 }
@@ -287,7 +408,7 @@ bool swire_done(struct daemon *d, const struct dp_done *done)
 		return true;
 	if (done->op == DP_OP_DEL) {
 		s->phase = SWIRE_NONE;
-		step_all(d);
+		step(d, s);
 		return true;
 	}
 	if (done->error) {
@@ -300,7 +421,7 @@ bool swire_done(struct daemon *d, const struct dp_done *done)
 		daemon_say(d, TRACE_NOTICE, "pseudowire \"%s\" is up on %s, in user space",
 			   s->c.name, s->ifname);
 	}
-	step_all(d);
+	step(d, s);
 	return true;
 }
 
@@ -330,27 +451,17 @@ bool swire_state(const struct daemon *d, const char *name, struct swire_state *r
 
 struct mono swire_deadline(const struct daemon *d)
 {
-	struct mono at = d->swires->look;
-
-	list_for_each (it, &d->swires->all) {
-		const struct swire *s = container_of(it, struct swire, in);
-
-		if (s->again.us > 0)
-			at = mono_min(at, s->again);
-	}
-	return at;
+	return mono_min(d->swires->look, heap_deadline(&d->swires->timers));
 }
 
 void swire_expire(struct daemon *d)
 {
-	list_for_each (it, &d->swires->all) {
-		struct swire *s = container_of(it, struct swire, in);
+	struct heap_node *n;
 
-		if (s->again.us > 0 && s->phase == SWIRE_UP && mono_due(s->again, d->now))
-			s->again = MONO_NEVER; /* its deletion is asked for again below */
+	while ((n = heap_first(&d->swires->timers)) && mono_due(n->at, d->now)) {
+		heap_clear(&d->swires->timers, n);
+		step(d, container_of(n, struct swire, again));
 	}
 	if (mono_due(d->swires->look, d->now))
 		look(d);
-	else
-		step_all(d);
 }

@@ -52,7 +52,7 @@ struct frame {
 };
 
 struct wire {
-	struct list link;
+	struct htab_node node;
 	bool ok, cannot;
 	char name[BATCH_NAME], text[BATCH_LINE], ifname[DP_IFNAME];
 	struct dp_counters counters;
@@ -87,7 +87,7 @@ struct remote {
 	} * found;
 	size_t found_count;
 	bool probed;
-	struct list wires; /* struct wire */
+	struct htab wires; /* struct wire, by name */
 	size_t out_len;
 	uint8_t out[BATCH_MAX];
 };
@@ -471,10 +471,17 @@ static void take_found(struct remote *r, const struct batch_record *record)
 	memcpy(grown->text, record->text, sizeof(grown->text));
 }
 
+static uint64_t name_hash(const struct remote *r, const char *name)
+{
+	return htab_hash(&r->wires, name, strlen(name));
+}
+
 static struct wire *wire_find(const struct remote *r, const char *name)
 {
-	list_for_each (it, &r->wires) {
-		struct wire *w = container_of(it, struct wire, link);
+	struct htab_node *n = htab_find(&r->wires, name_hash(r, name));
+
+	for (; n; n = htab_next(n)) {
+		struct wire *w = container_of(n, struct wire, node);
 
 		if (strcmp(w->name, name) == 0)
 			return w;
@@ -487,12 +494,11 @@ static void take_wire(struct remote *r, const struct batch_record *record)
 	struct wire *w = wire_find(r, record->name);
 
 	if (!w) {
-		w = calloc(1, sizeof(*w));
+		w = htab_reserve(&r->wires) < 0 ? NULL : calloc(1, sizeof(*w));
 		if (!w)
 			return; /* it is told again */
-		list_init(&w->link);
 		memcpy(w->name, record->name, sizeof(w->name));
-		list_push(&r->wires, &w->link);
+		htab_put(&r->wires, &w->node, name_hash(r, w->name));
 	}
 	w->ok = record->ok;
 	w->cannot = record->cannot;
@@ -785,8 +791,10 @@ static void remote_free(struct dp *dp)
 		free(container_of(l, struct request, link));
 	for (struct list *l; (l = list_pop(&r->frames)) != NULL;)
 		free(container_of(l, struct frame, link));
-	for (struct list *l; (l = list_pop(&r->wires)) != NULL;)
-		free(container_of(l, struct wire, link));
+	while (pos = 0, (n = htab_walk(&r->wires, &pos, NULL))) {
+		htab_drop(&r->wires, n);
+		free(container_of(n, struct wire, node));
+	}
 	for (struct list *l; (l = list_pop(&r->events)) != NULL;) {
 		struct event *e = container_of(l, struct event, link);
 
@@ -796,6 +804,7 @@ static void remote_free(struct dp *dp)
 	}
 	htab_free(&r->rows);
 	htab_free(&r->tunnels);
+	htab_free(&r->wires);
 	free(r->shown);
 	free(r->found);
 	free(r->list);
@@ -837,8 +846,8 @@ struct dp *dp_remote_new(const struct dp_remote_config *config)
 	list_init(&r->nets);
 	list_init(&r->frames);
 	list_init(&r->events);
-	list_init(&r->wires);
 	htab_init(&r->rows, config->hash_key);
 	htab_init(&r->tunnels, config->hash_key);
+	htab_init(&r->wires, config->hash_key);
 	return &r->dp;
 }

@@ -183,7 +183,7 @@ static void say_wire(void *arg, enum trace_level level, const char *text)
 
 static void wire_changed(void *arg, const char *name)
 {
-	kplane_tell_wires(arg, name);
+	kplane_tell_wire(arg, name);
 }
 
 struct kplane *kplane_new(const struct kplane_config *config, const struct conf *conf)

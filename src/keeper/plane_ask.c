@@ -284,7 +284,7 @@ static void on_list(struct kplane *p)
 		kplane_tell(p, &r);
 	}
 	p->listed = true;
-	kplane_tell_wires(p, NULL);
+	kplane_tell_wires(p, false);
 	if (p->missing[0]) {
 		end.error = -EOPNOTSUPP;
 		snprintf(end.text, sizeof(end.text), "%s", p->missing);

@@ -105,7 +105,8 @@ void kplane_tell(struct kplane *p, const struct batch_record *r);
 void kplane_tell_done(struct kplane *p, enum dp_op op, uint64_t key, uint32_t generation, int error,
 		      const char *text);
 void kplane_tell_tunnel(struct kplane *p, uint32_t local, int error, const char *text, int fd);
-/* One pseudowire as it is now, or all (NULL). */
-void kplane_tell_wires(struct kplane *p, const char *name);
+/* A static pseudowire as it is now; all of them, or those whose counters went on. */
+void kplane_tell_wire(struct kplane *p, const char *name);
+void kplane_tell_wires(struct kplane *p, bool counted);
 
 #endif

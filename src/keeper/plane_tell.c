@@ -65,24 +65,46 @@ void kplane_tell_tunnel(struct kplane *p, uint32_t local, int error, const char 
 	p->out_len = 0;
 }
 
-void kplane_tell_wires(struct kplane *p, const char *name)
+static void tell_wire(struct kplane *p, const struct wire_state *s, const struct dp_counters *n)
 {
-	struct batch_record r = { .tag = BATCH_WIRE };
+	struct batch_record r = { .tag = BATCH_WIRE, .ok = s->ok, .cannot = s->cannot };
+
+	r.mtu = s->mtu;
+	r.u.counters = *n;
+	snprintf(r.name, sizeof(r.name), "%s", s->name);
+	snprintf(r.text, sizeof(r.text), "%s", s->text);
+	snprintf(r.ifname, sizeof(r.ifname), "%s", s->ifname);
+	kplane_tell(p, &r);
+}
+
+static struct dp_counters wire_counters(const struct kplane *p, uint64_t key)
+{
+	struct dp_counters n = { 0 };
+
+	return p->k && kernel_stats(p->k, key, &n) ? n : (struct dp_counters){ 0 };
+}
+
+void kplane_tell_wire(struct kplane *p, const char *name)
+{
+	struct dp_counters n;
 	struct wire_state s;
 
-	for (size_t i = 0; wires_state(p->wires, i, &s); i++) {
-		if (name && strcmp(name, s.name) != 0)
-			continue;
-		r.ok = s.ok;
-		r.cannot = s.cannot;
-		r.mtu = s.mtu;
-		snprintf(r.name, sizeof(r.name), "%s", s.name);
-		snprintf(r.text, sizeof(r.text), "%s", s.text);
-		snprintf(r.ifname, sizeof(r.ifname), "%s", s.ifname);
-		memset(&r.u.counters, 0, sizeof(r.u.counters));
-		if (p->k)
-			(void)kernel_stats(p->k, s.key, &r.u.counters);
-		kplane_tell(p, &r);
+	if (!wires_find(p->wires, name, &s))
+		return;
+	n = wire_counters(p, s.key);
+	tell_wire(p, &s, &n);
+}
+
+void kplane_tell_wires(struct kplane *p, bool counted)
+{
+	const void *pos = NULL;
+	struct wire_state s;
+
+	while (wires_next(p->wires, &pos, &s)) {
+		struct dp_counters n = wire_counters(p, s.key);
+
+		if (wires_counted(p->wires, s.key, &n) || !counted)
+			tell_wire(p, &s, &n);
 	}
 }
 
@@ -131,7 +153,7 @@ static void tell_counters(struct kplane *p)
 		h->tx = tx;
 		kplane_tell(p, &r);
 	}
-	kplane_tell_wires(p, NULL);
+	kplane_tell_wires(p, true);
 	kplane_flush(p, true);
 }
 
@@ -260,7 +282,9 @@ void kplane_work(struct kplane *p, struct mono now)
 /* Reading costs some 2 us a session: so often that it is nowhere near a percent of a CPU. */
 static int64_t interval(const struct kplane *p)
 {
-	return p->held_count <= 100 ? US_S : p->held_count <= 2000 ? 5 * US_S : 10 * US_S;
+	size_t n = p->held_count + wires_count(p->wires);
+
+	return n <= 100 ? US_S : n <= 2000 ? 5 * US_S : 10 * US_S;
 }
 
 struct mono kplane_deadline(const struct kplane *p)

@@ -8,6 +8,8 @@
  * or is removed by somebody else is tried again after a while. A wire that was changed in the
  * configuration is taken down and made anew. An MTU that nobody configured is what fits on the path
  * when it is made and at each new configuration.
+ *
+ * There may be thousands: what happens to one of them looks at no other.
  */
 #include "wires.h"
 
@@ -15,9 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "access/pw.h"
 #include "base/crypto.h"
+#include "base/heap.h"
+#include "base/htab.h"
 #include "base/list.h"
 #include "dp/path.h"
 
@@ -27,6 +32,7 @@ enum wire_phase { WIRE_NONE, WIRE_MAKING, WIRE_UP, WIRE_ENDING };
 
 struct wire {
 	struct list link;
+	struct htab_node by_key, by_name;
 	struct conf_wire c;
 	uint64_t key; /* of the tunnel and of the session */
 	bool wanted;  /* in the configuration, with these values */
@@ -34,8 +40,9 @@ struct wire {
 	bool cannot;  /* the kernel has none of the kind: aditd carries it (data-plane = auto) */
 	enum wire_phase phase;
 	uint32_t generation;
-	uint16_t mtu;	   /* of the row as the plane has it */
-	struct mono again; /* try again then */
+	uint16_t mtu;		/* of the row as the plane has it */
+	struct heap_node again; /* try again then */
+	uint32_t rx, tx;	/* packets that were counted last, see wires_counted() */
 	char ifname[DP_IFNAME];
 	char text[KERNEL_TEXT];
 };
@@ -44,25 +51,82 @@ struct wires {
 	struct wires_config config;
 	struct kernel *k;
 	struct list all;
+	struct htab keys, names;
+	struct heap timers;
 	uint32_t last_key;
+	uint32_t count, ending; /* all of them; those in WIRE_ENDING */
 };
 
 struct wires *wires_new(const struct wires_config *config)
 {
 	struct wires *w = calloc(1, sizeof(*w));
+	uint8_t key[16];
 
-	if (!w)
+	if (!w || getrandom(key, sizeof(key), 0) != sizeof(key)) {
+		free(w);
 		return NULL;
+	}
 	w->config = *config;
 	list_init(&w->all);
+	htab_init(&w->keys, key);
+	htab_init(&w->names, key);
 	return w;
 }
 
-static void wire_free(struct wire *i)
+static uint64_t key_hash(const struct wires *w, uint64_t key)
 {
-	list_drop(&i->link);
-	bytes_wipe(i, sizeof(*i));
+	return htab_hash(&w->keys, &key, sizeof(key));
+}
+
+static uint64_t name_hash(const struct wires *w, const char *name)
+{
+	return htab_hash(&w->names, name, strlen(name));
+}
+
+static void phase_set(struct wires *w, struct wire *i, enum wire_phase phase)
+{
+	w->ending -= i->phase == WIRE_ENDING;
+	w->ending += phase == WIRE_ENDING;
+	i->phase = phase;
+}
+
+static struct wire *wire_new(void)
+{
+	struct wire *i = calloc(1, sizeof(*i));
+
+	if (i)
+		list_init(&i->link);
+	return i;
+}
+
+/* Its name and key are known: from now on it can be found. -ENOMEM. */
+static int wire_enter(struct wires *w, struct wire *i)
+{
+	if (htab_reserve(&w->keys) < 0 || htab_reserve(&w->names) < 0 ||
+	    heap_reserve(&w->timers, w->count + 1) < 0)
+		return -ENOMEM;
+	htab_put(&w->keys, &i->by_key, key_hash(w, i->key));
+	htab_put(&w->names, &i->by_name, name_hash(w, i->c.name));
+	list_push(&w->all, &i->link);
+	w->count++;
+	return 0;
+}
+
+static void wire_wipe(struct wire *i)
+{
+	bytes_wipe(i, sizeof(*i)); /* cookies */
 	free(i);
+}
+
+static void wire_free(struct wires *w, struct wire *i)
+{
+	phase_set(w, i, WIRE_NONE);
+	heap_clear(&w->timers, &i->again);
+	htab_drop(&w->keys, &i->by_key);
+	htab_drop(&w->names, &i->by_name);
+	list_drop(&i->link);
+	w->count--;
+	wire_wipe(i);
 }
 
 void wires_free(struct wires *w)
@@ -70,8 +134,16 @@ void wires_free(struct wires *w)
 	if (!w)
 		return;
 	list_for_each_safe (it, &w->all)
-		wire_free(container_of(it, struct wire, link));
+		wire_free(w, container_of(it, struct wire, link));
+	htab_free(&w->keys);
+	htab_free(&w->names);
+	heap_free(&w->timers);
 	free(w);
+}
+
+static void again_at(struct wires *w, struct wire *i, struct mono at)
+{
+	heap_set(&w->timers, &i->again, at);
 }
 
 static void say(struct wires *w, enum trace_level level, const struct wire *i, const char *what,
@@ -87,8 +159,8 @@ static void say(struct wires *w, enum trace_level level, const struct wire *i, c
 /* It is not up: why, and when to try again. Told once, until it was up. */
 static void failed(struct wires *w, struct wire *i, const char *why, struct mono now)
 {
-	i->phase = WIRE_NONE;
-	i->again = mono_add(now, AGAIN_US);
+	phase_set(w, i, WIRE_NONE);
+	again_at(w, i, mono_add(now, AGAIN_US));
 	snprintf(i->text, sizeof(i->text), "%s", why);
 	if (!i->told)
 		say(w, TRACE_WARNING, i, "is not up, and is tried again and again", why);
@@ -99,8 +171,8 @@ static void failed(struct wires *w, struct wire *i, const char *why, struct mono
 /* The kernel has none of the kind: aditd takes it. */
 static void leave(struct wires *w, struct wire *i, const char *why)
 {
-	i->phase = WIRE_NONE;
-	i->again = MONO_NEVER;
+	phase_set(w, i, WIRE_NONE);
+	again_at(w, i, MONO_NEVER);
 	i->cannot = true;
 	snprintf(i->text, sizeof(i->text), "%s", why);
 	w->config.changed(w->config.arg, i->c.name);
@@ -128,8 +200,8 @@ static void make(struct wires *w, struct wire *i, struct mono now)
 	};
 	int rc;
 
-	i->again = MONO_NEVER;
-	i->phase = WIRE_MAKING;
+	again_at(w, i, MONO_NEVER);
+	phase_set(w, i, WIRE_MAKING);
 	i->generation++;
 	i->mtu = row.mtu;
 	rc = kernel_tunnel_put(w->k, i->key, i->generation, &t);
@@ -143,11 +215,11 @@ static void end(struct wires *w, struct wire *i, struct mono now)
 {
 	/* its session ends with it */
 	if (kernel_tunnel_del(w->k, i->key, i->generation + 1) < 0) {
-		i->again = mono_add(now, AGAIN_US); /* nothing would end WIRE_ENDING */
+		again_at(w, i, mono_add(now, AGAIN_US)); /* nothing would end WIRE_ENDING */
 		return;
 	}
 	i->generation++;
-	i->phase = WIRE_ENDING;
+	phase_set(w, i, WIRE_ENDING);
 }
 
 /* The next step towards what is wanted. May free it. */
@@ -160,7 +232,7 @@ static void step(struct wires *w, struct wire *i, struct mono now)
 	else if (!i->wanted && i->phase == WIRE_UP)
 		end(w, i, now);
 	else if (!i->wanted)
-		wire_free(i);
+		wire_free(w, i);
 }
 
 static bool same(const struct conf_wire *a, const struct conf_wire *b)
@@ -189,28 +261,32 @@ static void keep(struct wires *w, struct wire *i, const struct conf_wire *c)
 	w->config.changed(w->config.arg, i->c.name);
 }
 
-static struct wire *add(struct wires *w, const struct conf_wire *c)
+static int add(struct wires *w, const struct conf_wire *c)
 {
-	struct wire *i = calloc(1, sizeof(*i));
+	struct wire *i = wire_new();
 
 	if (!i)
-		return NULL;
-	list_init(&i->link);
+		return -ENOMEM;
 	i->c = *c;
 	i->key = WIRES_KEY_FIRST | ++w->last_key;
 	i->wanted = true;
-	i->again = MONO_NEVER;
-	list_push(&w->all, &i->link);
-	return i;
+	if (wire_enter(w, i) == 0)
+		return 0;
+	wire_wipe(i);
+	return -ENOMEM;
 }
 
 /* Those that are being taken down keep ids that a changed one may want: they go first. */
-static bool any_ending(const struct wires *w)
+static void make_all(struct wires *w, struct mono now)
 {
-	list_for_each (it, &w->all)
-		if (container_of(it, struct wire, link)->phase == WIRE_ENDING)
-			return true;
-	return false;
+	if (w->ending)
+		return;
+	list_for_each_safe (it, &w->all) {
+		struct wire *i = container_of(it, struct wire, link);
+
+		if (!i->again.pos)
+			step(w, i, now);
+	}
 }
 
 static void step_all(struct wires *w, struct mono now)
@@ -221,14 +297,22 @@ static void step_all(struct wires *w, struct mono now)
 		if (!i->wanted)
 			step(w, i, now);
 	}
-	if (any_ending(w))
-		return;
-	list_for_each_safe (it, &w->all) {
-		struct wire *i = container_of(it, struct wire, link);
+	make_all(w, now);
+}
 
-		if (i->again.us == MONO_NEVER.us)
-			step(w, i, now);
+/* The one that has these values, and none that ends where another would do. */
+static struct wire *former(const struct wires *w, const struct conf_wire *c)
+{
+	struct wire *found = NULL;
+
+	for (struct htab_node *n = htab_find(&w->names, name_hash(w, c->name)); n;
+	     n = htab_next(n)) {
+		struct wire *i = container_of(n, struct wire, by_name);
+
+		if (!i->wanted && same(&i->c, c) && (!found || found->phase == WIRE_ENDING))
+			found = i;
 	}
+	return found;
 }
 
 void wires_conf(struct wires *w, struct kernel *k, const struct conf *c, const char *why,
@@ -238,19 +322,14 @@ void wires_conf(struct wires *w, struct kernel *k, const struct conf *c, const c
 	list_for_each (it, &w->all)
 		container_of(it, struct wire, link)->wanted = false;
 	for (size_t n = 0; n < c->wire_count; n++) {
-		struct wire *found = NULL;
+		struct wire *found;
 
 		if (c->wires[n].plane == DP_WANT_USER)
 			continue; /* aditd's */
-		list_for_each (it, &w->all) {
-			struct wire *i = container_of(it, struct wire, link);
-
-			if (!i->wanted && same(&i->c, &c->wires[n]))
-				found = i;
-		}
+		found = former(w, &c->wires[n]);
 		if (found)
 			keep(w, found, &c->wires[n]);
-		else if (!add(w, &c->wires[n]))
+		else if (add(w, &c->wires[n]) < 0)
 			w->config.say(w->config.arg, TRACE_WARNING,
 				      "out of memory: a pseudowire is not brought up");
 	}
@@ -262,21 +341,21 @@ void wires_conf(struct wires *w, struct kernel *k, const struct conf *c, const c
 		struct wire *i = container_of(it, struct wire, link);
 
 		if (!i->wanted) {
-			wire_free(i);
+			wire_free(w, i);
 			continue;
 		}
 		if (i->c.plane == DP_WANT_AUTO)
 			leave(w, i, why);
 		else
 			failed(w, i, why, now);
-		i->again = MONO_NEVER; /* nothing changes before the next configuration */
+		again_at(w, i, MONO_NEVER); /* nothing changes before the next configuration */
 	}
 }
 
 static struct wire *find(const struct wires *w, uint64_t key)
 {
-	list_for_each (it, &w->all) {
-		struct wire *i = container_of(it, struct wire, link);
+	for (struct htab_node *n = htab_find(&w->keys, key_hash(w, key)); n; n = htab_next(n)) {
+		struct wire *i = container_of(n, struct wire, by_key);
 
 		if (i->key == key)
 			return i;
@@ -301,7 +380,7 @@ static void put_done(struct wires *w, struct wire *i, const struct kernel_news *
 	}
 	if (n->op != KERNEL_OP_PUT)
 		return; /* the session follows */
-	i->phase = WIRE_UP;
+	phase_set(w, i, WIRE_UP);
 	i->told = false;
 	i->text[0] = '\0';
 	snprintf(i->ifname, sizeof(i->ifname), "%s", n->ifname);
@@ -324,9 +403,11 @@ bool wires_news(struct wires *w, const struct kernel_news *n, struct mono now)
 		if (n->op == KERNEL_OP_TUNNEL_PUT || n->op == KERNEL_OP_PUT) {
 			put_done(w, i, n, now);
 		} else if (n->op == KERNEL_OP_TUNNEL_DEL && i->phase == WIRE_ENDING) {
-			i->phase = WIRE_NONE;
+			phase_set(w, i, WIRE_NONE);
 			i->ifname[0] = '\0';
-			step_all(w, now);
+			if (!i->wanted)
+				step(w, i, now);
+			make_all(w, now);
 		}
 		break;
 	case KERNEL_NEWS_GONE:
@@ -348,47 +429,74 @@ bool wires_news(struct wires *w, const struct kernel_news *n, struct mono now)
 
 struct mono wires_deadline(const struct wires *w)
 {
-	struct mono at = MONO_NEVER;
-
-	list_for_each (it, &w->all)
-		at = mono_min(at, container_of(it, struct wire, link)->again);
-	return at;
+	return heap_deadline(&w->timers);
 }
 
 void wires_expire(struct wires *w, struct mono now)
 {
-	list_for_each_safe (it, &w->all) {
-		struct wire *i = container_of(it, struct wire, link);
+	struct heap_node *n;
 
-		if (!mono_due(i->again, now))
-			continue;
-		i->again = MONO_NEVER;
+	while ((n = heap_first(&w->timers)) && mono_due(n->at, now)) {
+		heap_clear(&w->timers, n);
 		if (w->k)
-			step(w, i, now);
+			step(w, container_of(n, struct wire, again), now);
 	}
 }
+
+/* ---- what there is ---- */
 
 size_t wires_count(const struct wires *w)
 {
-	size_t n = 0;
-
-	list_for_each (it, &w->all)
-		n++;
-	return n;
+	return w->count;
 }
 
-bool wires_state(const struct wires *w, size_t index, struct wire_state *ret)
+static void state_of(const struct wire *i, struct wire_state *ret)
 {
-	list_for_each (it, &w->all) {
-		const struct wire *i = container_of(it, struct wire, link);
+	*ret = (struct wire_state){ i->c.name, i->ifname, i->key, i->phase == WIRE_UP,
+				    i->cannot, i->text,	  i->mtu };
+}
 
-		if (index--)
-			continue;
-		*ret = (struct wire_state){ i->c.name, i->ifname, i->key, i->phase == WIRE_UP,
-					    i->cannot, i->text,	  i->mtu };
-		return true;
+bool wires_next(const struct wires *w, const void **pos, struct wire_state *ret)
+{
+	const struct list *at = *pos ? *pos : &w->all;
+
+	at = at->next;
+	if (at == &w->all)
+		return false;
+	*pos = at;
+	state_of(container_of((uintptr_t)at, struct wire, link), ret);
+	return true;
+}
+
+bool wires_find(const struct wires *w, const char *name, struct wire_state *ret)
+{
+	const struct wire *found = NULL;
+
+	/* one that ends may have the name, too */
+	for (struct htab_node *n = htab_find(&w->names, name_hash(w, name)); n; n = htab_next(n)) {
+		const struct wire *i = container_of(n, struct wire, by_name);
+
+		if (strcmp(i->c.name, name) == 0 && (!found || i->wanted))
+			found = i;
 	}
-	return false;
+	if (found)
+		state_of(found, ret);
+	return found != NULL;
+}
+
+bool wires_counted(struct wires *w, uint64_t key, const struct dp_counters *now)
+{
+	uint32_t tx = (uint32_t)now->tx_packets;
+	uint32_t rx = (uint32_t)(now->rx_packets + now->drop_spoof + now->drop_seq + now->drop_mtu +
+				 now->drop_other);
+	struct wire *i = find(w, key);
+	bool more = i && (i->rx != rx || i->tx != tx);
+
+	if (more) {
+		i->rx = rx;
+		i->tx = tx;
+	}
+	return more;
 }
 
 /* ---- over an upgrade ---- */
@@ -443,7 +551,7 @@ static bool wire_field(struct wire *i, uint16_t field, struct rcur f)
 	case F_ROW:
 		return dp_row_load(&f, &i->c.row);
 	case F_UP:
-		i->phase = rcur_u32(&f) ? WIRE_UP : WIRE_NONE;
+		i->phase = rcur_u32(&f) ? WIRE_UP : WIRE_NONE; /* not entered yet */
 		break;
 	case F_GENERATION:
 		i->generation = rcur_u32(&f);
@@ -465,19 +573,20 @@ int wires_carried(struct wires *w, uint16_t tag, struct rcur v)
 
 	if (tag != REC_WIRE)
 		return 1;
-	i = calloc(1, sizeof(*i));
+	i = wire_new();
 	if (!i)
 		return -ENOMEM;
-	list_init(&i->link);
-	i->again = MONO_NEVER;
 	while (ok && rcur_tlv(&v, &field, &f))
 		ok = wire_field(i, field, f);
 	if (!ok || v.bad || i->key < WIRES_KEY_FIRST) {
-		wire_free(i);
+		wire_wipe(i);
 		return -EBADMSG;
+	}
+	if (wire_enter(w, i) < 0) {
+		wire_wipe(i);
+		return -ENOMEM;
 	}
 	if ((uint32_t)i->key > w->last_key)
 		w->last_key = (uint32_t)i->key;
-	list_push(&w->all, &i->link);
 	return 0;
 }

@@ -18,7 +18,7 @@ struct wires;
 
 struct wires_config {
 	void (*say)(void *arg, enum trace_level level, const char *text);
-	/* Something of this one has changed, see wires_each(). */
+	/* Something of this one has changed, see wires_find(). */
 	void (*changed)(void *arg, const char *name);
 	void *arg;
 };
@@ -41,7 +41,7 @@ bool wires_news(struct wires *w, const struct kernel_news *n, struct mono now);
 struct mono wires_deadline(const struct wires *w);
 void wires_expire(struct wires *w, struct mono now);
 
-/* How many there are, and one of them. */
+/* How many there are, each of them (*pos NULL to begin with, any order), and the one of a name. */
 size_t wires_count(const struct wires *w);
 struct wire_state {
 	const char *name, *ifname;
@@ -51,6 +51,10 @@ struct wire_state {
 	const char *text; /* why not */
 	uint16_t mtu;	  /* of its interface */
 };
-bool wires_state(const struct wires *w, size_t index, struct wire_state *ret);
+bool wires_next(const struct wires *w, const void **pos, struct wire_state *ret);
+bool wires_find(const struct wires *w, const char *name, struct wire_state *ret);
+
+/* Its counters were read: have packets come or gone since this was asked last? */
+bool wires_counted(struct wires *w, uint64_t key, const struct dp_counters *now);
 
 #endif
