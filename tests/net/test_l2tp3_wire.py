@@ -17,6 +17,7 @@ from test_wire import bridged, short, sites, start  # noqa: F401 (sites is a fix
 
 SCRIPTS = ROOT / "tests/rfc/l2tp3"
 RUNNER = BUILD / "tests/rfc/rfc_l2tp3"
+STOPCCN = bytes.fromhex("8008000000000004")  # its Message Type AVP
 OURS = "(ip.src == 192.0.2.1 or ipv6.src == 2001:db8::1)"
 
 
@@ -108,7 +109,8 @@ def test_life_of_a_pseudowire(sites, encap):  # noqa: F811
     # Rows: V3-4.1-07
     a, b = sites
     pcap = a.lab.dir / "wire.pcap"
-    dump = a.ns.start("tcpdump", "-i", "wan", "-U", "-w", pcap, "port 1701 or ip proto 115")
+    dump = a.ns.start("tcpdump", "-i", "wan", "-U", "--immediate-mode", "-w", pcap,
+                      "port 1701 or ip proto 115")
     wait_for("tcpdump", lambda: "listening on" in dump.text())
     more = f"encapsulation = {encap}"
     # One side asks: where requests for a session cross, tshark does not know which one data is of.
@@ -118,6 +120,8 @@ def test_life_of_a_pseudowire(sites, encap):  # noqa: F811
     wait_for("the end", lambda: not b.up())
     a.adit.stop()
     b.adit.stop()
+    # What tcpdump has not read when it is stopped is lost; the StopCCN comes after all the rest.
+    wait_for("the StopCCN in the capture", lambda: STOPCCN in pcap.read_bytes(), seconds=60)
     dump.stop(signal.SIGINT)
     rows = tshark(pcap, "l2tp.type == 1", "_ws.malformed", "l2tp.avp.message_type", "udp.checksum")
     seen = {row[2] for row in rows}

@@ -341,7 +341,8 @@ def test_strangers_get_no_answer_bigger_than_the_question(world):
 def test_tshark_decodes_all_we_send(world, tmp_path):
     """The referee: every packet of a whole life, both roles, without a malformed mark."""
     pcap = world.lab.dir / "life.pcap"
-    dump = world.client.start("tcpdump", "-i", "c0", "-U", "-w", pcap, "udp", "port", "1701")
+    dump = world.client.start("tcpdump", "-i", "c0", "-U", "--immediate-mode", "-w", pcap,
+                              "udp", "port", "1701")
     wait_for("tcpdump", lambda: "listening on" in dump.text())
     lns = world.start_lns(profile='session-timeout = "1 h"',
                           peer='challenge = true hello-interval = "1 s"')
