@@ -412,6 +412,11 @@ int keeper_work(struct keeper *k)
 	return err;
 }
 
+int keeper_flush(struct keeper *k)
+{
+	return k->dead ? k->dead : send_queued(k);
+}
+
 bool keeper_next(struct keeper *k, struct keeper_done *ret)
 {
 	struct list *node = list_pop(&k->done);
@@ -540,6 +545,12 @@ int keeper_stopping(struct keeper *k, uint64_t cookie, uint32_t *ret_id)
 {
 	begin(k);
 	return queue(k, KEEPER_STOPPING, cookie, ret_id);
+}
+
+int keeper_stopped(struct keeper *k, uint64_t cookie, uint32_t *ret_id)
+{
+	begin(k);
+	return queue(k, KEEPER_STOPPED, cookie, ret_id);
 }
 
 int keeper_status(struct keeper *k, uint64_t cookie, uint32_t *ret_id)

@@ -87,9 +87,14 @@ int keeper_hello(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
  * aditd had asked for and this one has not asked for again: so ask for those of the journal first.
  * Addresses and routes of a device that was asked for again stay until they are removed. */
 int keeper_ready(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
-/* Asked to stop, aditd still has peers to tell: the keeper waits for it a while longer
- * (SERVE_PATIENCE_US). Nothing happens when the keeper has not asked. */
+/* Asked to stop, aditd has peers to tell: the keeper waits for it a while longer
+ * (SERVE_PATIENCE_US) if it was the one that has asked, and takes care of who was not told should
+ * aditd die before keeper_stopped(). */
 int keeper_stopping(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
+/* Send what was asked for and not sent yet, as far as the pair takes it. 0 or negative errno. */
+int keeper_flush(struct keeper *k);
+/* Everybody was told; the connection ends now. */
+int keeper_stopped(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 int keeper_status(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 
 /* Ask the keeper, over a connection of root's own, to replace itself by execve(). */

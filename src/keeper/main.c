@@ -42,9 +42,10 @@
 
 #define STOP_US	      (10 * US_S) /* for aditd to end its sessions */
 #define STOP_HOOKS_US (5 * US_S)
-#define STOP_START_US (60 * US_S) /* for the next aditd to serve: only then it can be asked */
-#define STOP_DEATHS   3		  /* of aditd during a stop: then who is left stays untold */
-#define RESTART_US    (2 * US_S)  /* for aditd to end when it shall be replaced */
+#define STOP_START_US (60 * US_S)  /* for the next aditd to serve: only then it can be asked */
+#define STOP_SLACK_US (120 * US_S) /* beside what a stop with a pace takes */
+#define STOP_DEATHS   3		   /* of aditd during a stop: then who is left stays untold */
+#define RESTART_US    (2 * US_S)   /* for aditd to end when it shall be replaced */
 #define RESOLVE_US    (30 * US_S)
 #define HOOK_US	      (60 * US_S)
 #define SETTLE_US     (5 * US_S) /* for the kernel's plane to finish before an upgrade */
@@ -105,6 +106,12 @@ static void former_end(struct keeper_main *k)
 	fd_drop(&k->former_fd);
 }
 
+/* Is aditd to end its sessions? */
+static bool ends(const struct keeper_main *k)
+{
+	return k->stopping || k->finishing;
+}
+
 /* Ask aditd to end its sessions. One that does not serve yet would just end: it is asked later, but
  * for the very first, which has no session. */
 static void stop_tell(struct keeper_main *k)
@@ -132,6 +139,15 @@ static void stop_give_up(struct keeper_main *k, const char *why)
 	k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
 }
 
+/* What aditd has to say. False: the pair is broken. */
+static bool aditd_hear(struct keeper_main *k)
+{
+	bool whole = server_work(&k->s);
+
+	k->owed = (k->owed || k->s.ready) && !k->s.stopped;
+	return whole;
+}
+
 static void aditd_start(struct keeper_main *k)
 {
 	struct server *s = &k->s;
@@ -157,8 +173,23 @@ static void aditd_start(struct keeper_main *k)
 	backoff_started(&k->backoff, s->now);
 	server_begin(s, pair);
 	server_say(s, TRACE_INFO, "started %s, process %d", k->spawn.program, (int)pid);
-	if (k->stopping)
+	if (ends(k))
 		stop_tell(k);
+}
+
+/* Who comes from elsewhere has gone, or is away, and peers were not told that we stop: have one of
+ * our own tell them. False: there is none, or too many have died. */
+static bool stop_finish(struct keeper_main *k)
+{
+	if (!k->owed || k->given_up || k->opt.program[0] || !k->opt.finisher[0])
+		return false;
+	if (++k->stop_deaths > STOP_DEATHS) {
+		stop_give_up(k, "aditd died again and again");
+		return false;
+	}
+	former_end(k);
+	aditd_start(k);
+	return k->aditd != 0;
 }
 
 /* One that somebody else has started is at the gate. */
@@ -196,29 +227,45 @@ static void stop_begin(struct keeper_main *k, int status)
 		return;
 	}
 	k->stopping = true;
+	k->stop_until = MONO_NEVER;
 	k->status = status;
 	k->start_at = MONO_NEVER;
 	notify_send("STOPPING=1");
-	if (k->aditd)
+	if (k->aditd && !(k->finishing && k->told))
 		stop_tell(k);
-	else if (k->s.ever_ready && k->opt.program[0])
+	else if (!k->aditd && k->s.ever_ready && k->opt.program[0])
 		aditd_start(k); /* it was about to come: sessions wait for it */
-	else
+	else if (!k->aditd && !stop_finish(k))
 		k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
 }
 
+/* How long a stop may take: as many as there may be, at the pace of the configuration. */
+static int64_t stop_most_us(const struct conf *c)
+{
+	uint64_t most = (uint64_t)c->access->max_sessions + c->access->max_tunnels +
+			2 * (uint64_t)c->pw->wire_count;
+
+	most += most / 4; /* as the journal has room for */
+	return (int64_t)(most / c->stop_rate) * US_S + STOP_SLACK_US;
+}
+
 /* aditd has more to tell than ten seconds are enough for. It cannot put off its end by that where
- * the configuration has no pace, nor when somebody is in a hurry. */
+ * the configuration has no pace, nor for longer than its pace takes for all there may be, nor when
+ * somebody is in a hurry. */
 static void patience(struct keeper_main *k)
 {
+	const struct conf *c = k->s.conf;
+
 	k->s.patience = false;
-	if (!k->stopping || !k->aditd || !k->told)
+	if (!ends(k) || !k->aditd || !k->told || !c->stop_rate)
 		return;
+	if (k->stop_until.us == MONO_NEVER.us)
+		k->stop_until = mono_add(k->s.now, stop_most_us(c));
 	if (k->hurry && !k->told_again) { /* it is not the one that was asked twice */
 		k->told_again = true;
 		aditd_signal(k, SIGTERM);
 	}
-	if (k->hurry || !k->s.conf->stop_rate)
+	if (k->hurry || mono_due(k->stop_until, k->s.now))
 		return;
 	k->emptying = true;
 	k->kill_at = mono_add(k->s.now, SERVE_PATIENCE_US);
@@ -272,13 +319,29 @@ static void say_ended(struct keeper_main *k, int status, struct mono again)
 		   k->s.ever_ready ? "sessions are kept, " : "", when);
 }
 
+/* The one that finishes a stop, while we do not stop ourselves. */
+static void finish_ended(struct keeper_main *k, int status)
+{
+	if (!k->owed) {
+		server_say(&k->s, TRACE_NOTICE, "the peers were told, and all sessions have ended");
+	} else if (k->stop_deaths < STOP_DEATHS && stop_finish(k)) {
+		return;
+	} else {
+		server_say(&k->s, TRACE_WARNING,
+			   "aditd died again and again while it told the peers that it stops: "
+			   "sessions are kept until the next one comes, or the keeper is stopped");
+	}
+	k->finishing = false;
+	k->stop_deaths = 0;
+}
+
 static void aditd_ended(struct keeper_main *k, int status)
 {
 	struct server *s = &k->s;
 	bool served = s->ready;
 
 	if (s->pair >= 0)
-		server_work(s); /* what it still had to say */
+		aditd_hear(k); /* what it still had to say */
 	server_end(s);
 	k->aditd = 0;
 	k->emptying = false;
@@ -287,6 +350,10 @@ static void aditd_ended(struct keeper_main *k, int status)
 	if (k->stopping) {
 		if (!stop_again(k, status))
 			k->hooks_end = mono_add(s->now, STOP_HOOKS_US);
+		return;
+	}
+	if (k->finishing) {
+		finish_ended(k, status);
 		return;
 	}
 	if (k->replacing) {
@@ -313,6 +380,8 @@ static void aditd_ended(struct keeper_main *k, int status)
 /* One that is no child of ours: the connection has ended. */
 static void aditd_left(struct keeper_main *k)
 {
+	bool unfinished = k->s.stops && !k->s.stopped && !k->replacing;
+
 	server_end(&k->s);
 	k->aditd = 0;
 	k->emptying = false;
@@ -320,16 +389,24 @@ static void aditd_left(struct keeper_main *k)
 	k->former_fd = k->aditd_fd;
 	k->aditd_fd = -1;
 	k->kill_at = MONO_NEVER;
-	if (k->stopping)
+	if (k->stopping || unfinished) {
+		if (k->owed)
+			server_say(&k->s, TRACE_WARNING,
+				   "aditd died while it told the peers that it stops");
+		k->finishing = !k->stopping;
+		k->stop_until = MONO_NEVER;
+		if (stop_finish(k))
+			return;
+		k->finishing = false;
 		k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
-	else
+	} else
 		server_say(&k->s, k->replacing ? TRACE_NOTICE : TRACE_WARNING,
 			   "aditd has gone; sessions are kept until the next one comes");
 }
 
 void keeper_main_restart(struct keeper_main *k)
 {
-	if (!k->aditd || k->stopping)
+	if (!k->aditd || ends(k))
 		return;
 	aditd_signal(k, SIGUSR1); /* end, but not the sessions */
 	k->replacing = true;
@@ -567,11 +644,11 @@ static void loop(struct keeper_main *k)
 			output_read(k);
 		if (fds[3].revents)
 			server_news(s);
-		if (s->pair >= 0 && fds[1].revents && !server_work(s))
+		if (s->pair >= 0 && fds[1].revents && !aditd_hear(k))
 			pair_broken(k);
 		if (s->patience)
 			patience(k);
-		if (k->stopping && k->aditd && !k->told && s->ready)
+		if (ends(k) && k->aditd && !k->told && s->ready)
 			stop_tell(k);
 		if (fds[0].revents)
 			signals_read(k);
@@ -803,7 +880,7 @@ static bool begin(struct keeper_main *k)
 	start_self(k->self, sizeof(k->self));
 	if (!signals_begin(k) || !parts_begin(k, state >= 0))
 		return false;
-	k->spawn.program = k->opt.program;
+	k->spawn.program = k->opt.program[0] ? k->opt.program : k->opt.finisher;
 	k->spawn.conf_path = k->opt.conf;
 	/* Of a former keeper the plane has them, and the right to enter is gone. */
 	s->rooms = state >= 0 ? NULL : rooms_open(s->conf, say_room, s);

@@ -29,14 +29,17 @@ struct keeper_main {
 	struct mono start_at; /* not running: when to start it */
 	struct mono kill_at;  /* running: when to kill it */
 	bool replacing;	      /* it ends because we asked: start the next at once */
+	bool owed;	/* whoever has sessions was not told that they end, as far as is known */
+	bool finishing; /* aditd is ours, to finish the stop in which one of others' died */
 	bool stopping;
-	bool emptying;	       /* ... and aditd tells its peers one after the other */
-	bool hurry;	       /* ... no longer: it was asked once more */
-	bool told;	       /* ... and this aditd knows of it */
-	bool told_again;       /* ... also that there is a hurry */
-	bool given_up;	       /* ... and no other aditd is to tell who is left */
-	uint32_t stop_deaths;  /* of those that were to tell them */
-	struct mono hooks_end; /* stopping, aditd gone: when to wait for hooks no longer */
+	bool emptying;		/* ... and aditd tells its peers one after the other */
+	bool hurry;		/* ... no longer: it was asked once more */
+	bool told;		/* ... and this aditd knows of it */
+	bool told_again;	/* ... also that there is a hurry */
+	bool given_up;		/* ... and no other aditd is to tell who is left */
+	struct mono stop_until; /* ... one after the other: no longer than this */
+	uint32_t stop_deaths;	/* of those that were to tell them */
+	struct mono hooks_end;	/* stopping, aditd gone: when to wait for hooks no longer */
 	bool done;
 	int status; /* to exit with */
 	bool told_ready;

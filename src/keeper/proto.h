@@ -48,8 +48,10 @@ enum keeper_type {
 				 records of the data plane (src/dp/batch.h), not those below */
 	KEEPER_UPGRADE = 15,  /* of root, at the keeper's own socket (gate.h): replace yourself by
 				 execve(); answered by the new program, or with the reason why not */
-	KEEPER_STOPPING = 16, /* aditd tells its peers one after the other: have patience for
-				 another SERVE_PATIENCE_US, if aditd was asked to stop */
+	KEEPER_STOPPING = 16, /* aditd tells its peers that it stops: have patience for another
+				 SERVE_PATIENCE_US, if aditd was asked to stop */
+	KEEPER_STOPPED = 17,  /* aditd was asked to stop and has told everybody: nothing is left to
+				 do  for another one */
 	KEEPER_FORBIDDEN = 50, /* STATUS, NAME: aditd is being ended by its sandbox because it made
 				  the system call of this number and name; not answered */
 	KEEPER_REPLY = 100 /* to any of these: ERROR (0 or errno), TEXT, and what is named above */

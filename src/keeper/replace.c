@@ -46,6 +46,7 @@ enum {
 
 #define BIT_REPLACING 1u
 #define BIT_READY     2u
+#define BIT_OWED      4u
 
 static void main_carry(const struct keeper_main *k, struct carry *c)
 {
@@ -58,7 +59,8 @@ static void main_carry(const struct keeper_main *k, struct carry *c)
 	wcur_u32(w, k->child);
 	wcur_tlv_end(w, at);
 	wcur_tlv_u32(w, F_BITS,
-		     (k->replacing ? BIT_REPLACING : 0) | (k->told_ready ? BIT_READY : 0));
+		     (k->replacing ? BIT_REPLACING : 0) | (k->told_ready ? BIT_READY : 0) |
+			     (k->owed ? BIT_OWED : 0));
 	wcur_tlv_u64(w, F_START, (uint64_t)k->start_at.us);
 	wcur_tlv_u64(w, F_KILL, (uint64_t)k->kill_at.us);
 	at = wcur_tlv_begin(w, F_BACKOFF);
@@ -89,6 +91,7 @@ static bool main_field(struct keeper_main *k, uint16_t field, struct rcur f)
 		bits = rcur_u32(&f);
 		k->replacing = bits & BIT_REPLACING;
 		k->told_ready = bits & BIT_READY;
+		k->owed = bits & BIT_OWED;
 		break;
 	case F_START:
 		k->start_at.us = (int64_t)rcur_u64(&f);
@@ -179,9 +182,11 @@ static void replace_try(struct keeper_main *k, struct carry *c, char *why)
 	char *argv[UPGRADE_ARGS];
 	int fd = -1, err;
 
-	if (k->stopping || k->parent >= 0) {
+	if (k->stopping || k->finishing || k->parent >= 0) {
 		snprintf(why, UPGRADE_TEXT, "the keeper is %s",
-			 k->stopping ? "stopping" : "starting; wait until aditd serves");
+			 k->stopping	? "stopping"
+			 : k->finishing ? "finishing a stop of aditd"
+					: "starting; wait until aditd serves");
 		return;
 	}
 	if (!k->self[0]) {

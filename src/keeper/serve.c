@@ -68,7 +68,7 @@ void server_begin(struct server *s, int pair)
 {
 	s->pair = pair;
 	s->starts++;
-	s->ready = false;
+	s->ready = s->patience = s->stops = s->stopped = false;
 	s->forbidden[0] = 0;
 	s->sweep_at = MONO_NEVER;
 	net_epoch(s->net, s->starts);
@@ -494,7 +494,12 @@ static void do_reload(struct server *s, const struct keeper_msg *m, struct answe
 
 static void do_stopping(struct server *s, const struct keeper_msg *m, struct answer *a)
 {
-	s->patience = true;
+	s->patience = s->stops = true;
+}
+
+static void do_stopped(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	s->stopped = true;
 }
 
 static void do_status(struct server *s, const struct keeper_msg *m, struct answer *a)
@@ -551,6 +556,7 @@ static const struct request_row requests[] = {
 	[KEEPER_RELOAD] = { do_reload, 0 },
 	[KEEPER_STATUS] = { do_status, 0 },
 	[KEEPER_STOPPING] = { do_stopping, 0 },
+	[KEEPER_STOPPED] = { do_stopped, 0 },
 	[KEEPER_FORBIDDEN] = { do_forbidden, BIT(STATUS) },
 };
 

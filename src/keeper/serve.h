@@ -37,6 +37,8 @@ struct server {
 	bool ready; /* this aditd serves */
 	bool ever_ready;
 	bool patience;	      /* STOPPING has come; taken by whoever waits */
+	bool stops;	      /* ... of this aditd */
+	bool stopped;	      /* ... and it is done */
 	struct mono sweep_at; /* remove what this aditd did not ask for again */
 
 	char forbidden[200]; /* the system call that aditd says it is being ended for, or "" */

@@ -137,8 +137,10 @@ int start_options(int argc, char **argv, struct options *ret)
 	}
 	if (argc - optind > (run ? 1 : 0))
 		return usage_error("too many arguments");
-	if (!run)
+	if (!run) {
+		find_program("aditd", ret->finisher, sizeof(ret->finisher));
 		return -1;
+	}
 	if (optind < argc && strlen(argv[optind]) >= sizeof(ret->program))
 		return usage_error("the name of aditd is too long");
 	if (optind < argc && strchr(argv[optind], '/'))

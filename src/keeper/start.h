@@ -13,7 +13,9 @@
 
 struct options {
 	char conf[256];
-	char program[256]; /* aditd, "" = somebody else starts it */
+	char program[256];  /* aditd, "" = somebody else starts it */
+	char finisher[256]; /* ... then the one that finishes what that has begun to stop, "" = none
+			     */
 	bool background;
 	bool upgrade;	   /* only ask the keeper that runs to replace itself */
 	int resume, check; /* descriptor with the state of a former keeper, -1 = none; `check`: load
