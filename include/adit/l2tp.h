@@ -160,6 +160,11 @@ void l2tp_share_halfopen(struct l2tp *l, uint32_t max_tunnels);
  * (TUNNEL_ASK) instead of being refused at once. */
 void l2tp_lenient(struct l2tp *l, uint32_t quirks);
 
+/* Memory is scarce, or no longer: a peer that asks for a tunnel or a session is refused as long
+ * (Result Code 2, Error Code 4, RFC 2661 4.4.2), the former without any memory. What is there
+ * stays, and what the owner opens is opened. */
+void l2tp_scarce(struct l2tp *l, bool scarce);
+
 /* Frees everything, sends nothing. NULL is allowed. */
 void l2tp_free(struct l2tp *l);
 

@@ -167,6 +167,9 @@ void l2tp3_free(struct l2tp3 *l);
  * stays. */
 void l2tp3_limit(struct l2tp3 *l, uint32_t max_conns, uint32_t max_sessions);
 
+/* As l2tp_scarce(): nobody new gets in. */
+void l2tp3_scarce(struct l2tp3 *l, bool scarce);
+
 /* A session id that is used without this engine (a static pseudowire): it is not given out until
  * it is released. 0, also when it was reserved before; 1 when it is in use or was until lately;
  * -ENOMEM. */

@@ -16,7 +16,7 @@ static void init(struct access *a)
 	struct acc_queue *queues[] = { &a->news,       &a->tunnel_news,	 &a->dial_news,
 				       &a->line_news,  &a->out,		 &a->dirty,
 				       &a->gone,       &a->tunnel_dirty, &a->tunnel_first,
-				       &a->line_dirty, &a->line_gone };
+				       &a->line_dirty, &a->line_gone,	 &a->line_later };
 
 	rng_init(&a->rng, a->config.seed);
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
@@ -117,6 +117,14 @@ void access_free(struct access *a)
 void access_wall(struct access *a, struct mono now, int64_t unix_us)
 {
 	a->wall_us = unix_us - now.us;
+}
+
+void access_scarce(struct access *a, bool scarce)
+{
+	a->scarce = scarce;
+	l2tp_scarce(a->l2tp, scarce);
+	if (a->l2tp3)
+		l2tp3_scarce(a->l2tp3, scarce);
 }
 
 void acc_begin(struct access *a)

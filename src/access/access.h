@@ -44,6 +44,14 @@ void access_free(struct access *a);
  * whenever it may have changed. */
 void access_wall(struct access *a, struct mono now, int64_t unix_us);
 
+/* Memory is scarce, or no longer: as long peers that ask for a tunnel or a session are refused. */
+void access_scarce(struct access *a, bool scarce);
+
+/* The line that EV_ACCT has told could not be kept: it is told once more after the next
+ * access_lines_again(). */
+void access_line_later(struct access *a, uint64_t key, uint32_t seq);
+void access_lines_again(struct access *a);
+
 /* ---- in ---- */
 
 /* A UDP payload. 0 or -ENOMEM. */

@@ -254,6 +254,25 @@ int acc_line_make(struct access *a, struct mono now, struct acc_session *s,
 	return 0;
 }
 
+/* See access.h. It is in no queue of news, having been told. */
+void access_line_later(struct access *a, uint64_t key, uint32_t seq)
+{
+	struct acc_line *l = acc_line_find(a, key, seq);
+
+	if (!l || l->gone)
+		return;
+	l->told = false;
+	acc_queue_push(&a->line_later, &l->news);
+}
+
+void access_lines_again(struct access *a)
+{
+	struct acc_link *l;
+
+	while ((l = acc_queue_pop(&a->line_later)))
+		acc_queue_push(&a->line_news, l);
+}
+
 /* The owner has it on disk: the record goes, or was never needed. */
 void acc_line_written(struct access *a, struct acc_line *l)
 {

@@ -370,7 +370,7 @@ struct access {
 	uint64_t tunnel_bits[(UINT16_MAX + 1) / 64]; /* the ids in tunnel_ids, to walk them */
 	struct heap timers, dial_timers;
 	struct acc_queue news, tunnel_news, dial_news, line_news, out;
-	struct acc_queue dirty, gone, tunnel_dirty, tunnel_first, line_dirty, line_gone;
+	struct acc_queue dirty, gone, tunnel_dirty, tunnel_first, line_dirty, line_gone, line_later;
 	struct list held; /* dead sessions whose CDN has no number yet */
 	struct acc_leases leases;
 	struct acc_peer **peers; /* those of the configuration in its order, then those gone */
@@ -397,6 +397,7 @@ struct access {
 	struct mono drain_at;
 	adit_handle drain_pos, drain_tunnel;
 	struct ration strangers; /* their tunnels that are told of */
+	bool scarce;		 /* memory: nobody new */
 	bool former;		 /* there are peers or dials that the configuration no longer has */
 	struct dp_row row;	 /* what the last event points to */
 	struct dp_net net;

@@ -34,6 +34,8 @@ struct l2tp3 *acc_l2_v3(struct access *a)
 		return a->l2tp3;
 	rng_fork(&a->rng, c.seed);
 	a->l2tp3 = l2tp3_new(&c);
+	if (a->l2tp3)
+		l2tp3_scarce(a->l2tp3, a->scarce);
 	return a->l2tp3;
 }
 

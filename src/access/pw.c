@@ -49,6 +49,11 @@ struct pw *pwe_new(const struct pw_config *config)
 	return NULL;
 }
 
+void pwe_scarce(struct pw *p, bool scarce)
+{
+	l2tp3_scarce(p->l, scarce);
+}
+
 void pwe_free(struct pw *p)
 {
 	if (!p)

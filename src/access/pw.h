@@ -113,6 +113,9 @@ struct pw_config {
 struct pw *pwe_new(const struct pw_config *config); /* NULL when out of memory */
 void pwe_free(struct pw *p);			    /* sends nothing; NULL is allowed */
 
+/* Memory is scarce, or no longer: as access_scarce(). */
+void pwe_scarce(struct pw *p, bool scarce);
+
 /* A payload of UDP, or of IP where path.remote.port is 0. 0 or -ENOMEM. */
 int pwe_input(struct pw *p, struct mono now, const struct path *path, const uint8_t *bytes,
 	      size_t len);

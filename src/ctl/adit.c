@@ -471,6 +471,8 @@ static void print_status(json_t *s)
 		       number_of(s, "sessions"), number_of(s, "pseudowires"),
 		       number_of(s, "drain_rate") ? "told one after the other"
 						  : "they end by themselves");
+	if (json_is_true(json_object_get(s, "memory_scarce")))
+		printf("memory      is scarce: newcomers are refused until there is more\n");
 	printf("sessions    %lld, of these %lld up; tunnels %lld, half open %lld\n",
 	       number_of(s, "sessions"), number_of(s, "sessions_up"), number_of(s, "tunnels"),
 	       number_of(s, "half_open"));

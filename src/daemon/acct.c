@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define ACCT_BATCH 256
@@ -231,45 +232,44 @@ static int failed(struct acct *a, struct mono now, int error, char *text)
 	return 1;
 }
 
-/* Write up to ACCT_BATCH lines at once; only whole lines stay in the file. 0 or errno. */
-static int write_batch(struct acct *a)
+/* The lines of a batch; how many. */
+static int gather(const struct acct *a, struct iovec iov[ACCT_BATCH], size_t *ret_octets)
 {
-	size_t n = 0, lines = 0;
-	struct stat st;
-	ssize_t done;
-	char *buf;
-	int error;
+	int n = 0;
 
-	list_for_each (it, &a->waiting) {
-		if (lines++ == ACCT_BATCH)
-			break;
-		n += container_of(it, struct line, in)->len;
-	}
-	buf = malloc(n);
-	if (!buf || fstat(a->fd, &st) < 0) {
-		error = buf ? errno : ENOMEM;
-		free(buf);
-		return error;
-	}
-	n = 0;
-	lines = 0;
+	*ret_octets = 0;
 	list_for_each (it, &a->waiting) {
 		struct line *l = container_of(it, struct line, in);
 
-		if (lines++ == ACCT_BATCH)
+		if (n == ACCT_BATCH)
 			break;
-		memcpy(buf + n, l->text, l->len);
-		n += l->len;
+		iov[n++] = (struct iovec){ l->text, l->len };
+		*ret_octets += l->len;
 	}
+	return n;
+}
+
+/* Write up to ACCT_BATCH lines at once, without more memory; only whole lines stay in the file. 0
+ * or errno. */
+static int write_batch(struct acct *a)
+{
+	struct iovec iov[ACCT_BATCH];
+	size_t n;
+	int lines = gather(a, iov, &n), error;
+	struct stat st;
+	ssize_t done;
+
+	if (fstat(a->fd, &st) < 0)
+		return errno;
 #ifdef ADIT_FAULTS
 	if (fault_due("in-append")) {
-		done = write(a->fd, buf, n / 2);
+		iov[lines / 2].iov_len /= 2;
+		done = writev(a->fd, iov, lines / 2 + 1);
 		fault_die();
 	}
 #endif
-	done = write(a->fd, buf, n);
+	done = writev(a->fd, iov, lines);
 	error = done < 0 ? errno : (size_t)done < n ? ENOSPC : 0;
-	free(buf);
 	if (done < 0)
 		done = 0;
 	n = 0;

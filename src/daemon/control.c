@@ -952,6 +952,7 @@ void control_client(void *client, short events)
 	struct client *c = client;
 	struct daemon *d = c->control->d;
 
+	run_probe(d);
 	if (events & POLLOUT)
 		client_write(c);
 	if (events & POLLIN)
@@ -1002,16 +1003,22 @@ static bool make_room(struct control *ctl)
 void control_accept(struct control *ctl)
 {
 	struct client *c;
+	bool room;
 	int fd;
 
+	run_probe(ctl->d);
 	while ((fd = accept4(ctl->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
 		static const char full[] =
 			"{\"error\":\"org.adit.Failed\",\"parameters\":{\"text\":"
 			"\"too many control clients; end one of them\"}}";
+		static const char out[] = "{\"error\":\"org.adit.Failed\",\"parameters\":{"
+					  "\"text\":\"aditd is out of memory\"}}";
 
-		c = make_room(ctl) ? calloc(1, sizeof(*c)) : NULL;
+		room = make_room(ctl);
+		c = room ? calloc(1, sizeof(*c)) : NULL;
 		if (!c) {
-			send(fd, full, sizeof(full), MSG_NOSIGNAL | MSG_DONTWAIT);
+			send(fd, room ? out : full, room ? sizeof(out) : sizeof(full),
+			     MSG_NOSIGNAL | MSG_DONTWAIT);
 			close(fd);
 			continue;
 		}

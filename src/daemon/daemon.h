@@ -14,7 +14,7 @@
  *   reload.c   a new configuration
  *   hook.c     programs run when a session is up or down
  *   control.c  the control socket; show.c what it shows
- *   log.c acct.c conf*.c  stand for themselves
+ *   log.c acct.c spare.c conf*.c  stand for themselves
  */
 #ifndef ADIT_DAEMON_DAEMON_H
 #define ADIT_DAEMON_DAEMON_H
@@ -27,6 +27,7 @@
 #include "dp/dp.h"
 #include "keeper/client.h"
 #include "log.h"
+#include "spare.h"
 
 struct control;
 struct io;
@@ -111,6 +112,9 @@ struct daemon {
 	int status;	       /* exit status */
 	struct mono drain_say; /* while draining: when to tell how far it is */
 	struct mono stop_by;   /* while stopping, emptying: when to wait no longer */
+	struct spare spare;    /* memory for bad times */
+	bool scarce;	       /* ... which have come: nobody new gets in */
+	struct mono scarce_at; /* ... when to see whether they are over; else: whether they come */
 	bool journal_full;     /* has been told */
 	bool no_journal;       /* nothing is written: to measure what it costs */
 	enum sandbox sandbox;
@@ -168,6 +172,13 @@ void run_stop(struct daemon *d, bool orderly);
  * engines, and the log, from there on every ten seconds how far it is. False: aditd is stopping;
  * but while it tells its peers one after the other, the pace may change. */
 bool run_drain_begin(struct daemon *d, bool on, uint32_t rate);
+
+/* An allocation has failed: the reserve is given up, and nobody new gets in until it is there
+ * again.
+ */
+void run_scarce(struct daemon *d);
+/* See whether memory is scarce before an allocation fails. */
+void run_probe(struct daemon *d);
 
 /* Answer a question when the engine's events have been taken. The room was asked for before. */
 struct access_cmd *run_answer(struct daemon *d, enum access_cmd_kind kind);

@@ -10,15 +10,18 @@
 #include "daemon.h"
 #include "notify.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 #include <uv.h>
 
 #define CLIENTS_MAX 32
 #define SLEEP_MAX   60000 /* ms */
 #define WALL_STEP   (100 * US_MS)
+#define WATCH_ROOM  1000 /* descriptors that can be watched without more memory */
 
 struct io_watch {
 	uv_poll_t poll; /* first: freed through it */
@@ -33,6 +36,7 @@ struct io {
 	uv_timer_t timer, watchdog;
 	uv_prepare_t prepare;
 	uv_poll_t dp, keeper, control;
+	uv_poll_t high; /* was watched once */
 	uv_signal_t term, intr, hup, usr1;
 	int keeper_on;	  /* events asked for */
 	int64_t wall_off; /* wall time less CLOCK_BOOTTIME, as told to the engine */
@@ -192,6 +196,24 @@ static int watch_fd(struct io *io, uv_poll_t *h, int fd, uv_poll_cb cb)
 	return uv_poll_start(h, UV_READABLE, cb);
 }
 
+/*
+ * libuv ends the process where there is no memory for a larger table of descriptors. So it makes a
+ * large one now: one with a high number is watched for a moment.
+ */
+static void watch_room(struct io *io)
+{
+	int fd = fcntl(keeper_fd(io->d->keeper), F_DUPFD_CLOEXEC, WATCH_ROOM);
+
+	if (fd < 0)
+		return; /* nobody may have so many */
+	if (uv_poll_init(&io->loop, &io->high, fd) == 0) {
+		io->high.data = io;
+		uv_poll_start(&io->high, UV_READABLE, on_keeper);
+		uv_close((uv_handle_t *)&io->high, NULL);
+	}
+	close(fd);
+}
+
 struct io *io_new(struct daemon *d)
 {
 	struct io *io = calloc(1, sizeof(*io));
@@ -204,6 +226,7 @@ struct io *io_new(struct daemon *d)
 		free(io);
 		return NULL;
 	}
+	watch_room(io);
 	uv_timer_init(&io->loop, &io->timer);
 	uv_timer_init(&io->loop, &io->watchdog);
 	uv_prepare_init(&io->loop, &io->prepare);

@@ -209,6 +209,8 @@ static bool start(struct daemon *d)
 	    !journal_open(d, m.journal, m.journal_size) || !plane_open(d, m.table, m.table_size) ||
 	    !open_engine(d) || !pwire_open(d) || !journal_load(d))
 		return false;
+	if (!spare_fill(&d->spare))
+		run_scarce(d);
 	plane_wait(d); /* or what waits in the sockets would find no way */
 	for (size_t i = 0; i < d->conf->socket_count; i++)
 		if (!d->conf->sockets[i].spare)
@@ -243,6 +245,13 @@ static bool start(struct daemon *d)
 	return true;
 }
 
+/* The last word to the keeper: no other aditd has to tell anybody. */
+static void say_stopped(struct daemon *d)
+{
+	if (keeper_stopped(d->keeper, COOKIE(COOKIE_STOPPING, 0), NULL) == 0)
+		(void)keeper_flush(d->keeper);
+}
+
 static void stop(struct daemon *d)
 {
 	if (d->trace && d->log)
@@ -263,6 +272,7 @@ static void stop(struct daemon *d)
 	acct_free(d->acct);
 	output_free(d->output);
 	free(d->dels);
+	spare_drop(&d->spare);
 	keeper_close(d->keeper);
 	log_free(d->log, io_wall_us());
 	if (d->trace)
@@ -346,6 +356,8 @@ int main(int argc, char **argv)
 			      o.verbose ? TRACE_DEBUG : d->conf->log_level);
 		check_advise(d->conf, false, say_advice, d);
 		status = start(d) ? io_run(d->io) : 1;
+		if (d->stopping)
+			say_stopped(d);
 	}
 	status = status ? status : d->status;
 	stop(d);

@@ -38,6 +38,11 @@
 #define STOP_LOOK_US  (500 * US_MS)
 #define STOP_STUCK_US (60 * US_S)
 
+/* Memory: how often it is looked whether there is any while packets come, and, once there was none,
+ * whether it is back. */
+#define PROBE_US  (20 * US_MS)
+#define SCARCE_US (5 * US_S)
+
 void daemon_say(struct daemon *d, enum trace_level level, const char *fmt, ...)
 {
 	static const enum trace_kind kinds[] = {
@@ -91,6 +96,63 @@ void run_log(struct daemon *d)
 			    trace_level_of((enum trace_kind)r.kind), kind_of(&r), text);
 	}
 	log_hold(d->log, false);
+}
+
+/* ---- memory ---- */
+
+static void set_scarce(struct daemon *d, bool scarce)
+{
+	d->scarce = scarce;
+	access_scarce(d->access, scarce);
+	pwe_scarce(d->pw, scarce);
+}
+
+void run_scarce(struct daemon *d)
+{
+	d->scarce_at = mono_add(d->now, SCARCE_US);
+	if (d->scarce)
+		return;
+	spare_drop(&d->spare);
+	set_scarce(d, true);
+	daemon_say(
+		d, TRACE_WARNING,
+		"out of memory: whoever asks for a tunnel or a session is refused until there is "
+		"some; those that are up stay");
+}
+
+/* Something of our own failed for want of memory, and has better chances now. */
+static bool spared(struct daemon *d, int rc)
+{
+	bool scarce = d->scarce;
+
+	if (rc == -ENOMEM)
+		run_scarce(d);
+	return rc == -ENOMEM && !scarce;
+}
+
+void run_probe(struct daemon *d)
+{
+	if (!d->scarce && !spare_room())
+		run_scarce(d);
+}
+
+/* What has ended has left memory, or pools with places: the reserve can be had again. */
+static void scarce_look(struct daemon *d)
+{
+	d->scarce_at = mono_add(d->now, d->scarce ? SCARCE_US : PROBE_US);
+	if (!d->scarce) {
+		run_probe(d);
+		return;
+	}
+	access_lines_again(d->access);
+	if (!spare_fill(&d->spare))
+		return;
+	if (!spare_room()) {
+		spare_drop(&d->spare);
+		return;
+	}
+	set_scarce(d, false);
+	daemon_say(d, TRACE_NOTICE, "there is memory again: newcomers are welcome");
 }
 
 /* ---- events ---- */
@@ -181,6 +243,7 @@ static void on_auth(struct daemon *d, const struct access_event *ev)
 static void on_acct(struct daemon *d, const struct access_event *ev)
 {
 	struct access_cmd *cmd;
+	int rc;
 
 	if (!d->conf->accounting[0]) {
 		cmd = run_answer(d, ACCESS_CMD_ACCT_WRITTEN);
@@ -188,11 +251,11 @@ static void on_acct(struct daemon *d, const struct access_event *ev)
 		cmd->acct_seq = ev->acct_seq;
 		return;
 	}
-	if (acct_add(d->acct, ev->key, ev->acct_seq, ev->line) < 0)
-		daemon_say(
-			d, TRACE_WARNING,
-			"out of memory: an accounting record waits in the journal until the next "
-			"start of aditd");
+	rc = acct_add(d->acct, ev->key, ev->acct_seq, ev->line);
+	if (spared(d, rc))
+		rc = acct_add(d->acct, ev->key, ev->acct_seq, ev->line);
+	if (rc < 0)
+		access_line_later(d->access, ev->key, ev->acct_seq);
 }
 
 static const char *who_of(const struct access_event *ev, char *buf, size_t cap)
@@ -278,6 +341,8 @@ static void on_event(struct daemon *d, const struct access_event *ev)
 	case ACCESS_EV_DP_PUT:
 		FAULT("before-put");
 		rc = d->dp->ops->put(d->dp, ev->key, ev->generation, ev->row);
+		if (spared(d, rc))
+			rc = d->dp->ops->put(d->dp, ev->key, ev->generation, ev->row);
 		FAULT("after-put");
 		if (rc < 0)
 			plane_failed(d, DP_OP_PUT, ev->key, ev->generation, rc);
@@ -328,7 +393,7 @@ static void give_answers(struct daemon *d)
 {
 	for (size_t i = 0; i < d->answer_count; i++)
 		if (access_do(d->access, d->now, &d->answers[i].cmd) < 0)
-			daemon_say(d, TRACE_WARNING, "out of memory");
+			run_scarce(d);
 	d->answer_count = 0;
 }
 
@@ -448,6 +513,8 @@ static bool all_ended(struct daemon *d)
 
 void run_drain(struct daemon *d)
 {
+	if (mono_due(d->scarce_at, d->now))
+		scarce_look(d);
 	do
 		drain(d);
 	while (d->control && control_push(d->control));
@@ -481,7 +548,7 @@ void run_punts(struct daemon *d)
 				;
 		}
 		if (rc < 0)
-			daemon_say(d, TRACE_WARNING, "out of memory");
+			run_scarce(d);
 		if (n == 0 && !any)
 			break;
 		run_drain(d);
@@ -593,6 +660,13 @@ static void drain_progress(struct daemon *d)
 	}
 }
 
+/* Before anything is done, and should we die while it is, the keeper knows of it. */
+static void tell_keeper(struct daemon *d)
+{
+	if (keeper_stopping(d->keeper, COOKIE(COOKIE_STOPPING, 0), NULL) == 0)
+		(void)keeper_flush(d->keeper);
+}
+
 /* Tell all peers that are left, at once. */
 static void stop_now(struct daemon *d)
 {
@@ -605,6 +679,7 @@ static void stop_now(struct daemon *d)
 	d->stop_by = mono_add(d->now, DAEMON_STOP_US);
 	access_do(d->access, d->now, &cmd);
 	pwe_do(d->pw, d->now, &(struct pw_cmd){ .kind = PW_CMD_SHUTDOWN });
+	tell_keeper(d);
 }
 
 /* How far the stop is: whoever has asked for it waits, as long as there is something to wait for.
@@ -627,7 +702,7 @@ static void stop_progress(struct daemon *d)
 		 "EXTEND_TIMEOUT_USEC=60000000",
 		 left, d->conf->stop_rate);
 	notify_send(line);
-	(void)keeper_stopping(d->keeper, COOKIE(COOKIE_STOPPING, 0), NULL);
+	tell_keeper(d);
 }
 
 void run_timers(struct daemon *d)
@@ -661,6 +736,8 @@ struct mono run_deadline(const struct daemon *d)
 	if (d->control)
 		at = mono_min(at, control_deadline(d->control));
 	at = mono_min(at, d->drain_say);
+	if (d->scarce)
+		at = mono_min(at, d->scarce_at);
 	if (d->emptying)
 		at = mono_min(at, d->stop_look);
 	if (d->stopping)

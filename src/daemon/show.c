@@ -239,6 +239,7 @@ json_t *show_status(struct daemon *d)
 	show_set_u64(o, "setups", s.setups);
 	show_set_u64(o, "failures", s.failures);
 	show_set_u64(o, "memory", s.memory);
+	show_set(o, "memory_scarce", json_boolean(d->scarce));
 	show_set_u64(o, "accounting_waiting", acct_waiting(d->acct));
 	show_set_u64(o, "sent", d->sent);
 	show_set_u64(o, "send_failed", d->send_failed);

@@ -117,6 +117,9 @@ static int request_input(struct l2tp *l, struct tunnel *t, const struct l2tp_msg
 	if (call_by_remote(l, t, m->session_id))
 		return refuse(l, t, m->session_id, L2TP_CDN_ERROR, L2TP_ERR_SESSION_ID,
 			      "the Assigned Session ID (14) is in use in this tunnel");
+	if (l->scarce)
+		return refuse(l, t, m->session_id, L2TP_CDN_ERROR, L2TP_ERR_RESOURCES,
+			      engine_scarce);
 	if (t->session_count - t->orphans >= t->profile->p.max_sessions ||
 	    l->session_count >= l->cfg.max_sessions)
 		return refuse(l, t, m->session_id, L2TP_CDN_NO_FACILITIES, 0,

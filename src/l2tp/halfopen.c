@@ -330,11 +330,11 @@ static int sccrq_input(struct l2tp *l, const struct path *path, const struct l2t
 		return engine_drop(l, DROP_LIMIT, h->len, path);
 	if (tie_settle(l, path, m, &loser))
 		return L2TP_IN_CONTROL;
-	rc = tunnel_new(l, path, false, &t);
+	rc = l->scarce ? 1 : tunnel_new(l, path, false, &t);
 	if (rc > 0) {
 		why = (struct ending){ .result = L2TP_STOP_ERROR,
 				       .error = L2TP_ERR_RESOURCES,
-				       .text = full };
+				       .text = l->scarce ? engine_scarce : full };
 		return refuse(l, path, m->tunnel_id, octets, &why);
 	}
 	if (rc < 0)

@@ -266,6 +266,7 @@ struct l2tp {
 	uint32_t session_count; /* without finished ones */
 	struct bound bound;	/* half-open tunnels */
 	uint32_t serial, lenient;
+	bool scarce; /* memory: nobody new */
 	size_t account;
 	struct l2tp_counters count;
 	struct mono drop_at[L2TP_DROPS];
@@ -283,6 +284,8 @@ void *engine_alloc(struct l2tp *l, size_t n); /* NULL when out of memory */
 void engine_release(struct l2tp *l, void *p, size_t n);
 char *engine_text(struct l2tp *l, const char *text); /* a copy cut to its limit, or NULL */
 void engine_text_free(struct l2tp *l, char **text);
+/* Why somebody is refused while l2tp_scarce(). */
+extern const char engine_scarce[];
 /* Copy octets of the peer as a string of at most `max` octets with NUL. */
 void engine_name(char *dst, size_t max, struct l2tp_bytes b);
 

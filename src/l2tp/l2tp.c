@@ -56,6 +56,8 @@ void engine_text_free(struct l2tp *l, char **text)
 	*text = NULL;
 }
 
+const char engine_scarce[] = "out of memory at present";
+
 void engine_name(char *dst, size_t max, struct l2tp_bytes b)
 {
 	size_t n = b.n < max ? b.n : max - 1;
@@ -219,6 +221,11 @@ void l2tp_share_halfopen(struct l2tp *l, uint32_t max_tunnels)
 void l2tp_lenient(struct l2tp *l, uint32_t quirks)
 {
 	l->lenient = quirks;
+}
+
+void l2tp_scarce(struct l2tp *l, bool scarce)
+{
+	l->scarce = scarce;
 }
 
 static void free_objects(struct l2tp *l)

@@ -200,6 +200,11 @@ void l2tp3_limit(struct l2tp3 *l, uint32_t max_conns, uint32_t max_sessions)
 		l->bound.share = l->cfg.max_halfopen;
 }
 
+void l2tp3_scarce(struct l2tp3 *l, bool scarce)
+{
+	l->scarce = scarce;
+}
+
 static void free_objects(struct l2tp3 *l)
 {
 	adit_handle h;

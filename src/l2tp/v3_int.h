@@ -206,6 +206,7 @@ struct l2tp3 {
 	struct trace *trace;
 	struct l2tp3_config cfg;
 	uint32_t max_conns, max_sessions; /* at present */
+	bool scarce;			  /* memory: nobody new */
 	struct mono now;		  /* of the last call */
 	struct mono grace;		  /* after a suspend nothing is given up before this */
 	struct pool *conns, *sessions;

@@ -303,11 +303,11 @@ static int sccrq_input(struct l2tp3 *l, const struct in3 *in, const struct l2tp_
 		return v3_drop(l, DROP3_LIMIT, in->len, in->path);
 	if (tie_settle(l, in, m, &loser))
 		return L2TP3_IN_CONTROL;
-	rc = conn_new(l, in->path, false, 0, &c);
+	rc = l->scarce ? 1 : conn_new(l, in->path, false, 0, &c);
 	if (rc > 0) {
 		why = (struct ending){ .result = L2TP_STOP_ERROR,
 				       .error = L2TP_ERR_RESOURCES,
-				       .text = full };
+				       .text = l->scarce ? engine_scarce : full };
 		return refuse(l, in, m->connection_id, NULL, &why);
 	}
 	if (rc < 0)

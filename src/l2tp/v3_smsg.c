@@ -279,6 +279,8 @@ static int request_input(struct l2tp3 *l, struct conn *c, const struct l2tp_msg 
 		ours = NULL;
 	if (ours && !(ours->outgoing && tie_is_theirs(ours, m)))
 		return tie_settle(l, ours, m);
+	if (l->scarce)
+		return refuse(l, c, m->local_id, L2TP_CDN_ERROR, L2TP_ERR_RESOURCES, engine_scarce);
 	if (circuit_wrong(&fresh, m, &wrong))
 		return pw_refuse(l, c, 0, m->local_id, &wrong);
 	if (ours) /* an outgoing call of theirs is for our owner to place: it is another session */

@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from faults import Faults, built_with_faults
 from journal import memory_of
 from lab import BUILD, PYTHON, wait_for
 from test_main_job import USERS, World, client_conf, lns_conf, only_session
@@ -258,6 +259,67 @@ def test_aditd_that_comes_by_itself(lab):
     world.server.keeper.child.send_signal(signal.SIGTERM)
     wait_for("the client to be told", lambda: all(s["state"] != "up" for s in client.sessions()))
     assert world.server.keeper.child.wait(120) == 0 and world.aditd.child.wait(30) == 0
+    assert world.clean()
+
+
+class Finished(Apart):
+    """... with a program beside the keeper that finishes what aditd has begun to stop."""
+
+    def start_keeper(self, *more):
+        if not built_with_faults(BUILD):
+            pytest.skip("this build has no places to die at: meson configure -Dfaults=true")
+        shutil.copy2(BUILD / "src/daemon/aditd", self.program.with_name("aditd"))
+        self.faults = Faults(self.lab.dir / "faults")
+        self.env |= self.faults.env
+        super().start_keeper(*more)
+
+    def told_once(self, client):
+        """The client was told, and the session has its one stop record."""
+        wait_for("the client to be told", lambda: all(s["state"] != "up" for s in client.sessions()), seconds=60)
+        assert "the daemon is shutting down" in client.text(), client.text()
+        stops = [r for r in self.server.accounting_lines() if r["event"] == "stop"]
+        assert [r["cause"] for r in stops] == ["shutdown"], stops
+
+
+def test_death_in_a_stop_of_aditd_alone(lab):
+    """As `systemctl stop adit` does it. The keeper has one of its own tell the rest, and goes on; the next
+    aditd is welcome."""
+    world = Finished(lab)
+    client = world.start_client(more='redial-first = "600 s" redial-cap = "600 s"')
+    only_session(world.server)
+    world.faults.arm("before-del")
+    world.aditd.child.send_signal(signal.SIGTERM)
+    assert world.aditd.child.wait(120) and world.faults.deaths() == 1
+    wait_for("the rest to be told", lambda: "the peers were told, and all sessions have ended" in
+             world.server.text(), seconds=120)
+    assert "aditd died while it told the peers that it stops" in world.server.text()
+    world.told_once(client)
+    world.start_aditd()
+    client.ctl("connect", "office")
+    assert only_session(world.server)["user"] == "alice"
+    # an end in order needs nobody else
+    started = world.server.text().count("started ")
+    world.aditd.child.send_signal(signal.SIGTERM)
+    assert world.aditd.child.wait(120) == 0
+    wait_for("the keeper to see it", lambda: "aditd has gone" in world.server.text())
+    world.server.keeper.child.send_signal(signal.SIGTERM)
+    assert world.server.keeper.child.wait(120) == 0
+    assert world.server.text().count("started ") == started == 1, world.server.text()
+    assert world.clean()
+
+
+def test_stop_of_the_keeper_while_aditd_is_away(lab):
+    """Nobody is there who could tell the peers: the keeper starts one that does, also when that dies."""
+    world = Finished(lab)
+    client = world.start_client(more='redial-first = "600 s" redial-cap = "600 s"')
+    only_session(world.server)
+    world.aditd.child.kill()
+    wait_for("the keeper to see it", lambda: "aditd has gone" in world.server.text())
+    world.faults.arm("before-del")
+    world.server.keeper.child.send_signal(signal.SIGTERM)
+    assert world.server.keeper.child.wait(240) == 0
+    assert world.faults.deaths() == 1
+    world.told_once(client)
     assert world.clean()
 
 

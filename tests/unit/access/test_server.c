@@ -184,6 +184,30 @@ static void limits(void **state)
 	second(o, L2TP_CDN_NO_FACILITIES, 0, ADIT_CAUSE_LIMIT_SESSIONS);
 }
 
+/* As long as memory is scarce nobody new gets in, and who is in stays. */
+static void scarce(void **state)
+{
+	struct pair_options o = { .dials = 2, .manual = true, .redial_max = 1 };
+	struct pair *p;
+
+	(void)state;
+	o.user[1] = "bob";
+	p = pair_new(&o);
+	assert_int_equal(pair_dial(CLIENT(p), ACCESS_CMD_CONNECT, "d0"), 0);
+	pair_until(p, CLIENT(p), ACCESS_EV_UP, 1, 30 * US_S);
+	access_scarce(LNS(p)->a, true);
+	assert_int_equal(pair_dial(CLIENT(p), ACCESS_CMD_CONNECT, "d1"), 0);
+	pair_until(p, CLIENT(p), ACCESS_EV_DOWN, 1, 60 * US_S);
+	assert_int_equal(p->result[0], L2TP_STOP_ERROR);
+	assert_int_equal(p->error[0], L2TP_ERR_RESOURCES);
+	assert_int_equal(pair_rows(LNS(p)), 1);
+	access_scarce(LNS(p)->a, false);
+	assert_int_equal(pair_dial(CLIENT(p), ACCESS_CMD_CONNECT, "d1"), 0);
+	pair_until(p, CLIENT(p), ACCESS_EV_UP, 2, 30 * US_S);
+	assert_int_equal(pair_rows(LNS(p)), 2);
+	pair_free(p);
+}
+
 static void shutting_down(void **state)
 {
 	struct pair_options o = { .manual = true, .redial_max = 1 };
@@ -351,15 +375,11 @@ static void records_of_a_setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(strangers),
-		cmocka_unit_test(welcome),
-		cmocka_unit_test(first_wins),
-		cmocka_unit_test(limits),
-		cmocka_unit_test(shutting_down),
-		cmocka_unit_test(codes_of_ends),
-		cmocka_unit_test(rows),
-		cmocka_unit_test(huge_counters),
-		cmocka_unit_test(records_of_a_setup),
+		cmocka_unit_test(strangers),	 cmocka_unit_test(welcome),
+		cmocka_unit_test(first_wins),	 cmocka_unit_test(limits),
+		cmocka_unit_test(scarce),	 cmocka_unit_test(shutting_down),
+		cmocka_unit_test(codes_of_ends), cmocka_unit_test(rows),
+		cmocka_unit_test(huge_counters), cmocka_unit_test(records_of_a_setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

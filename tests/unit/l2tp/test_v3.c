@@ -1038,6 +1038,48 @@ static void many(void **state)
 	world3_stop(&w);
 }
 
+/* Memory is scarce at the western end (5.4.2, Error Code 4): neither connections nor sessions. */
+static void scarce(void **state)
+{
+	struct world3_params wp;
+	static struct world3 w;
+	struct l2tp3_event *e;
+	adit_handle conn;
+
+	(void)state;
+	world3_params(&wp);
+	world3_start(&w, &wp);
+	l2tp3_scarce(w.e[1].l, true);
+	world3_dial(&w, 0);
+	world3_run(&w, 3 * US_S);
+	e = &w.e[0].last[L2TP3_EV_CONN_DOWN];
+	assert_int_equal(w.e[0].count[L2TP3_EV_CONN_DOWN], 1);
+	assert_true(e->by_peer);
+	assert_int_equal(e->result, L2TP_STOP_ERROR);
+	assert_int_equal(e->error, L2TP_ERR_RESOURCES);
+	assert_int_equal(w.e[1].count[L2TP3_EV_CONN_ASK], 0);
+	l2tp3_scarce(w.e[1].l, false);
+	conn = world3_dial(&w, 0);
+	world3_run(&w, 3 * US_S);
+	assert_int_equal(w.e[0].count[L2TP3_EV_CONN_UP], 1);
+	world3_session(&w, 0, conn, "one");
+	world3_run(&w, 3 * US_S);
+	assert_int_equal(w.e[0].count[L2TP3_EV_SESSION_UP], 1);
+	l2tp3_scarce(w.e[1].l, true);
+	world3_session(&w, 0, conn, "two");
+	world3_run(&w, 3 * US_S);
+	e = &w.e[0].last[L2TP3_EV_SESSION_DOWN];
+	assert_int_equal(w.e[0].count[L2TP3_EV_SESSION_DOWN], 1);
+	assert_int_equal(e->result, L2TP_CDN_ERROR);
+	assert_int_equal(e->error, L2TP_ERR_RESOURCES);
+	assert_int_equal(world3_sessions(&w, 0, L2TP3_SS_UP), 1);
+	l2tp3_scarce(w.e[1].l, false);
+	world3_session(&w, 0, conn, "two");
+	world3_run(&w, 3 * US_S);
+	assert_int_equal(world3_sessions(&w, 0, L2TP3_SS_UP), 2);
+	world3_stop(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1065,6 +1107,7 @@ int main(void)
 		cmocka_unit_test(status_survives),
 		cmocka_unit_test(bad_records),
 		cmocka_unit_test(allocations),
+		cmocka_unit_test(scarce),
 		cmocka_unit_test(many),
 	};
 
