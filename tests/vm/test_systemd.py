@@ -4,6 +4,7 @@ started, restarted, upgraded and hung under a ping, stopped."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -162,5 +163,67 @@ def walk(site):
     assert run("ip", "-o", "link").stdout.count("\n") == links
     assert not run("ip", "route", "show", "proto", "173").stdout
     assert not os.path.exists("/run/adit/control") and not os.path.exists("/run/adit/control.keeper")
+    assert [prop(unit, "Result") for unit in UNITS] == ["success", "success"]
+    assert "made a system call" not in journal()
+
+
+PACE, TIMEOUT, CROWD = 3, 10, 72
+
+
+def test_stop_with_a_pace(installed, lab):
+    """`systemctl stop adit` takes longer than TimeoutStopSec, and everybody can see how far it is. Then aditd
+    is killed: the keeper has one of its own tell the rest. Each peer is told, each session has its one
+    stop record, and the next start finds nothing of it."""
+    drop_in = "/run/systemd/system/adit.service.d/z-stop.conf"
+    site = Site(lab, "user")
+    with open("/etc/adit/users", "w", encoding="utf-8") as f:
+        f.write("* * password *\n")
+    with open("/etc/adit/adit.conf", "a", encoding="utf-8") as f:
+        f.write(f"stop-rate = {PACE}\n")
+    with open(drop_in, "w", encoding="utf-8") as f:
+        f.write(f"[Service]\nTimeoutStopSec={TIMEOUT}\nWatchdogSec=60\n")
+    run("systemctl", "daemon-reload")
+    try:
+        slow_stop(site)
+    finally:
+        print(journal())
+        run("systemctl", "stop", "adit-keeper", "adit", check=False)
+        run("ip", "link", "del", "l0", check=False)
+        os.unlink(drop_in)
+        run("systemctl", "daemon-reload")
+
+
+def slow_stop(site):
+    accounting = "/var/lib/adit/accounting.jsonl"
+    if os.path.exists(accounting):
+        os.unlink(accounting)
+    run("systemctl", "start", "adit")
+    load = site.client_ns.start(BUILD / "src/load/adit-load", "--server", "192.0.2.1", "--secret", "tunnel secret",
+                                "--sessions", CROWD, "--hold", 600, name="load")
+    wait_for("all sessions", lambda: f'"up":{CROWD}' in load.text(), 60)
+    pid = int(prop("adit", "MainPID"))
+    stop = subprocess.Popen(["systemctl", "stop", "adit"])
+
+    def left():
+        found = re.fullmatch(rf"Stopping: (\d+) sessions? are left, {PACE} a second are told",
+                             prop("adit", "StatusText"))
+        return int(found[1]) if found else CROWD
+
+    wait_for("more than there is time for", lambda: left() <= CROWD - (TIMEOUT + 2) * PACE, 60)
+    assert "Stopping: " in run("systemctl", "status", "adit", check=False).stdout
+    assert prop("adit", "ActiveState") == "deactivating" and int(prop("adit", "MainPID")) == pid
+    os.kill(pid, signal.SIGKILL)
+    assert stop.wait(60 * PATIENCE) == 0
+    assert not active("adit") and active("adit-keeper")
+    wait_for("the rest to be told", lambda: "the peers were told, and all sessions have ended" in journal(), 120)
+    with open(accounting, encoding="utf-8") as f:
+        stops = [r for r in map(json.loads, f) if r["event"] == "stop"]
+    assert len(stops) == len({r["id"] for r in stops}) == CROWD
+    assert {r["cause"] for r in stops} == {"shutdown"}
+    load.stop(2)
+    assert f"{CROWD} sessions were lost while held" in load.text(), load.text()
+    run("systemctl", "start", "adit")
+    assert site.sessions() == []
+    run("systemctl", "stop", "adit-keeper")
     assert [prop(unit, "Result") for unit in UNITS] == ["success", "success"]
     assert "made a system call" not in journal()
