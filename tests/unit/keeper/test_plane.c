@@ -130,10 +130,10 @@ static void end(struct world *w)
 	free(w);
 }
 
-/* The next thing aditd is told; fails when nothing comes within two seconds. */
+/* The next thing aditd is told; fails when nothing comes within two minutes. */
 static const struct batch_record *told(struct world *w, enum batch_tag tag)
 {
-	for (int i = 0; i < 200 && w->at == w->count; i++) {
+	for (int i = 0; i < 12000 && w->at == w->count; i++) {
 		struct pollfd p = { kplane_fd(w->p), POLLIN, 0 };
 
 		poll(&p, 1, 10);
