@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include <linux/filter.h> /* these after netinet/in.h */
-#include <linux/genetlink.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/l2tp.h>
@@ -93,31 +92,6 @@ void kframe_watch_packet(struct kernel *k, uint32_t slot)
 	ns->packet = -1;
 }
 
-/* What is made needs no look, and ten thousand at once would fill the queue. */
-static const struct sock_filter deletions[] = {
-	BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NLMSG_HDRLEN + offsetof(struct genlmsghdr, cmd)),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, L2TP_CMD_TUNNEL_DELETE, 1, 0),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, L2TP_CMD_SESSION_DELETE, 0, 1),
-	BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
-	BPF_STMT(BPF_RET | BPF_K, 0),
-};
-
-/* Without the group a foreign deletion is noticed by the counters alone. */
-static int hints_open(struct kernel *k)
-{
-	const struct sock_fprog prog = { sizeof(deletions) / sizeof(deletions[0]),
-					 (struct sock_filter *)(uintptr_t)&deletions[0] };
-	int err = nlm_l2tp_open(&k->hints, k->sys);
-
-	if (err)
-		return err;
-	k->sys->setsockopt(k->sys, k->hints.m.fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog,
-			   sizeof(prog));
-	if (nlm_l2tp_join(&k->hints) < 0)
-		return 0;
-	return watch_one(k, EPOLL_CTL_ADD, k->hints.m.fd, FROM_HINTS, EPOLLIN);
-}
-
 int kframe_open(struct kernel *k)
 {
 	int err = watch_one(k, EPOLL_CTL_ADD, k->wake, FROM_WAKE, EPOLLIN);
@@ -125,7 +99,12 @@ int kframe_open(struct kernel *k)
 	if (!err)
 		err = watch_one(k, EPOLL_CTL_ADD, k->timer, FROM_TIMER, EPOLLIN);
 	if (!err)
-		err = hints_open(k);
+		err = nlm_l2tp_open(&k->hints, k->sys);
+	if (!err) {
+		/* Without the group a foreign deletion is noticed by the counters alone. */
+		if (nlm_l2tp_join(&k->hints) >= 0)
+			err = watch_one(k, EPOLL_CTL_ADD, k->hints.m.fd, FROM_HINTS, EPOLLIN);
+	}
 	if (!err) {
 		k->netns[0].packet = kframe_packet(k->sys);
 		kframe_watch_packet(k, 0);
