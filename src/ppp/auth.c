@@ -35,6 +35,7 @@ int auth_reserve_ms(struct ppp *e, struct link *l)
 	if (!l->ms)
 		return -ENOMEM;
 	e->extra += sizeof(*l->ms);
+	cp_init(&l->ms->ccp, CP_CCP);
 	return 0;
 }
 

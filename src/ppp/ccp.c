@@ -47,10 +47,10 @@ static uint32_t strongest(uint32_t bits)
 
 static void ccp_reset(struct ppp *e, struct link *l)
 {
-	struct cp *cp = &l->cp[CP_CCP];
+	struct cp *cp = &l->ms->ccp;
 
-	l->mppe_in = strongest(allowed(l));
-	l->mppe_out = 0;
+	l->ms->mppe_in = strongest(allowed(l));
+	l->ms->mppe_out = 0;
 	if (l->profile->p.mppe != PPP_MPPE_REQUIRE && cp->restarts > PREFER_SENDS)
 		cp->restarts = PREFER_SENDS;
 }
@@ -64,8 +64,8 @@ static void put_mppe(struct wcur *c, uint32_t strength)
 
 static void ccp_request(const struct ppp *e, const struct link *l, struct wcur *c)
 {
-	if (!(l->cp[CP_CCP].refused & NO_MPPE))
-		put_mppe(c, l->mppe_in);
+	if (!(l->ms->ccp.refused & NO_MPPE))
+		put_mppe(c, l->ms->mppe_in);
 }
 
 static void ccp_begin(union cp_peer *peer)
@@ -79,8 +79,8 @@ static uint32_t suggestion(const struct link *l, uint32_t wishes)
 {
 	uint32_t common = wishes & allowed(l);
 
-	if (l->cp[CP_CCP].state == CP_ACK_RCVD || !common)
-		return l->mppe_in;
+	if (l->ms->ccp.state == CP_ACK_RCVD || !common)
+		return l->ms->mppe_in;
 	return strongest(common);
 }
 
@@ -106,12 +106,12 @@ static enum cp_verdict ccp_option(struct ppp *e, struct link *l, union cp_peer *
 static void ccp_missing(struct ppp *e, struct link *l, const union cp_peer *peer, struct wcur *nak)
 {
 	if (!peer->ccp.has_mppe && l->profile->p.mppe == PPP_MPPE_REQUIRE)
-		put_mppe(nak, l->mppe_in);
+		put_mppe(nak, l->ms->mppe_in);
 }
 
 static void ccp_accept(struct ppp *e, struct link *l, const union cp_peer *peer)
 {
-	l->mppe_out = peer->ccp.has_mppe ? peer->ccp.strength : 0;
+	l->ms->mppe_out = peer->ccp.has_mppe ? peer->ccp.strength : 0;
 }
 
 static bool ccp_naked(struct ppp *e, struct link *l, uint8_t type, struct rcur value)
@@ -123,7 +123,7 @@ static bool ccp_naked(struct ppp *e, struct link *l, uint8_t type, struct rcur v
 	/* Without stateless mode, or with a strength we do not allow: asked again as it was, a
 	 * bounded number of times. */
 	if ((bits & BIT_STATELESS) && (strength & allowed(l)))
-		l->mppe_in = strongest(strength & allowed(l));
+		l->ms->mppe_in = strongest(strength & allowed(l));
 	return true;
 }
 
@@ -147,27 +147,27 @@ void ccp_peer_rejected(struct ppp *e, struct link *l)
 
 static void ccp_hopeless(struct ppp *e, struct link *l, enum adit_cause cause, const char *why)
 {
-	cp_event(e, l, &l->cp[CP_CCP], CP_EV_CLOSE);
+	cp_event(e, l, &l->ms->ccp, CP_EV_CLOSE);
 	give_up(e, l, why);
 }
 
 static void ccp_rejected(struct ppp *e, struct link *l, uint8_t type)
 {
-	l->cp[CP_CCP].refused |= NO_MPPE;
+	l->ms->ccp.refused |= NO_MPPE;
 	ccp_hopeless(e, l, ADIT_CAUSE_NONE, "the peer does not do MPPE as we want it");
 }
 
 static void ccp_up(struct ppp *e, struct link *l)
 {
-	if (l->mppe_in == 0 || l->mppe_in != l->mppe_out) {
+	if (l->ms->mppe_in == 0 || l->ms->mppe_in != l->ms->mppe_out) {
 		ccp_hopeless(e, l, ADIT_CAUSE_NONE,
 			     "the peer does not encrypt in both directions alike");
 		return;
 	}
 	trace(e->trace, TRACE_PPP_CCP_UP, e->now, l->handle,
-	      l->mppe_in == BIT_128  ? 128
-	      : l->mppe_in == BIT_56 ? 56
-				     : 40,
+	      l->ms->mppe_in == BIT_128	 ? 128
+	      : l->ms->mppe_in == BIT_56 ? 56
+					 : 40,
 	      0);
 	link_tell(e, l, NEWS_CCP);
 	link_dirty(e, l);
@@ -187,8 +187,8 @@ static void ccp_finished(struct ppp *e, struct link *l)
 {
 	if (l->phase == PH_NETWORK && !(l->flags & F_CCP_OVER))
 		give_up(e, l,
-			l->cp[CP_CCP].opened_at > INT64_MIN / 2 ? "the peer ended the encryption"
-								: "the peer does not answer CCP");
+			l->ms->ccp.opened ? "the peer ended the encryption"
+					  : "the peer does not answer CCP");
 }
 
 /* RFC 1962 3.1. Stateless MPPE needs no reset; who asks gets its answer. Linux asks for one all the
@@ -197,7 +197,7 @@ static bool ccp_code(struct ppp *e, struct link *l, const char **ret_why)
 {
 	if (e->in.code != CCP_RESET_REQ && e->in.code != CCP_RESET_ACK)
 		return false;
-	if (l->cp[CP_CCP].state != CP_OPENED)
+	if (l->ms->ccp.state != CP_OPENED)
 		*ret_why = "CCP is not open";
 	else if (e->in.code == CCP_RESET_REQ)
 		reply_put(e, l, PPP_PROTO_CCP, CCP_RESET_ACK, e->in.id, NULL, 0);
@@ -211,7 +211,7 @@ bool ccp_wanted(const struct link *l)
 
 bool ccp_settled(const struct link *l)
 {
-	return !ccp_wanted(l) || l->cp[CP_CCP].state == CP_OPENED;
+	return !ccp_wanted(l) || l->ms->ccp.state == CP_OPENED;
 }
 
 /* The keys of the login: of the peer's with us before ours with the peer. */
@@ -234,16 +234,16 @@ static void hold(struct ppp *e, struct link *l)
 
 void ccp_again(struct ppp *e, struct link *l)
 {
-	cp_event(e, l, &l->cp[CP_CCP], CP_EV_DOWN);
+	cp_event(e, l, &l->ms->ccp, CP_EV_DOWN);
 	hold(e, l);
 }
 
 void ccp_lost(struct ppp *e, struct link *l)
 {
-	if (e->now.us < l->reset_at)
+	if (e->now.us < l->ms->reset_at)
 		return;
-	l->reset_at = mono_add(e->now, RESET_US).us;
-	reply_put(e, l, PPP_PROTO_CCP, CCP_RESET_REQ, ++l->cp[CP_CCP].next_id, NULL, 0);
+	l->ms->reset_at = mono_add(e->now, RESET_US).us;
+	reply_put(e, l, PPP_PROTO_CCP, CCP_RESET_REQ, ++l->ms->ccp.next_id, NULL, 0);
 }
 
 /* The network phase begins. True when the network protocols have to wait for CCP. */
@@ -270,8 +270,8 @@ void ccp_go(struct ppp *e, struct link *l, bool can)
 		give_up(e, l, "the data plane that carries the session cannot encrypt");
 		return;
 	}
-	cp_event(e, l, &l->cp[CP_CCP], CP_EV_OPEN);
-	cp_event(e, l, &l->cp[CP_CCP], CP_EV_UP);
+	cp_event(e, l, &l->ms->ccp, CP_EV_OPEN);
+	cp_event(e, l, &l->ms->ccp, CP_EV_UP);
 	link_early_replay(e, l, CP_CCP);
 }
 
@@ -279,12 +279,12 @@ void ccp_options(const struct link *l, uint8_t ret[4])
 {
 	struct wcur c = wcur_of(ret, 4);
 
-	wcur_u32(&c, BIT_STATELESS | l->mppe_in);
+	wcur_u32(&c, BIT_STATELESS | l->ms->mppe_in);
 }
 
 bool ccp_load(struct link *l, uint32_t in)
 {
-	l->mppe_in = l->mppe_out = in;
+	l->ms->mppe_in = l->ms->mppe_out = in;
 	return in == 0 || (strongest(in) == in && (in & BIT_STRENGTHS));
 }
 

@@ -129,7 +129,6 @@ void cp_init(struct cp *cp, enum cp_kind kind)
 	memset(cp, 0, sizeof(*cp));
 	cp->kind = (uint8_t)kind;
 	cp->restart_at = CP_NEVER;
-	cp->opened_at = INT64_MIN / 2;
 	cp->renew = true;
 }
 
@@ -181,6 +180,11 @@ static void send_terminate(struct ppp *e, struct link *l, struct cp *cp, bool fi
 	start_timer(e, l, cp);
 	l->out &= ~out_bits[cp->kind].req;
 	link_send(e, l, out_bits[cp->kind].term);
+}
+
+static uint32_t now_ms(const struct ppp *e)
+{
+	return (uint32_t)(e->now.us / US_MS);
 }
 
 /* A number by which to know a request again. */
@@ -302,7 +306,8 @@ void cp_event(struct ppp *e, struct link *l, struct cp *cp, enum cp_event event)
 	}
 	do_sends(e, l, cp, actions, from);
 	if (actions & CP_TLU) {
-		cp->opened_at = e->now.us;
+		cp->opened = true;
+		cp->opened_ms = now_ms(e);
 		cp->repeats = 0;
 		l->out &= ~out_bits[cp->kind].req;
 		ops->up(e, l);
@@ -416,14 +421,18 @@ static enum cp_verdict check_request(struct ppp *e, struct link *l, struct cp *c
 static bool hold_ack(struct ppp *e, struct link *l, struct cp *cp)
 {
 	unsigned i = cp->kind;
+	struct held *h;
 
 	if (i == CP_LCP || i == CP_CCP || cp->state != CP_ACK_RCVD || (l->flags & F_PATH_READY) ||
-	    e->in.body_len > sizeof(l->held[0]))
+	    e->in.body_len > sizeof(h->options))
 		return false;
+	h = link_held(e, l, cp->kind);
+	if (!h)
+		return true; /* the peer repeats it */
 	cp_ops(cp)->accept(e, l, &e->peer);
-	memcpy(l->held[i - 1], e->in.body, e->in.body_len);
-	l->held_len[i] = (uint8_t)e->in.body_len;
-	l->held_id[i] = e->in.id;
+	memcpy(h->options, e->in.body, e->in.body_len);
+	h->len = (uint8_t)e->in.body_len;
+	h->id = e->in.id;
 	if (cp->held)
 		return true;
 	cp->held = true;
@@ -440,7 +449,7 @@ static bool hold_ack(struct ppp *e, struct link *l, struct cp *cp)
 static bool is_repeat(struct ppp *e, const struct link *l, struct cp *cp)
 {
 	if (cp->state != CP_OPENED || e->in.id != cp->acked_id || cp->repeats >= PPP_REPEAT_MAX ||
-	    e->now.us - cp->opened_at > PPP_REPEAT_US ||
+	    !cp->opened || now_ms(e) - cp->opened_ms > PPP_REPEAT_US / US_MS ||
 	    hash_of(e, e->in.body, e->in.body_len) != cp->acked_hash)
 		return false;
 	cp->repeats++;
@@ -487,13 +496,13 @@ static enum ppp_input input_request(struct ppp *e, struct link *l, struct cp *cp
 	return PPP_IN_TAKEN;
 }
 
-void cp_release(struct ppp *e, struct link *l, struct cp *cp, const uint8_t *options, size_t len)
+void cp_release(struct ppp *e, struct link *l, struct cp *cp, const struct held *h)
 {
 	if (!cp->held)
 		return;
 	cp->held = false;
 	cp->restart_at = mono_add(e->now, l->profile->p.restart_us).us;
-	e->in = (struct packet){ options, options, len, len, CP_CONF_REQ, l->held_id[cp->kind] };
+	e->in = (struct packet){ h->options, h->options, h->len, h->len, CP_CONF_REQ, h->id };
 	input_request(e, l, cp);
 }
 

@@ -16,6 +16,7 @@
 
 struct ppp;
 struct link;
+struct held;
 
 /* RFC 1661 4.2, with its numbers. */
 enum cp_state {
@@ -100,24 +101,27 @@ enum cp_kind { CP_LCP, CP_IPCP, CP_IPV6CP, CP_CCP, CP_KINDS };
 
 struct cp {
 	int64_t restart_at;  /* restart timer, CP_NEVER = stopped */
-	uint32_t acked_hash; /* of the options acknowledged last, see cp_is_repeat() */
-	int64_t opened_at;
-	uint8_t kind;	  /* enum cp_kind */
-	uint8_t state;	  /* enum cp_state */
-	uint8_t restarts; /* restart counter */
-	uint8_t next_id;  /* last identifier given out */
-	uint8_t req_id;	  /* identifier of the request under way */
-	bool answered;	  /* a valid reply to req_id has been seen; others are repeats */
-	bool renew;	  /* the next request needs a new identifier (RFC 1661 5.1) */
-	uint8_t naks;	  /* Configure-Naks sent since our last Ack, for Max-Failure */
-	uint8_t refusals; /* Configure-Naks and -Rejects sent since our last Ack */
-	uint8_t naked_id; /* identifier of the request Naked last */
-	uint8_t naks_in;  /* the same received */
-	uint8_t refused;  /* options of ours the peer rejected, a set of the protocol's own bits */
+	uint32_t acked_hash; /* of the options acknowledged last, see is_repeat() */
+	uint32_t opened_ms;  /* when it opened last, the lower bits; valid when `opened` */
+	uint8_t kind;	     /* enum cp_kind */
+	uint8_t state;	     /* enum cp_state */
+	uint8_t restarts;    /* restart counter */
+	uint8_t next_id;     /* last identifier given out */
+	uint8_t req_id;	     /* identifier of the request under way */
+	bool answered;	     /* a valid reply to req_id has been seen; others are repeats */
+	bool renew;	     /* the next request needs a new identifier (RFC 1661 5.1) */
+	uint8_t naks;	     /* Configure-Naks sent since our last Ack, for Max-Failure */
+	uint8_t refusals;    /* Configure-Naks and -Rejects sent since our last Ack */
+	uint8_t naked_id;    /* identifier of the request Naked last */
+	uint8_t naks_in;     /* the same received */
+	uint8_t refused; /* options of ours the peer rejected, a set of the protocol's own bits */
 	uint8_t acked_id;
 	uint8_t repeats; /* repeats answered while open */
-	bool held;	 /* a good request waits for PPP_CMD_NCP_GO */
+	bool held : 1;	 /* a good request waits for PPP_CMD_NCP_GO */
+	bool opened : 1; /* it has been open */
 };
+
+_Static_assert(sizeof(struct cp) <= 32, "a link has three or four of them");
 
 enum cp_verdict { CP_ACK, CP_NAK, CP_REJ };
 
@@ -186,7 +190,7 @@ enum ppp_input cp_input(struct ppp *e, struct link *l, struct cp *cp, const uint
 void cp_timeout(struct ppp *e, struct link *l, struct cp *cp);
 
 /* The data path is ready: treat the held request as if it came now. */
-void cp_release(struct ppp *e, struct link *l, struct cp *cp, const uint8_t *options, size_t len);
+void cp_release(struct ppp *e, struct link *l, struct cp *cp, const struct held *h);
 
 /* Build the packet under way; for ppp_output(). */
 void cp_build_request(const struct ppp *e, const struct link *l, const struct cp *cp,

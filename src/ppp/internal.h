@@ -136,9 +136,18 @@ struct early {
 	uint8_t options[48];
 };
 
+/* A Configure-Request whose Ack waits for the data path. */
+struct held {
+	uint8_t id, len; /* of the options */
+	uint8_t options[24];
+};
+
 /* Of logins by MS-CHAPv2, in EAP or not: for repeats of the result, and for MPPE. */
 struct ms {
-	struct early early[3]; /* IPCP, IPv6CP, CCP */
+	struct cp ccp;
+	uint32_t mppe_in, mppe_out; /* strength agreed, one of the Supported Bits; 0 = none */
+	int64_t reset_at;	    /* no Reset-Request of CCP before */
+	struct early early[3];	    /* IPCP, IPv6CP, CCP */
 	struct ppp_proof we, peer;
 	uint8_t response[MS_RESP_LEN];	/* ours, for repeats */
 	uint8_t challenge[MS_CHAL_LEN]; /* what it answers */
@@ -161,23 +170,22 @@ struct link {
 	adit_handle handle;
 	uint64_t owner;
 	struct ppp_profile *profile;
-	char *user;	     /* who has logged in, NULL = nobody */
-	struct login *login; /* NULL most of the time */
-	struct ms *ms;	     /* NULL when neither side can use it */
-	char *text;	     /* PPP_TEXT_MAX octets once the peer has said something */
-	const char *why;     /* why the link ends, a constant */
-	struct cp cp[CP_KINDS];
-	int64_t phase_at; /* limit of the phase, CP_NEVER = none; all times in us */
-	int64_t we_at;	  /* authenticator: next challenge */
-	int64_t peer_at;  /* peer: repeat our request or response */
-	int64_t hold_at;  /* Ack held until */
-	int64_t reset_at; /* no Reset-Request of CCP before */
-	int64_t heard;	  /* last sign of life of the peer */
-	int64_t echo_at;  /* next look at the echo clock */
+	char *user;	      /* who has logged in, NULL = nobody */
+	struct login *login;  /* NULL most of the time */
+	struct ms *ms;	      /* NULL when neither side can use it */
+	struct held *held;    /* of IPCP, IPv6CP; NULL but while an Ack is held */
+	char *text;	      /* PPP_TEXT_MAX octets once the peer has said something */
+	const char *why;      /* why the link ends, a constant */
+	struct cp cp[CP_CCP]; /* those before it, see link_cp() */
+	int64_t phase_at;     /* limit of the phase, CP_NEVER = none; all times in us */
+	int64_t we_at;	      /* authenticator: next challenge */
+	int64_t peer_at;      /* peer: repeat our request or response */
+	int64_t hold_at;      /* Ack held until */
+	int64_t heard;	      /* last sign of life of the peer */
+	int64_t echo_at;      /* next look at the echo clock */
 	struct ppp_addresses want, got;
 	uint32_t magic, peer_magic, nak_magic;
-	uint32_t ask;		    /* number of the question to the owner */
-	uint32_t mppe_in, mppe_out; /* strength agreed, one of the Supported Bits; 0 = none */
+	uint32_t ask; /* number of the question to the owner */
 	uint32_t reneg_s, reject_s;
 	uint32_t flags, out, news;
 	uint16_t mru_wish; /* what we ask the peer to send at most */
@@ -206,12 +214,9 @@ struct link {
 	uint8_t loops;
 	uint8_t renegs, rejects;
 	uint8_t auth_naks; /* how often we named another method to the peer */
-	uint8_t held_id[CP_KINDS];
-	uint8_t held_len[CP_KINDS];
-	uint8_t held[2][24]; /* options of the held requests of IPCP and IPv6CP */
 };
 
-_Static_assert(sizeof(struct link) <= 640, "a link is kept for every subscriber");
+_Static_assert(sizeof(struct link) <= 448, "a link is kept for every subscriber");
 
 struct ppp_profile {
 	uint32_t refs;
@@ -261,6 +266,20 @@ struct ppp {
 	struct reply queue[PPP_QUEUE];
 };
 
+/* The automaton of a protocol. Few links have one of CCP: it is NULL when there are no logins by
+ * MS-CHAPv2, and then CCP is neither wanted nor begun. */
+static inline struct cp *link_cp(struct link *l, enum cp_kind kind)
+{
+	return kind != CP_CCP ? &l->cp[kind] : l->ms ? &l->ms->ccp : NULL;
+}
+
+static inline enum cp_state link_cp_state(const struct link *l, enum cp_kind kind)
+{
+	return (enum cp_state)(kind != CP_CCP ? l->cp[kind].state
+			       : l->ms	      ? l->ms->ccp.state
+					      : CP_INITIAL);
+}
+
 /* link.c: life of a link, phases, timers */
 struct link *link_get(const struct ppp *e, adit_handle h);
 int link_new(struct ppp *e, struct ppp_profile *profile, uint64_t owner, struct link **ret);
@@ -283,6 +302,9 @@ void link_network(struct ppp *e, struct link *l);
 void link_ncp_start(struct ppp *e, struct link *l, enum cp_kind kind);
 /* CCP is settled: the network protocols begin, if they have not. */
 void link_ncps_start(struct ppp *e, struct link *l);
+/* Where the request of IPCP or IPv6CP is held; NULL: out of memory. */
+struct held *link_held(struct ppp *e, struct link *l, enum cp_kind kind);
+void link_held_free(struct ppp *e, struct link *l);
 /* A packet of a protocol that has not been begun: true when it is kept, or is none to be kept. */
 /* Keep a Configure-Request for link_early_replay(). False: it has no options, or too many. */
 bool link_keep(struct link *l, enum cp_kind kind, uint8_t id, const uint8_t *options, size_t len);

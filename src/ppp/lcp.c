@@ -390,7 +390,7 @@ static void lcp_up(struct ppp *e, struct link *l)
 
 static void ncp_drop(struct ppp *e, struct link *l, enum cp_kind kind)
 {
-	struct cp *cp = &l->cp[kind];
+	struct cp *cp = link_cp(l, kind);
 
 	if (cp->state > CP_STARTING)
 		cp_event(e, l, cp, CP_EV_DOWN);
@@ -406,10 +406,11 @@ static void lcp_down(struct ppp *e, struct link *l)
 	}
 	ncp_drop(e, l, CP_IPCP);
 	ncp_drop(e, l, CP_IPV6CP);
-	ncp_drop(e, l, CP_CCP);
-	l->mppe_in = l->mppe_out = 0;
-	if (l->ms)
+	if (l->ms) {
+		ncp_drop(e, l, CP_CCP);
+		l->ms->mppe_in = l->ms->mppe_out = 0;
 		memset(l->ms->early, 0, sizeof(l->ms->early));
+	}
 	auth_stop(e, l);
 	l->out &= OUT_RESULTS | OUT_LCP_REQ | OUT_LCP_TERM;
 	l->news &= ~(uint32_t)(NEWS_LCP_UP | NEWS_ASK | NEWS_AUTH_UP | NEWS_CCP_READY | NEWS_CCP |
@@ -483,9 +484,9 @@ static const char *protocol_rejected(struct ppp *e, struct link *l)
 	}
 	if (proto == PPP_PROTO_CCP && (l->flags & F_CCP_HELD)) {
 		return NULL; /* of an old request; ours is still to come */
-	} else if (proto == PPP_PROTO_CCP && l->cp[CP_CCP].state > CP_STARTING) {
-		cp_event(e, l, &l->cp[CP_CCP], CP_EV_DOWN);
-		cp_init(&l->cp[CP_CCP], CP_CCP);
+	} else if (proto == PPP_PROTO_CCP && link_cp_state(l, CP_CCP) > CP_STARTING) {
+		cp_event(e, l, &l->ms->ccp, CP_EV_DOWN);
+		cp_init(&l->ms->ccp, CP_CCP);
 		l->out &= ~(uint32_t)(OUT_CCP_REQ | OUT_CCP_TERM);
 		ccp_peer_rejected(e, l);
 		return NULL;

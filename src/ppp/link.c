@@ -46,7 +46,7 @@ int link_new(struct ppp *e, struct ppp_profile *profile, uint64_t owner, struct 
 	list_init(&l->news_node);
 	list_init(&l->out_node);
 	list_init(&l->dirty_node);
-	for (unsigned i = 0; i < CP_KINDS; i++)
+	for (unsigned i = 0; i < CP_CCP; i++)
 		cp_init(&l->cp[i], (enum cp_kind)i);
 	l->phase_at = l->we_at = l->peer_at = l->hold_at = l->echo_at = CP_NEVER;
 	l->heard = e->now.us;
@@ -63,6 +63,7 @@ void link_free(struct ppp *e, struct link *l)
 	list_drop(&l->news_node);
 	list_drop(&l->out_node);
 	list_drop(&l->dirty_node);
+	link_held_free(e, l);
 	auth_free(e, l);
 	if (l->user)
 		e->extra -= l->user_len + 1u;
@@ -238,8 +239,8 @@ void link_ncp_start(struct ppp *e, struct link *l, enum cp_kind kind)
 					     : "IPv6 needs an MRU of 1280 octets");
 		return;
 	}
-	cp_event(e, l, &l->cp[kind], CP_EV_OPEN);
-	cp_event(e, l, &l->cp[kind], CP_EV_UP);
+	cp_event(e, l, link_cp(l, kind), CP_EV_OPEN);
+	cp_event(e, l, link_cp(l, kind), CP_EV_UP);
 }
 
 /* All authentication is done: the network protocols may start (RFC 1661 3.6). */
@@ -267,6 +268,26 @@ void link_ncps_start(struct ppp *e, struct link *l)
 		link_ncp_start(e, l, CP_IPV6CP);
 	link_early_replay(e, l, CP_IPCP);
 	link_early_replay(e, l, CP_IPV6CP);
+}
+
+struct held *link_held(struct ppp *e, struct link *l, enum cp_kind kind)
+{
+	if (!l->held) {
+		l->held = calloc(2, sizeof(*l->held));
+		if (!l->held)
+			return NULL;
+		e->extra += 2 * sizeof(*l->held);
+	}
+	return &l->held[kind - CP_IPCP];
+}
+
+void link_held_free(struct ppp *e, struct link *l)
+{
+	if (!l->held)
+		return;
+	e->extra -= 2 * sizeof(*l->held);
+	free(l->held);
+	l->held = NULL;
 }
 
 bool link_keep(struct link *l, enum cp_kind kind, uint8_t id, const uint8_t *options, size_t len)
@@ -314,7 +335,7 @@ void link_early_replay(struct ppp *e, struct link *l, enum cp_kind kind)
 	wcur_u16(&c, (uint16_t)(4 + early->len));
 	wcur_bytes(&c, early->options, early->len);
 	early->len = 0;
-	cp_input(e, l, &l->cp[kind], bytes, c.len);
+	cp_input(e, l, link_cp(l, kind), bytes, c.len);
 	e->in = in;
 }
 
@@ -369,7 +390,7 @@ void link_ncp_finished(struct ppp *e, struct link *l, enum cp_kind kind)
 
 	if (cp->state == CP_CLOSED) {
 		link_ncp_end(e, l, kind, ADIT_CAUSE_NCP_NO_AGREEMENT, "we closed the protocol");
-	} else if (cp->opened_at > INT64_MIN / 2) {
+	} else if (cp->opened) {
 		l->flags |= F_BY_PEER;
 		link_ncp_end(e, l, kind, ADIT_CAUSE_PEER_CLOSED_PPP,
 			     "the peer closed its last network protocol");
@@ -392,8 +413,10 @@ void link_arm(struct ppp *e, struct link *l)
 		return;
 	at = min64(min64(l->phase_at, l->we_at), min64(l->peer_at, l->hold_at));
 	at = min64(at, l->echo_at);
-	for (unsigned i = 0; i < CP_KINDS; i++)
+	for (unsigned i = 0; i < CP_CCP; i++)
 		at = min64(at, l->cp[i].restart_at);
+	if (l->ms)
+		at = min64(at, l->ms->ccp.restart_at);
 	heap_set(&e->timers, &l->timer, (struct mono){ at });
 }
 
@@ -473,11 +496,11 @@ static void after_jump(struct ppp *e, struct link *l)
 			     &l->cp[CP_LCP].restart_at,
 			     &l->cp[CP_IPCP].restart_at,
 			     &l->cp[CP_IPV6CP].restart_at,
-			     &l->cp[CP_CCP].restart_at };
+			     l->ms ? &l->ms->ccp.restart_at : NULL };
 
 	l->wake = e->wake;
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
-		if (*times[i] < grace)
+		if (times[i] && *times[i] < grace)
 			*times[i] = grace;
 	if (echo_wanted(l))
 		send_echo(e, l);
@@ -499,13 +522,15 @@ void link_expire(struct ppp *e, struct link *l)
 		return;
 	}
 	for (unsigned i = 0; i < CP_KINDS && l->phase != PH_DEAD; i++) {
-		if (l->cp[i].restart_at > e->now.us)
+		struct cp *cp = link_cp(l, (enum cp_kind)i);
+
+		if (!cp || cp->restart_at > e->now.us)
 			continue;
 		/* It said goodbye while we negotiated, and no request came since (3.7). */
 		if (i == CP_LCP && (l->flags & F_PEER_TERM) && lcp->state >= CP_REQ_SENT)
 			lcp_peer_left(e, l);
 		else
-			cp_timeout(e, l, &l->cp[i]);
+			cp_timeout(e, l, cp);
 	}
 	if (l->hold_at <= e->now.us && l->phase != PH_DEAD)
 		hold_expired(e, l);

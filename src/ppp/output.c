@@ -119,10 +119,10 @@ static void build(struct ppp *e, struct link *l, uint32_t bit, struct wcur *c)
 		eap_build_response(l, c);
 		break;
 	case OUT_CCP_REQ:
-		cp_build_request(e, l, &l->cp[CP_CCP], c);
+		cp_build_request(e, l, &l->ms->ccp, c);
 		break;
 	case OUT_CCP_TERM:
-		cp_build_terminate(l, &l->cp[CP_CCP], c);
+		cp_build_terminate(l, &l->ms->ccp, c);
 		break;
 	case OUT_IPCP_REQ:
 		cp_build_request(e, l, &l->cp[CP_IPCP], c);

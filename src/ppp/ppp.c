@@ -228,8 +228,9 @@ static void do_go(struct ppp *e, struct link *l, const struct ppp_cmd *cmd)
 	l->flags |= F_PATH_READY;
 	l->hold_at = CP_NEVER;
 	l->news &= ~(uint32_t)(NEWS_IPCP_READY | NEWS_IPV6CP_READY);
-	for (unsigned i = CP_IPCP; i <= CP_IPV6CP && l->phase == PH_NETWORK; i++)
-		cp_release(e, l, &l->cp[i], l->held[i - 1], l->held_len[i]);
+	for (unsigned i = CP_IPCP; i <= CP_IPV6CP && l->held && l->phase == PH_NETWORK; i++)
+		cp_release(e, l, &l->cp[i], link_held(e, l, (enum cp_kind)i));
+	link_held_free(e, l);
 }
 
 int ppp_do(struct ppp *e, struct mono now, struct ppp_cmd *cmd)
@@ -351,13 +352,13 @@ static enum ppp_input input_ncp(struct ppp *e, struct link *l, enum cp_kind kind
 {
 	if (l->phase != PH_NETWORK && !eap_indicated(e, l))
 		return input_drop(e, l, proto_of(kind), len, "not in this phase");
-	if (!link_ncp_wanted(l, kind) && l->cp[kind].state <= CP_STARTING) {
+	if (!link_ncp_wanted(l, kind) && link_cp_state(l, kind) <= CP_STARTING) {
 		lcp_protocol_reject(e, l, proto_of(kind), p, len);
 		return input_drop(e, l, proto_of(kind), len, "not wanted on this link");
 	}
 	if (link_early(e, l, kind, p, len))
 		return PPP_IN_TAKEN;
-	return cp_input(e, l, &l->cp[kind], p, len);
+	return cp_input(e, l, link_cp(l, kind), p, len);
 }
 
 static enum ppp_input input_protocol(struct ppp *e, struct link *l, uint16_t proto,
@@ -386,7 +387,7 @@ static enum ppp_input input_protocol(struct ppp *e, struct link *l, uint16_t pro
 	case PPP_PROTO_CCP:
 		return input_ncp(e, l, CP_CCP, p, len);
 	case PPP_PROTO_COMP: /* encrypted; the data plane has not taken it */
-		if (l->cp[CP_CCP].state == CP_OPENED) {
+		if (link_cp_state(l, CP_CCP) == CP_OPENED) {
 			ccp_lost(e, l);
 			return input_drop(e, l, proto, len, "the data plane did not decrypt it");
 		}
@@ -477,7 +478,7 @@ bool ppp_info(const struct ppp *e, adit_handle link, struct ppp_info *ret)
 		.cause = (enum adit_cause)l->cause,
 		.text = l->cause != ADIT_CAUSE_NONE ? link_words(l) : "",
 		.mppe_keys = ccp_wanted(l),
-		.mppe = ccp_wanted(l) && l->cp[CP_CCP].state == CP_OPENED,
+		.mppe = ccp_wanted(l) && link_cp_state(l, CP_CCP) == CP_OPENED,
 	};
 	if (ret->mppe_keys && l->phase == PH_NETWORK) {
 		ret->mppe_known = true;

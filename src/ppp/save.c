@@ -159,10 +159,10 @@ void ppp_save(const struct ppp *e, adit_handle link, struct wcur *c)
 	save_cp(c, TAG_IPCP, &l->cp[CP_IPCP]);
 	save_cp(c, TAG_IPV6CP, &l->cp[CP_IPV6CP]);
 
-	if (l->profile->p.mppe != PPP_MPPE_OFF) {
+	if (l->profile->p.mppe != PPP_MPPE_OFF && l->ms) {
 		at = wcur_tlv_begin(c, TAG_CCP);
-		put_cp(c, &l->cp[CP_CCP]);
-		wcur_u32(c, l->mppe_in);
+		put_cp(c, &l->ms->ccp);
+		wcur_u32(c, l->ms->mppe_in);
 		wcur_tlv_end(c, at);
 	}
 
@@ -290,9 +290,11 @@ static int load_field(struct ppp *e, struct link *l, uint16_t tag, struct rcur v
 		load_clock(e, &v, l);
 		break;
 	case TAG_CCP:
-		load_cp(&v, &l->cp[CP_CCP]);
-		if (!ccp_load(l, rcur_u32(&v)))
-			v.bad = true;
+		rc = auth_reserve_ms(e, l);
+		if (rc == 0) {
+			load_cp(&v, &l->ms->ccp);
+			v.bad |= !ccp_load(l, rcur_u32(&v));
+		}
 		break;
 	case TAG_PROOF_WE:
 	case TAG_PROOF_PEER:
@@ -310,12 +312,13 @@ static int load_field(struct ppp *e, struct link *l, uint16_t tag, struct rcur v
  * encryption needs none now: what the configuration says today holds from the next login on. */
 static void load_ccp(struct ppp *e, struct link *l)
 {
-	struct cp *cp = &l->cp[CP_CCP];
-	bool again = cp->state == CP_REQ_SENT;
+	enum cp_state state = link_cp_state(l, CP_CCP);
+	bool again = state == CP_REQ_SENT;
 
-	if (cp->state == CP_OPENED)
+	if (state == CP_OPENED)
 		return;
-	cp->state = CP_INITIAL;
+	if (l->ms)
+		l->ms->ccp.state = CP_INITIAL;
 	if (!again)
 		l->flags |= F_CCP_OVER;
 	else if (ccp_wanted(l))
@@ -348,7 +351,7 @@ int ppp_load(struct ppp *e, struct mono now, struct rcur *c, struct ppp_profile 
 		rc = 1;
 	/* The peer encrypts: without keys, or against the configuration of today, it cannot go on.
 	 */
-	if (rc == 0 && l->cp[CP_CCP].state == CP_OPENED && (!ccp_wanted(l) || !l->mppe_in))
+	if (rc == 0 && link_cp_state(l, CP_CCP) == CP_OPENED && (!ccp_wanted(l) || !l->ms->mppe_in))
 		rc = 1;
 	/* What was agreed, and what the configuration of today may come to (EAP's Nak). */
 	if (rc == 0 && ((l->auth_we | l->auth_peer | profile->auth_set | profile->p.peer_auth) &
