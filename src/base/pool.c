@@ -50,10 +50,13 @@ struct pool {
 	uint32_t free; /* first free index or NOWHERE */
 };
 
-/* Slots and objects are aligned for any type. */
+/* Slots and objects are aligned for numbers and pointers; there is nothing larger in them. */
 static size_t round_up(size_t n)
 {
-	size_t a = _Alignof(max_align_t);
+	size_t a = _Alignof(union {
+		uint64_t number;
+		void *pointer;
+	});
 
 	return (n + a - 1) / a * a;
 }
