@@ -257,7 +257,8 @@ bool kernel_list(const struct kernel *k, uint64_t *pos, uint64_t *ret_key, uint3
 	for (at = at->next; at != &k->all_sessions; at = at->next) {
 		struct ksession *s = container_of((uintptr_t)at, struct ksession, all);
 		const struct kreq *r = kreq_first(&s->reqs);
-		struct rcur c = rcur_of(s->row, s->row_len);
+		uint8_t flat[K_ROW_MAX];
+		struct rcur c = rcur_of(flat, krow_flat(s, flat));
 		uint64_t tunnel = s->tunnel ? s->tunnel->key : 0;
 
 		if (!s->row && r && r->op == KERNEL_OP_PUT) {

@@ -117,12 +117,13 @@ static void tunnel_carry(const struct ktunnel *t, struct carry *c)
 static void session_carry(const struct ksession *s, struct carry *c)
 {
 	struct wcur *w = carry_begin(c, REC_SESSION);
+	uint8_t flat[K_ROW_MAX];
 	size_t at;
 
 	wcur_tlv_u64(w, F_KEY, s->key);
 	wcur_tlv_u64(w, F_TUNNEL, s->tunnel ? s->tunnel->key : 0);
 	wcur_tlv_u32(w, F_GENERATION, s->generation);
-	wcur_tlv_bytes(w, F_ROW, s->row, s->row_len);
+	wcur_tlv_bytes(w, F_ROW, flat, krow_flat(s, flat));
 	wcur_tlv_u32(w, F_SESSION, s->local_session);
 	wcur_tlv_u32(w, F_NETNS, s->netns);
 	wcur_tlv_u64(w, F_PARTNER, s->partner);
@@ -141,8 +142,8 @@ static void session_carry(const struct ksession *s, struct carry *c)
 	wcur_u64(w, s->rx_bytes);
 	wcur_u64(w, s->tx_packets);
 	wcur_u64(w, s->tx_bytes);
-	wcur_u64(w, s->rx_errors);
-	wcur_u64(w, s->tx_errors);
+	wcur_u64(w, s->errors);
+	wcur_u64(w, 0); /* a former keeper counts those of sending apart */
 	wcur_u64(w, (uint64_t)s->last_rx.us);
 	wcur_u64(w, (uint64_t)s->last_tx.us);
 	wcur_tlv_end(w, at);
@@ -305,8 +306,8 @@ static void counters_read(struct ksession *s, struct rcur *f)
 	s->rx_bytes = rcur_u64(f);
 	s->tx_packets = rcur_u64(f);
 	s->tx_bytes = rcur_u64(f);
-	s->rx_errors = rcur_u64(f);
-	s->tx_errors = rcur_u64(f);
+	s->errors = rcur_u64(f);
+	s->errors += rcur_u64(f);
 	s->last_rx.us = (int64_t)rcur_u64(f);
 	s->last_tx.us = (int64_t)rcur_u64(f);
 }
@@ -317,18 +318,12 @@ static bool row_read(struct ksession *s, struct rcur f)
 	struct rcur look = f;
 	struct dp_row row;
 
-	if (s->row || n > K_ROW_MAX || !dp_row_load(&look, &row))
-		return false;
-	s->row = malloc(n);
-	if (!s->row)
-		return false;
-	rcur_copy(&f, s->row, n);
-	s->row_len = (uint16_t)n;
-	return true;
+	return !s->row && n <= K_ROW_MAX && dp_row_load(&look, &row) && krow_keep(s, f.p, n) == 0;
 }
 
-static bool have_field(struct khave *h, bool *joinable, uint16_t field, struct rcur f)
+static bool have_field(struct ksession *s, uint16_t field, struct rcur f)
 {
+	struct khave *h = &s->have;
 	uint8_t bits;
 
 	switch (field) {
@@ -336,7 +331,7 @@ static bool have_field(struct khave *h, bool *joinable, uint16_t field, struct r
 		h->stage = rcur_u8(&f);
 		bits = rcur_u8(&f);
 		h->session = bits & 1;
-		*joinable = bits & 2;
+		s->joinable = bits & 2;
 		break;
 	case F_PPPOX:
 		h->pppox = (int)rcur_u32(&f);
@@ -389,7 +384,7 @@ static bool session_field(struct kernel *k, struct ksession *s, uint16_t field, 
 		counters_read(s, &f);
 		break;
 	default:
-		return have_field(&s->have, &s->joinable, field, f);
+		return have_field(s, field, f);
 	}
 	return !f.bad;
 }

@@ -194,31 +194,22 @@ static void tick(struct kernel *k)
 	}
 }
 
-/* A bucket that fills with `rate` a second up to one second's worth. */
-static bool token(uint32_t *tokens, struct mono *at, struct mono now, uint32_t rate)
+/* A bucket that fills with `rate` a second up to one second's worth; *at is when it will be full.
+ */
+static bool token(struct mono *at, struct mono now, uint32_t rate)
 {
-	int64_t gap = now.us - at->us, more;
+	int64_t full = at->us < now.us || at->us > now.us + US_S ? now.us : at->us;
 
-	if (at->us == 0 || gap < 0 || gap > US_S) {
-		*tokens = rate;
-		*at = now;
-	} else {
-		more = gap * rate / US_S;
-		if (more > 0) {
-			*tokens = *tokens + more > rate ? rate : (uint32_t)(*tokens + more);
-			*at = now;
-		}
-	}
-	if (*tokens == 0)
+	if (rate == 0 || full + US_S / rate > now.us + US_S)
 		return false;
-	--*tokens;
+	at->us = full + US_S / rate;
 	return true;
 }
 
 static bool allowed(struct kernel *k, struct ksession *s)
 {
-	if (token(&s->tokens, &s->tokens_at, k->now, k->config.frames_per_s) &&
-	    token(&k->tokens, &k->tokens_at, k->now, k->config.frames_all_per_s)) {
+	if (token(&s->frames_at, k->now, k->config.frames_per_s) &&
+	    token(&k->frames_at, k->now, k->config.frames_all_per_s)) {
 		k->count.frames++;
 		return true;
 	}

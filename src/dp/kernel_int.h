@@ -110,29 +110,29 @@ struct ksession {
 	uint64_t key;
 	struct ktunnel *tunnel;
 	struct khave have;
-	uint8_t *row; /* flat; NULL before the first put is done */
-	uint16_t row_len;
 	uint32_t generation;
+	uint8_t *row; /* see krow_keep(); NULL before the first put is done */
 	uint32_t local_session;
 	uint32_t netns; /* of its interface */
 	uint64_t partner;
 	struct kjob *job;
 	struct kreq *failing; /* a change failed: it completes when what was there is undone */
 	const char *why;      /* of `end`, static */
-	bool busy;	      /* a job is on its way, or it is lent to that of its partner */
-	bool end;	      /* to be taken out of the kernel without having been asked to */
-	bool leaving;	      /* counted in tunnel->leave */
-	bool told;	      /* ended by kernel_drop_all(): no news of it */
-	bool indexed;	      /* in k->by_index */
-	bool watched;	      /* its descriptors are in the epoll */
-	bool check, is_muted; /* check, looks: as in struct ktunnel */
-	uint16_t looks;
+	uint16_t row_len;     /* of the flat form */
+	uint16_t looks;	      /* check, looks: as in struct ktunnel */
+	bool check : 1, is_muted : 1;
+	bool busy : 1;	     /* a job is on its way, or it is lent to that of its partner */
+	bool end : 1;	     /* to be taken out of the kernel without having been asked to */
+	bool leaving : 1;    /* counted in tunnel->leave */
+	bool told : 1;	     /* ended by kernel_drop_all(): no news of it */
+	bool indexed : 1;    /* in k->by_index */
+	bool watched : 1;    /* its descriptors are in the epoll */
+	bool joinable : 1;   /* DP_L2TP_L2TP, active, a pipe */
 	struct mono shut_at; /* kmppe_seen() has shut it, us = 0: no */
-	bool joinable;	     /* DP_L2TP_L2TP, active, a pipe */
-	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_errors, tx_errors;
-	struct mono last_rx, last_tx, tokens_at;
-	uint32_t tokens;
-	uint32_t born, seen; /* readings of counters: the one before it, the last that saw it */
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, errors;
+	struct mono last_rx, last_tx;
+	struct mono frames_at; /* see token() */
+	uint32_t born, seen;   /* readings of counters: the one before it, the last that saw it */
 };
 
 enum kjob_kind {
@@ -220,8 +220,7 @@ struct kernel {
 	uint32_t session_n, tunnel_n;
 	uint32_t next_group, inflight, reading;
 	uint8_t groups[(KERNEL_GROUP_COUNT + 1) / 8]; /* in use */
-	uint32_t tokens;
-	struct mono now, tokens_at;
+	struct mono now, frames_at;
 	struct nlm_l2tp hints; /* the multicast group */
 	struct knetns netns[KERNEL_NETNS_MAX];
 	uint32_t netns_n;
@@ -259,6 +258,13 @@ void kreq_done(struct kernel *k, struct kreq *r, enum kernel_result result, int 
 struct kreq *kreq_first(const struct list *reqs);
 struct ktunnel *ktunnel_new(struct kernel *k, uint64_t key);
 struct ksession *ksession_new(struct kernel *k, uint64_t key);
+/* Its row: most of the octets of the flat form are zero, and there is one for every session, so it
+ * is kept as zeros.h says. Keeping fails with -ENOMEM, and the former row stays. */
+int krow_keep(struct ksession *s, const uint8_t *flat, size_t len);
+void krow_forget(struct ksession *s);
+/* The flat form into `buf` (K_ROW_MAX octets); its length, 0 = none. */
+size_t krow_flat(const struct ksession *s, uint8_t *buf);
+bool krow_load(const struct ksession *s, struct dp_row *ret); /* false: none */
 void ktunnel_free(struct kernel *k, struct ktunnel *t);
 void ksession_free(struct kernel *k, struct ksession *s);
 void ksession_leaves(struct ksession *s);

@@ -13,6 +13,8 @@
  */
 #include "kernel_int.h"
 
+#include "base/zeros.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,6 +249,42 @@ struct ksession *ksession_new(struct kernel *k, uint64_t key)
 	return s;
 }
 
+int krow_keep(struct ksession *s, const uint8_t *flat, size_t len)
+{
+	uint8_t packed[ZEROS_MOST(K_ROW_MAX)], *row;
+	size_t n = zeros_pack(flat, len, packed);
+
+	row = realloc(s->row, n);
+	if (!row)
+		return -ENOMEM;
+	memcpy(row, packed, n);
+	s->row = row;
+	s->row_len = (uint16_t)len;
+	return 0;
+}
+
+void krow_forget(struct ksession *s)
+{
+	free(s->row);
+	s->row = NULL;
+	s->row_len = 0;
+}
+
+size_t krow_flat(const struct ksession *s, uint8_t *buf)
+{
+	if (s->row)
+		zeros_unpack(s->row, buf, s->row_len);
+	return s->row_len;
+}
+
+bool krow_load(const struct ksession *s, struct dp_row *ret)
+{
+	uint8_t flat[K_ROW_MAX];
+	struct rcur c = rcur_of(flat, krow_flat(s, flat));
+
+	return s->row && dp_row_load(&c, ret);
+}
+
 /* It is to be deleted: when all of a tunnel are, their interfaces go as a group. */
 void ksession_leaves(struct ksession *s)
 {
@@ -364,7 +402,6 @@ void ksession_lost(struct kernel *k, struct ksession *s, const char *why)
 static void session_begin(struct kernel *k, struct ksession *s, struct kjob *j, struct kreq *r)
 {
 	struct ktunnel *t = s->tunnel;
-	struct rcur row = rcur_of(s->row, s->row_len);
 
 	j->s = s;
 	j->req = r;
@@ -377,8 +414,7 @@ static void session_begin(struct kernel *k, struct ksession *s, struct kjob *j, 
 		j->group = t->group;
 	if (j->row.ends == DP_L2TP_ETH)
 		j->group = KERNEL_GROUP_LAST(k->config.groups);
-	if (s->row)
-		dp_row_load(&row, &j->old);
+	(void)krow_load(s, &j->old);
 	s->job = j;
 	s->busy = true;
 	k->inflight++;
@@ -388,15 +424,13 @@ static void session_begin(struct kernel *k, struct ksession *s, struct kjob *j, 
 static void end_begin(struct kernel *k, struct ksession *s, struct kreq *r)
 {
 	struct kjob *j = job_new(KJ_END);
-	struct rcur row = rcur_of(s->row, s->row_len);
 
 	if (!j) {
 		k->starved = true;
 		ksession_ready(k, s);
 		return;
 	}
-	if (s->row)
-		dp_row_load(&row, &j->row);
+	(void)krow_load(s, &j->row);
 	kframe_unwatch(k, s);
 	index_drop(k, s);
 	session_begin(k, s, j, r);
@@ -405,10 +439,9 @@ static void end_begin(struct kernel *k, struct ksession *s, struct kreq *r)
 static void check_begin(struct kernel *k, struct ksession *s)
 {
 	struct kjob *j = job_new(KJ_CHECK);
-	struct rcur row = rcur_of(s->row, s->row_len);
 
 	s->check = false;
-	if (!j || !s->row || !dp_row_load(&row, &j->row)) {
+	if (!j || !krow_load(s, &j->row)) {
 		free(j);
 		return;
 	}
@@ -439,9 +472,8 @@ static void put_begin(struct kernel *k, struct ksession *s, struct kreq *r)
 static void join_begin(struct kernel *k, struct ksession *s, struct ksession *p)
 {
 	struct kjob *j = job_new(KJ_PUT);
-	struct rcur row = rcur_of(s->row, s->row_len);
 
-	if (!j || !dp_row_load(&row, &j->row)) {
+	if (!j || !krow_load(s, &j->row)) {
 		free(j);
 		return;
 	}
@@ -499,8 +531,10 @@ static bool put_refused(struct kernel *k, struct ksession *s, struct kreq *r)
 
 static bool nothing_new(const struct ksession *s, const struct kreq *r)
 {
-	return s->have.stage != K_NONE && !s->shut_at.us && s->row && s->row_len == r->len &&
-	       memcmp(s->row, r->row, r->len) == 0;
+	uint8_t flat[K_ROW_MAX];
+
+	return s->have.stage != K_NONE && !s->shut_at.us && krow_flat(s, flat) == r->len &&
+	       memcmp(flat, r->row, r->len) == 0;
 }
 
 static void put_told(const struct ksession *s, struct kreq *r)
@@ -606,13 +640,7 @@ static void session_look(struct kernel *k, struct ksession *s)
 
 static void row_keep(struct ksession *s, const struct kreq *r, const struct kjob *j)
 {
-	uint8_t *row = realloc(s->row, r->len);
-
-	if (row) { /* else: the former row, of the same session and as long at least */
-		s->row = row;
-		memcpy(s->row, r->row, r->len);
-		s->row_len = r->len;
-	}
+	(void)krow_keep(s, r->row, r->len); /* no memory: the former row, of the same session */
 	s->generation = r->generation;
 	s->joinable =
 		j->row.ends == DP_L2TP_L2TP && j->row.state == DP_ACTIVE && s->have.stage == K_PIPE;
@@ -702,9 +730,7 @@ static void end_finished(struct kernel *k, struct ksession *s, struct kjob *j)
 	s->have = (struct khave){ .pppox = -1, .chan = -1, .unit = -1 };
 	s->end = s->joinable = false;
 	s->failing = NULL;
-	free(s->row);
-	s->row = NULL;
-	s->row_len = 0;
+	krow_forget(s);
 	if (j->req) {
 		kstat_counters(s, &j->req->counters);
 		kreq_done(k, j->req, KERNEL_OK, 0, NULL);

@@ -337,14 +337,14 @@ static int mppe_flags(struct kwork *w, struct kjob *j)
  */
 void kmppe_seen(struct kernel *k, struct ksession *s, const uint8_t *frame, size_t len)
 {
-	struct rcur row = rcur_of(s->row, s->row_len), c = rcur_of(frame, len);
+	struct rcur c = rcur_of(frame, len);
 	uint16_t protocol = rcur_u16(&c);
 	uint8_t code = rcur_u8(&c);
 	struct npioctl np = { .protocol = PPP_IP, .mode = NPMODE_DROP };
 	struct dp_row r;
 
-	if (protocol != PPP_CCP || c.bad || (code != 1 && code != 5 && code != 6) || !s->row ||
-	    !dp_row_load(&row, &r) || !(r.flags & DP_F_MPPE))
+	if (protocol != PPP_CCP || c.bad || (code != 1 && code != 5 && code != 6) ||
+	    !krow_load(s, &r) || !(r.flags & DP_F_MPPE))
 		return;
 	k->sys->ioctl(k->sys, s->have.unit, PPPIOCSNPMODE, &np);
 	np.protocol = PPP_IPV6;
@@ -373,7 +373,7 @@ static int compress(struct kernel *k, const struct ksession *s, const uint8_t op
  * going to send. */
 int kmppe_peek(struct kernel *k, struct ksession *s, const uint8_t *frame, size_t len)
 {
-	struct rcur row = rcur_of(s->row, s->row_len), c = rcur_of(frame, len), options;
+	struct rcur c = rcur_of(frame, len), options;
 	uint16_t protocol = rcur_u16(&c);
 	uint8_t code = rcur_u8(&c);
 	struct dp_row r;
@@ -384,7 +384,7 @@ int kmppe_peek(struct kernel *k, struct ksession *s, const uint8_t *frame, size_
 	if (protocol != PPP_CCP || (code != 1 && code != 2) || length < 4 || c.bad)
 		return 0;
 	options = rcur_sub(&c, length - 4u);
-	if (!s->row || !dp_row_load(&row, &r) || !(r.flags & (DP_F_MPPE | DP_F_MPPE_KEYS)))
+	if (!krow_load(s, &r) || !(r.flags & (DP_F_MPPE | DP_F_MPPE_KEYS)))
 		return 0;
 	while (rcur_left(&options) >= 2) {
 		uint8_t type = rcur_u8(&options), size = rcur_u8(&options);

@@ -23,8 +23,7 @@ void kstat_one(struct kernel *k, struct ksession *s, const struct kstat *st)
 	s->rx_bytes = st->rx_bytes;
 	s->tx_packets = st->tx_packets;
 	s->tx_bytes = st->tx_bytes;
-	s->rx_errors = st->rx_errors;
-	s->tx_errors = st->tx_errors;
+	s->errors = st->rx_errors + st->tx_errors;
 }
 
 static void vanished(struct kernel *k)
@@ -77,7 +76,7 @@ void kstat_counters(const struct ksession *s, struct dp_counters *ret)
 	ret->rx_bytes = s->rx_bytes;
 	ret->tx_packets = s->tx_packets;
 	ret->tx_bytes = s->tx_bytes;
-	ret->drop_other = s->rx_errors + s->tx_errors;
+	ret->drop_other = s->errors;
 	ret->last_rx = s->last_rx;
 	ret->last_tx = s->last_tx;
 }
