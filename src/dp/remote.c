@@ -26,14 +26,16 @@ struct request {
 	struct dp_done done;
 };
 
-/* A session the keeper has, or is asked for. */
+/* A session the keeper has, or is asked for. There is one for every session, so of the counters it
+ * has those alone that the kernel has, too. */
 struct rrow {
 	struct htab_node node;
 	struct list requests; /* struct request, oldest first */
 	uint64_t key;
-	uint32_t generation, tunnel;
+	uint32_t tunnel;
 	bool active; /* a put has succeeded */
-	struct dp_counters counters;
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, drop_other;
+	struct mono last_rx, last_tx;
 };
 
 struct rtunnel {
@@ -350,10 +352,8 @@ static void take_done(struct remote *r, const struct dp_done *done)
 	list_push(&r->done, &q->link);
 	if (!row)
 		return;
-	if (done->op == DP_OP_PUT && !done->error) {
+	if (done->op == DP_OP_PUT && !done->error)
 		row->active = true;
-		row->generation = done->generation;
-	}
 	/* Nothing is left of a first put that failed, nor after a delete. */
 	if ((done->op == DP_OP_DEL || (done->error && !row->active)) && list_empty(&row->requests))
 		row_free(r, row);
@@ -366,7 +366,13 @@ static void take_counters(struct remote *r, uint64_t key, const struct dp_counte
 
 	if (!row)
 		return;
-	row->counters = *n;
+	row->rx_packets = n->rx_packets;
+	row->rx_bytes = n->rx_bytes;
+	row->tx_packets = n->tx_packets;
+	row->tx_bytes = n->tx_bytes;
+	row->drop_other = n->drop_other;
+	row->last_rx = n->last_rx;
+	row->last_tx = n->last_tx;
 	t = tunnel_find(r, row->tunnel);
 	if (t && n->last_rx.us > t->heard.us)
 		t->heard = n->last_rx;
@@ -440,7 +446,6 @@ static void take_row(struct remote *r, const struct batch_record *record)
 
 	if (!row)
 		return; /* it will be put again, or stay until the keeper ends */
-	row->generation = record->generation;
 	row->tunnel = record->tunnel.local;
 	row->active = true;
 	if (r->list_count == r->list_room) {
@@ -662,7 +667,13 @@ static bool remote_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
 
 	if (!row || !row->active)
 		return false;
-	*ret = row->counters;
+	*ret = (struct dp_counters){ .rx_packets = row->rx_packets,
+				     .rx_bytes = row->rx_bytes,
+				     .tx_packets = row->tx_packets,
+				     .tx_bytes = row->tx_bytes,
+				     .drop_other = row->drop_other,
+				     .last_rx = row->last_rx,
+				     .last_tx = row->last_tx };
 	return true;
 }
 
