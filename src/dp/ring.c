@@ -17,7 +17,7 @@
 
 #define SKIP	   UINT32_MAX	    /* the rest of the buffer: on with its beginning */
 #define BACK	   (UINT32_MAX - 1) /* the same, when the ring was empty: counts 8 octets */
-#define FRONT	   (1u << 19)
+#define FRONT	   (1u << 17)
 #define LARGE_PAGE ((size_t)2 << 20)
 
 /*
