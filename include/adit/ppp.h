@@ -269,7 +269,6 @@ struct ppp_info {
 	uint16_t mru_in, mru_out;
 	bool acfc_out, pfc_out;
 	enum ppp_auth auth; /* how the peer logged in */
-	const char *user;   /* who logged in, "" = nobody */
 	struct ppp_addresses addresses;
 	enum adit_cause cause; /* why the link is being closed, NONE while it is not */
 	const char *text;      /* the same in words; valid until the next call */

@@ -296,17 +296,10 @@ static void take_proof(struct link *l, const struct ppp_proof *proof)
 /* The owner's answer about the user (PPP_CMD_AUTH_ANSWER). */
 int auth_answer(struct ppp *e, struct link *l, const struct ppp_cmd *cmd)
 {
-	int rc;
-
 	if (!(l->flags & F_ASKED) || (cmd->ask != 0 && cmd->ask != l->ask) || !l->login)
 		return 1;
 	if (cmd->ok && (l->auth_we & PPP_AUTH_KEYS) && !cmd->proof)
 		return -EINVAL;
-	if (cmd->ok) {
-		rc = link_set_user(e, l, l->login->user, l->login->user_len);
-		if (rc < 0)
-			return rc;
-	}
 	l->flags &= ~(uint32_t)F_ASKED;
 	l->news &= ~(uint32_t)NEWS_ASK;
 	l->login->msg[0] = '\0';
@@ -321,7 +314,8 @@ int auth_answer(struct ppp *e, struct link *l, const struct ppp_cmd *cmd)
 			    cmd->cause != ADIT_CAUSE_NONE ? cmd->cause : ADIT_CAUSE_AUTH_FAILED);
 		return 0;
 	}
-	trace_bytes(e->trace, TRACE_PPP_AUTH_OK, e->now, l->handle, 0, 0, l->user, l->user_len);
+	trace_bytes(e->trace, TRACE_PPP_AUTH_OK, e->now, l->handle, 0, 0, l->login->user,
+		    l->login->user_len);
 	l->auth_bad = 0;
 	if (cmd->proof && l->ms)
 		take_proof(l, cmd->proof);

@@ -170,7 +170,6 @@ struct link {
 	adit_handle handle;
 	uint64_t owner;
 	struct ppp_profile *profile;
-	char *user;	      /* who has logged in, NULL = nobody */
 	struct login *login;  /* NULL most of the time */
 	struct ms *ms;	      /* NULL when neither side can use it */
 	struct held *held;    /* of IPCP, IPv6CP; NULL but while an Ack is held */
@@ -191,7 +190,6 @@ struct link {
 	uint16_t mru_wish; /* what we ask the peer to send at most */
 	uint16_t mru_in, mru_out;
 	uint16_t cause; /* enum adit_cause, why the link ends */
-	uint16_t user_len;
 	uint8_t nak_iid[8];
 	uint8_t resp[MD5_LEN]; /* our CHAP response, for repeats */
 	uint8_t phase;
@@ -252,7 +250,7 @@ struct ppp {
 	struct list news, out, dirty;
 	uint32_t max_links;
 	uint8_t wake;
-	size_t extra; /* octets in logins, users, texts */
+	size_t extra; /* octets in logins, texts and the like */
 
 	struct packet in;
 	union cp_peer peer;  /* decoded from the request being handled */
@@ -318,7 +316,6 @@ void link_ncp_end(struct ppp *e, struct link *l, enum cp_kind kind, enum adit_ca
 void link_ncp_finished(struct ppp *e, struct link *l, enum cp_kind kind);
 bool link_ncp_wanted(const struct link *l, enum cp_kind kind);
 bool link_renegotiates(struct ppp *e, struct link *l);
-int link_set_user(struct ppp *e, struct link *l, const char *user, size_t len);
 
 /* auth.c: what PAP and CHAP share */
 int auth_reserve(struct ppp *e, struct link *l);

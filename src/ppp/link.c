@@ -65,34 +65,11 @@ void link_free(struct ppp *e, struct link *l)
 	list_drop(&l->dirty_node);
 	link_held_free(e, l);
 	auth_free(e, l);
-	if (l->user)
-		e->extra -= l->user_len + 1u;
 	if (l->text)
 		e->extra -= PPP_TEXT_MAX;
-	free(l->user);
 	free(l->text);
 	ppp_profile_unref(l->profile);
 	pool_give(e->links, l->handle);
-}
-
-int link_set_user(struct ppp *e, struct link *l, const char *user, size_t len)
-{
-	char *copy;
-
-	if (l->user && l->user_len == len && memcmp(l->user, user, len) == 0)
-		return 0;
-	copy = malloc(len + 1);
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, user, len);
-	copy[len] = '\0';
-	if (l->user)
-		e->extra -= l->user_len + 1u;
-	free(l->user);
-	l->user = copy;
-	l->user_len = (uint16_t)len;
-	e->extra += len + 1;
-	return 0;
 }
 
 void link_send(struct ppp *e, struct link *l, uint32_t out)

@@ -473,7 +473,6 @@ bool ppp_info(const struct ppp *e, adit_handle link, struct ppp_info *ret)
 		.acfc_out = l->flags & F_ACFC_OUT,
 		.pfc_out = l->flags & F_PFC_OUT,
 		.auth = l->flags & F_WE_DONE ? (enum ppp_auth)l->auth_we : PPP_AUTH_NONE,
-		.user = l->user ? l->user : "",
 		.addresses = l->got,
 		.cause = (enum adit_cause)l->cause,
 		.text = l->cause != ADIT_CAUSE_NONE ? link_words(l) : "",

@@ -15,7 +15,7 @@
 enum tag {
 	TAG_LCP = 1,
 	TAG_AUTH = 2,
-	TAG_USER = 3,
+	/* 3 was the user, whom the owner knows */
 	TAG_WANT = 4,
 	TAG_GOT = 5,
 	TAG_IPCP = 6,
@@ -152,8 +152,6 @@ void ppp_save(const struct ppp *e, adit_handle link, struct wcur *c)
 		save_proof(c, TAG_PROOF_WE, &l->ms->we);
 	if (l->ms && l->ms->peer.has_keys)
 		save_proof(c, TAG_PROOF_PEER, &l->ms->peer);
-	if (l->user)
-		wcur_tlv_bytes(c, TAG_USER, l->user, l->user_len);
 	save_addresses(c, TAG_WANT, &l->want);
 	save_addresses(c, TAG_GOT, &l->got);
 	save_cp(c, TAG_IPCP, &l->cp[CP_IPCP]);
@@ -217,18 +215,6 @@ static void load_auth(struct rcur *v, struct link *l)
 	l->result_id = l->chap_id;
 }
 
-static int load_user(struct ppp *e, struct rcur *v, struct link *l)
-{
-	size_t n = rcur_left(v);
-	const uint8_t *p = rcur_take(v, n);
-
-	if (n >= PPP_USER_MAX) {
-		v->bad = true;
-		return 0;
-	}
-	return link_set_user(e, l, (const char *)p, n);
-}
-
 static int64_t clamp(int64_t at, int64_t now, int64_t most)
 {
 	if (at < now)
@@ -268,9 +254,6 @@ static int load_field(struct ppp *e, struct link *l, uint16_t tag, struct rcur v
 		break;
 	case TAG_AUTH:
 		load_auth(&v, l);
-		break;
-	case TAG_USER:
-		rc = load_user(e, &v, l);
 		break;
 	case TAG_WANT:
 		load_addresses(&v, &l->want);

@@ -464,7 +464,7 @@ static void step(struct peer *p, struct rcur *c)
 	case STEP_HEARD:
 		ppp_heard(p->e, p->now, p->link);
 		if (ppp_info(p->e, p->link, &info))
-			check(info.phase && info.user, "info");
+			check(info.phase != NULL, "info");
 		break;
 	case STEP_CHAP:
 		packet(p, 4, 2, p->chap_id,
