@@ -26,8 +26,8 @@
 
 /* The trace ring: records and octets of raw bytes beside them, for trace_open(). There are 16
  * octets a record where sessions are set up, so that both reach equally far back. */
-#define LAYOUT_TRACE_RECORDS 32768u
-#define LAYOUT_TRACE_RAW     (512u << 10)
+#define LAYOUT_TRACE_RECORDS 16384u
+#define LAYOUT_TRACE_RAW     (256u << 10)
 
 /*
  * The classes of the journal for these limits. There is room beyond them, since in one round what
