@@ -469,7 +469,6 @@ struct kernel *kernel_new(const struct kernel_config *config)
 	list_init(&k->gone_sessions);
 	list_init(&k->gone_tunnels);
 	list_init(&k->frames);
-	list_init(&k->muted);
 	list_init(&k->jobs);
 	list_init(&k->wires);
 	list_init(&k->finished);

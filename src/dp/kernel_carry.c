@@ -126,7 +126,7 @@ static void session_carry(const struct ksession *s, struct carry *c)
 	wcur_tlv_bytes(w, F_ROW, flat, krow_flat(s, flat));
 	wcur_tlv_u32(w, F_SESSION, s->local_session);
 	wcur_tlv_u32(w, F_NETNS, s->netns);
-	wcur_tlv_u64(w, F_PARTNER, s->partner);
+	wcur_tlv_u64(w, F_PARTNER, krow_partner(s)); /* for a former keeper */
 	wcur_tlv_u64(w, F_SHUT, (uint64_t)s->shut_at.us);
 	at = wcur_tlv_begin(w, F_STAGE);
 	wcur_u8(w, s->have.stage);
@@ -373,9 +373,6 @@ static bool session_field(struct kernel *k, struct ksession *s, uint16_t field, 
 		break;
 	case F_NETNS:
 		s->netns = rcur_u32(&f);
-		break;
-	case F_PARTNER:
-		s->partner = rcur_u64(&f);
 		break;
 	case F_SHUT:
 		s->shut_at.us = (int64_t)rcur_u64(&f);

@@ -148,8 +148,7 @@ void kframe_unwatch(struct kernel *k, struct ksession *s)
 {
 	if (!s->watched)
 		return;
-	s->watched = s->is_muted = false;
-	list_drop(&s->muted);
+	s->watched = s->muted = false;
 	watch_all(k, s, EPOLL_CTL_DEL, 0);
 	for (int i = k->event_at; i < k->event_n; i++) {
 		if ((k->events[i].what & ~(uint64_t)FROM_MASK) == (uintptr_t)s)
@@ -169,29 +168,27 @@ void kframe_tick(struct kernel *k)
 
 static void mute(struct kernel *k, struct ksession *s)
 {
-	if (s->is_muted)
+	if (s->muted)
 		return;
 	kframe_tick(k);
-	s->is_muted = true;
-	list_push(&k->muted, &s->muted);
+	s->muted = true;
 	watch_all(k, s, EPOLL_CTL_MOD, 0);
+}
+
+void kframe_unmute(struct kernel *k, struct ksession *s)
+{
+	s->muted = false;
+	watch_all(k, s, EPOLL_CTL_MOD, EPOLLIN);
 }
 
 static void tick(struct kernel *k)
 {
-	struct list *node;
 	uint64_t ticks;
 
 	if (read(k->timer, &ticks, sizeof(ticks)) < 0)
 		return;
 	k->ticking = false;
 	klook_tick(k);
-	while ((node = list_pop(&k->muted))) {
-		struct ksession *s = container_of(node, struct ksession, muted);
-
-		s->is_muted = false;
-		watch_all(k, s, EPOLL_CTL_MOD, EPOLLIN);
-	}
 }
 
 /* A bucket that fills with `rate` a second up to one second's worth; *at is when it will be full.

@@ -106,7 +106,7 @@ struct ktunnel {
 
 struct ksession {
 	struct htab_node node, by_index;
-	struct list all, in_tunnel, ready, reqs, muted, gone;
+	struct list all, in_tunnel, ready, reqs, gone;
 	uint64_t key;
 	struct ktunnel *tunnel;
 	struct khave have;
@@ -114,13 +114,13 @@ struct ksession {
 	uint8_t *row; /* see krow_keep(); NULL before the first put is done */
 	uint32_t local_session;
 	uint32_t netns; /* of its interface */
-	uint64_t partner;
 	struct kjob *job;
 	struct kreq *failing; /* a change failed: it completes when what was there is undone */
 	const char *why;      /* of `end`, static */
 	uint16_t row_len;     /* of the flat form */
 	uint16_t looks;	      /* check, looks: as in struct ktunnel */
-	bool check : 1, is_muted : 1;
+	bool check : 1;
+	bool muted : 1;	     /* not read before the next tick */
 	bool busy : 1;	     /* a job is on its way, or it is lent to that of its partner */
 	bool end : 1;	     /* to be taken out of the kernel without having been asked to */
 	bool leaving : 1;    /* counted in tunnel->leave */
@@ -212,7 +212,7 @@ struct kernel {
 	struct htab tunnels, sessions, by_index;
 	struct list all_tunnels, all_sessions;
 	struct list ready_tunnels, ready_sessions;
-	struct list done, gone_sessions, gone_tunnels, frames, muted;
+	struct list done, gone_sessions, gone_tunnels, frames;
 	bool ticking;	    /* `timer` is set */
 	struct kreq *drop;  /* kernel_drop_all() in progress */
 	struct kreq *stats; /* kernel_stats_read() in progress */
@@ -265,6 +265,7 @@ void krow_forget(struct ksession *s);
 /* The flat form into `buf` (K_ROW_MAX octets); its length, 0 = none. */
 size_t krow_flat(const struct ksession *s, uint8_t *buf);
 bool krow_load(const struct ksession *s, struct dp_row *ret); /* false: none */
+uint64_t krow_partner(const struct ksession *s);	      /* 0: none */
 void ktunnel_free(struct kernel *k, struct ktunnel *t);
 void ksession_free(struct kernel *k, struct ksession *s);
 void ksession_leaves(struct ksession *s);
@@ -345,6 +346,7 @@ void kframe_close(struct kernel *k);
 void kframe_tick(struct kernel *k); /* klook_tick() is to be called in 100 ms */
 void kframe_watch(struct kernel *k, struct ksession *s);
 void kframe_unwatch(struct kernel *k, struct ksession *s);
+void kframe_unmute(struct kernel *k, struct ksession *s); /* a tick is over */
 /* The next frame that came; false when none is there. Bounded work. */
 bool kframe_next(struct kernel *k, struct kernel_news *ret);
 /* The session that has this interface, NULL = none. */

@@ -116,6 +116,8 @@ void klook_tick(struct kernel *k)
 	list_for_each (at, &k->all_sessions) {
 		struct ksession *s = container_of(at, struct ksession, all);
 
+		if (s->muted)
+			kframe_unmute(k, s);
 		if (s->looks)
 			ksession_check(k, s, 0);
 	}
@@ -241,7 +243,6 @@ struct ksession *ksession_new(struct kernel *k, uint64_t key)
 	list_init(&s->in_tunnel);
 	list_init(&s->ready);
 	list_init(&s->reqs);
-	list_init(&s->muted);
 	list_init(&s->gone);
 	list_push(&k->all_sessions, &s->all);
 	htab_put(&k->sessions, &s->node, htab_hash(&k->sessions, &key, sizeof(key)));
@@ -283,6 +284,13 @@ bool krow_load(const struct ksession *s, struct dp_row *ret)
 	struct rcur c = rcur_of(flat, krow_flat(s, flat));
 
 	return s->row && dp_row_load(&c, ret);
+}
+
+uint64_t krow_partner(const struct ksession *s)
+{
+	struct dp_row row;
+
+	return krow_load(s, &row) ? row.partner : 0;
 }
 
 /* It is to be deleted: when all of a tunnel are, their interfaces go as a group. */
@@ -332,7 +340,6 @@ void ksession_free(struct kernel *k, struct ksession *s)
 	index_drop(k, s);
 	list_drop(&s->all);
 	list_drop(&s->ready);
-	list_drop(&s->muted);
 	list_drop(&s->gone);
 	htab_drop(&k->sessions, &s->node);
 	k->session_n--;
@@ -489,9 +496,9 @@ static void join_begin(struct kernel *k, struct ksession *s, struct ksession *p)
 
 static bool join_try(struct kernel *k, struct ksession *s)
 {
-	struct ksession *p = s->joinable ? ksession_find(k, s->partner) : NULL;
+	struct ksession *p = s->joinable ? ksession_find(k, krow_partner(s)) : NULL;
 
-	if (!p || p == s || !p->joinable || p->partner != s->key || p->busy || p->end ||
+	if (!p || p == s || !p->joinable || krow_partner(p) != s->key || p->busy || p->end ||
 	    !list_empty(&p->reqs) || p->have.stage != K_PIPE || s->have.stage != K_PIPE)
 		return false;
 	join_begin(k, s, p);
@@ -524,7 +531,6 @@ static bool put_refused(struct kernel *k, struct ksession *s, struct kreq *r)
 	}
 	ksession_enter(s, t);
 	s->local_session = row.local_session;
-	s->partner = row.partner;
 	s->netns = s->indexed ? s->netns : row.netns;
 	return false;
 }
@@ -711,9 +717,9 @@ static void put_finished(struct kernel *k, struct ksession *s, struct kjob *j)
 
 static void partner_alone(struct kernel *k, struct ksession *s)
 {
-	struct ksession *p = s->have.stage == K_JOINED ? ksession_find(k, s->partner) : NULL;
+	struct ksession *p = s->have.stage == K_JOINED ? ksession_find(k, krow_partner(s)) : NULL;
 
-	if (p && p->have.stage == K_JOINED && p->partner == s->key)
+	if (p && p->have.stage == K_JOINED && krow_partner(p) == s->key)
 		ksession_lost(k, p, "the session it was joined with ended");
 }
 
