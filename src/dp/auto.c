@@ -32,7 +32,6 @@ struct atunnel {
 	uint8_t version;
 	enum dp_want want;
 	enum tunnel_state state;
-	uint32_t kernel_rows;
 	bool attached;
 	bool asked; /* the kernel plane knows of it */
 	char why[DP_TEXT];
@@ -47,7 +46,10 @@ struct asked {
 	struct dp_row row;
 };
 
-/* There is one for every session: what only few have is allocated when they have it. */
+/*
+ * A session in user space; or in the kernel, as long as there is more to know of it than that: its
+ * first put is not done, or it is not PPP. Of the others, which are many, the kernel plane knows.
+ */
 struct arow {
 	struct htab_node node;
 	uint64_t key;
@@ -75,7 +77,6 @@ struct dual {
 	struct htab rows, tunnels;
 	struct list done, events;
 	bool use_user, use_kernel;
-	uint32_t kernel_rows;
 	bool user_rows; /* there are or were some: the net is needed there, too */
 
 	/* The net: one completion when both planes have answered. */
@@ -140,18 +141,6 @@ static struct atunnel *tunnel_make(struct dual *d, uint32_t local)
 	return t;
 }
 
-/* How many sessions of its tunnel are in the kernel. The tunnel may be gone before them. */
-static void count(struct dual *d, const struct arow *r, bool more)
-{
-	struct atunnel *t = tunnel_find(d, r->tunnel);
-
-	if (r->place != PLACE_KERNEL)
-		return;
-	d->kernel_rows += more ? 1 : UINT32_MAX;
-	if (t && (more || t->kernel_rows))
-		t->kernel_rows += more ? 1 : UINT32_MAX;
-}
-
 static struct arow *row_make(struct dual *d, uint64_t key, enum place place, uint32_t tunnel)
 {
 	struct arow *r = htab_reserve(&d->rows) < 0 ? NULL : calloc(1, sizeof(*r));
@@ -163,13 +152,11 @@ static struct arow *row_make(struct dual *d, uint64_t key, enum place place, uin
 	r->tunnel = tunnel;
 	htab_put(&d->rows, &r->node, hash64(&d->rows, key));
 	d->user_rows |= place == PLACE_USER;
-	count(d, r, true);
 	return r;
 }
 
 static void row_drop(struct dual *d, struct arow *r)
 {
-	count(d, r, false);
 	htab_drop(&d->rows, &r->node);
 	free(r->asked);
 	free(r->why);
@@ -180,6 +167,14 @@ static void row_drop(struct dual *d, struct arow *r)
 static struct dp *plane_of(const struct dual *d, unsigned int place)
 {
 	return place == PLACE_KERNEL ? d->config.kernel : d->config.user;
+}
+
+/* Where a session is, of which there is this row or none. */
+static enum place place_of(const struct dual *d, uint64_t key, const struct arow *r)
+{
+	if (r)
+		return (enum place)r->place;
+	return d->config.kernel && dp_remote_has(d->config.kernel, key) ? PLACE_KERNEL : PLACE_USER;
 }
 
 /* ---- sessions ---- */
@@ -357,17 +352,22 @@ static int dual_put(struct dp *dp, uint64_t key, uint32_t generation, const stru
 {
 	struct dual *d = dual_of(dp);
 	struct arow *r = row_find(d, key);
-	struct dp *plane;
+	enum place place = place_of(d, key, r);
+	struct dp *plane = plane_of(d, place);
 
-	if (!r)
+	if (!r && place != PLACE_KERNEL)
 		return put_new(d, key, generation, row);
-	if (row_wants(r, row) < 0)
+	if (!r && row->ends == DP_L2TP_ETH) {
+		r = row_make(d, key, place, row->local_tunnel);
+		if (!r)
+			return -ENOMEM;
+	}
+	if (r && row_wants(r, row) < 0)
 		return -ENOMEM;
-	plane = plane_of(d, r->place);
-	count(d, r, false);
-	r->tunnel = row->local_tunnel;
-	r->pipe = r->pipe && row->state == DP_PREPARED;
-	count(d, r, true);
+	if (r) {
+		r->tunnel = row->local_tunnel;
+		r->pipe = r->pipe && row->state == DP_PREPARED;
+	}
 	return plane->ops->put(plane, key, generation, row);
 }
 
@@ -375,7 +375,7 @@ static int dual_del(struct dp *dp, uint64_t key, uint32_t generation)
 {
 	struct dual *d = dual_of(dp);
 	struct arow *r = row_find(d, key);
-	struct dp *plane = plane_of(d, r ? r->place : PLACE_USER);
+	struct dp *plane = plane_of(d, place_of(d, key, r));
 	int rc = plane->ops->del(plane, key, generation);
 
 	if (rc == 0 && r) {
@@ -398,7 +398,6 @@ static bool fall_back(struct dual *d, struct arow *r, const struct dp_done *done
 	r->asked = NULL;
 	if (rc < 0)
 		return false;
-	count(d, r, false);
 	r->place = PLACE_USER;
 	free(r->why);
 	r->why = strdup(done->text);
@@ -427,6 +426,8 @@ static bool row_done(struct dual *d, enum place from, const struct dp_done *done
 	free(r->asked);
 	r->asked = NULL;
 	row_circuit(d, r, done->ifname);
+	if (from == PLACE_KERNEL && !r->ethernet && !r->pipe)
+		row_drop(d, r);
 	return true;
 }
 
@@ -478,7 +479,7 @@ static void dual_committed(struct dp *dp)
 static int dual_net(struct dp *dp, uint32_t generation, const struct dp_net *net)
 {
 	struct dual *d = dual_of(dp);
-	bool kernel = d->config.kernel && (d->use_kernel || d->kernel_rows);
+	bool kernel = d->config.kernel && (d->use_kernel || dp_remote_rows(d->config.kernel));
 	bool user = d->use_user || d->user_rows;
 	int rc = 0;
 
@@ -503,8 +504,7 @@ static int dual_net(struct dp *dp, uint32_t generation, const struct dp_net *net
 static int dual_send(struct dp *dp, uint64_t key, uint8_t *frame, size_t len, bool priority)
 {
 	struct dual *d = dual_of(dp);
-	const struct arow *r = row_find(d, key);
-	struct dp *plane = plane_of(d, r ? r->place : PLACE_USER);
+	struct dp *plane = plane_of(d, place_of(d, key, row_find(d, key)));
 
 	return plane->ops->send(plane, key, frame, len, priority);
 }
@@ -513,10 +513,9 @@ static uint8_t *dual_wrap(struct dp *dp, uint64_t key, uint8_t *frame, size_t *l
 			  struct path *ret)
 {
 	struct dual *d = dual_of(dp);
-	const struct arow *r = row_find(d, key);
 	struct dp *user = d->config.user;
 
-	if (r && r->place == PLACE_KERNEL)
+	if (place_of(d, key, row_find(d, key)) == PLACE_KERNEL)
 		return NULL; /* the kernel puts its own headers there: see `send` */
 	return user->ops->wrap ? user->ops->wrap(user, key, frame, len, priority, ret) : NULL;
 }
@@ -576,7 +575,8 @@ static int dual_tunnel(struct dp *dp, const struct dp_tunnel *tunnel)
 	t->version = tunnel->version;
 	t->via = tunnel->path.via;
 	/* Sessions stay where they are: those in the kernel need it whatever is wanted by now. */
-	if (!kernel || tunnel->ppp3 || (t->want == DP_WANT_USER && !t->kernel_rows)) {
+	if (!kernel || tunnel->ppp3 ||
+	    (t->want == DP_WANT_USER && !dp_remote_uses(kernel, t->local))) {
 		tunnel_leave(d, t,
 			     t->want == DP_WANT_USER ? says_user
 			     : tunnel->ppp3	     ? says_ppp3
@@ -703,8 +703,7 @@ static bool dual_punt(struct dp *dp, struct dp_punt *ret)
 static bool dual_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
 {
 	struct dual *d = dual_of(dp);
-	const struct arow *r = row_find(d, key);
-	struct dp *plane = plane_of(d, r ? r->place : PLACE_USER);
+	struct dp *plane = plane_of(d, place_of(d, key, row_find(d, key)));
 
 	return plane->ops->stats(plane, key, ret);
 }
@@ -755,7 +754,7 @@ static void dual_plane_stats(struct dp *dp, struct dp_plane_stats *ret)
 	ret->rows += k.rows;
 	ret->punts += k.punts;
 	ret->punts_dropped += k.punts_dropped;
-	ret->memory += sizeof(*d) + k.memory + k.rows * sizeof(struct arow);
+	ret->memory += sizeof(*d) + k.memory + d->rows.n * sizeof(struct arow);
 }
 
 static const char *dual_where(struct dp *dp, uint64_t key, const char **ret_why)
@@ -765,10 +764,10 @@ static const char *dual_where(struct dp *dp, uint64_t key, const char **ret_why)
 	const struct atunnel *t = r ? tunnel_find(d, r->tunnel) : NULL;
 
 	*ret_why = "";
+	if (place_of(d, key, r) == PLACE_KERNEL)
+		return "kernel";
 	if (!r)
 		return "";
-	if (r->place == PLACE_KERNEL)
-		return "kernel";
 	*ret_why = r->why ? r->why : t ? t->why : d->missing;
 	return "user";
 }
@@ -896,7 +895,8 @@ static int adopt(struct dual *d, enum place place)
 			tunnel = dp_remote_tunnel_of(plane, key);
 		if (tunnel && !tunnel_make(d, tunnel))
 			return -ENOMEM;
-		if (!row_find(d, key) && !row_make(d, key, place, tunnel))
+		if (place == PLACE_USER && place_of(d, key, NULL) == PLACE_USER &&
+		    !row_make(d, key, place, tunnel))
 			return -ENOMEM;
 	}
 	return 0;

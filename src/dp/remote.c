@@ -734,6 +734,29 @@ bool dp_remote_listed(const struct dp *dp, int *ret_error, const char **ret_text
 	return true;
 }
 
+bool dp_remote_has(const struct dp *dp, uint64_t key)
+{
+	return row_find(remote_of(dp), key) != NULL;
+}
+
+uint32_t dp_remote_rows(const struct dp *dp)
+{
+	return remote_of(dp)->row_count;
+}
+
+bool dp_remote_uses(const struct dp *dp, uint32_t tunnel)
+{
+	const struct remote *r = remote_of(dp);
+	struct htab_node *n = NULL;
+	uint64_t pos = 0;
+
+	while ((n = htab_walk(&r->rows, &pos, n))) {
+		if (container_of(n, struct rrow, node)->tunnel == tunnel)
+			return true;
+	}
+	return false;
+}
+
 uint32_t dp_remote_tunnel_of(const struct dp *dp, uint64_t key)
 {
 	const struct rrow *row = row_find(remote_of(dp), key);

@@ -32,6 +32,11 @@ int dp_remote_ask(struct dp *dp);
 /* Has the answer come? *ret_error: 0, or the keeper has no kernel plane and *ret_text says why. */
 bool dp_remote_listed(const struct dp *dp, int *ret_error, const char **ret_text);
 
+/* Is there such a row, or is it asked for? How many of these there are; is one of this tunnel? */
+bool dp_remote_has(const struct dp *dp, uint64_t key);
+uint32_t dp_remote_rows(const struct dp *dp);
+bool dp_remote_uses(const struct dp *dp, uint32_t tunnel);
+
 /* The local id of the tunnel of a row, 0 = there is no such row. */
 uint32_t dp_remote_tunnel_of(const struct dp *dp, uint64_t key);
 
