@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -333,6 +334,11 @@ int main(int argc, char **argv)
 		return status;
 	if (o.check)
 		return check_config(o.conf);
+#ifdef M_MMAP_THRESHOLD
+	/* Tables that are as long as the limits say, and of which little is used, shall be mapped:
+	 * in the heap calloc() would touch all of them. */
+	mallopt(M_MMAP_THRESHOLD, 64 << 10);
+#endif
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return 1;
