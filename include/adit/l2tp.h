@@ -306,7 +306,7 @@ struct l2tp_event {
 	const struct path *path; /* TUNNEL_ASK, TUNNEL_UP: of the tunnel */
 	const char *host_name;	 /* TUNNEL_ASK, TUNNEL_UP: the peer's */
 	const char *vendor_name;
-	const char *calling, *called, *sub_address; /* SESSION_ASK, SESSION_UP */
+	const char *calling, *called, *sub_address; /* SESSION_ASK; UP of an outgoing call */
 	uint32_t serial, tx_speed, rx_speed, framing;
 	bool outgoing;			   /* SESSION_ASK, SESSION_UP: an outgoing call */
 	uint32_t min_bps, max_bps, bearer; /* SESSION_ASK, outgoing */

@@ -238,15 +238,20 @@ static void detach(struct l2tp *l, struct session *s)
 	l->session_count--;
 }
 
-static void release(struct l2tp *l, struct session *s)
+static void numbers_release(struct l2tp *l, struct session *s)
 {
 	if (s->numbers)
 		engine_release(l, s->numbers, sizeof(*s->numbers) + s->numbers->size);
+	s->numbers = NULL;
+}
+
+static void release(struct l2tp *l, struct session *s)
+{
+	numbers_release(l, s);
 	if (s->proxy)
 		engine_release(l, s->proxy, sizeof(*s->proxy) + s->proxy->len);
 	if (s->line)
 		engine_release(l, s->line, sizeof(*s->line));
-	s->numbers = NULL;
 	s->proxy = NULL;
 	s->line = NULL;
 	engine_text_free(l, &s->text);
@@ -428,6 +433,8 @@ static void act_up(struct l2tp *l, struct session *s)
 	s->send_seq = s->ask_seq || (!call_is_lac(s) && p->sequencing);
 	s->since = l->now;
 	heap_clear(&l->session_timers, &s->timer);
+	if (!s->outgoing)
+		numbers_release(l, s); /* the owner was asked with them, or has given them */
 	thing_news(l, &s->thing, NEWS_UP);
 	trace_put(l->trace, TRACE_L2TP_SESSION_UP, l->now, s->handle, s->tunnel->local_id,
 		  s->local_id, s->remote_id, 0, NULL, 0);
