@@ -78,6 +78,17 @@ static void get_ids3(struct rcur *v, struct record *r)
 	r->has_ids3 = true;
 }
 
+static void get_path4(struct rcur *v, struct path *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->local.family = ret->remote.family = AF_INET;
+	ret->via = rcur_u32(v);
+	rcur_copy(v, ret->local.ip, 4);
+	ret->local.port = rcur_u16(v);
+	rcur_copy(v, ret->remote.ip, 4);
+	ret->remote.port = rcur_u16(v);
+}
+
 static void get_times(struct rcur *v, struct record *r)
 {
 	for (int i = 0; i < 4; i++)
@@ -147,6 +158,9 @@ static void get_field(struct record *r, enum acc_tag tag, struct rcur *v)
 		break;
 	case ACC_TAG_PATH:
 		path_load(v, &r->path);
+		break;
+	case ACC_TAG_PATH4:
+		get_path4(v, &r->path);
 		break;
 	case ACC_TAG_PROFILE:
 		get_text(v, r->profile, sizeof(r->profile));

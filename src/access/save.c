@@ -254,11 +254,22 @@ static void put_text(struct wcur *c, uint16_t tag, const char *s)
 		wcur_tlv_bytes(c, tag, s, strlen(s));
 }
 
+/* Each session has it, for a successor that has lost its tunnel: so there is a short form. */
 static void put_path(struct wcur *c, const struct path *p)
 {
-	size_t at = wcur_tlv_begin(c, ACC_TAG_PATH);
+	bool short4 = p->local.family == AF_INET && p->remote.family == AF_INET &&
+		      !p->local.scope && !p->remote.scope;
+	size_t at = wcur_tlv_begin(c, short4 ? ACC_TAG_PATH4 : ACC_TAG_PATH);
 
-	path_save(c, p);
+	if (short4) {
+		wcur_u32(c, p->via);
+		wcur_bytes(c, p->local.ip, 4);
+		wcur_u16(c, p->local.port);
+		wcur_bytes(c, p->remote.ip, 4);
+		wcur_u16(c, p->remote.port);
+	} else {
+		path_save(c, p);
+	}
 	wcur_tlv_end(c, at);
 }
 

@@ -35,6 +35,7 @@ enum acc_tag {
 	ACC_TAG_DRAIN = 25,   /* rate: there while it drains */
 	ACC_TAG_VERSION = 26, /* of L2TP, where it is not 2 */
 	ACC_TAG_IDS3 = 27,    /* of L2TPv3: as IDS, of 32 bits, without the key */
+	ACC_TAG_PATH4 = 28,   /* instead of PATH, of IPv4: via, local and remote address and port */
 	ACC_TAG_LINE = 24     /* key, seq, event, then the text */
 };
 

@@ -23,14 +23,14 @@ size_t zeros_pack(const void *from, size_t n, uint8_t *to)
 	return len;
 }
 
-void zeros_unpack(const uint8_t *from, void *to, size_t n)
+void zeros_unpack(struct rcur *from, void *to, size_t n)
 {
 	uint8_t *p = to;
 	unsigned int mask = 0;
 
 	for (size_t i = 0; i < n; i++, mask >>= 1) {
 		if (i % 8 == 0)
-			mask = *from++;
-		p[i] = mask & 1 ? *from++ : 0;
+			mask = rcur_u8(from);
+		p[i] = mask & 1 ? rcur_u8(from) : 0;
 	}
 }

@@ -273,8 +273,10 @@ void krow_forget(struct ksession *s)
 
 size_t krow_flat(const struct ksession *s, uint8_t *buf)
 {
+	struct rcur row = rcur_of(s->row, ZEROS_MOST(s->row_len));
+
 	if (s->row)
-		zeros_unpack(s->row, buf, s->row_len);
+		zeros_unpack(&row, buf, s->row_len);
 	return s->row_len;
 }
 

@@ -21,7 +21,7 @@
 #define LAYOUT_PW_SESSION      6
 #define LAYOUT_SESSION_LONG    7
 #define LAYOUT_SESSION_SHORT   8
-#define LAYOUT_SHORT_MOST      464
+#define LAYOUT_SHORT_MOST      384
 #define LAYOUT_SESSION_MOST    592
 
 /* The trace ring: records and octets of raw bytes beside them, for trace_open(). There are 16

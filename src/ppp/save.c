@@ -11,6 +11,7 @@
  * clock runs on with the saved times, spread a little when many are overdue.
  */
 #include "internal.h"
+#include "base/zeros.h"
 
 enum tag {
 	TAG_LCP = 1,
@@ -23,7 +24,8 @@ enum tag {
 	TAG_CLOCK = 8,
 	TAG_PROOF_WE = 9, /* of MS-CHAPv2: proof and keys */
 	TAG_PROOF_PEER = 10,
-	TAG_CCP = 11
+	TAG_CCP = 11,
+	TAG_ADDRESSES = 12 /* instead of WANT and GOT, which older records have */
 };
 
 /* The flags that are state of the protocol; the others belong to the process. */
@@ -54,17 +56,29 @@ bool ppp_dirty(struct ppp *e, adit_handle *ret_link, uint64_t *ret_owner)
 	return true;
 }
 
-static void save_addresses(struct wcur *c, uint16_t tag, const struct ppp_addresses *a)
-{
-	size_t at = wcur_tlv_begin(c, tag);
+_Static_assert(sizeof(struct ppp_addresses) == 32, "octets, in the order of the record");
 
-	wcur_bytes(c, a->our_ip4, 4);
-	wcur_bytes(c, a->peer_ip4, 4);
-	wcur_bytes(c, a->dns4[0], 4);
-	wcur_bytes(c, a->dns4[1], 4);
-	wcur_bytes(c, a->our_iid, 8);
-	wcur_bytes(c, a->peer_iid, 8);
-	wcur_tlv_end(c, at);
+/* Mostly what was got is what was wanted, or nothing: then little is left of both. */
+static void save_addresses(struct wcur *c, const struct link *l)
+{
+	uint8_t both[2][sizeof(l->want)], packed[ZEROS_MOST(sizeof(both))];
+
+	memcpy(both[0], &l->want, sizeof(l->want));
+	memcpy(both[1], &l->got, sizeof(l->got));
+	for (size_t i = 0; i < sizeof(l->want); i++)
+		both[1][i] ^= both[0][i];
+	wcur_tlv_bytes(c, TAG_ADDRESSES, packed, zeros_pack(both, sizeof(both), packed));
+}
+
+static void load_both(struct rcur *c, struct link *l)
+{
+	uint8_t both[2][sizeof(l->want)];
+
+	zeros_unpack(c, both, sizeof(both));
+	for (size_t i = 0; i < sizeof(l->want); i++)
+		both[1][i] ^= both[0][i];
+	memcpy(&l->want, both[0], sizeof(l->want));
+	memcpy(&l->got, both[1], sizeof(l->got));
 }
 
 static void load_addresses(struct rcur *c, struct ppp_addresses *a)
@@ -152,8 +166,7 @@ void ppp_save(const struct ppp *e, adit_handle link, struct wcur *c)
 		save_proof(c, TAG_PROOF_WE, &l->ms->we);
 	if (l->ms && l->ms->peer.has_keys)
 		save_proof(c, TAG_PROOF_PEER, &l->ms->peer);
-	save_addresses(c, TAG_WANT, &l->want);
-	save_addresses(c, TAG_GOT, &l->got);
+	save_addresses(c, l);
 	save_cp(c, TAG_IPCP, &l->cp[CP_IPCP]);
 	save_cp(c, TAG_IPV6CP, &l->cp[CP_IPV6CP]);
 
@@ -261,6 +274,9 @@ static int load_field(struct ppp *e, struct link *l, uint16_t tag, struct rcur v
 	case TAG_GOT:
 		load_addresses(&v, &l->got);
 		break;
+	case TAG_ADDRESSES:
+		load_both(&v, l);
+		break;
 	case TAG_IPCP:
 		if (load_cp(&v, &l->cp[CP_IPCP]))
 			l->flags |= F_TOLD_IP4;
@@ -311,8 +327,9 @@ static void load_ccp(struct ppp *e, struct link *l)
 int ppp_load(struct ppp *e, struct mono now, struct rcur *c, struct ppp_profile *profile,
 	     uint64_t owner, adit_handle *ret_link)
 {
-	const uint32_t needed = 1u << TAG_LCP | 1u << TAG_AUTH | 1u << TAG_WANT | 1u << TAG_GOT |
+	const uint32_t needed = 1u << TAG_LCP | 1u << TAG_AUTH | 1u << TAG_ADDRESSES |
 				1u << TAG_IPCP | 1u << TAG_IPV6CP | 1u << TAG_CLOCK;
+	const uint32_t former = 1u << TAG_WANT | 1u << TAG_GOT;
 	uint32_t seen = 0;
 	struct rcur v;
 	struct link *l;
@@ -328,6 +345,8 @@ int ppp_load(struct ppp *e, struct mono now, struct rcur *c, struct ppp_profile 
 	l->phase = PH_NETWORK;
 	while (rc == 0 && rcur_tlv(c, &tag, &v))
 		rc = load_field(e, l, tag, v, &seen);
+	if ((seen & former) == former)
+		seen |= 1u << TAG_ADDRESSES;
 	if (rc == 0 &&
 	    (c->bad || (seen & needed) != needed ||
 	     (l->cp[CP_IPCP].state < CP_REQ_SENT && l->cp[CP_IPV6CP].state < CP_REQ_SENT)))

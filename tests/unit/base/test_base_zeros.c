@@ -15,6 +15,14 @@
 
 #define MOST 40
 
+static bool unpack(const uint8_t *from, size_t len, void *to, size_t n)
+{
+	struct rcur c = rcur_of(from, len);
+
+	zeros_unpack(&c, to, n);
+	return !c.bad;
+}
+
 static void a_mask_comes_before_each_eight(void **state)
 {
 	static const uint8_t plain[11] = { 0, 7, 0, 0, 0, 0, 0, 9, 0, 0, 5 };
@@ -24,7 +32,7 @@ static void a_mask_comes_before_each_eight(void **state)
 	assert_int_equal(zeros_pack(plain, sizeof(plain), to), sizeof(packed));
 	assert_memory_equal(to, packed, sizeof(packed));
 	memset(back, 0xee, sizeof(back));
-	zeros_unpack(to, back, sizeof(back));
+	assert_true(unpack(to, sizeof(to), back, sizeof(back)));
 	assert_memory_equal(back, plain, sizeof(plain));
 }
 
@@ -36,7 +44,7 @@ static void nothing_and_all_zero(void **state)
 	assert_int_equal(zeros_pack(plain, 0, to), 0);
 	assert_int_equal(zeros_pack(plain, sizeof(plain), to), 3);
 	memset(back, 0xee, sizeof(back));
-	zeros_unpack(to, back, sizeof(back));
+	assert_true(unpack(to, sizeof(to), back, sizeof(back)));
 	assert_memory_equal(back, plain, sizeof(plain));
 }
 
@@ -62,7 +70,9 @@ static void whatever_it_is_comes_back(void **state)
 		exact = malloc(len);
 		assert_non_null(exact);
 		memcpy(exact, to, len);
-		zeros_unpack(exact, back, n);
+		assert_true(unpack(exact, len, back, n));
+		assert_false(unpack(exact, len - 1, back, n));
+		assert_true(unpack(exact, len, back, n));
 		assert_memory_equal(back, plain, n);
 		free(plain);
 		free(back);
