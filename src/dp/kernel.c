@@ -437,6 +437,8 @@ static void defaults(struct kernel_config *c)
 		c->sessions_max = 100000;
 	if (!c->groups)
 		c->groups = KERNEL_GROUPS;
+	if (!c->proto)
+		c->proto = KERNEL_PROTO(1);
 }
 
 /* A PPP session takes three descriptors; the soft limit is usually that of select(), 1024. */

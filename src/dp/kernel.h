@@ -11,7 +11,7 @@
  * and the RTNL, and the waits overlap. The owner polls one descriptor (kernel_fd()) and then takes
  * news (kernel_next()) until there are none.
  *
- * Whatever the plane puts into the kernel carries a mark (KERNEL_MARK_PROTO on routes and
+ * Whatever the plane puts into the kernel carries a mark (KERNEL_PROTO() on routes and
  * addresses, an interface group of KERNEL_GROUP()); what was there before it is never touched.
  * Tunnels, sessions and descriptors are the plane's alone. They last as long as the plane does:
  * when the process that holds it ends, the kernel ends them.
@@ -34,16 +34,20 @@
  * What of a row is used: ids, version, encap, sequencing, cookies, l2spec, mtu, txqlen, ifname,
  * master, netns, prefixes and routes (as routes), host_addrs, peer4, source4, table, metric,
  * MPPE, partner. Not here: rates, MSS, DP_F_ANTISPOOF (the kernel's reverse path filter), pinning
- * of the peer (net.h of the keeper), and first_ns/first_nr (the kernel takes the first number it
- * sees, and counts what it sends from 0: so a session with numbers is put as DP_PREPARED before its
- * first frame is sent).
+ * of the peer (net.h of the keeper), and first_nr (the kernel takes the first number it sees). It
+ * counts what it sends from 0: so a session with numbers is better put as DP_PREPARED before its
+ * first frame is sent. With first_ns, DP_NS_MOST at most, so many frames go before that nobody
+ * misses.
  */
 #ifndef ADIT_DP_KERNEL_H
 #define ADIT_DP_KERNEL_H
 
 #include "base/dp_types.h"
 
-#define KERNEL_MARK_PROTO 0xad /* as NET_MARK_PROTO of the keeper */
+/* Protocol of routes and addresses, for each keeper of a network namespace one of its own (net.h of
+ * the keeper). */
+#define KERNEL_PROTO(number)   ((uint8_t)((number) == 1 ? 0xad : 0x9d + (number)))
+#define KERNEL_PROTO_IS(proto) ((proto) >= 0x9f && (proto) <= 0xad)
 /* Interface groups, one for each tunnel slot: those whose upper 16 bits are kernel_config.groups.
  * Whoever else uses the same loses its interfaces. */
 #define KERNEL_GROUPS	       0x0ad1 /* by default, and the first of those that may be */
@@ -128,6 +132,7 @@ struct kernel_config {
 	uint32_t frames_all_per_s; /* of all together, 0 = 20,000 */
 	uint32_t sessions_max;	   /* 0 = 100,000 */
 	uint16_t groups; /* which interface groups, KERNEL_GROUPS..KERNEL_GROUPS_LAST; 0 = first */
+	uint8_t proto;	 /* of routes and addresses, 0 = KERNEL_PROTO(1) */
 };
 
 /* NULL with errno. Raises the process's limit of descriptors to what it may be: a PPP session takes

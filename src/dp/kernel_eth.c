@@ -271,21 +271,23 @@ static uint32_t table_of(struct nlm *rt, const struct dp_row *r)
 	return master ? nlm_link_vrf_table(rt, master) : r->table;
 }
 
-static int item_gather(struct nlm *rt, const struct kjob *j, const struct dp_row *r, uint32_t table,
-		       const struct kitem *it, bool add)
+static int item_gather(struct kwork *w, const struct kjob *j, const struct dp_row *r,
+		       uint32_t table, const struct kitem *it, bool add)
 {
+	struct nlm *rt = kwork_rt(w, j->row.netns);
+	uint8_t proto = w->k->config.proto;
 	bool v4 = it->p.addr.family == AF_INET;
 	struct nlm_route route = { .family = (uint8_t)it->p.addr.family,
 				   .type = RTN_UNICAST,
-				   .proto = KERNEL_MARK_PROTO,
+				   .proto = proto,
 				   .len = it->p.len,
 				   .table = table,
 				   .metric = it->ours ? r->metric : 0,
 				   .prefix = it->p };
 
 	if (it->address)
-		return nlm_addr_gather(rt, j->have.ifindex, &it->p, v4 ? &r->peer4 : NULL,
-				       KERNEL_MARK_PROTO, add);
+		return nlm_addr_gather(rt, j->have.ifindex, &it->p, v4 ? &r->peer4 : NULL, proto,
+				       add);
 	route.hop.ifindex = j->have.ifindex;
 	if (v4)
 		route.hop.source = r->source4;
@@ -308,7 +310,7 @@ int kroutes_put(struct kwork *w, struct kjob *j, const struct dp_row *old, const
 
 	for (i = 0; i < m; i++) {
 		if (moved || !has(now, n, &was[i]))
-			item_gather(rt, j, old, old->table ? old->table : table, &was[i], false);
+			item_gather(w, j, old, old->table ? old->table : table, &was[i], false);
 	}
 	nlm_flush(rt); /* what is gone already is gone */
 	/* A PPP interface never makes its sender wait, so what queues there waits for nothing; the
@@ -317,7 +319,7 @@ int kroutes_put(struct kwork *w, struct kjob *j, const struct dp_row *old, const
 		err = nlm_link_up_gather(rt, j->have.ifindex, r->txqlen == 0);
 	for (i = 0; i < n && !err; i++) {
 		if (moved || !has(was, m, &now[i]))
-			err = item_gather(rt, j, r, table, &now[i], true);
+			err = item_gather(w, j, r, table, &now[i], true);
 	}
 	if (!err)
 		err = nlm_flush(rt);

@@ -768,8 +768,12 @@ static bool parts_make(struct keeper_main *k, gid_t group)
 		server_say(s, TRACE_WARNING, "%s; `adit-keeper --upgrade` cannot be used", text);
 	}
 	k->former_died |= left;
-	if (!net_alone(s->net))
-		server_say(s, TRACE_INFO, "another adit-keeper runs in this network namespace");
+	if (net_number(s->net) != s->conf->groups || !net_alone(s->net))
+		server_say(
+			s, TRACE_INFO,
+			"another adit-keeper runs in this network namespace; routes and addresses "
+			"of this one have the protocol number %u",
+			net_proto(s->net));
 	swept = net_sweep_all(s->net);
 	if (swept)
 		server_say(s, TRACE_NOTICE,
@@ -792,7 +796,7 @@ static bool parts_begin(struct keeper_main *k, bool resume)
 
 	if (!user_begin(k, resume, &group))
 		return false;
-	s->net = net_open(&alone);
+	s->net = net_open(s->conf->groups, &alone);
 	if (!s->net)
 		return keeper_main_fail("could not open rtnetlink: %s", strerror(errno));
 	children.uid = k->spawn.uid;

@@ -15,8 +15,7 @@
  * A default route with metric 0 shall carry the traffic even when there is another default route,
  * so then it is put as 0.0.0.0/1 and 128.0.0.0/1 (or ::/1 and 8000::/1), which are more specific.
  *
- * The name of the only keeper in a network namespace is one of name.h; a guard (guard.h) keeps it
- * for a moment longer.
+ * A number is had by a name (name.h); a guard (guard.h) keeps it for a moment longer.
  */
 #include "net.h"
 
@@ -35,6 +34,7 @@
 #include "base/htab.h"
 #include "base/list.h"
 #include "daemon/notify.h"
+#include "dp/kernel.h"
 #include "dp/nl.h"
 #include "name.h"
 
@@ -62,7 +62,8 @@ struct item {
 
 struct net {
 	struct nlm m;
-	int name_fd; /* abstract socket, -1 = another keeper has the name */
+	uint32_t number;
+	int name_fd; /* abstract socket, -1 = another keeper has the number */
 	struct htab items;
 	struct list all;
 	uint32_t epoch;
@@ -90,32 +91,65 @@ static int fail_no_device(struct net *n, const char **ret_text, const char *ifna
 
 /* ---- opening ---- */
 
-static const char name_of_keeper[] = "adit-keeper";
+uint8_t net_proto(const struct net *n)
+{
+	return KERNEL_PROTO(n->number);
+}
+
+static uint32_t group_of(const struct net *n)
+{
+	return NET_MARK_GROUP + n->number - 1;
+}
+
+static const char *name_of(uint32_t number, char name[NAME_MAX_LEN])
+{
+	if (number == 1)
+		snprintf(name, NAME_MAX_LEN, "adit-keeper");
+	else
+		snprintf(name, NAME_MAX_LEN, "adit-keeper-%u", number);
+	return name;
+}
+
+static void number_take(struct net *n)
+{
+	char name[NAME_MAX_LEN];
+
+	n->name_fd = name_take(name_of(n->number, name));
+}
 
 bool net_orphaned(const struct net *n)
 {
-	return n->name_fd < 0 && name_orphaned(name_of_keeper);
+	char name[NAME_MAX_LEN];
+
+	return n->name_fd < 0 && name_orphaned(name_of(n->number, name));
 }
 
 void net_wait_former(struct net *n)
 {
 	const struct timespec tick = { .tv_nsec = 20000000 };
+	uint32_t wanted = n->number;
 
 	for (uint32_t ticks = 0; n->name_fd < 0; ticks++) {
 		if (ticks % 50 == 0) {
 			if (!net_orphaned(n)) {
 				/* a guard may have been done just now */
-				n->name_fd = name_take(name_of_keeper);
+				number_take(n);
 				break;
 			}
 			notify_send("EXTEND_TIMEOUT_USEC=10000000");
 		}
 		nanosleep(&tick, NULL);
-		n->name_fd = name_take(name_of_keeper);
+		number_take(n);
 	}
+	for (uint32_t i = 1; n->name_fd < 0 && i <= NET_NUMBERS; i++) {
+		n->number = i;
+		number_take(n);
+	}
+	if (n->name_fd < 0)
+		n->number = wanted;
 }
 
-struct net *net_open(bool *ret_alone)
+struct net *net_open(uint32_t number, bool *ret_alone)
 {
 	struct net *n = calloc(1, sizeof(*n));
 	uint8_t key[16];
@@ -131,7 +165,8 @@ struct net *net_open(bool *ret_alone)
 	}
 	htab_init(&n->items, key);
 	list_init(&n->all);
-	n->name_fd = name_take(name_of_keeper);
+	n->number = number;
+	number_take(n);
 	*ret_alone = n->name_fd >= 0;
 	return n;
 }
@@ -234,7 +269,7 @@ int net_index(const char *ifname)
 
 int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_text)
 {
-	int err = nlm_link_mark(&n->m, ifindex, NET_MARK_GROUP, LINK_QUEUE, ethernet);
+	int err = nlm_link_mark(&n->m, ifindex, group_of(n), LINK_QUEUE, ethernet);
 
 	return err ? fail(n, ret_text, err, "could not mark the interface") : 0;
 }
@@ -270,7 +305,7 @@ int net_link_del(struct net *n, int ifindex, const char **ret_text)
 static int addr_remove(struct net *n, struct item *it)
 {
 	struct prefix p = { it->key.addr, (uint8_t)it->key.len };
-	int err = nlm_addr(&n->m, it->ifindex, &p, NET_MARK_PROTO, false);
+	int err = nlm_addr(&n->m, it->ifindex, &p, net_proto(n), false);
 
 	if (err && !was_gone(err))
 		return err;
@@ -297,7 +332,7 @@ int net_addr(struct net *n, const char *ifname, const struct prefix *p, bool add
 	if (!it)
 		return err;
 	it->ifindex = net_index(ifname);
-	err = it->ifindex ? nlm_addr(&n->m, it->ifindex, p, NET_MARK_PROTO, true) : -ENODEV;
+	err = it->ifindex ? nlm_addr(&n->m, it->ifindex, p, net_proto(n), true) : -ENODEV;
 	if (!err) {
 		item_keep(n, it);
 		return 0;
@@ -312,11 +347,11 @@ int net_addr(struct net *n, const char *ifname, const struct prefix *p, bool add
 
 /* ---- routes ---- */
 
-static struct nlm_route route_of(const struct item *it)
+static struct nlm_route route_of(const struct net *n, const struct item *it)
 {
 	struct nlm_route r = { .family = (uint8_t)it->key.addr.family,
 			       .type = RTN_UNICAST,
-			       .proto = NET_MARK_PROTO,
+			       .proto = net_proto(n),
 			       .len = (uint8_t)it->key.len,
 			       .table = it->key.table ? it->key.table : RT_TABLE_MAIN,
 			       .metric = it->key.metric,
@@ -330,9 +365,9 @@ static struct nlm_route route_of(const struct item *it)
 }
 
 /* Half of the default route, 0 or 1. */
-static struct nlm_route half_of(const struct item *it, int which)
+static struct nlm_route half_of(const struct net *n, const struct item *it, int which)
 {
-	struct nlm_route r = route_of(it);
+	struct nlm_route r = route_of(n, it);
 
 	r.len = r.prefix.len = 1;
 	r.prefix.addr.ip[0] = which ? 0x80 : 0;
@@ -341,7 +376,7 @@ static struct nlm_route half_of(const struct item *it, int which)
 
 static int route_remove(struct net *n, struct item *it)
 {
-	struct nlm_route r = route_of(it);
+	struct nlm_route r = route_of(n, it);
 	int err, i;
 
 	if (!it->halves) {
@@ -350,7 +385,7 @@ static int route_remove(struct net *n, struct item *it)
 			return err;
 	}
 	for (i = 0; it->halves && i < 2; i++) {
-		r = half_of(it, i);
+		r = half_of(n, it, i);
 		err = nlm_route(&n->m, &r, false, 0);
 		if (err && !was_gone(err))
 			return err;
@@ -368,14 +403,14 @@ static void other_default_each(void *arg, const struct nlm_route *r)
 {
 	struct other_default *o = arg;
 
-	if (r->len == 0 && r->table == o->table && r->proto != NET_MARK_PROTO &&
+	if (r->len == 0 && r->table == o->table && !KERNEL_PROTO_IS(r->proto) &&
 	    r->type == RTN_UNICAST)
 		o->found = true;
 }
 
 static int route_put(struct net *n, struct item *it)
 {
-	struct nlm_route r = route_of(it), low;
+	struct nlm_route r = route_of(n, it), low;
 	struct other_default other = { r.table, false };
 	int err;
 
@@ -387,11 +422,11 @@ static int route_put(struct net *n, struct item *it)
 	}
 	if (!it->halves)
 		return nlm_route(&n->m, &r, true, NLM_F_EXCL);
-	low = half_of(it, 0);
+	low = half_of(n, it, 0);
 	err = nlm_route(&n->m, &low, true, NLM_F_EXCL);
 	if (err)
 		return err;
-	r = half_of(it, 1);
+	r = half_of(n, it, 1);
 	err = nlm_route(&n->m, &r, true, NLM_F_EXCL);
 	if (err) {
 		char text[sizeof(n->m.text)];
@@ -448,7 +483,7 @@ static void best_route_each(void *arg, const struct nlm_route *r)
 {
 	struct best_route *b = arg;
 
-	if (r->table != RT_TABLE_MAIN || r->proto == NET_MARK_PROTO || r->type != RTN_UNICAST ||
+	if (r->table != RT_TABLE_MAIN || KERNEL_PROTO_IS(r->proto) || r->type != RTN_UNICAST ||
 	    !r->hop.ifindex || !prefix_has(&r->prefix, b->to))
 		return;
 	if (b->found &&
@@ -467,7 +502,7 @@ static int pin_hop(struct net *n, const struct addr *to, struct nlm_hop *ret)
 
 	if (err)
 		return err;
-	if (r.proto != NET_MARK_PROTO) {
+	if (!KERNEL_PROTO_IS(r.proto)) {
 		if (r.type == RTN_LOCAL)
 			return 1;
 		if (r.type != RTN_UNICAST || !r.hop.ifindex)
@@ -518,7 +553,7 @@ int net_pin(struct net *n, const struct addr *to, enum net_holder holder, bool a
 		return err;
 	err = pin_hop(n, &plain, &it->hop);
 	if (!err) {
-		r = route_of(it);
+		r = route_of(n, it);
 		/* Somebody else's host route does the same: then it is not ours. */
 		err = nlm_route(&n->m, &r, true, known ? NLM_F_REPLACE : NLM_F_EXCL);
 		if (!err && !known)
@@ -589,6 +624,7 @@ struct marked {
 	struct nlm_addr *addrs;
 	struct nlm_link *links;
 	size_t route_n, addr_n, link_n;
+	const struct net *net;
 };
 
 static void *grown(void *v, size_t n, size_t size)
@@ -604,7 +640,7 @@ static void marked_route(void *arg, const struct nlm_route *r)
 	struct marked *m = arg;
 	struct nlm_route *v;
 
-	if (r->proto != NET_MARK_PROTO)
+	if (r->proto != net_proto(m->net))
 		return;
 	v = grown(m->routes, m->route_n, sizeof(*v));
 	if (!v)
@@ -618,7 +654,7 @@ static void marked_addr(void *arg, const struct nlm_addr *a)
 	struct marked *m = arg;
 	struct nlm_addr *v;
 
-	if (a->proto != NET_MARK_PROTO)
+	if (a->proto != net_proto(m->net))
 		return;
 	v = grown(m->addrs, m->addr_n, sizeof(*v));
 	if (!v)
@@ -632,7 +668,7 @@ static void marked_link(void *arg, const struct nlm_link *l)
 	struct marked *m = arg;
 	struct nlm_link *v;
 
-	if (l->group != NET_MARK_GROUP)
+	if (l->group != group_of(m->net))
 		return;
 	v = grown(m->links, m->link_n, sizeof(*v));
 	if (!v)
@@ -644,7 +680,7 @@ static void marked_link(void *arg, const struct nlm_link *l)
 uint32_t net_sweep_all(struct net *n)
 {
 	uint32_t count = sweep(n, UINT32_MAX, true);
-	struct marked m = { 0 };
+	struct marked m = { .net = n };
 	size_t i;
 
 	if (n->name_fd < 0)
@@ -658,7 +694,7 @@ uint32_t net_sweep_all(struct net *n)
 		count += nlm_route(&n->m, &m.routes[i], false, 0) == 0;
 	}
 	for (i = 0; i < m.addr_n; i++)
-		count += nlm_addr(&n->m, m.addrs[i].ifindex, &m.addrs[i].prefix, NET_MARK_PROTO,
+		count += nlm_addr(&n->m, m.addrs[i].ifindex, &m.addrs[i].prefix, net_proto(n),
 				  false) == 0;
 	for (i = 0; i < m.link_n; i++)
 		count += nlm_link_del(&n->m, m.links[i].ifindex) == 0;
@@ -714,8 +750,14 @@ enum {
 	F_INDEX = 9,   /* u32 */
 	F_HALVES = 10, /* u32 0 or 1 */
 	F_HOP = 11,    /* u32 index, gateway and source by addr_save() */
-	F_HOLDERS = 12
+	F_HOLDERS = 12,
+	F_NUMBER = 13 /* u32; absent = 1 */
 };
+
+uint32_t net_number(const struct net *n)
+{
+	return n->number;
+}
 
 bool net_alone(const struct net *n)
 {
@@ -757,6 +799,7 @@ void net_carry(const struct net *n, struct carry *c)
 	struct wcur *w = carry_begin(c, REC_NAME);
 
 	wcur_tlv_u32(w, F_EPOCH, n->epoch);
+	wcur_tlv_u32(w, F_NUMBER, n->number);
 	carry_fd(c, F_FD, n->name_fd);
 	carry_end(c);
 	list_for_each (at, &n->all) {
@@ -828,13 +871,18 @@ int net_carried(struct net *n, uint16_t tag, struct rcur v)
 	uint32_t epoch;
 
 	if (tag == REC_NAME) {
+		n->number = 1;
 		while (rcur_tlv(&v, &field, &f)) {
-			if (field == F_FD)
+			if (field == F_FD) {
+				if (n->name_fd >= 0)
+					close(n->name_fd);
 				n->name_fd = (int)rcur_u32(&f);
+			} else if (field == F_NUMBER)
+				n->number = rcur_u32(&f);
 			else if (field == F_EPOCH)
 				n->epoch = rcur_u32(&f);
 		}
-		return v.bad ? -EBADMSG : 0;
+		return v.bad || !n->number || n->number > NET_NUMBERS ? -EBADMSG : 0;
 	}
 	if (tag != REC_ITEM)
 		return 1;

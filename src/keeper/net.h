@@ -2,7 +2,9 @@
  *
  * Links, addresses and routes in the keeper's network namespace, by rtnetlink. All that is put
  * there carries our mark and is remembered, so that it can be removed without touching what was
- * there before us. Calls wait for the kernel (it answers in microseconds to milliseconds).
+ * there before us, or is another keeper's: each has a number of its own in its network namespace,
+ * and with it a protocol of its routes and addresses (KERNEL_PROTO()) and a group of its
+ * interfaces. Calls wait for the kernel (it answers in microseconds to milliseconds).
  *
  * An address or host route that was there before us is not ours: adding it succeeds and changes
  * nothing, removing it succeeds and leaves it.
@@ -13,28 +15,31 @@
 #include "base/dp_types.h"
 #include "dp/carry.h"
 
-#define NET_MARK_PROTO 0xad    /* protocol of routes and of addresses */
-#define NET_MARK_GROUP 0xad17u /* group of interfaces */
+#define NET_NUMBERS    15u     /* keepers of one namespace that have marks of their own */
+#define NET_MARK_GROUP 0xad17u /* group of interfaces of number 1, that of others follows */
 #define NET_ITEMS_MAX  100000u /* addresses, routes and pins in all */
 
 struct net;
 
-/* Opens the sockets, and takes the name of the only keeper of this network namespace if it is free:
- * *ret_alone says so. NULL with errno. */
-struct net *net_open(bool *ret_alone);
+/* Opens the sockets, and takes the number (1..NET_NUMBERS) if no other keeper of this network
+ * namespace has it: *ret_alone says so. NULL with errno. */
+struct net *net_open(uint32_t number, bool *ret_alone);
 void net_close(struct net *n); /* removes nothing */
 
-/* Over an upgrade of the keeper: as in hold.h. The name is carried, too. */
+/* Over an upgrade of the keeper: as in hold.h. The number is carried, too. */
 void net_carry(const struct net *n, struct carry *c);
 int net_carried(struct net *n, uint16_t tag, struct rcur v);
+/* Nobody else has our number. */
 bool net_alone(const struct net *n);
-/* The descriptor that has the name, -1 = another keeper has it. */
+uint32_t net_number(const struct net *n);
+uint8_t net_proto(const struct net *n);
+/* The descriptor that has the number, -1 = another keeper has it. */
 int net_name(const struct net *n);
 
-/* Is the keeper that has the name dead, and its guard (guard.h) still removes what it had? */
+/* Is the keeper that has the number dead, and its guard (guard.h) still removes what it had? */
 bool net_orphaned(const struct net *n);
-/* Waits as long as it is so, and takes the name if it is free then; tells systemd that it takes
- * longer. */
+/* Waits as long as it is so, and takes the number if it is free then; tells systemd that it takes
+ * longer. A keeper that lives keeps it: then the first one that is free becomes ours. */
 void net_wait_former(struct net *n);
 
 /* All functions below: 0 or negative errno; on failure *ret_text (if not NULL) is set to a text
@@ -78,8 +83,8 @@ void net_forget_device(struct net *n, const char *ifname);
 void net_epoch(struct net *n, uint32_t epoch);
 uint32_t net_sweep_before(struct net *n, uint32_t epoch);
 
-/* Remove everything that carries our mark, known or left over from a former run. Only if we are the
- * only keeper of the namespace; else only what this one has put there. */
+/* Remove everything that carries our mark, known or left over from a former run that had our
+ * number. Only if nobody else has it; else only what this one has put there. */
 uint32_t net_sweep_all(struct net *n);
 
 /* How many addresses, or routes to single hosts, hang on a device because of us; one that equals

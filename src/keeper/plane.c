@@ -148,6 +148,7 @@ void kplane_open(struct kplane *p, bool sweep)
 		return;
 	config.probe = p->probe;
 	config.groups = p->groups;
+	config.proto = p->config.net ? net_proto(p->config.net) : 0;
 	config.sys = p->config.sys;
 	snprintf(config.ifname, sizeof(config.ifname), "%s", p->conf->session_ifname);
 	p->k = kernel_new(&config);

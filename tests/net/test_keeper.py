@@ -905,6 +905,56 @@ def test_two_keepers_of_one_control_socket(lab):
     world.fake.good(STATUS)
 
 
+def test_two_keepers_of_one_namespace(lab):
+    """What one finds of a former run, or takes away when it ends, is its own: nothing of the other
+    is touched. The second one has taken the next number, since its configuration has the same."""
+    ns = lab.ns("keepers")
+
+    def keeper(number):
+        return lab.adit(ns, f"""
+interface = tun{number}
+listen "here" {{ address = 127.0.0.{number} }}
+pool "p" {{ addresses = 10.1.{number}.0/24 }}
+profile "home" {{ users = @DIR@/users pool = "p" local-address = 10.1.{number}.1 }}
+peer "all" {{ profile = "home" }}
+""", name=f"keeper{number}", users="")
+
+    def of(number):
+        lines = []
+        for words in ("route",), ("-o", "addr"), ("-o", "link"):
+            lines += [line for line in ns.run("ip", *words).stdout.splitlines()
+                      if f"10.1.{number}." in line or f"tun{number}" in line]
+        return sorted(lines)
+
+    def there(number, proto, group):
+        return wait_for("its device, routes and address", lambda: (
+            f" proto {proto} " in str(of(number)) and f" group {group} " in str(of(number)) and
+            f"inet 10.1.{number}.1/32" in str(of(number)) and of(number)))
+
+    ns.run("ip", "link", "set", "lo", "up")
+    one, two = keeper(1).start(), keeper(2)
+    there(1, 173, 44311)
+    two.start()
+    before = there(2, 159, 44312)
+    assert two.text().count("another adit-keeper runs in this network namespace") == 1
+    one.keeper.child.kill()
+    one.keeper.child.wait()
+    wait_for("its device to go", lambda: not of(1))
+    for number, proto in (1, 173), (2, 159):  # as a pin would be left
+        ns.run("ip", "route", "add", f"10.1.{number}.77/32", "dev", "lo", "proto", proto)
+    before = of(2)
+    one.start()
+    there(1, 173, 44311)
+    assert "removed 1 addresses, routes and interfaces of a former run" in one.text()
+    assert of(2) == before and "10.1.2.77" in str(before)
+    one.stop()
+    assert of(2) == before and not of(1)
+    # the number that is free now is the configured one
+    mine = there(1, 173, 44311) if one.start() else None
+    two.stop()
+    assert of(1) == mine and not of(2)
+
+
 def test_user_that_is_not_there(lab):
     world = World(lab, user="no-such-user")
     assert world.fake.command("facts")["uid"] == pwd.getpwnam("nobody").pw_uid

@@ -160,3 +160,48 @@ def test_upgrade_of_the_keeper_under_traffic(world, lab):
     rows = records(lab.dir / "records")
     assert len(rows) == SESSIONS and min(r["sent"] for r in rows) > 0
     check_clean(rows, adit.accounting_lines())
+
+
+def marked(ns, protocol):
+    return sorted(line for line in ns.run("ip", "route", "show", "proto", protocol).stdout.splitlines())
+
+
+def test_two_keepers_of_one_namespace(world, lab):
+    """Each has interface groups and a protocol of its own: what dies, or is cleaned and begins anew
+    beside it, costs the other not a packet."""
+    world.lns.run("ip", "addr", "add", "192.0.2.3/24", "dev", "l0")
+    adit = world.adit = lab.adit(world.lns, KERNEL + 'listen "one" { address = 192.0.2.1 }\n',
+                                 users="* * password *\n").start()
+    other = lab.adit(world.lns, "interface-groups = 2\nsession-interface = other\n" +
+                     KERNEL.replace("10.64.", "10.65.") + 'listen "two" { address = 192.0.2.3 }\n',
+                     name="other", users="* * password *\n").start()
+    load = come_up(world, "load")
+    others = world.load(*MANY, "--pings", 4, "--await", "--records", lab.dir / "records",
+                        name="others", server="192.0.2.3")
+    world.wait_up(others, SESSIONS)
+    wait_for("the sessions", lambda: [s["plane"] for s in other.sessions()] == ["kernel"] * SESSIONS)
+    others.child.send_signal(signal.SIGUSR1)
+    # the address of each on lo is none of these
+    before = marked(world.lns, 159)
+    assert len(marked(world.lns, 173)) == len(before) == SESSIONS
+    wait_for("the guards", lambda: guards(adit) and guards(other))
+    os.kill(adit.keeper.pid, signal.SIGKILL)
+    load.child.kill()
+    adit.keeper.child.wait(600)
+    wait_for("the guard to clear up", lambda: not [n for n in links(world.lns) if n.startswith("l2tp")],
+             seconds=120)
+    assert marked(world.lns, 159) == before
+    adit.start()
+    come_up(world, "again").child.kill()
+    assert marked(world.lns, 159) == before
+    adit.stop()
+    assert marked(world.lns, 159) == before and not marked(world.lns, 173)
+    others.stop(signal.SIGINT, seconds=120)
+    assert "sessions were lost" not in others.text(), others.text()
+    wait_for("all sessions to end", lambda: not other.sessions(), seconds=90)
+    other.stop()
+    assert not marked(world.lns, 159)
+    assert "of a former run" not in other.text()
+    rows = records(lab.dir / "records")
+    assert len(rows) == SESSIONS and min(r["sent"] for r in rows) > 0
+    check_clean(rows, other.accounting_lines())
