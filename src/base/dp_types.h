@@ -80,6 +80,8 @@ struct dp_row {
 	/* Ns of the next data packet we send and the Ns we expect next, as the L2TP engine left
 	 * them. Taken at the moment the row becomes active, ignored in a row that is active. */
 	uint16_t first_ns, first_nr;
+#define DP_NS_MOST 64u	   /* as far as the kernel's plane can make up for first_ns */
+#define DP_NR_MOST 0x4000u /* first_nr there: well within the kernel's window around 0 */
 
 	/* Routed to the session; allowed as sources from it (LNS side). */
 	struct prefix prefixes[DP_PREFIXES];

@@ -299,6 +299,15 @@ static int put_pipe(struct dual *d, uint64_t key, uint32_t generation, const str
 	return rc;
 }
 
+/* The kernel numbers from 0, which its plane makes up for within limits (kernel_ppp.c), and takes
+ * the first number that comes. */
+static bool numbers_too_far(const struct dp_row *row)
+{
+	if (row->version == 3)
+		return row->first_ns || row->first_nr;
+	return row->first_ns > DP_NS_MOST || row->first_nr > DP_NR_MOST;
+}
+
 static int put_new(struct dual *d, uint64_t key, uint32_t generation, const struct dp_row *row)
 {
 	const struct atunnel *t = tunnel_of_row(d, row);
@@ -312,12 +321,10 @@ static int put_new(struct dual *d, uint64_t key, uint32_t generation, const stru
 	if (place == PLACE_NONE)
 		return say_done(d, DP_OP_PUT, key, generation, -EOPNOTSUPP,
 				t && t->why[0] ? t->why : d->missing);
-	/* The kernel would number from 0 again, and the peer drop that as old (RFC 2661 5.4); and
-	 * it would wait for number 0, and drop what comes as late. */
-	if (place == PLACE_KERNEL && (row->first_ns || row->first_nr)) {
+	if (place == PLACE_KERNEL && numbers_too_far(row)) {
 		place = PLACE_USER;
-		why = "data with sequence numbers had come or gone before the kernel knew of the "
-		      "session";
+		why = "too much data with sequence numbers had come or gone before the kernel knew "
+		      "of the session";
 	}
 	if (place == PLACE_USER && placed(row))
 		return refuse_place(d, key, generation, row, why ? why : t ? t->why : "");

@@ -5,8 +5,8 @@
  *
  * A tunnel is given to the kernel plane when it comes up, unless the configuration says otherwise;
  * its sessions follow it. A session that the kernel plane refuses goes to the user-space plane when
- * its tunnel is DP_WANT_AUTO, and fails when it is DP_WANT_KERNEL. One that has already sent data
- * with sequence numbers goes to user space in both cases: the kernel would count from 0 again. Once
+ * its tunnel is DP_WANT_AUTO, and fails when it is DP_WANT_KERNEL. One that has already sent much
+ * data with sequence numbers goes to user space in both cases: the kernel counts from 0. Once
  * a session is somewhere it stays there. The tunnel's own socket, which the kernel plane makes, is
  * read by the user-space plane, as the listeners are: so whatever the kernel does not take reaches
  * the engine, and a session in user space may share a tunnel with others in the kernel.

@@ -81,6 +81,24 @@ static int sequencing(struct kwork *w, const struct dp_row *r, int fd)
 	return err;
 }
 
+/*
+ * The kernel numbers from 0, and the owner has numbered `first_ns` frames already: whoever checks
+ * would drop what the kernel sends with those numbers as old (RFC 2661 5.4). So they go to frames
+ * that the peer discards in any case: LCP's Discard-Request (RFC 1661 5.9), LCP being open when a
+ * row is active; its magic number is 0, as of one who has none.
+ */
+static int catch_up(struct kwork *w, const struct dp_row *r, int fd)
+{
+	static const uint8_t discard[] = { 0xc0, 0x21, 11, 0, 0, 8, 0, 0, 0, 0 };
+	ssize_t n = 0;
+
+	if (!(r->flags & DP_F_SEND_SEQ) || r->version == 3 || r->state != DP_ACTIVE)
+		return 0;
+	for (unsigned int i = 0; i < r->first_ns && i < DP_NS_MOST && n >= 0; i++)
+		n = w->sys->send(w->sys, fd, discard, sizeof(discard), 0);
+	return n < 0 ? (int)n : 0;
+}
+
 /* L2TPv3 has values that connect() cannot tell: then the session is made first. */
 static int session_create(struct kwork *w, struct kjob *j)
 {
@@ -138,6 +156,8 @@ static int pipe_open(struct kwork *w, struct kjob *j)
 	}
 	if (j->row.flags & (DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ)) {
 		err = sequencing(w, &j->row, j->have.pppox);
+		if (err >= 0)
+			err = catch_up(w, &j->row, j->have.pppox);
 		if (err < 0)
 			return kjob_fail(j, KERNEL_STEP_PIPE, err, "");
 	}

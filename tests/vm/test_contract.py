@@ -489,6 +489,21 @@ def test_sequence_numbers(l2tp):
     assert struct.unpack_from("!H", peer.recv(2048))[0] & 0x0800
 
 
+def test_the_first_number_is_as_good_as_0(l2tp):
+    """A session that begins in the middle takes what comes next; what it sends begins with 0."""
+    s, peer = udp(OURS, THEIRS), udp(THEIRS, OURS)
+    l2tp.tunnel(s.fileno(), 1, 2)
+    for session, first in (5, 7), (6, 0x4000):
+        px = pppox(1, session, 2, session)
+        for n, protocol in ((first, LCP), (first + 1, CHAP), (first, IPCP), (first + 2, CCP)):
+            peer.send(v2(1, session, frame(protocol), ns=n))
+        assert [px.recv(2048)[:2] for _ in range(3)] == [
+            struct.pack("!H", p) for p in (LCP, CHAP, CCP)]
+        px.send(frame(LCP))
+        flags, _, _, ns = struct.unpack_from("!HHHH", peer.recv(2048))
+        assert flags & 0x0800 and ns == 0
+
+
 def test_data_out_of_order_is_dropped(l2tp):
     s, peer = udp(OURS, THEIRS), udp(THEIRS, OURS)
     l2tp.tunnel(s.fileno(), 1, 2)

@@ -95,8 +95,11 @@ def test_numbers_that_the_client_asks_for(wire):
 
 
 def test_numbers_of_the_lns(wire):
-    at_lns = up(wire, peer="sequencing = yes")[0]
-    assert only(at_lns)["plane"] == "kernel"
+    """An LNS that begins by itself to number (RFC 2661 5.4): its client has followed it, and used some
+    numbers, before the kernel knows of the session."""
+    at_lns, at_client = up(wire, peer="sequencing = yes")
+    assert only(at_lns)["plane"] == only(at_client)["plane"] == "kernel"
+    assert "send" in sessions(wire.client), sessions(wire.client)
     wire.carries("198.51.100.2")
     wire.carries("2001:db8:2::2")
     wire.client.tcp(wire.lns, "198.51.100.2", octets=100_000)

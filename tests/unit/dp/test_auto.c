@@ -543,18 +543,20 @@ static void numbered_data(enum dp_want want)
 	assert_done(l, DP_OP_NET, 0, 1, 0);
 	tunnel_up(l, want, 0, "");
 	r.flags |= DP_F_SEND_SEQ;
-	r.first_ns = 4;
+	r.first_ns = DP_NS_MOST + 1;
 	assert_int_equal(l->dp->ops->put(l->dp, 1, 1, &r), 0);
 	sim_runs(l);
 	assert_done(l, DP_OP_PUT, 1, 1, 0);
 	assert_where(l, 1, "user",
-		     "data with sequence numbers had come or gone before the kernel knew of the "
-		     "session");
+		     "too much data with sequence numbers had come or gone before the kernel knew "
+		     "of the session");
 	/* the net is there for it, once */
 	dp_sim_counts(l->sim, &n);
 	assert_int_equal(n.nets, 1);
 	r = row(2);
 	r.flags |= DP_F_SEND_SEQ;
+	r.first_ns = DP_NS_MOST;
+	r.first_nr = DP_NR_MOST;
 	assert_int_equal(l->dp->ops->put(l->dp, 2, 1, &r), 0);
 	asked(l, BATCH_PUT);
 	answer_done(l, DP_OP_PUT, 2, 1, 0, "");
@@ -580,13 +582,13 @@ static void test_pipe(void **state)
 	/* then the session is complete, and numbers have moved: to user space */
 	r.state = DP_ACTIVE;
 	r.flags |= DP_F_IP4;
-	r.first_nr = 3;
+	r.first_nr = DP_NR_MOST + 1;
 	assert_int_equal(l->dp->ops->put(l->dp, 1, 2, &r), 0);
 	sim_runs(l);
 	assert_done(l, DP_OP_PUT, 1, 2, 0);
 	assert_where(l, 1, "user",
-		     "data with sequence numbers had come or gone before the kernel knew of the "
-		     "session");
+		     "too much data with sequence numbers had come or gone before the kernel knew "
+		     "of the session");
 	/* one that stands becomes the session's row */
 	r = row(2);
 	r.state = DP_PREPARED;
