@@ -474,6 +474,8 @@ struct kernel *kernel_new(const struct kernel_config *config)
 	list_init(&k->jobs);
 	list_init(&k->wires);
 	list_init(&k->finished);
+	list_init(&k->grouping);
+	list_init(&k->closing);
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->more, NULL);
 	k->hints.m.fd = -1;

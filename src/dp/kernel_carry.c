@@ -59,7 +59,7 @@ bool kernel_idle(const struct kernel *k)
 	list_for_each (at, &k->all_tunnels) {
 		const struct ktunnel *t = container_of(at, struct ktunnel, all);
 
-		if (t->busy || !t->up || t->lost || t->group_busy)
+		if (t->busy || !t->up || t->lost || t->ends)
 			return false;
 	}
 	list_for_each (at, &k->all_sessions) {

@@ -329,3 +329,31 @@ int kroutes_put(struct kwork *w, struct kjob *j, const struct dp_row *old, const
 	}
 	return err;
 }
+
+size_t kroutes_list(const struct dp_row *r, int ifindex, struct kroute v[DP_PREFIXES])
+{
+	size_t n = 0;
+
+	/* The table of a VRF would have to be asked for. */
+	for (int i = 0; i < r->prefix_count && !r->master[0] && !(r->flags & DP_F_CLIENT); i++) {
+		if (open_for(r, &r->prefixes[i]))
+			v[n++] = (struct kroute){ r->prefixes[i], r->table, ifindex };
+	}
+	return n;
+}
+
+void kroutes_drop(struct kwork *w, const struct kroute *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct nlm_route route = { .family = (uint8_t)v[i].p.addr.family,
+					   .type = RTN_UNICAST,
+					   .proto = w->k->config.proto,
+					   .len = v[i].p.len,
+					   .table = v[i].table,
+					   .prefix = v[i].p };
+
+		route.hop.ifindex = v[i].ifindex;
+		nlm_route_gather(w->rt[0], &route, false, 0);
+	}
+	nlm_flush(w->rt[0]); /* what is gone already is gone */
+}

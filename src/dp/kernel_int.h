@@ -4,7 +4,8 @@
  *
  *   kernel.c        the interface: requests come in, news go out
  *   kernel_look.c   what is known of tunnels and sessions, and what is done next, in order per key
- *   kernel_work.c   the threads; jobs of tunnels, of groups, counters
+ *   kernel_end.c    sessions that end together
+ *   kernel_work.c   the threads; jobs of tunnels, counters
  *   kernel_ppp.c    jobs of PPP sessions: pipe, channel, unit, joined pipes
  *   kernel_eth.c    jobs of Ethernet sessions, and addresses and routes of both kinds
  *   kernel_frame.c  PPP control frames up and down, what vanished
@@ -98,7 +99,7 @@ struct ktunnel {
 	bool lost;	   /* ... without having been asked to */
 	bool check;	   /* somebody may have deleted it: look */
 	uint16_t looks;	   /* ... and again at these ticks, see ktunnel_check() */
-	bool group_busy;   /* its interfaces are being deleted as a group */
+	uint8_t ends;	   /* jobs on their way that end its sessions together */
 	const char *why;   /* of `lost`, static */
 	struct mono heard;
 	struct kjob *job; /* on its way */
@@ -128,6 +129,7 @@ struct ksession {
 	bool indexed : 1;    /* in k->by_index */
 	bool watched : 1;    /* its descriptors are in the epoll */
 	bool joinable : 1;   /* DP_L2TP_L2TP, active, a pipe */
+	bool grouped : 1;    /* it ends together with others, which makes it busy */
 	struct mono shut_at; /* kmppe_seen() has shut it, us = 0: no */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, errors;
 	struct mono last_rx, last_tx;
@@ -140,7 +142,8 @@ enum kjob_kind {
 	KJ_TUNNEL_MOVE,
 	KJ_TUNNEL_END,
 	KJ_TUNNEL_CHECK,
-	KJ_GROUP_END,
+	KJ_GROUP_END, /* delete the interfaces of a group, then close `fds` */
+	KJ_CLOSE,     /* close `fds`, by several workers */
 	KJ_PUT,
 	KJ_END,
 	KJ_CHECK,
@@ -154,6 +157,13 @@ struct kstat {
 	uint32_t tunnel, session;
 	bool read; /* `key`: the kernel answered */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_errors, tx_errors;
+};
+
+/* A route of a session that ends, see kroutes_list(). */
+struct kroute {
+	struct prefix p;
+	uint32_t table;
+	int ifindex;
 };
 
 struct kjob {
@@ -178,12 +188,26 @@ struct kjob {
 	struct khave have, partner_have;
 	struct kstat *stats;
 	size_t stat_n, stat_max;
-	bool stats_cut; /* the list changed while it was read */
+	bool stats_cut;	       /* the list changed while it was read */
+	struct kroute *routes; /* of the group */
+	size_t route_n;
+	int *fds;
+	size_t fd_n, fd_at;   /* the next one to be closed */
+	unsigned int closers; /* workers that close some of them just now */
 
 	enum kernel_result result;
 	int error;
 	char text[KERNEL_TEXT];
 	struct list frames;
+};
+
+/* A thread that does nothing but close what waits for it, and then ends; kernel_end.c. */
+#define K_CLOSERS 24
+struct kcloser {
+	struct kernel *k;
+	pthread_t thread;
+	bool running; /* it is to be joined */
+	bool over;    /* ... and has nothing more to do */
 };
 
 /* A worker: its sockets. Those of namespaces are shared out by kernel_netns(). */
@@ -242,6 +266,9 @@ struct kernel {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	struct list jobs, wires, finished; /* wires: puts of pseudowires */
+	struct list grouping, closing;	   /* jobs of these kinds */
+	struct kcloser closers[K_CLOSERS];
+	bool grouped; /* a worker deletes a group */
 	bool stop;
 	bool wiring; /* a worker makes one of them, the others leave them alone */
 	struct kwork *workers;
@@ -267,10 +294,13 @@ size_t krow_flat(const struct ksession *s, uint8_t *buf);
 bool krow_load(const struct ksession *s, struct dp_row *ret); /* false: none */
 uint64_t krow_partner(const struct ksession *s);	      /* 0: none */
 void ktunnel_free(struct kernel *k, struct ktunnel *t);
+struct kjob *kjob_new(enum kjob_kind kind);
+void kjob_free(struct kjob *j); /* NULL is fine */
 void ksession_free(struct kernel *k, struct ksession *s);
 void ksession_leaves(struct ksession *s);
 void ksession_enter(struct ksession *s, struct ktunnel *t); /* it is one of the tunnel's */
 void ksession_up(struct kernel *k, struct ksession *s);	    /* listen to what it has now */
+void ksession_ended(struct kernel *k, struct ksession *s);  /* the kernel has nothing of it */
 void kframes_free(struct list *frames);
 /* A job came back. */
 void klook_finished(struct kernel *k, struct kjob *j);
@@ -296,6 +326,14 @@ void ktunnel_check(struct kernel *k, struct ktunnel *t, unsigned int looks);
 void klook_tick(struct kernel *k); /* 100 ms are over */
 void kernel_wake(struct kernel *k);
 
+/* ---- kernel_end.c ---- */
+/* When all sessions of the tunnel are on their way out, and enough of them: begin to end them. */
+bool kend_begin(struct kernel *k, struct ktunnel *t);
+void kend_finished(struct kernel *k, struct kjob *j);
+/* On a worker, with the lock held: close some of what waits for it. False: nothing does. */
+bool kend_closes(struct kernel *k);
+void kend_stop(struct kernel *k); /* wait until all is closed */
+
 /* ---- kernel_stat.c ---- */
 void kstat_one(struct kernel *k, struct ksession *s, const struct kstat *st);
 void kstat_merge(struct kernel *k, struct kjob *j);
@@ -306,7 +344,8 @@ int kstat_job(struct kernel *k);
 int kwork_start(struct kernel *k);
 void kwork_stop(struct kernel *k);
 void kwork_push(struct kernel *k, struct kjob *j);
-struct kjob *kwork_finished(struct kernel *k); /* NULL = none */
+struct kjob *kwork_finished(struct kernel *k);	   /* NULL = none */
+void kwork_done(struct kernel *k, struct kjob *j); /* on a worker, with the lock held */
 
 bool kjob_cancelled(struct kjob *j);
 /* The job ends like this. Returns `err`. */
@@ -335,6 +374,10 @@ int keth_put(struct kwork *w, struct kjob *j);
 int kroutes_put(struct kwork *w, struct kjob *j, const struct dp_row *old, const struct dp_row *r,
 		bool up);
 int kmaster(struct kwork *w, struct kjob *j, int *ret_index);
+/* Routes to single prefixes that a row of this namespace has put: DP_PREFIXES at most. Remove so
+ * many of them. */
+size_t kroutes_list(const struct dp_row *r, int ifindex, struct kroute v[DP_PREFIXES]);
+void kroutes_drop(struct kwork *w, const struct kroute *v, size_t n);
 
 /* ---- kernel_frame.c ---- */
 int kframe_open(struct kernel *k);

@@ -8,8 +8,7 @@
  * at once or begins one job. No more than a few jobs per worker are prepared at a time, so ten
  * thousand requests cost their flat rows and no more.
  *
- * Ending a tunnel, or all its sessions: their interfaces are one group, deleted by one message and
- * in one set of grace periods; then the descriptors are closed side by side.
+ * Ending a tunnel, or all its sessions: kernel_end.c.
  */
 #include "kernel_int.h"
 
@@ -19,8 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define GROUP_WORTH 4 /* interfaces that are deleted as a group rather than one by one */
 
 /* ---- small things ---- */
 
@@ -182,7 +179,7 @@ static bool has_del(const struct list *reqs, enum kernel_op op)
 	return false;
 }
 
-static struct kjob *job_new(enum kjob_kind kind)
+struct kjob *kjob_new(enum kjob_kind kind)
 {
 	struct kjob *j = calloc(1, sizeof(*j));
 
@@ -203,10 +200,14 @@ void kframes_free(struct list *frames)
 		free(container_of(node, struct kframe, node));
 }
 
-static void job_free(struct kjob *j)
+void kjob_free(struct kjob *j)
 {
+	if (!j)
+		return;
 	kframes_free(&j->frames);
 	free(j->stats);
+	free(j->routes);
+	free(j->fds);
 	free(j);
 }
 
@@ -432,7 +433,7 @@ static void session_begin(struct kernel *k, struct ksession *s, struct kjob *j, 
 
 static void end_begin(struct kernel *k, struct ksession *s, struct kreq *r)
 {
-	struct kjob *j = job_new(KJ_END);
+	struct kjob *j = kjob_new(KJ_END);
 
 	if (!j) {
 		k->starved = true;
@@ -447,7 +448,7 @@ static void end_begin(struct kernel *k, struct ksession *s, struct kreq *r)
 
 static void check_begin(struct kernel *k, struct ksession *s)
 {
-	struct kjob *j = job_new(KJ_CHECK);
+	struct kjob *j = kjob_new(KJ_CHECK);
 
 	s->check = false;
 	if (!j || !krow_load(s, &j->row)) {
@@ -459,7 +460,7 @@ static void check_begin(struct kernel *k, struct ksession *s)
 
 static void put_begin(struct kernel *k, struct ksession *s, struct kreq *r)
 {
-	struct kjob *j = job_new(KJ_PUT);
+	struct kjob *j = kjob_new(KJ_PUT);
 	struct rcur row = rcur_of(r->row, r->len);
 
 	if (!j || !dp_row_load(&row, &j->row)) {
@@ -480,7 +481,7 @@ static void put_begin(struct kernel *k, struct ksession *s, struct kreq *r)
 /* Two pipes that name each other become one. */
 static void join_begin(struct kernel *k, struct ksession *s, struct ksession *p)
 {
-	struct kjob *j = job_new(KJ_PUT);
+	struct kjob *j = kjob_new(KJ_PUT);
 
 	if (!j || !krow_load(s, &j->row)) {
 		free(j);
@@ -551,36 +552,6 @@ static void put_told(const struct ksession *s, struct kreq *r)
 	r->ifindex = s->have.ifindex;
 }
 
-/* All sessions of the tunnel are on their way out: delete their interfaces at once. */
-static bool group_begin(struct kernel *k, struct ktunnel *t)
-{
-	uint32_t units = 0;
-	struct kjob *j;
-
-	if (t->group_busy || t->leave < t->n || !t->group ||
-	    t->group == KERNEL_GROUP_LAST(k->config.groups))
-		return false;
-	list_for_each (at, &t->sessions) {
-		struct ksession *s = container_of(at, struct ksession, in_tunnel);
-
-		if (s->have.stage == K_UNIT && s->indexed && !s->busy && !s->netns)
-			units++;
-	}
-	if (units < GROUP_WORTH)
-		return false;
-	j = job_new(KJ_GROUP_END);
-	if (!j)
-		return false;
-	list_for_each (at, &t->sessions)
-		kframe_unwatch(k, container_of(at, struct ksession, in_tunnel));
-	j->t = t;
-	j->group = t->group;
-	t->group_busy = true;
-	k->inflight++;
-	kwork_push(k, j);
-	return true;
-}
-
 static void session_rest(struct kernel *k, struct ksession *s)
 {
 	if (s->check && s->have.stage != K_NONE) {
@@ -605,8 +576,7 @@ static void session_look(struct kernel *k, struct ksession *s)
 		if (s->tunnel && s->tunnel->ending)
 			ksession_lost(k, s,
 				      s->tunnel->lost ? s->tunnel->why : "its tunnel was deleted");
-		if (s->tunnel &&
-		    (s->tunnel->group_busy || (s->leaving && group_begin(k, s->tunnel))))
+		if (s->tunnel && (s->tunnel->ends || (s->leaving && kend_begin(k, s->tunnel))))
 			return; /* looked at again afterwards */
 		if (s->end) {
 			end_begin(k, s, NULL);
@@ -634,7 +604,7 @@ static void session_look(struct kernel *k, struct ksession *s)
 		}
 		if (put_refused(k, s, r))
 			continue;
-		if (!s->tunnel->up || s->tunnel->busy || s->tunnel->group_busy)
+		if (!s->tunnel->up || s->tunnel->busy || s->tunnel->ends)
 			return; /* the tunnel's job looks at all its sessions */
 		if (nothing_new(s, r)) {
 			put_told(s, r);
@@ -725,23 +695,20 @@ static void partner_alone(struct kernel *k, struct ksession *s)
 		ksession_lost(k, p, "the session it was joined with ended");
 }
 
-static void end_finished(struct kernel *k, struct ksession *s, struct kjob *j)
+/* Nothing of it is left in the kernel. `r`: the request that was for, NULL = none. */
+static void session_ended(struct kernel *k, struct ksession *s, struct kreq *r)
 {
 	struct kreq *failed = s->failing;
 	bool was_end = s->end;
 
-	for (size_t i = 0; i < j->stat_n; i++) {
-		if (j->stats[i].key || j->stats[i].ifindex == s->have.ifindex)
-			kstat_one(k, s, &j->stats[i]);
-	}
 	partner_alone(k, s);
 	s->have = (struct khave){ .pppox = -1, .chan = -1, .unit = -1 };
 	s->end = s->joinable = false;
 	s->failing = NULL;
 	krow_forget(s);
-	if (j->req) {
-		kstat_counters(s, &j->req->counters);
-		kreq_done(k, j->req, KERNEL_OK, 0, NULL);
+	if (r) {
+		kstat_counters(s, &r->counters);
+		kreq_done(k, r, KERNEL_OK, 0, NULL);
 	} else if (failed) {
 		list_push(&k->done, &failed->node);
 		k->count.busy--;
@@ -758,6 +725,23 @@ static void end_finished(struct kernel *k, struct ksession *s, struct kjob *j)
 	}
 	if (list_empty(&s->reqs))
 		session_out(k, s);
+}
+
+void ksession_ended(struct kernel *k, struct ksession *s)
+{
+	struct kreq *r = kreq_first(&s->reqs);
+
+	index_drop(k, s);
+	session_ended(k, s, s->end || !r || r->op != KERNEL_OP_DEL ? NULL : r);
+}
+
+static void end_finished(struct kernel *k, struct ksession *s, struct kjob *j)
+{
+	for (size_t i = 0; i < j->stat_n; i++) {
+		if (j->stats[i].key || j->stats[i].ifindex == s->have.ifindex)
+			kstat_one(k, s, &j->stats[i]);
+	}
+	session_ended(k, s, j->req);
 }
 
 /* ---- tunnels ---- */
@@ -785,7 +769,7 @@ static bool tuple_taken(const struct kernel *k, const struct ktunnel *self,
 
 static void tunnel_begin(struct kernel *k, struct ktunnel *t, enum kjob_kind kind, struct kreq *r)
 {
-	struct kjob *j = job_new(kind);
+	struct kjob *j = kjob_new(kind);
 
 	if (!j) {
 		if (r && r->op == KERNEL_OP_TUNNEL_PUT)
@@ -948,21 +932,6 @@ static void tunnel_finished(struct kernel *k, struct ktunnel *t, struct kjob *j)
 	ktunnel_ready(k, t);
 }
 
-static void group_finished(struct kernel *k, struct ktunnel *t, struct kjob *j)
-{
-	kstat_merge(k, j);
-	t->group_busy = false;
-	list_for_each (at, &t->sessions) {
-		struct ksession *s = container_of(at, struct ksession, in_tunnel);
-
-		if (j->result == KERNEL_OK && s->have.stage == K_UNIT && s->indexed && !s->netns) {
-			index_drop(k, s);
-			s->have.ifindex = 0; /* counted already */
-		}
-		ksession_ready(k, s);
-	}
-}
-
 /* ---- jobs come back ---- */
 
 void klook_finished(struct kernel *k, struct kjob *j)
@@ -976,9 +945,8 @@ void klook_finished(struct kernel *k, struct kjob *j)
 			kreq_done(k, k->stats, j->result, j->error, j->text);
 			k->stats = NULL;
 		}
-	} else if (j->kind == KJ_GROUP_END) {
-		k->inflight--;
-		group_finished(k, j->t, j);
+	} else if (j->kind == KJ_GROUP_END || j->kind == KJ_CLOSE) {
+		kend_finished(k, j);
 	} else if (j->t) {
 		tunnel_finished(k, j->t, j);
 	} else {
@@ -996,7 +964,7 @@ void klook_finished(struct kernel *k, struct kjob *j)
 		}
 		ksession_ready(k, s);
 	}
-	job_free(j);
+	kjob_free(j);
 }
 
 static void drop_look(struct kernel *k)

@@ -6,6 +6,9 @@
  * A worker takes the oldest job, carries it out with sockets of its own, and lays it among the
  * finished ones. Its calls may wait for RCU grace periods and the RTNL as long as they like.
  * Pseudowires are made one after the other (kernel_eth.c): one worker at a time takes those jobs.
+ * What is to be closed of many sessions that end together (kernel_end.c) waits for workers that
+ * have nothing better to do, but for some that prefer it: sessions that come do not keep others
+ * from going.
  */
 #include "kernel_int.h"
 
@@ -25,6 +28,7 @@
 #endif
 #define PROTO_L2TP 115 /* glibc 2.36 has no IPPROTO_L2TP */
 
+#define CLOSERS	     4		  /* one of so many workers prefers to close */
 #define SOCKET_QUEUE (512 * 1024) /* control messages, and data before its session is attached */
 
 /* ---- helpers of all jobs ---- */
@@ -376,18 +380,26 @@ static void stats_job(struct kwork *w, struct kjob *j)
 	}
 }
 
-/* The last word of all counters, then all interfaces of a tunnel's sessions in one go: one set of
- * grace periods instead of one for each. */
+/*
+ * The last word of all counters, then all interfaces of a tunnel's sessions in one go: one set of
+ * grace periods instead of one for each. Their routes go before: for each interface that goes down
+ * with a route the kernel looks through its whole table (fib_flush() of its fib_frontend.c), which
+ * with many sessions takes longer than all else.
+ */
 static void group_end(struct kwork *w, struct kjob *j)
 {
 	int err;
 
 	nlm_stats(w->rt[0], 0, stat_each, j);
+	kroutes_drop(w, j->routes, j->route_n);
 	err = nlm_link_del_group(w->rt[0], j->group);
 	if (err && err != -ENODEV) {
 		kjob_fail(j, KERNEL_STEP_LINK, err, "");
 		kjob_note(j, w->rt[0]);
 	}
+	/* An interface that is still there goes with its unit. */
+	for (size_t i = 0; i < j->fd_n; i++)
+		w->sys->close(w->sys, j->fds[i]);
 }
 
 /* ---- the threads ---- */
@@ -409,6 +421,8 @@ static void carry_out(struct kwork *w, struct kjob *j)
 		break;
 	case KJ_GROUP_END:
 		group_end(w, j);
+		break;
+	case KJ_CLOSE: /* kend_closes() */
 		break;
 	case KJ_PUT:
 		if (j->row.ends == DP_L2TP_ETH)
@@ -437,9 +451,12 @@ static bool is_wire(const struct kjob *j)
 static struct kjob *take(struct kwork *w)
 {
 	struct kernel *k = w->k;
-	struct list *node = k->wiring ? NULL : list_pop(&k->wires);
+	struct list *node = NULL;
 
-	if (node)
+	/* All would wait for the same lock of the kernel's: one at a time. */
+	if (!k->grouped && (node = list_pop(&k->grouping)))
+		k->grouped = true;
+	else if (!k->wiring && (node = list_pop(&k->wires)))
 		w->wiring = k->wiring = true;
 	else
 		node = list_pop(&k->jobs);
@@ -450,22 +467,30 @@ static void *work(void *arg)
 {
 	struct kwork *w = arg;
 	struct kernel *k = w->k;
+	bool closer = w->number % CLOSERS == CLOSERS - 1;
 	struct kjob *j;
 
 	pthread_mutex_lock(&k->lock);
 	for (;;) {
-		while (!(j = take(w)) && !k->stop)
+		if (closer && (k->grouped || list_empty(&k->grouping)) && kend_closes(k))
+			continue;
+		j = take(w);
+		if (!j && kend_closes(k))
+			continue;
+		if (!j && k->stop)
+			break; /* whoever has one of these makes those that are left, too */
+		if (!j) {
 			pthread_cond_wait(&k->more, &k->lock);
-		if (!j)
-			break; /* whoever makes a pseudowire makes those that are left, too */
+			continue;
+		}
 		pthread_mutex_unlock(&k->lock);
 		carry_out(w, j);
 		pthread_mutex_lock(&k->lock);
 		if (w->wiring)
 			w->wiring = k->wiring = false;
-		if (list_empty(&k->finished))
-			kernel_wake(k);
-		list_push(&k->finished, &j->node);
+		if (j->kind == KJ_GROUP_END)
+			k->grouped = false;
+		kwork_done(k, j);
 	}
 	pthread_mutex_unlock(&k->lock);
 	return NULL;
@@ -518,6 +543,7 @@ void kwork_stop(struct kernel *k)
 	k->stop = true;
 	pthread_cond_broadcast(&k->more);
 	pthread_mutex_unlock(&k->lock);
+	kend_stop(k);
 	for (unsigned int i = 0; i < k->worker_n; i++) {
 		struct kwork *w = &k->workers[i];
 
@@ -538,11 +564,24 @@ void kwork_stop(struct kernel *k)
 void kwork_push(struct kernel *k, struct kjob *j)
 {
 	pthread_mutex_lock(&k->lock);
-	list_push(is_wire(j) ? &k->wires : &k->jobs, &j->node);
+	list_push(j->kind == KJ_GROUP_END ? &k->grouping
+		  : j->kind == KJ_CLOSE	  ? &k->closing
+		  : is_wire(j)		  ? &k->wires
+					  : &k->jobs,
+		  &j->node);
+	if (j->kind == KJ_CLOSE) /* there is work for all */
+		pthread_cond_broadcast(&k->more);
 	/* One who cannot begin it yet has no need to look. */
-	if (!is_wire(j) || !k->wiring)
+	else if (!is_wire(j) || !k->wiring)
 		pthread_cond_signal(&k->more);
 	pthread_mutex_unlock(&k->lock);
+}
+
+void kwork_done(struct kernel *k, struct kjob *j)
+{
+	if (list_empty(&k->finished))
+		kernel_wake(k);
+	list_push(&k->finished, &j->node);
 }
 
 struct kjob *kwork_finished(struct kernel *k)

@@ -229,6 +229,37 @@ static void a_pipe_becomes_a_unit_later(void **state)
 	end(&w);
 }
 
+/* The kernel numbers from 0: what the owner has numbered already goes to frames that are discarded
+ * in any case (RFC 1661 5.9), before any other. */
+static void numbers_that_are_used_are_not_used_again(void **state)
+{
+	static const uint8_t discard[] = { 0xc0, 0x21, 0x0b, 0, 0, 8, 0, 0, 0, 0 };
+	struct dp_row r = some_row(1, 7);
+	uint8_t buf[64];
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	r.flags |= DP_F_SEND_SEQ;
+	r.first_ns = 3;
+	r.first_nr = 5;
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(read(fake_kernel_far(&w.f, "pppox", 0), buf, sizeof(buf)),
+				 sizeof(discard));
+		assert_memory_equal(buf, discard, sizeof(discard));
+	}
+	assert_int_equal(read(fake_kernel_far(&w.f, "pppox", 0), buf, sizeof(buf)), -1);
+	/* Without numbers nothing has to be made up for. */
+	r = some_row(1, 8);
+	r.first_ns = 3;
+	put(&w, 8, 1, &r);
+	done(&w, KERNEL_OP_PUT, 8, KERNEL_OK);
+	assert_int_equal(read(fake_kernel_far(&w.f, "pppox", 1), buf, sizeof(buf)), -1);
+	end(&w);
+}
+
 /* Packets pass an interface without waiting, unless the row says how many may wait. A kernel that
  * has no queues to choose from is no reason to fail. */
 static void an_interface_has_no_queue_unless_asked(void **state)
@@ -639,7 +670,7 @@ static void counters_of_sessions_that_go_with_their_tunnel(void **state)
 static void deleting_all_sessions_deletes_their_group(void **state)
 {
 	uint64_t keys[20];
-	uint32_t generations[20];
+	uint32_t generations[20], routes = 0;
 	struct world w;
 
 	begin(&w, 0);
@@ -659,7 +690,68 @@ static void deleting_all_sessions_deletes_their_group(void **state)
 		assert_int_equal(next(&w)->result, KERNEL_OK);
 	assert_int_equal(fake_kernel_count(&w.f, "dellink-group"), 1);
 	assert_int_equal(fake_kernel_open_count(&w.f, "pppox"), 0);
+	/* Their routes went before: the kernel looks for those of each interface in all there are.
+	 */
+	for (uint32_t i = 0; strcmp(w.f.steps[i], "dellink-group") != 0; i++)
+		routes += strcmp(w.f.steps[i], "delroute") == 0;
+	assert_int_equal(routes, 10);
 	session_up(&w, 99, 1); /* the tunnel is as good as before */
+	end(&w);
+}
+
+/* The deletion of a group holds the RTNL, and a socket that is closed waits for RCU: neither waits
+ * for the other, nor do other sessions for them; groups go one after the other. */
+static void a_group_and_its_sockets_go_side_by_side(void **state)
+{
+	uint32_t gone = 0, ended = 0;
+	struct world w;
+
+	begin(&w, 0);
+	for (uint32_t t = 1; t <= 3; t++)
+		tunnel_up(&w, t);
+	for (uint64_t key = 10; key < 30; key++)
+		session_up(&w, key, 1 + key % 2);
+	fake_kernel_gate(&w.f, "dellink-group");
+	kernel_tunnel_del(w.k, 1, ++w.generation);
+	kernel_tunnel_del(w.k, 2, ++w.generation);
+	assert_true(none(&w));
+	fake_kernel_wait_gate(&w.f);
+	for (int i = 0; i < 60000 && fake_kernel_open_count(&w.f, "pppox"); i++)
+		usleep(1000);
+	assert_int_equal(fake_kernel_open_count(&w.f, "pppox"), 0);
+	assert_int_equal(fake_kernel_open_count(&w.f, "chan"), 0);
+	/* One that is closed before would be deleted by itself. */
+	assert_int_equal(fake_kernel_open_count(&w.f, "unit"), 20);
+	assert_int_equal(fake_kernel_count(&w.f, "dellink-group"), 1);
+	session_up(&w, 50, 3);
+	fake_kernel_let_go(&w.f);
+	while (gone + ended < 22) {
+		next(&w);
+		gone += w.n.kind == KERNEL_NEWS_GONE;
+		ended += w.n.kind == KERNEL_NEWS_DONE && w.n.op == KERNEL_OP_TUNNEL_DEL;
+	}
+	assert_int_equal(ended, 2);
+	assert_true(none(&w));
+	assert_int_equal(fake_kernel_count(&w.f, "dellink-group"), 2);
+	assert_int_equal(fake_kernel_open_count(&w.f, "unit"), 1);
+	end(&w);
+}
+
+/* What the kernel does not delete as a group goes all the same. */
+static void a_group_that_cannot_be_deleted_is_closed(void **state)
+{
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	for (uint64_t key = 10; key < 20; key++)
+		session_up(&w, key, 1);
+	fake_kernel_fail(&w.f, "dellink-group", 1, 0, -EOPNOTSUPP);
+	kernel_tunnel_del(w.k, 1, ++w.generation);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(next(&w)->kind, KERNEL_NEWS_GONE);
+	done(&w, KERNEL_OP_TUNNEL_DEL, 1, KERNEL_OK);
+	assert_int_equal(fake_kernel_open_count(&w.f, "unit"), 0);
 	end(&w);
 }
 
@@ -1208,6 +1300,9 @@ int main(void)
 		cmocka_unit_test(a_tunnel_takes_its_sessions_with_it),
 		cmocka_unit_test(counters_of_sessions_that_go_with_their_tunnel),
 		cmocka_unit_test(deleting_all_sessions_deletes_their_group),
+		cmocka_unit_test(numbers_that_are_used_are_not_used_again),
+		cmocka_unit_test(a_group_and_its_sockets_go_side_by_side),
+		cmocka_unit_test(a_group_that_cannot_be_deleted_is_closed),
 		cmocka_unit_test(everything_is_dropped),
 		cmocka_unit_test(two_pipes_are_joined),
 		cmocka_unit_test(an_ethernet_session_is_named_by_us),
