@@ -623,11 +623,18 @@ static void guard_keep(struct keeper_main *k)
 		   strerror(-err));
 }
 
+static bool any_event(const struct pollfd *fds, size_t n)
+{
+	while (n && !fds[n - 1].revents)
+		n--;
+	return n;
+}
+
 static void loop(struct keeper_main *k)
 {
 	struct server *s = &k->s;
 	struct pollfd fds[4 + GATE_FDS + CHILD_RUNNING_MAX];
-	size_t n;
+	size_t n, gates;
 
 	while (!k->done) {
 		guard_keep(k);
@@ -635,7 +642,8 @@ static void loop(struct keeper_main *k)
 		fds[1] = (struct pollfd){ .fd = s->pair, .events = server_events(s) };
 		fds[2] = (struct pollfd){ .fd = k->output[0], .events = POLLIN };
 		fds[3] = (struct pollfd){ .fd = kplane_fd(s->plane), .events = POLLIN };
-		n = 4 + gate_poll(k->gate, fds + 4);
+		gates = gate_poll(k->gate, fds + 4);
+		n = 4 + gates;
 		n += children_poll(s->children, fds + n, CHILD_RUNNING_MAX);
 		if (poll(fds, n, timeout_ms(k)) < 0 && errno != EINTR)
 			break;
@@ -652,7 +660,8 @@ static void loop(struct keeper_main *k)
 			stop_tell(k);
 		if (fds[0].revents)
 			signals_read(k);
-		gate_read(k);
+		if (any_event(fds + 4, gates))
+			gate_read(k);
 		if (k->upgrade)
 			keeper_main_replace(k);
 		expire(k);
