@@ -118,7 +118,10 @@ struct l2tp3_params {
 	bool follow; /* an authenticated message of the peer from another address or port moves the
 			connection there (UDP); needs a secret with digest */
 	bool mirror_sublayer; /* ask for the sublayer when the peer asks us for it: for data planes
-				 with one setting for both directions */
+				 with one setting for both directions. Who places an outgoing
+				 call has no message left for that: its called side does not ask
+				 for what it was not asked for */
+	bool mirror_sequencing;		       /* the same for numbers; with mirror_sublayer */
 	uint16_t receive_window;	       /* 1.., default 16 */
 	uint16_t pw_types[L2TP3_PW_TYPES_MAX]; /* Pseudowire Capabilities List; all 0 = VLAN,
 				    Ethernet, PPP */
@@ -225,6 +228,8 @@ enum l2tp3_cmd_kind {
 	L2TP3_CMD_SESSION_REFUSE,   /* answer to SESSION_ASK: CDN */
 	L2TP3_CMD_SESSION_CLOSE,    /* CDN with result, error, text */
 	L2TP3_CMD_SESSION_ANSWERED, /* an OCRQ that was accepted: the circuit is there (OCCN) */
+	L2TP3_CMD_SESSION_GO,	    /* ICCN or OCCN that was to wait (`hold`) may leave; 0: or none
+				       does */
 	L2TP3_CMD_SESSION_STATUS,   /* our circuit's status has changed: `status`; SLI once the
 				       session is known to the peer */
 	L2TP3_CMD_SESSION_ERRORS /* WEN with `errors`, once they have changed and no more than one
@@ -265,8 +270,11 @@ struct l2tp3_cmd {
 	const void *group_id;	  /* SESSION_OPEN: Attachment Group Identifier (89), or NULL */
 	uint8_t remote_end_id_len, local_end_id_len, group_id_len;
 	struct l2tp3_circuit circuit; /* SESSION_OPEN, SESSION_ACCEPT */
-	uint16_t status;	      /* SESSION_STATUS, SESSION_ANSWERED */
-	uint32_t errors[6];	      /* SESSION_ERRORS: as in l2tp.h */
+	bool hold;	    /* SESSION_OPEN, SESSION_ANSWERED: where data is numbered, ICCN or OCCN
+			       waits for SESSION_GO after SESSION_UP: none comes before the owner is
+			       ready for it (4.6.1: numbers begin with the first message) */
+	uint16_t status;    /* SESSION_STATUS, SESSION_ANSWERED */
+	uint32_t errors[6]; /* SESSION_ERRORS: as in l2tp.h */
 	adit_handle ret_handle;	      /* set by the engine */
 	struct l2tp_offer *ret_offer; /* CONN_OFFER: where to put it */
 };

@@ -465,6 +465,8 @@ static int do_session(struct l2tp3 *l, struct l2tp3_cmd *cmd)
 	}
 	if (cmd->kind == L2TP3_CMD_SESSION_ANSWERED)
 		return pw_answered(l, s, cmd);
+	if (cmd->kind == L2TP3_CMD_SESSION_GO)
+		return pw_go(l, s);
 	if (cmd->kind == L2TP3_CMD_SESSION_STATUS)
 		return pw_set_status(l, s, cmd);
 	if (cmd->kind == L2TP3_CMD_SESSION_ERRORS)
@@ -495,6 +497,7 @@ int l2tp3_do(struct l2tp3 *l, struct mono now, struct l2tp3_cmd *cmd)
 	case L2TP3_CMD_SESSION_REFUSE:
 	case L2TP3_CMD_SESSION_CLOSE:
 	case L2TP3_CMD_SESSION_ANSWERED:
+	case L2TP3_CMD_SESSION_GO:
 	case L2TP3_CMD_SESSION_STATUS:
 	case L2TP3_CMD_SESSION_ERRORS:
 		return do_session(l, cmd);

@@ -185,7 +185,9 @@ struct pw {
 	bool orphan : 1;      /* only there to refuse a request */
 	bool status_told : 1; /* the peer knows local_status */
 	bool named : 1;	      /* the peer knows our id: it rests when it is given back */
-	bool mirrored : 1;    /* sublayer_in was changed after the request */
+	bool mirrored : 1;    /* pw_mirror() has changed something after the request */
+	bool hold : 1;	      /* ICCN or OCCN waits for the owner where data is numbered, */
+	bool held : 1;	      /* ... now */
 };
 
 _Static_assert(sizeof(struct pw) <= 400, "a session is small");
@@ -400,6 +402,8 @@ int pw_new_id(struct l2tp3 *l, struct pw *s);
 /* CDN for a request that gets no session: `remote_id` is the peer's, `local_id` ours or 0. */
 int pw_refuse(struct l2tp3 *l, struct conn *c, uint32_t local_id, uint32_t remote_id,
 	      const struct ending *why);
+/* As the profile says: what the peer asked for is asked for, too. True: something was added. */
+bool pw_mirror(struct pw *s);
 /* As status of a circuit is sent: A is the inverse of the faults (RFC 5641 3). */
 uint16_t pw_status(uint16_t status);
 bool pw_known(uint16_t pw_type); /* a type that sessions can have */
@@ -408,6 +412,7 @@ int pw_circuit(struct l2tp3 *l, struct pw *s, const struct l2tp3_circuit *c);
 int pw_open(struct l2tp3 *l, struct conn *c, struct l2tp3_cmd *cmd);
 int pw_accept(struct l2tp3 *l, struct pw *s, struct l2tp3_cmd *cmd);
 int pw_answered(struct l2tp3 *l, struct pw *s, const struct l2tp3_cmd *cmd);
+int pw_go(struct l2tp3 *l, struct pw *s);
 int pw_set_status(struct l2tp3 *l, struct pw *s, const struct l2tp3_cmd *cmd);
 int pw_errors(struct l2tp3 *l, struct pw *s, const struct l2tp3_cmd *cmd);
 

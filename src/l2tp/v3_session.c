@@ -384,7 +384,7 @@ static void act_up(struct l2tp3 *l, struct pw *s)
 	heap_clear(&l->session_timers, &s->timer);
 	v3_news(l, &s->thing, NEWS_UP);
 	/* What has changed since our last message. */
-	if (!s->status_told)
+	if (!s->status_told && !s->held)
 		pw_want(l, s, SEND_SLI);
 	trace_put(l->trace, TRACE_L2TP3_SESSION_UP, l->now, s->handle, s->conn->local_id,
 		  s->local_id, s->remote_id, 0, NULL, 0);
@@ -396,11 +396,21 @@ static int64_t limit_of(const struct pw *s)
 }
 
 /* OCRP and OCCN both have to be sent: the one after the other. */
-static void want_connected(struct l2tp3 *l, struct pw *s)
+static void send_connected(struct l2tp3 *l, struct pw *s)
 {
 	s->answered = s->want == SEND_REPLY;
 	if (!s->answered)
 		pw_want(l, s, SEND_CONNECTED);
+}
+
+/* Whoever counts the numbers of data has to be there before the first of them. */
+static void want_connected(struct l2tp3 *l, struct pw *s)
+{
+	s->held = s->hold && (s->seq_in || s->seq_out);
+	if (s->held)
+		pw_step(l, s, CE_SENT, NULL); /* for us it is up */
+	else
+		send_connected(l, s);
 }
 
 static void act_sends(struct l2tp3 *l, struct pw *s, unsigned act)
@@ -605,6 +615,7 @@ int pw_open(struct l2tp3 *l, struct conn *c, struct l2tp3_cmd *cmd)
 	s->outgoing = cmd->outgoing;
 	s->owner = cmd->owner;
 	s->serial = ++l->serial;
+	s->hold = cmd->hold;
 	s->has_tie = !c->profile->p.tie_breaker_off;
 	if (s->has_tie)
 		rng_bytes(&l->rng, &s->tie, sizeof(s->tie));
@@ -614,6 +625,22 @@ int pw_open(struct l2tp3 *l, struct conn *c, struct l2tp3_cmd *cmd)
 	conn_timer(l, c);
 	cmd->ret_handle = s->handle;
 	return 0;
+}
+
+bool pw_mirror(struct pw *s)
+{
+	const struct l2tp3_params *p = &s->conn->profile->p;
+	bool changed = false;
+
+	if (s->sublayer_out && !s->sublayer_in && p->mirror_sublayer) {
+		s->sublayer_in = s->sublayer_out;
+		changed = true;
+	}
+	if (s->seq_out && !s->seq_in && s->sublayer_in && p->mirror_sequencing) {
+		s->seq_in = s->seq_out;
+		changed = true;
+	}
+	return changed;
 }
 
 int pw_accept(struct l2tp3 *l, struct pw *s, struct l2tp3_cmd *cmd)
@@ -633,8 +660,10 @@ int pw_accept(struct l2tp3 *l, struct pw *s, struct l2tp3_cmd *cmd)
 		pw_step(l, s, CE_CLOSE, &mtu);
 		return 0;
 	}
-	if (s->sublayer_out && s->conn->profile->p.mirror_sublayer)
-		s->sublayer_in = s->sublayer_out;
+	/* OCRQ was the caller's only message: it cannot ask for more now. */
+	if (s->outgoing && !s->sublayer_out && s->conn->profile->p.mirror_sublayer)
+		s->sublayer_in = s->seq_in = 0;
+	(void)pw_mirror(s);
 	pw_step(l, s, CE_ACCEPT, NULL);
 	return 0;
 }
@@ -647,7 +676,19 @@ int pw_answered(struct l2tp3 *l, struct pw *s, const struct l2tp3_cmd *cmd)
 		return -EINVAL;
 	s->local_status = pw_status(cmd->status);
 	s->status_told = false;
+	s->hold = cmd->hold;
 	pw_step(l, s, CE_ANSWERED, NULL);
+	return 0;
+}
+
+int pw_go(struct l2tp3 *l, struct pw *s)
+{
+	s->hold = false;
+	if (!s->held)
+		return 0;
+	s->held = false;
+	if (s->state == L2TP3_SS_UP)
+		send_connected(l, s);
 	return 0;
 }
 
@@ -663,6 +704,8 @@ int pw_set_status(struct l2tp3 *l, struct pw *s, const struct l2tp3_cmd *cmd)
 	if (!s->status_told)
 		return 0; /* what waits to be sent tells it */
 	s->status_told = false;
+	if (s->held)
+		return 0;
 	/* A request that has no answer yet is followed by ICCN, or by SLI when that is up. */
 	if ((s->state == L2TP3_SS_UP || (s->state == L2TP3_SS_WAIT_CONNECT && !s->initiator)) &&
 	    (s->want == SEND_NOTHING || s->want == SEND_WEN))

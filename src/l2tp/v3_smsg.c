@@ -193,8 +193,7 @@ static int tie_lost(struct l2tp3 *l, struct pw *s, const struct l2tp_msg *m)
 	s->initiator = false;
 	s->serial = m->serial;
 	s->state = L2TP3_SS_ASKING;
-	if (s->sublayer_out && c->profile->p.mirror_sublayer)
-		s->sublayer_in = s->sublayer_out;
+	(void)pw_mirror(s);
 	pw_key_remote(l, s, m->local_id);
 	pw_step(l, s, CE_ACCEPT, NULL);
 	return 0;
@@ -324,11 +323,8 @@ static int reply_input(struct l2tp3 *l, struct pw *s, const struct l2tp_msg *m)
 	if (keep_circuit(l, s, m) < 0)
 		return -ENOMEM;
 	/* For a data plane with one setting for both directions: ICCN can still ask for it. */
-	if (s->sublayer_out && !s->sublayer_in && !s->outgoing &&
-	    s->conn->profile->p.mirror_sublayer) {
-		s->sublayer_in = s->sublayer_out;
-		s->mirrored = true;
-	}
+	if (!s->outgoing)
+		s->mirrored = pw_mirror(s);
 	pw_step(l, s, CE_REPLY, NULL);
 	return 0;
 }
@@ -545,6 +541,8 @@ static void build_connected(struct pw *s, struct l2tp_build *b)
 {
 	if (s->mirrored)
 		l2tp_build_u16(b, L2TP3_AVP_SUBLAYER, s->sublayer_in);
+	if (s->mirrored && s->seq_in)
+		l2tp_build_u16(b, L2TP3_AVP_SEQUENCING, s->seq_in);
 	if (!s->status_told)
 		l2tp_build_u16(b, L2TP3_AVP_CIRCUIT, s->local_status);
 	s->status_told = true;

@@ -448,6 +448,8 @@ static bool command_kind(const char *verb, const char *object, enum l2tp3_cmd_ki
 		*ret = L2TP3_CMD_SESSION_OPEN;
 	else if (!strcmp(verb, "answered"))
 		*ret = L2TP3_CMD_SESSION_ANSWERED;
+	else if (!strcmp(verb, "go"))
+		*ret = L2TP3_CMD_SESSION_GO;
 	else if (!strcmp(verb, "status"))
 		*ret = L2TP3_CMD_SESSION_STATUS;
 	else if (!strcmp(verb, "errors"))
@@ -505,6 +507,8 @@ static bool command_word(struct l2tp3_cmd *cmd, char *word)
 		return cmd->trusted = true;
 	if (!strcmp(word, "outgoing"))
 		return cmd->outgoing = true;
+	if (!strcmp(word, "hold"))
+		return cmd->hold = true;
 	if (!eq)
 		return false;
 	*eq++ = 0;
@@ -828,6 +832,7 @@ static bool set_flag(struct l2tp3_params *p, const char *word)
 		{ "follow-address", &p->allow_address_change },
 		{ "follow", &p->follow },
 		{ "mirror-sublayer", &p->mirror_sublayer },
+		{ "mirror-sequencing", &p->mirror_sequencing },
 	};
 
 	for (size_t i = 0; i < COUNT(flags); i++) {
