@@ -254,6 +254,13 @@ void acc_pump(struct access *a, struct mono now)
 	} while (more);
 }
 
+/* A raw socket is given all that comes over IP, also what the plane has taken. */
+static bool taken(const struct acc_session *s, const struct path *path)
+{
+	return !path->remote.port &&
+	       (s->row_active || s->pipe == ACC_PIPE_STANDS || s->pipe == ACC_PIPE_LISTENS);
+}
+
 static int ppp_frame_in(struct access *a, struct mono now, struct acc_session *s,
 			const uint8_t *bytes, size_t len)
 {
@@ -282,7 +289,7 @@ int access_input(struct access *a, struct mono now, const struct path *path, con
 	rc = acc_l2_input(a, now, path, bytes, len, &f, &version);
 	if (rc == L2TP_IN_FRAME) {
 		s = acc_session_of(a, f.owner);
-		rc = s && s->l2tp == f.session && s->tunnel->version == version
+		rc = s && s->l2tp == f.session && s->tunnel->version == version && !taken(s, path)
 			     ? ppp_frame_in(a, now, s, bytes + f.off, f.len)
 			     : 0;
 	}

@@ -11,12 +11,13 @@
 #include <adit/l2tp3.h>
 #include <adit/ppp.h>
 #include "base/addr.h"
+#include "base/dp_types.h"
 
 #define CONF_NAME 64 /* names of blocks, with NUL */
 
 /* Two engines give out ids of control connections and sessions of L2TPv3, and share sockets: those
  * of PPP (access.h) begin here, those of pseudowires (pw.h) are smaller. */
-#define ACCESS_V3_IDS 0x80000000u
+#define ACCESS_V3_IDS DP_PPP3_IDS
 
 struct conf_range4 {
 	uint32_t first, last; /* host order, inclusive */
@@ -76,6 +77,7 @@ struct conf_peer {
 	struct l2tp3_profile *l2tp3; /* NULL with CONF_V2 */
 	enum conf_version version;
 	struct conf_profile *profile;
+	bool numbered;			    /* L2TPv3: ask for sequence numbers on data */
 	uint32_t max_tunnels, max_sessions; /* of this peer block in all, 0 = no limit */
 	uint8_t plane;			    /* enum dp_want, for the daemon */
 };
@@ -92,7 +94,9 @@ struct conf_dial {
 	struct addr source;	      /* local address, family 0 = by the route */
 	struct l2tp_profile *l2tp;    /* with Bearer Capabilities where `called_only` */
 	struct l2tp3_profile *l2tp3;  /* NULL with CONF_V2 */
-	enum conf_version version;    /* CONF_V2 where `called_only` */
+	enum conf_version version;    /* not CONF_V_ANY where `called_only` */
+	uint8_t encap;		      /* enum dp_encap; IP with CONF_V3 alone */
+	bool numbered;		      /* L2TPv3: ask for sequence numbers on data */
 	bool called_only;	      /* open the tunnel and wait there for a call of the server
 					 (OCRQ) instead of making one */
 	char number[L2TP_NUMBER_MAX]; /* called_only: Called Number that is ours, `*` and `?` as in

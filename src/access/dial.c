@@ -183,6 +183,7 @@ static int open_session(struct access *a, struct mono now, struct acc_dial *d, s
 		s->limit_s = acc_seconds(d->c->session_us, 0);
 		cmd.owner = s->self;
 		cmd.hold = acc_pipe_wanted(a, s);
+		cmd.sequencing = d->c->numbered;
 		rc = acc_l2_do(a, now, t->version, &cmd);
 	}
 	if (rc != 0) {
@@ -339,14 +340,14 @@ void acc_dial_called(struct access *a, struct mono now, struct acc_dial *d, stru
 	struct acc_session *s;
 
 	if (!call_welcome(a, d, ev, &why)) {
-		acc_session_refuse(a, now, 2, t, ev->session, &why);
+		acc_session_refuse(a, now, t->version, t, ev->session, &why);
 		return;
 	}
 	s = acc_session_new(a, now, t, 0);
 	if (!s || acc_session_strings(a, s, "", ev->called, d->c->user, strlen(d->c->user)) < 0) {
 		if (s)
 			acc_session_free(a, s);
-		acc_session_refuse(a, now, 2, t, ev->session, &none);
+		acc_session_refuse(a, now, t->version, t, ev->session, &none);
 		return;
 	}
 	acc_dial_own(d, s);
@@ -355,9 +356,11 @@ void acc_dial_called(struct access *a, struct mono now, struct acc_dial *d, stru
 	s->l2tp = ev->session;
 	take.owner = s->self;
 	answered.hold = acc_pipe_wanted(a, s);
+	take.sequencing = d->c->numbered;
 	d->session = s;
 	d->state = ACC_D_CONNECTING;
-	if (l2tp_do(a->l2tp, now, &take) != 0 || l2tp_do(a->l2tp, now, &answered) != 0) {
+	if (acc_l2_do(a, now, t->version, &take) != 0 ||
+	    acc_l2_do(a, now, t->version, &answered) != 0) {
 		acc_session_free(a, s);
 		d->state = ACC_D_LISTENING;
 		return;
@@ -598,7 +601,7 @@ void acc_dial_event(struct acc_dial *d, struct access_event *ret)
 	ret->kind = ACCESS_EV_RESOLVE;
 	ret->name = d->c->name;
 	ret->host = d->c->server;
-	ret->port = d->c->port ? d->c->port : L2TP_PORT;
+	ret->port = d->c->encap == DP_ENCAP_IP ? 0 : d->c->port ? d->c->port : L2TP_PORT;
 	ret->via = d->c->via;
 	ret->prefer6 = d->c->prefer6;
 	ret->source = d->c->source;
@@ -625,9 +628,9 @@ static bool same_dial(const struct conf_dial *a, const struct conf_dial *b)
 		return a->digest == b->digest;
 	return strcmp(a->server, b->server) == 0 && a->port == b->port && a->via == b->via &&
 	       addr_equal(&a->source, &b->source) && a->l2tp == b->l2tp && a->l2tp3 == b->l2tp3 &&
-	       a->version == b->version && a->called_only == b->called_only &&
-	       strcmp(a->number, b->number) == 0 && a->ppp == b->ppp &&
-	       strcmp(a->user, b->user) == 0 && a->automatic == b->automatic &&
+	       a->version == b->version && a->encap == b->encap && a->numbered == b->numbered &&
+	       a->called_only == b->called_only && strcmp(a->number, b->number) == 0 &&
+	       a->ppp == b->ppp && strcmp(a->user, b->user) == 0 && a->automatic == b->automatic &&
 	       a->prefer6 == b->prefer6 && a->redial_first_us == b->redial_first_us &&
 	       a->redial_cap_us == b->redial_cap_us && a->redial_max == b->redial_max &&
 	       strcmp(a->ifname, b->ifname) == 0 && a->ip4 == b->ip4 && a->ip6 == b->ip6 &&

@@ -358,7 +358,8 @@ enum acc_line_event { ACC_LINE_START = 1, ACC_LINE_INTERIM = 2, ACC_LINE_STOP = 
 struct access {
 	struct access_config config;
 	struct trace *trace;
-	uint64_t called; /* session of the last CMD_CALL */
+	uint64_t called;		   /* session of the last CMD_CALL */
+	char number[L2TP3_END_ID_MAX + 1]; /* of the event in hand, see l2.c */
 	struct l2tp *l2tp;
 	struct l2tp3 *l2tp3; /* NULL: not needed so far */
 	struct ppp *ppp;
@@ -430,7 +431,9 @@ uint64_t acc_key_new(struct access *a);
 struct acc_call {
 	struct l2tp_session_info l2tp; /* of L2TPv3 what both have */
 	uint8_t version;	       /* 3: L2TPv3, and then: */
-	bool sublayer;		       /* the default L2-Specific Sublayer, both ways */
+	bool sublayer;		       /* the default L2-Specific Sublayer, on what we send */
+	bool sublayer_in;	       /* ... on what we receive */
+	bool over_ip;
 	uint8_t cookie_in_len, cookie_out_len;
 	uint8_t cookie_in[L2TP3_COOKIE_MAX], cookie_out[L2TP3_COOKIE_MAX];
 };

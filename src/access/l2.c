@@ -8,8 +8,8 @@
  *     version it is of, and the engine of pseudowires (pw.h) can share the socket;
  *   - a session names what it is for (Remote End ID, 5.4.4): the Called Number of v2, or "ppp";
  *   - data has a cookie of 64 bits, which we always assign (8.2), and the sublayer and numbers only
- *     when the peer asks for them;
- *   - nobody places calls: OCRQ is refused.
+ *     when either side asks for them;
+ *   - it may be carried directly by IP (protocol 115): a path whose remote port is 0.
  *
  * A dial that is content with either version (4.7.3) has a handle in both engines until the peer
  * has answered in one: the tunnel is of version 2 until then, with `offer` beside it.
@@ -41,9 +41,14 @@ struct l2tp3 *acc_l2_v3(struct access *a)
 
 /* ---- commands ---- */
 
-static struct l2tp3_circuit circuit(void)
+/* Numbers need the sublayer (4.6.1). */
+static struct l2tp3_circuit circuit(bool numbered)
 {
-	return (struct l2tp3_circuit){ .cookie_len = COOKIE_LEN, .status = L2TP3_STATUS_ACTIVE };
+	return (struct l2tp3_circuit){ .cookie_len = COOKIE_LEN,
+				       .sublayer = numbered ? L2TP3_SUBLAYER_DEFAULT
+							    : L2TP3_SUBLAYER_NONE,
+				       .sequencing = numbered ? L2TP3_SEQ_ALL : L2TP3_SEQ_NONE,
+				       .status = L2TP3_STATUS_ACTIVE };
 }
 
 static int session_open(struct access *a, struct mono now, struct l2tp_cmd *cmd)
@@ -52,11 +57,13 @@ static int session_open(struct access *a, struct mono now, struct l2tp_cmd *cmd)
 	struct l2tp3_cmd c = { .kind = L2TP3_CMD_SESSION_OPEN,
 			       .conn = cmd->tunnel,
 			       .owner = cmd->owner,
+			       .outgoing = cmd->outgoing,
 			       .pw_type = L2TP3_PW_PPP,
 			       .remote_end_id = end,
 			       .remote_end_id_len = (uint8_t)strnlen(end, L2TP3_END_ID_MAX),
-			       .circuit = circuit() };
-	int rc = cmd->outgoing ? -EINVAL : l2tp3_do(a->l2tp3, now, &c);
+			       .hold = cmd->hold,
+			       .circuit = circuit(cmd->sequencing) };
+	int rc = l2tp3_do(a->l2tp3, now, &c);
 
 	cmd->ret_handle = c.ret_handle;
 	return rc;
@@ -67,7 +74,18 @@ static int session_accept(struct access *a, struct mono now, const struct l2tp_c
 	struct l2tp3_cmd c = { .kind = L2TP3_CMD_SESSION_ACCEPT,
 			       .session = cmd->session,
 			       .owner = cmd->owner,
-			       .circuit = circuit() };
+			       .circuit = circuit(cmd->sequencing) };
+
+	return l2tp3_do(a->l2tp3, now, &c);
+}
+
+/* An outgoing call that was accepted is connected (OCCN, 7.4.2). */
+static int session_answered(struct access *a, struct mono now, const struct l2tp_cmd *cmd)
+{
+	struct l2tp3_cmd c = { .kind = L2TP3_CMD_SESSION_ANSWERED,
+			       .session = cmd->session,
+			       .hold = cmd->hold,
+			       .status = L2TP3_STATUS_ACTIVE };
 
 	return l2tp3_do(a->l2tp3, now, &c);
 }
@@ -103,16 +121,17 @@ int acc_l2_do(struct access *a, struct mono now, uint8_t version, struct l2tp_cm
 		return session_open(a, now, cmd);
 	case L2TP_CMD_SESSION_ACCEPT:
 		return session_accept(a, now, cmd);
+	case L2TP_CMD_SESSION_ANSWERED:
+		return session_answered(a, now, cmd);
 	case L2TP_CMD_SESSION_REFUSE:
 		return plain(a, now, cmd, L2TP3_CMD_SESSION_REFUSE);
 	case L2TP_CMD_SESSION_CLOSE:
 		return plain(a, now, cmd, L2TP3_CMD_SESSION_CLOSE);
 	case L2TP_CMD_SESSION_GO:
-		return 0; /* ICCN never waits */
+		return plain(a, now, cmd, L2TP3_CMD_SESSION_GO);
 	case L2TP_CMD_TUNNEL_OPEN:
 	case L2TP_CMD_TUNNEL_ACCEPT:
 	case L2TP_CMD_TUNNEL_ABANDON:
-	case L2TP_CMD_SESSION_ANSWERED:
 	case L2TP_CMD_SESSION_ACCM:
 	case L2TP_CMD_SESSION_ERRORS:
 		break;
@@ -242,6 +261,8 @@ bool acc_l2_call(const struct access *a, uint8_t version, adit_handle session, s
 		return false;
 	*ret = (struct acc_call){ .version = 3,
 				  .sublayer = i.sublayer_out == L2TP3_SUBLAYER_DEFAULT,
+				  .sublayer_in = i.sublayer_in == L2TP3_SUBLAYER_DEFAULT,
+				  .over_ip = i.over_ip,
 				  .cookie_in_len = i.cookie_in_len,
 				  .cookie_out_len = i.cookie_out_len };
 	memcpy(ret->cookie_in, i.cookie_in, sizeof(ret->cookie_in));
@@ -339,7 +360,21 @@ static enum l2tp_event_kind kind_of(enum l2tp3_event_kind kind)
 	return L2TP_EV_SESSION_ERRORS; /* of no interest */
 }
 
-static struct l2tp_event event_of(const struct l2tp3_event *e)
+/* The number that is called, if it is one; see session_open(). */
+static const char *number_of(struct access *a, const struct l2tp3_event *e)
+{
+	size_t n = e->remote_end_id_len;
+
+	if (e->kind != L2TP3_EV_SESSION_ASK || n >= sizeof(a->number) ||
+	    (n == sizeof(end_id) - 1 && memcmp(e->remote_end_id, end_id, n) == 0))
+		return "";
+	if (n)
+		memcpy(a->number, e->remote_end_id, n);
+	a->number[n] = '\0';
+	return a->number;
+}
+
+static struct l2tp_event event_of(struct access *a, const struct l2tp3_event *e)
 {
 	return (struct l2tp_event){ .kind = kind_of(e->kind),
 				    .tunnel = e->conn,
@@ -350,7 +385,7 @@ static struct l2tp_event event_of(const struct l2tp3_event *e)
 				    .host_name = e->host_name,
 				    .vendor_name = e->vendor_name,
 				    .calling = "",
-				    .called = "",
+				    .called = number_of(a, e),
 				    .sub_address = "",
 				    .serial = e->serial,
 				    .outgoing = e->outgoing,
@@ -371,7 +406,7 @@ bool acc_l2_event(struct access *a, struct l2tp_event *ret, uint8_t *ret_version
 	if (!a->l2tp3 || !l2tp3_event(a->l2tp3, &e))
 		return false;
 	*ret_version = 3;
-	*ret = event_of(&e);
+	*ret = event_of(a, &e);
 	return true;
 }
 
@@ -401,11 +436,16 @@ bool access_serves3(const struct access *a, const struct path *path, const uint8
 	struct rcur c = rcur_of(bytes, len);
 	uint32_t id;
 
-	rcur_u32(&c); /* flags and version; Length of control, nothing of data */
-	id = rcur_u32(&c);
-	if (l2tp3_which(bytes, len) == L2TP3_WHICH_OFFER)
-		return peers_serve3(a, &path->remote);
-	if (c.bad || !path->remote.port)
+	id = rcur_u32(&c); /* over UDP flags and version; Length of control, nothing of data */
+	if (path->remote.port) {
+		id = rcur_u32(&c);
+		if (l2tp3_which(bytes, len) == L2TP3_WHICH_OFFER)
+			return peers_serve3(a, &path->remote);
+	} else if (!id) { /* 4.1.1.2: control; flags, version and Length */
+		rcur_u32(&c);
+		id = rcur_u32(&c);
+	}
+	if (c.bad)
 		return false;
 	return id ? a->l2tp3 && id >= ACCESS_V3_IDS : peers_serve3(a, &path->remote);
 }
@@ -413,11 +453,13 @@ bool access_serves3(const struct access *a, const struct path *path, const uint8
 int acc_l2_input(struct access *a, struct mono now, const struct path *path, const uint8_t *bytes,
 		 size_t len, struct l2tp_frame *ret, uint8_t *ret_version)
 {
-	enum l2tp3_which which = l2tp3_which(bytes, len);
+	enum l2tp3_which which = path->remote.port ? l2tp3_which(bytes, len) : L2TP3_WHICH_V3;
 	struct l2tp3_frame f;
 	int rc;
 
 	*ret_version = 2;
+	if (!path->remote.port && !access_serves3(a, path, bytes, len))
+		return L2TP_IN_DROP; /* L2TPv2 is not carried by IP (RFC 2661 8) */
 	if ((which != L2TP3_WHICH_V3 && which != L2TP3_WHICH_OFFER) ||
 	    !access_serves3(a, path, bytes, len))
 		return l2tp_input(a->l2tp, now, path, bytes, len, ret);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sessions with sequence numbers on data (RFC 2661 5.4), where the data plane may be the kernel's.
- * It counts by itself, from 0 both ways, and nobody can tell it to begin elsewhere: so a pipe
- * through it has to stand before the first frame. The row is put as DP_PREPARED when L2TP has the
- * session; PPP runs already, but its frames wait until the plane has answered. A client's ICCN,
- * or OCCN, waits with them, because the server may send as soon as it has come; and the first frame
- * afterwards lets the server go first for a moment, whose pipe may take as long as ours.
+ * Sessions with sequence numbers on data (RFC 2661 5.4, RFC 3931 4.6.1), where the data plane may
+ * be the kernel's. It counts by itself, from 0 both ways, and nobody can tell it to begin
+ * elsewhere: so a pipe through it has to stand before the first frame. The row is put as
+ * DP_PREPARED when L2TP has the session; PPP runs already, but its frames wait until the plane has
+ * answered. A client's ICCN, or OCCN, waits with them, because the server may send as soon as it
+ * has come; and the first frame afterwards lets the server go first for a moment, whose pipe may
+ * take as long as ours.
  *
  * Where the plane has no pipe, or a numbered frame of the peer was read before it stood, frames go
  * by the L2TP engine, and the row that follows says so with its numbers (first_ns, first_nr).
@@ -35,8 +36,7 @@ static enum dp_want plane_of(const struct acc_session *s)
 
 bool acc_pipe_wanted(const struct access *a, const struct acc_session *s)
 {
-	/* PPP over L2TPv3 is not the kernel's, see src/daemon/kplane.c */
-	return a->config.pipes && s->tunnel->version == 2 && plane_of(s) != DP_WANT_USER;
+	return a->config.pipes && plane_of(s) != DP_WANT_USER;
 }
 
 /* A client's ICCN may leave: it has waited since the call began, see dial.c. */
@@ -90,7 +90,7 @@ static void settled(struct access *a, struct mono now, struct acc_session *s)
 
 void acc_pipe_put_done(struct access *a, struct mono now, struct acc_session *s, int error)
 {
-	struct l2tp_session_info i = { .data_nr = 0 };
+	struct acc_call i = { .version = 2 };
 
 	trace(a->trace, TRACE_ACCESS_ROW_DONE, now, s->key, DP_OP_PUT, s->generation);
 	if (error) {
@@ -99,8 +99,8 @@ void acc_pipe_put_done(struct access *a, struct mono now, struct acc_session *s,
 		settled(a, now, s);
 		return;
 	}
-	(void)l2tp_session_info(a->l2tp, s->l2tp, &i);
-	if (i.data_nr == 0 && i.data_ns == 0) {
+	(void)acc_l2_call(a, s->tunnel->version, s->l2tp, &i);
+	if (i.l2tp.data_nr == 0 && i.l2tp.data_ns == 0) {
 		s->pipe = ACC_PIPE_STANDS;
 		settled(a, now, s);
 		return;

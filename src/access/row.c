@@ -7,8 +7,8 @@
  * 1,500 octets, since L2TP packets are not to be fragmented; RFC 2661 8.1), the peer's MRU (RFC
  * 1661 6.1: the information field, so exactly an IP packet), and the configuration. The headers in
  * between are counted as they are on the wire of this session: IP 20 or 40, UDP 8, L2TP 6 and 2 for
- * the Length field and 4 for Ns/Nr (RFC 2661 3.1), or in L2TPv3 8, the cookie and 4 for the
- * sublayer (RFC 3931 4.1), PPP 4 less what is compressed (RFC 1661 6.5, 6.6).
+ * the Length field and 4 for Ns/Nr (RFC 2661 3.1), or in L2TPv3 8 (over IP 4, and no UDP), the
+ * cookie and 4 for the sublayer (RFC 3931 4.1), PPP 4 less what is compressed (RFC 1661 6.5, 6.6).
  */
 #include "internal.h"
 #include "place.h"
@@ -21,14 +21,15 @@
 static unsigned int header(const struct acc_call *call)
 {
 	if (call->version == 3)
-		return 8u + call->cookie_out_len + (call->sublayer ? 4u : 0);
+		return (call->over_ip ? 4u : 8u) + call->cookie_out_len + (call->sublayer ? 4u : 0);
 	return 6u + (call->l2tp.length_bit ? 2u : 0) + (call->l2tp.send_seq ? 4u : 0);
 }
 
 uint16_t acc_overhead(const struct path *path, const struct acc_call *call,
 		      const struct ppp_info *ppp)
 {
-	unsigned int n = (path->remote.family == AF_INET6 ? 40 : 20) + 8 + header(call) + 4;
+	unsigned int n = (path->remote.family == AF_INET6 ? 40 : 20) + (call->over_ip ? 0 : 8) +
+			 header(call) + 4;
 
 	if (ppp->acfc_out)
 		n -= 2;
@@ -188,6 +189,7 @@ static void row_client(const struct acc_session *s, struct dp_row *r)
 static void row_v3(const struct acc_call *call, struct dp_row *r)
 {
 	r->version = 3;
+	r->encap = call->over_ip ? DP_ENCAP_IP : DP_ENCAP_UDP;
 	r->l2spec = call->sublayer ? DP_L2SPEC_DEFAULT : DP_L2SPEC_NONE;
 	r->cookie_in_len = call->cookie_in_len;
 	r->cookie_out_len = call->cookie_out_len;
@@ -213,9 +215,12 @@ bool acc_row(struct access *a, struct acc_session *s, struct dp_row *ret)
 	ret->remote_tunnel = l->remote_tunnel_id;
 	ret->local_session = l->local_id;
 	ret->remote_session = l->remote_id;
-	/* The plane goes on counting where the engine left off. */
-	ret->first_ns = l->data_ns;
-	ret->first_nr = l->data_nr;
+	/* The plane goes on counting where the engine left off; where its pipe stands it has
+	 * counted all, and what the engine has seen are copies (see access.c). */
+	if (s->pipe == ACC_PIPE_NONE) {
+		ret->first_ns = l->data_ns;
+		ret->first_nr = l->data_nr;
+	}
 	if (call.version == 3)
 		row_v3(&call, ret);
 	ret->flags = (uint16_t)((l->send_seq ? DP_F_SEND_SEQ : 0) |

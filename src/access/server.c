@@ -182,7 +182,7 @@ void acc_server_session_ask(struct access *a, struct mono now, uint8_t version,
 	struct acc_session *s;
 	struct refusal r;
 
-	if (version == 3 && ev->outgoing) { /* nobody places calls here (RFC 3931 5.4.2) */
+	if (version == 3 && ev->outgoing && !(t && t->dial)) { /* RFC 3931 5.4.2 */
 		r = (struct refusal){ L2TP_CDN_NO_FACILITIES_EVER, 0, ADIT_CAUSE_NO_DIAL_OUT };
 		acc_session_refuse(a, now, version, t, ev->session, &r);
 		return;
@@ -205,6 +205,7 @@ void acc_server_session_ask(struct access *a, struct mono now, uint8_t version,
 	}
 	s->l2tp = ev->session;
 	cmd.owner = s->self;
+	cmd.sequencing = t->peer->c->numbered;
 	if (acc_l2_do(a, now, version, &cmd) != 0) {
 		acc_session_free(a, s);
 		return;
@@ -226,7 +227,8 @@ static int calling_tunnel(const struct access *a, const struct acc_peer *p, stru
 		if (t->peer != p || !t->up || t->closing ||
 		    !acc_l2_tunnel(a, t->version, t->l2tp, &i) || i.state != L2TP_TS_UP)
 			continue;
-		if (!(i.bearer & L2TP_CALL_MASK))
+		/* of L2TPv3 nobody tells before */
+		if (t->version == 2 && !(i.bearer & L2TP_CALL_MASK))
 			rc = rc == 3 ? 4 : rc;
 		else if (!best || t->sessions < best->sessions)
 			best = t;
@@ -258,8 +260,9 @@ int acc_server_call(struct access *a, struct mono now, const struct access_cmd *
 	rc = s ? acc_session_strings(a, s, "", cmd->text, "", 0) : -ENOMEM;
 	if (rc == 0) {
 		open.tunnel = t->l2tp;
+		open.sequencing = p->c->numbered;
 		open.owner = s->self;
-		rc = l2tp_do(a->l2tp, now, &open);
+		rc = acc_l2_do(a, now, t->version, &open);
 	}
 	if (rc) {
 		if (s)

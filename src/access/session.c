@@ -266,7 +266,7 @@ void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *
 	struct ppp_cmd cmd = { .kind = PPP_CMD_OPEN, .owner = s->self };
 	struct access_grant grant = { .session_us = 0 };
 	enum adit_cause cause = ADIT_CAUSE_NO_MEMORY;
-	struct acc_call i;
+	struct acc_call i = { .version = 2 };
 	bool numbered = false;
 	int rc = 0;
 
@@ -282,6 +282,13 @@ void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *
 	}
 	s->state = ACC_LINK;
 	acc_session_dirty(a, s);
+	if (i.version == 3 && i.sublayer != i.sublayer_in) {
+		/* The planes have one setting for both directions. */
+		acc_session_end(a, now, s, ADIT_CAUSE_DATA_PLANE,
+				"one side sends the L2-Specific Sublayer and the other does not",
+				false);
+		return;
+	}
 	cmd.profile = s->dial ? s->dial->c->ppp : s->profile->ppp;
 	if (!s->dial && s->profile->no_login) {
 		rc = acc_grant_addresses(a, now, s, &grant, &cause);

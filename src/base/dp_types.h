@@ -33,6 +33,9 @@ enum dp_ends {
 	DP_L2TP_L2TP = 3, /* PPP frames pass to and from the session `partner` */
 };
 
+/* Session ids of L2TPv3 that PPP sessions have, and nothing else: these and those above. */
+#define DP_PPP3_IDS 0x80000000u
+
 enum dp_encap { DP_ENCAP_UDP = 0, DP_ENCAP_IP = 1 /* protocol 115, L2TPv3 only */ };
 
 /* The L2-Specific Sublayer of L2TPv3 (RFC 3931 4.6). */

@@ -436,12 +436,12 @@ static bool build_peer(struct conf_build *b, const struct conf_block *block)
 	}
 	snprintf(p->host_name, sizeof(p->host_name), "%s", host ? host : "");
 	p->plane = (uint8_t)conf_plane_of(block, b->c->plane);
+	p->numbered = conf_bool_of(block, "sequencing");
 	p->max_tunnels = conf_number_of(block, "max-tunnels");
 	p->max_sessions = conf_number_of(block, "max-sessions");
 	return conf_place_carried(b, block, &p->profile->place, p->plane) &&
 	       conf_prefixes_of(b, block, "from", &p->from, &p->from_count) &&
-	       tunnel_of(b, block, &p->l2tp, &p->version, &p->l2tp3) &&
-	       conf_version_ok(b, block, p->version, (enum dp_want)p->plane, &p->profile->place);
+	       tunnel_of(b, block, &p->l2tp, &p->version, &p->l2tp3);
 }
 
 static bool dial_ppp(struct conf_build *b, const struct conf_block *block, struct conf_dial *d)
@@ -592,7 +592,8 @@ static uint64_t dial_digest(const struct conf_build *b, const struct conf_block 
 		const struct conf_value *v = block->values + i;
 
 		/* not there in earlier releases: what is up since then goes on */
-		if (!v->n && strcmp(v->key->key, "version") == 0)
+		if (!v->n && (strcmp(v->key->key, "version") == 0 ||
+			      strcmp(v->key->key, "encapsulation") == 0))
 			continue;
 		hash = conf_hash_text(hash, v->key->key);
 		for (size_t j = 0; j < v->n; j++)
@@ -619,6 +620,8 @@ static bool build_session(struct conf_build *b, const struct conf_block *block, 
 	    !dial_ppp(b, block, d) || !tunnel_of(b, block, &d->l2tp, &d->version, &d->l2tp3))
 		return false;
 	d->via = b->c->sockets[s->v4 >= 0 ? s->v4 : s->v6].via;
+	d->encap = conf_over_ip(block) ? DP_ENCAP_IP : DP_ENCAP_UDP;
+	d->numbered = conf_bool_of(block, "sequencing");
 	d->called_only = conf_bool_of(block, "wait-for-call");
 	number = conf_text_of(block, "number");
 	snprintf(d->number, sizeof(d->number), "%s", number ? number : "");
@@ -645,7 +648,7 @@ static bool build_session(struct conf_build *b, const struct conf_block *block, 
 	d->digest = dial_digest(b, block, d);
 	return conf_place_of(b, block, &d->place) &&
 	       conf_place_carried(b, block, &d->place, d->plane) &&
-	       conf_version_ok(b, block, d->version, (enum dp_want)d->plane, &d->place);
+	       conf_version_ok(b, block, d->version);
 }
 
 /* ---- all ---- */

@@ -70,7 +70,8 @@ static const struct conf_socket *socket_clash(const struct conf *c, const struct
 
 static bool build_listen(struct conf_build *b, const struct conf_block *block)
 {
-	struct conf_socket s = { .listener = true };
+	struct conf_socket s = { .listener = true,
+				 .encap = conf_over_ip(block) ? DP_ENCAP_IP : DP_ENCAP_UDP };
 	struct addr addr = conf_addr_of(block, "address");
 	const char *device = conf_text_of(block, "device");
 	const char *netns = conf_text_of(block, "namespace");
@@ -78,7 +79,7 @@ static bool build_listen(struct conf_build *b, const struct conf_block *block)
 
 	snprintf(s.name, sizeof(s.name), "listen %s", block->name);
 	snprintf(s.device, sizeof(s.device), "%s", device ? device : "");
-	if (!conf_netns_ok(b, block, netns))
+	if (!conf_netns_ok(b, block, netns) || !conf_no_port(b, block, "port"))
 		return false;
 	snprintf(s.netns, sizeof(s.netns), "%s", netns ? netns : "");
 	s.mark = conf_number_of(block, "mark");
@@ -89,7 +90,7 @@ static bool build_listen(struct conf_build *b, const struct conf_block *block)
 			continue;
 		s.addr = addr;
 		s.addr.family = families[i];
-		s.addr.port = (uint16_t)conf_number_of(block, "port");
+		s.addr.port = s.encap == DP_ENCAP_IP ? 0 : (uint16_t)conf_number_of(block, "port");
 		clash = socket_clash(b->c, &s);
 		if (clash) {
 			FAIL(b, block, "address",
@@ -129,6 +130,45 @@ bool conf_listeners(struct conf_build *b)
 	return true;
 }
 
+/* A listener there, or one for all that want it. */
+static bool shared_socket(struct conf_build *b, const struct addr *at, uint8_t encap,
+			  int *ret_index)
+{
+	struct conf_socket s = { .addr = *at, .encap = encap };
+	struct addr host = *at;
+	char text[ADDR_TEXT_MAX];
+
+	for (size_t i = 0; i < b->c->socket_count; i++) {
+		const struct conf_socket *o = b->c->sockets + i;
+
+		if (o->encap != encap || o->addr.family != at->family || o->addr.port != at->port ||
+		    o->device[0] || o->netns[0] ||
+		    !(addr_is_any(&o->addr) || addr_same_ip(&o->addr, at)))
+			continue;
+		*ret_index = (int)i;
+		return true;
+	}
+	host.port = 0;
+	if (encap == DP_ENCAP_IP)
+		snprintf(s.name, sizeof(s.name), "L2TP over IP");
+	else
+		snprintf(s.name, sizeof(s.name), "port %u", at->port);
+	if (!addr_is_any(at))
+		snprintf(s.name + strlen(s.name), sizeof(s.name) - strlen(s.name), " of %.40s",
+			 addr_text(&host, text));
+	return socket_add(b, &s, ret_index);
+}
+
+bool conf_wire_socket(struct conf_build *b, const struct addr *at, uint8_t encap, uint32_t *ret_via)
+{
+	int index;
+
+	if (!shared_socket(b, at, encap, &index))
+		return false;
+	*ret_via = b->c->sockets[index].via;
+	return true;
+}
+
 /*
  * The socket of a dialled session for one family: one of its own when any port will do; else a
  * listener on that port, or a socket shared by all sessions that want it.
@@ -144,6 +184,11 @@ bool conf_dial_socket_of(struct conf_build *b, const struct conf_block *block, u
 		return true;
 	s.addr.family = family;
 	s.addr.port = port;
+	if (conf_over_ip(block)) { /* one for all, as there are no ports */
+		s.addr.port = 0;
+		return conf_no_port(b, block, "port") && conf_no_port(b, block, "source-port") &&
+		       shared_socket(b, &s.addr, DP_ENCAP_IP, ret_index);
+	}
 	if (port == 0) {
 		snprintf(s.name, sizeof(s.name), "session %s", block->name);
 		return socket_add(b, &s, ret_index);
@@ -160,37 +205,6 @@ bool conf_dial_socket_of(struct conf_build *b, const struct conf_block *block, u
 	}
 	snprintf(s.name, sizeof(s.name), "port %u", port);
 	return socket_add(b, &s, ret_index);
-}
-
-bool conf_wire_socket(struct conf_build *b, const struct addr *at, uint8_t encap, uint32_t *ret_via)
-{
-	struct conf_socket s = { .addr = *at, .encap = encap };
-	struct addr host = *at;
-	char text[ADDR_TEXT_MAX];
-	int index;
-
-	for (size_t i = 0; i < b->c->socket_count; i++) {
-		const struct conf_socket *o = b->c->sockets + i;
-
-		if (o->encap != encap || o->addr.family != at->family || o->addr.port != at->port ||
-		    o->device[0] || o->netns[0] ||
-		    !(addr_is_any(&o->addr) || addr_same_ip(&o->addr, at)))
-			continue;
-		*ret_via = o->via;
-		return true;
-	}
-	host.port = 0;
-	if (encap == DP_ENCAP_IP)
-		snprintf(s.name, sizeof(s.name), "L2TP over IP");
-	else
-		snprintf(s.name, sizeof(s.name), "port %u", at->port);
-	if (!addr_is_any(at))
-		snprintf(s.name + strlen(s.name), sizeof(s.name) - strlen(s.name), " of %.40s",
-			 addr_text(&host, text));
-	if (!socket_add(b, &s, &index))
-		return false;
-	*ret_via = b->c->sockets[index].via;
-	return true;
 }
 
 /* ---- pools ---- */

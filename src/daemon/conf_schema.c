@@ -61,6 +61,8 @@ static const struct conf_key schema[] = {
 	/* ---- listen ---- */
 	{ CONF_LISTEN, "address", CONF_T_ADDR, 0, NULL, 0, 0, NULL,
 	  "address to listen on; without it all addresses, IPv4 and IPv6" },
+	{ CONF_LISTEN, "encapsulation", CONF_T_CHOICE, 0, "udp", 0, 0, "udp|ip",
+	  "what L2TP is carried in: UDP, or IP alone (protocol 115, L2TPv3 only)" },
 	{ CONF_LISTEN, "port", CONF_T_NUMBER, 0, "1701", 1, 65535, NULL,
 	  "UDP port" },
 	{ CONF_LISTEN, "device", CONF_T_IFNAME, 0, NULL, 0, 0, NULL,
@@ -179,6 +181,8 @@ static const struct conf_key schema[] = {
 	  "name or address of the LNS to dial" },
 	{ CONF_SESSION, "version", CONF_T_CHOICE, 0, "2", 0, 0, "2|3|any",
 	  "version of L2TP; any: 3 if the server has it, else 2" },
+	{ CONF_SESSION, "encapsulation", CONF_T_CHOICE, 0, "udp", 0, 0, "udp|ip",
+	  "what L2TP is carried in: UDP, or IP alone (protocol 115), with version = 3" },
 	{ CONF_SESSION, "data-plane", CONF_T_CHOICE, 0, NULL, 0, 0, "auto|kernel|user",
 	  "who carries its data; without it as the global option says" },
 	{ CONF_SESSION, "port", CONF_T_NUMBER, 0, "1701", 1, 65535, NULL,

@@ -140,9 +140,13 @@ bool conf_wire_port(struct conf_build *b, const struct conf_block *block, const 
 bool conf_version_of(struct conf_build *b, const struct conf_block *block,
 		     const struct l2tp_params *v2, enum conf_version *ret,
 		     struct l2tp3_profile **ret_l2tp3);
-/* What PPP over L2TPv3 cannot have is not asked for. */
+/* What this version of L2TP cannot have is not asked for by a session. */
 bool conf_version_ok(struct conf_build *b, const struct conf_block *block,
-		     enum conf_version version, enum dp_want plane, const struct conf_place *place);
+		     enum conf_version version);
+/* Does the block say encapsulation = ip? */
+bool conf_over_ip(const struct conf_block *block);
+/* ... then it names no port. False: told. */
+bool conf_no_port(struct conf_build *b, const struct conf_block *block, const char *key);
 enum pw_connect conf_connect_of(const struct conf_block *block);
 /* The socket of a control connection at `at`: a listener there, or one for all that want it. */
 /* What the option data-plane of a block says, `other` where it does not stand. */

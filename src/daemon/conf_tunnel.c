@@ -6,13 +6,27 @@
  */
 #include "conf_tree.h"
 
-#include "access/place.h"
 #include "base/crypto.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+bool conf_over_ip(const struct conf_block *block)
+{
+	return strcmp(conf_text_of(block, "encapsulation"), "ip") == 0;
+}
+
+static const char no_ports[] = "there are no ports with encapsulation = ip";
+
+bool conf_no_port(struct conf_build *b, const struct conf_block *block, const char *key)
+{
+	if (!conf_over_ip(block) || !conf_differs(block, key))
+		return true;
+	FAIL(b, block, key, "%s", no_ports);
+	return false;
+}
 
 /* `auto` is the port of L2TP over UDP, and none where there are no ports. */
 bool conf_wire_port(struct conf_build *b, const struct conf_block *block, const char *key,
@@ -21,7 +35,7 @@ bool conf_wire_port(struct conf_build *b, const struct conf_block *block, const 
 	uint32_t n = conf_number_of(block, key);
 
 	if (n && !udp) {
-		FAIL(b, block, key, "there are no ports with encapsulation = ip");
+		FAIL(b, block, key, "%s", no_ports);
 		return false;
 	}
 	*ret = n ? (uint16_t)n : udp ? L2TP_PORT : 0;
@@ -206,6 +220,7 @@ bool conf_version_of(struct conf_build *b, const struct conf_block *block,
 				  .digest = v2->secret ? L2TP3_AUTH_SHA1 : L2TP3_AUTH_AUTO,
 				  .hide = v2->hide,
 				  .mirror_sublayer = true,
+				  .mirror_sequencing = true,
 				  .allow_port_change = v2->allow_port_change,
 				  .allow_address_change = v2->allow_address_change,
 				  .receive_window = v2->receive_window,
@@ -235,28 +250,17 @@ bool conf_version_of(struct conf_build *b, const struct conf_block *block,
 }
 
 bool conf_version_ok(struct conf_build *b, const struct conf_block *block,
-		     enum conf_version version, enum dp_want plane, const struct conf_place *place)
+		     enum conf_version version)
 {
-	if (version == CONF_V2)
-		return true;
-	if (conf_bool_of(block, "sequencing")) {
-		FAIL(b, block, "sequencing",
-		     "sequencing is asked for in L2TPv2 alone; remove it, or set version = 2");
+	if (conf_over_ip(block) && version != CONF_V3) {
+		FAIL(b, block, "encapsulation",
+		     "L2TPv3 alone is carried directly by IP; set version = 3, or remove "
+		     "encapsulation");
 		return false;
 	}
-	if (block->kind == CONF_SESSION && conf_bool_of(block, "wait-for-call")) {
+	if (version == CONF_V_ANY && conf_bool_of(block, "wait-for-call")) {
 		FAIL(b, block, "wait-for-call",
-		     "calls are waited for in L2TPv2 alone; remove wait-for-call, or set version = "
-		     "2");
-		return false;
-	}
-	if (plane == DP_WANT_KERNEL || acc_place_needed(place)) {
-		FAIL(b, block, "version",
-		     "PPP over L2TPv3 is carried in user space, but %s \"%s\" %s; set version = 2, "
-		     "or let the data plane be auto or user",
-		     conf_kind_name(block->kind), block->name,
-		     plane == DP_WANT_KERNEL ? "has data-plane = kernel"
-					     : "puts its sessions into a VRF or a namespace");
+		     "who waits for calls has to name the version; set version = 2 or 3");
 		return false;
 	}
 	return true;
@@ -280,8 +284,7 @@ static bool build(struct conf_build *b, const struct conf_block *block, struct p
 {
 	const char *host = conf_text_of(block, "host-name");
 
-	t->encap = strcmp(conf_text_of(block, "encapsulation"), "ip") == 0 ? DP_ENCAP_IP
-									   : DP_ENCAP_UDP;
+	t->encap = conf_over_ip(block) ? DP_ENCAP_IP : DP_ENCAP_UDP;
 	t->plane = (uint8_t)conf_plane_of(block, b->c->plane);
 	t->prefer6 = strcmp(conf_text_of(block, "prefer"), "ipv6") == 0;
 	t->connect = conf_connect_of(block);

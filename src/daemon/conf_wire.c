@@ -253,8 +253,7 @@ static bool static_build(struct conf_build *b, const struct conf_block *block)
 		    "is for pseudowires that are agreed with the peer; remove it, or tunnel-id "
 		    "and peer-tunnel-id"))
 		return false;
-	r->encap = strcmp(conf_text_of(block, "encapsulation"), "ip") == 0 ? DP_ENCAP_IP
-									   : DP_ENCAP_UDP;
+	r->encap = conf_over_ip(block) ? DP_ENCAP_IP : DP_ENCAP_UDP;
 	r->local_tunnel = w->local_tunnel = conf_number_of(block, "tunnel-id");
 	r->remote_tunnel = w->remote_tunnel = conf_number_of(block, "peer-tunnel-id");
 	r->local_session = conf_number_of(block, "session-id");

@@ -197,11 +197,11 @@ void kplane_tunnel_up(struct daemon *d, uint32_t id)
 	if (!access_tunnel(d->access, id, &i))
 		return;
 	t.version = i.version;
-	t.ppp3 = i.version == 3;
 	t.want = (uint8_t)want_of(d, &i);
 	t.local = i.l2tp.local_id;
 	t.remote = i.l2tp.remote_id;
 	t.path = i.l2tp.path;
+	t.encap = t.path.remote.port ? DP_ENCAP_UDP : DP_ENCAP_IP;
 	if (d->dp->ops->tunnel(d->dp, &t) < 0)
 		daemon_say(d, TRACE_WARNING, "tunnel %u: out of memory", id);
 }
@@ -244,7 +244,7 @@ static void on_lost(struct daemon *d, const struct dp_event *e)
 {
 	struct access_cmd cmd = { .kind = ACCESS_CMD_DP_LOST, .key = e->key, .text = e->text };
 
-	cmd.tunnel = (uint16_t)e->tunnel;
+	cmd.tunnel = e->tunnel;
 	access_do(d->access, d->now, &cmd);
 }
 

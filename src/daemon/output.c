@@ -269,7 +269,8 @@ void output_drain(struct daemon *d)
 		room = wrapped ? wrapped : room;
 		s = peer_socket(d, p.path.via);
 		if (s)
-			trains_add(&o->trains, &p.path, room, len, most(d, o, s->fd));
+			trains_add(&o->trains, &p.path, room, len,
+				   p.path.remote.port ? most(d, o, s->fd) : 1);
 		else
 			d->send_failed++;
 	}

@@ -194,20 +194,33 @@ bool pwire_uses(struct daemon *d, uint32_t via)
 
 /* ---- what comes in ---- */
 
+/* Over IP all shares one socket, which may be there for pseudowires alone. */
+static bool listener(const struct daemon *d, uint32_t via)
+{
+	const struct conf_socket *s = conf_socket_find(d->conf, via);
+
+	return s && s->listener;
+}
+
 /* Is it about PPP over L2TPv3, which is access.h's? Its ids are of its own range, but pseudowires
  * of a release that did not part them keep theirs. Who has a block for pseudowires is asked for
  * them. */
 static bool of_ppp(struct daemon *d, const struct dp_punt *p)
 {
 	struct rcur c = rcur_of(p->bytes, p->len);
+	bool udp = p->path.remote.port != 0, control;
+	uint32_t first = rcur_u32(&c), id = first;
 	struct pw_tunnel_info i;
-	bool control = rcur_u32(&c) >> 31;
-	uint32_t id = rcur_u32(&c);
 
-	if (c.bad || !p->path.remote.port || !access_serves3(d->access, &p->path, p->bytes, p->len))
+	control = udp ? first >> 31 : !first;
+	if (control && !udp)
+		rcur_u32(&c);
+	if (control || udp)
+		id = rcur_u32(&c);
+	if (c.bad || !access_serves3(d->access, &p->path, p->bytes, p->len))
 		return false;
 	if (control && !id)
-		return !pwe_serves(d->pw, &p->path);
+		return !pwe_serves(d->pw, &p->path) && (udp || listener(d, p->path.via));
 	return !control || !pwe_tunnel(d->pw, id, &i);
 }
 

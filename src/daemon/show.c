@@ -416,6 +416,7 @@ json_t *show_tunnel(struct daemon *d, uint32_t id)
 	show_set_u64(o, "id", i.l2tp.local_id);
 	show_set_u64(o, "remote_id", i.l2tp.remote_id);
 	show_set_text(o, "state", tunnel_state(i.l2tp.state));
+	show_set_text(o, "encapsulation", i.l2tp.path.remote.port ? "udp" : "ip");
 	show_set_text(o, "peer", i.peer);
 	show_set_text(o, "host", i.l2tp.host_name);
 	show_set_text(o, "vendor", i.l2tp.vendor_name);

@@ -38,7 +38,6 @@ struct atunnel {
 };
 
 static const char says_user[] = "the configuration says data-plane = user";
-static const char says_ppp3[] = "PPP over L2TPv3 is carried in user space";
 
 /* A row that may still go to the other plane. */
 struct asked {
@@ -582,12 +581,8 @@ static int dual_tunnel(struct dp *dp, const struct dp_tunnel *tunnel)
 	t->version = tunnel->version;
 	t->via = tunnel->path.via;
 	/* Sessions stay where they are: those in the kernel need it whatever is wanted by now. */
-	if (!kernel || tunnel->ppp3 ||
-	    (t->want == DP_WANT_USER && !dp_remote_uses(kernel, t->local))) {
-		tunnel_leave(d, t,
-			     t->want == DP_WANT_USER ? says_user
-			     : tunnel->ppp3	     ? says_ppp3
-						     : d->missing);
+	if (!kernel || (t->want == DP_WANT_USER && !dp_remote_uses(kernel, t->local))) {
+		tunnel_leave(d, t, t->want == DP_WANT_USER ? says_user : d->missing);
 		return say_tunnel(d, t);
 	}
 	t->state = TUNNEL_ASKED;

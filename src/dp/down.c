@@ -11,6 +11,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#ifndef IPPROTO_L2TP
+#define IPPROTO_L2TP 115
+#endif
 #define DEPTH_MAX 2   /* tunnels of ours inside each other, see pkt_own_depth() */
 #define READS	  256 /* packets from one device before others get their turn */
 
@@ -74,6 +77,8 @@ static bool loops(struct fwd *f, const struct dpt_tunnel *t, const uint8_t *p,
 		       memcmp(ip->dst, t->remote, octets) == 0;
 	unsigned int depth;
 
+	if (t->encap == DP_ENCAP_IP && ip->proto == IPPROTO_L2TP)
+		return to_peer && memcmp(ip->src, t->local, octets) == 0;
 	if (ip->proto != IPPROTO_UDP)
 		return false;
 	if (ip->later_fragment)

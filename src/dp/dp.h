@@ -34,7 +34,6 @@ struct dp_tunnel {
 	struct path path;
 	uint8_t version; /* 2 or 3 */
 	uint8_t encap;	 /* enum dp_encap */
-	bool ppp3;	 /* of `auto` alone: for PPP over L2TPv3, which is never the kernel's */
 };
 
 enum dp_event_kind {

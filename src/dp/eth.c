@@ -34,12 +34,12 @@ static bool is_session(const struct dpt_config *c, uint32_t session)
 	return c->kind != DPT_PPP && rcur_u32(&r) == session;
 }
 
-/* Of a session that is not here, or not yet. PPP is over UDP alone. */
+/* Of a session that is not here, or not yet. A raw socket gets all that the kernel carries, too. */
 static void stray(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
-		  const uint8_t *b, size_t len, size_t front)
+		  uint32_t session, const uint8_t *b, size_t len, size_t front)
 {
 	count(&f->counts.drop_unknown);
-	if (o->unicast && !s->raw && pkt3_ppp_control(b, len))
+	if (o->unicast && (!s->raw || session >= DP_PPP3_IDS) && pkt3_ppp_control(b, len))
 		fwd_punt_early(f, s, o, b - front, len + front);
 }
 
@@ -54,7 +54,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 	struct dpt_run *run;
 
 	if (slot == INDEX_NONE || !o->unicast) {
-		stray(f, s, o, b, len, front);
+		stray(f, s, o, session, b, len, front);
 		return;
 	}
 	run = dpt_run(f->table, slot);
@@ -63,7 +63,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		return;
 	}
 	if (!(c.state & DPT_UP) || !is_session(&c, session)) {
-		stray(f, s, o, b, len, front);
+		stray(f, s, o, session, b, len, front);
 		return;
 	}
 	switch (pkt3_check(&c, b, len, &body)) {

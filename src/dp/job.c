@@ -236,9 +236,8 @@ static const char *cannot(const struct dp_row *r)
 {
 	if (r->ends == DP_L2TP_ETH && r->netns)
 		return "it makes interfaces in its own network namespace only";
-	if (r->ends != DP_L2TP_ETH &&
-	    (r->ends != DP_L2TP_PPP || (r->version == 3 && r->encap != DP_ENCAP_UDP)))
-		return "it terminates PPP over UDP, and Ethernet over L2TPv3";
+	if (r->ends != DP_L2TP_ETH && r->ends != DP_L2TP_PPP)
+		return "it terminates PPP, and Ethernet over L2TPv3";
 	if (r->ends != DP_L2TP_ETH && (r->master[0] || r->netns))
 		return "it has no interface for the session that a VRF or namespace could have";
 	if (r->flags & (DP_F_MPPE | DP_F_MPPE_KEYS))

@@ -299,6 +299,14 @@ int kernel_can_row(const struct kernel_probe *p, const struct dp_row *r, char *t
 		return 1;
 	if (r->ends == DP_L2TP_L2TP && gap_is(p, KERNEL_GAP_BRIDGE, text))
 		return 1;
+	/* l2tp_recv_common(): who sends numbers drops what has none, or stops to send them. */
+	if (r->version == 3 && (r->flags & DP_F_SEND_SEQ) && !(r->flags & DP_F_REQUIRE_SEQ)) {
+		if (text)
+			snprintf(text, KERNEL_TEXT,
+				 "the kernel numbers both directions or none, and the peer wants "
+				 "numbers without sending any");
+		return 1;
+	}
 	if (r->flags & (DP_F_MPPE | DP_F_MPPE_KEYS)) {
 		if (gap_is(p, KERNEL_GAP_MPPE, text))
 			return 1;

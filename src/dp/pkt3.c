@@ -125,7 +125,8 @@ size_t pkt3_untag(uint8_t *frame, size_t len)
 	return PKT3_TAG;
 }
 
-size_t pkt3_build_ppp(uint8_t *frame, const struct dpt_config *c, const struct pkt3_ppp *o)
+size_t pkt3_build_ppp(uint8_t *frame, const struct dpt_config *c, bool udp,
+		      const struct pkt3_ppp *o)
 {
 	size_t n = (o->address ? 2u : 0) + o->proto_len;
 	struct wcur w = wcur_of(frame - n, n);
@@ -136,7 +137,7 @@ size_t pkt3_build_ppp(uint8_t *frame, const struct dpt_config *c, const struct p
 		wcur_u8(&w, (uint8_t)o->proto);
 	else if (o->proto_len == 2)
 		wcur_u16(&w, o->proto);
-	return n + pkt3_build(frame - n, c, true, o->has_seq, o->seq);
+	return n + pkt3_build(frame - n, c, udp, o->has_seq, o->seq);
 }
 
 bool pkt3_ppp_control(const uint8_t *bytes, size_t len)

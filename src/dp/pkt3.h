@@ -65,7 +65,8 @@ struct pkt3_ppp {
 	uint8_t proto_len;
 	uint16_t proto;
 };
-size_t pkt3_build_ppp(uint8_t *frame, const struct dpt_config *c, const struct pkt3_ppp *o);
+size_t pkt3_build_ppp(uint8_t *frame, const struct dpt_config *c, bool udp,
+		      const struct pkt3_ppp *o);
 
 /*
  * Does PPP's negotiation follow the session id, in a session that is not known here? A guess:

@@ -129,7 +129,8 @@ void queue_packet(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint
 
 	if (c->kind == DPT_PPP3) {
 		o3.has_seq = numbers3(c, run, &o3.seq);
-		queue(f, c, slot, sock, p, pkt3_build_ppp(p, c, &o3), head, payload, n);
+		queue(f, c, slot, sock, p, pkt3_build_ppp(p, c, !f->socks[sock].raw, &o3), head,
+		      payload, n);
 		return;
 	}
 	/* The control thread sends frames of its own, hence a locked operation. */

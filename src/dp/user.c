@@ -190,7 +190,8 @@ static bool is_lcp(const uint8_t *frame, size_t len)
 	return len >= 2 && frame[0] == 0xc0 && frame[1] == 0x21;
 }
 
-static size_t build3(const struct dpt_config *c, struct dpt_run *run, uint8_t *frame, size_t len)
+static size_t build3(const struct dpt_config *c, bool udp, struct dpt_run *run, uint8_t *frame,
+		     size_t len)
 {
 	struct pkt3_ppp o = {
 		.has_seq = c->flags & DP_F_SEND_SEQ && c->l2spec == DP_L2SPEC_DEFAULT,
@@ -199,7 +200,7 @@ static size_t build3(const struct dpt_config *c, struct dpt_run *run, uint8_t *f
 
 	if (o.has_seq)
 		o.seq = atomic_fetch_add_explicit(&run->ns, 1, memory_order_relaxed);
-	return pkt3_build_ppp(frame, c, &o);
+	return pkt3_build_ppp(frame, c, udp, &o);
 }
 
 /* Put the headers in front of a frame; NULL when there is no such active row. */
@@ -221,9 +222,9 @@ static uint8_t *build(struct user *u, uint64_t key, uint8_t *frame, size_t *len,
 	}
 	run = dpt_run(u->table, slot);
 	if (c.kind == DPT_PPP3) {
-		head = build3(&c, run, frame, *len);
-		*len += head;
 		*ret = dpt_tunnel(u->table, c.tunnel);
+		head = build3(&c, (*ret)->encap == DP_ENCAP_UDP, run, frame, *len);
+		*len += head;
 		return frame - head;
 	}
 	o.tunnel = (uint16_t)(c.remote_tunnel[0] << 8 | c.remote_tunnel[1]);

@@ -359,16 +359,39 @@ bool rights_pin(const struct conf *c, const struct addr *to, bool known, char *t
 
 /* ---- the kernel's data plane ---- */
 
-static bool may_open_tunnels(const struct conf *c, const struct addr *from)
+static bool speaks(enum conf_version has, uint8_t version)
+{
+	return has != (version == 3 ? CONF_V2 : CONF_V3);
+}
+
+static bool may_open_tunnels(const struct conf *c, uint8_t version, const struct addr *from)
 {
 	for (size_t i = 0; i < c->access->peer_count; i++) {
 		const struct conf_peer *p = &c->access->peers[i];
 
+		if (!speaks(p->version, version))
+			continue;
 		if (!p->from_count)
 			return true;
 		for (size_t j = 0; j < p->from_count; j++)
 			if (prefix_has(&p->from[j], from))
 				return true;
+	}
+	return false;
+}
+
+/* PPP over L2TPv3: a server that is dialled with it. */
+static bool dialled_v3(const struct conf *c, const struct addr *remote, bool known)
+{
+	struct addr a;
+
+	for (size_t i = 0; i < c->access->dial_count; i++) {
+		const struct conf_dial *d = &c->access->dials[i];
+
+		if (!speaks(d->version, 3))
+			continue;
+		if (addr_parse(d->server, &a) == 0 ? addr_same_ip(&a, remote) : known)
+			return true;
 	}
 	return false;
 }
@@ -393,10 +416,10 @@ bool rights_tunnel(const struct conf *c, const struct dp_tunnel *t, bool known, 
 				     addr_text(local, shown), s->name);
 	if (!unicast(remote))
 		return rights_refuse(text, "%s is no address of a peer", addr_text(remote, shown));
-	if (t->version == 3)
-		return rights_wire_tunnel(c, t, known, text);
-	if (s->listener && may_open_tunnels(c, remote))
+	if (s->listener && may_open_tunnels(c, t->version, remote))
 		return true;
+	if (t->version == 3)
+		return dialled_v3(c, remote, known) || rights_wire_tunnel(c, t, known, text);
 	return rights_pin(c, remote, known, text);
 }
 
@@ -490,12 +513,25 @@ static bool server_row(const struct conf *c, const struct dp_row *r, char *text)
 	return true;
 }
 
+static bool any_v3(const struct conf *c)
+{
+	bool any = false;
+
+	for (size_t i = 0; !any && i < c->access->peer_count; i++)
+		any = speaks(c->access->peers[i].version, 3);
+	for (size_t i = 0; !any && i < c->access->dial_count; i++)
+		any = speaks(c->access->dials[i].version, 3);
+	return any;
+}
+
 bool rights_row(const struct conf *c, const struct dp_row *r, bool known, char *text)
 {
 	if (r->ends == DP_L2TP_ETH)
 		return rights_wire_row(c, r, known, text);
-	if (r->ends != DP_L2TP_PPP || r->version == 3 || r->encap != DP_ENCAP_UDP)
+	if (r->ends != DP_L2TP_PPP)
 		return rights_refuse(text,
-				     "only PPP sessions of L2TPv2 over UDP are made on request");
+				     "sessions that join two tunnels are not made on request");
+	if (r->version == 3 && !any_v3(c))
+		return rights_refuse(text, "no block of the configuration has PPP over L2TPv3");
 	return r->flags & DP_F_CLIENT ? client_row(c, r, known, text) : server_row(c, r, text);
 }

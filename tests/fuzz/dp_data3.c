@@ -79,7 +79,7 @@ static struct dpt_config peer_of(const struct dpt_config *c)
 }
 
 /* A PPP frame keeps its protocol, however that is written. */
-static void built_ppp(const struct dpt_config *c, const uint8_t *p, size_t len)
+static void built_ppp(const struct dpt_config *c, const uint8_t *p, size_t len, bool udp)
 {
 	uint8_t *room = malloc(PKT3_HEAD_MAX + 4 + len), *at = room + PKT3_HEAD_MAX + 4;
 	struct pkt3_ppp o = { .has_seq = len & 1, .address = len & 2, .seq = 0xabcdef };
@@ -94,9 +94,9 @@ static void built_ppp(const struct dpt_config *c, const uint8_t *p, size_t len)
 	memcpy(at, p, len);
 	for (o.proto_len = 0; o.proto_len <= 2; o.proto_len++) {
 		o.proto = o.proto_len == 1 ? 0x21 : 0xc021;
-		n = pkt3_build_ppp(at, c, &o);
+		n = pkt3_build_ppp(at, c, udp, &o);
 		CHECK(n <= PKT3_HEAD_MAX + 4);
-		CHECK(pkt3_parse_udp(at - n, n + len, &h) == PKT_DATA);
+		CHECK((udp ? pkt3_parse_udp : pkt3_parse_ip)(at - n, n + len, &h) == PKT_DATA);
 		if (pkt3_check(&peer, at - n + h.off, n + len - h.off, &body) != PKT3_OK) {
 			CHECK(len == 0 && !o.address && !o.proto_len);
 			continue;
@@ -194,7 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		tags(copy, n);
 		built(&c, copy, n, !(flags & 2));
 		if (c.kind == DPT_PPP3)
-			built_ppp(&c, copy, n);
+			built_ppp(&c, copy, n, !(flags & 2));
 	} else {
 		if (flags & 1) {
 			at = pkt3_ip4_payload(copy, n);

@@ -5,7 +5,7 @@ version that comes of what either side is set to (4.7.3)."""
 import pytest
 
 from lab import wait_for
-from test_main_job import World, only_session, wait_stops
+from test_main_job import USERS, World, client_conf, lns_conf, only_session, wait_stops
 
 
 @pytest.fixture
@@ -53,3 +53,43 @@ def test_either_version(world, peer, version):
     client = world.start_client(server="2001:db8:1::1", more="version = any")
     carried(world)
     assert only_session(lns)["version"] == only_session(client)["version"] == version
+
+
+@pytest.mark.parametrize("server, mtu", [("192.0.2.1", 1460), ("2001:db8:1::1", 1440)])
+def test_directly_over_ip(world, server, mtu):
+    """Protocol 115 by a raw socket (RFC 3931 4.1.1), with numbers that the client asks for, and through
+    kills of either side."""
+    listen = 'listen "ip" { encapsulation = ip }\n'
+    lns = world.lab.adit(world.lns, lns_conf(peer="version = 3") + listen, users=USERS).start()
+    client = world.start_client(server=server,
+                                more="version = 3\n    encapsulation = ip\n    sequencing = yes")
+    carried(world)
+    world.client.tcp(world.host, "198.51.100.2")
+    world.client.tcp(world.host, "2001:db8:2::2")
+    # 1500 less IP, session id, cookie 8, sublayer, FF 03 and protocol
+    assert only_session(lns)["mtu"] == only_session(client)["mtu"] == mtu
+    assert world.client.ping("198.51.100.2", 2, size=mtu - 28) == 2
+    for adit in lns, client:
+        tunnel, = adit.json("show", "tunnels")["tunnels"]
+        assert (tunnel["version"], tunnel["encapsulation"]) == (3, "ip")
+        adit.kill_aditd()
+        carried(world)
+        assert only_session(adit)["state"] == "up"
+    client.ctl("disconnect", "office")
+    wait_for("the LNS to see the end", lambda: not lns.sessions())
+
+
+def test_outgoing_call(world):
+    """The LNS calls (OCRQ): the number is the Remote End ID."""
+    lns = world.start_lns(peer="version = 3")
+    client = world.start_client(connect=False, more="version = 3\n    wait-for-call = yes\n    "
+                                                    'number = "0800*"')
+    wait_for("the tunnel", lambda: lns.json("show", "tunnels")["tunnels"])
+    lns.ctl("call", "anybody", "0700")
+    wait_for("the refusal", lambda: "no session block of the configuration takes this call" in
+             lns.ctl("show", "errors").stdout, seconds=60)
+    lns.ctl("call", "anybody", "08001")
+    carried(world)
+    for adit in lns, client:
+        session = only_session(adit)
+        assert (session["version"], session["call"], session["called"]) == (3, "outgoing", "08001")

@@ -37,6 +37,7 @@ static struct l2tp3_profile *l2tp3_of(const char *name, const struct pair_option
 				  .router_id = (uint32_t)strlen(name),
 				  .digest = o->no_secret ? L2TP3_AUTH_AUTO : L2TP3_AUTH_SHA1,
 				  .mirror_sublayer = true,
+				  .mirror_sequencing = true,
 				  .pw_types = { L2TP3_PW_PPP },
 				  .hello_us = 20 * US_S,
 				  .empty_us = 60 * US_S };
@@ -142,6 +143,7 @@ struct access_conf *pair_lns_conf(const struct pair_options *o)
 	}
 	c->peers->l2tp = l2tp_of("lns", o, false);
 	c->peers->version = o->version[0];
+	c->peers->numbered = o->sequencing && o->called_only;
 	if (o->version[0] != CONF_V2)
 		c->peers->l2tp3 = l2tp3_of("lns", o);
 	c->peers->profile = conf_profile_ref(c->profiles[0]);
@@ -184,6 +186,8 @@ struct access_conf *pair_client_conf(const struct pair_options *o)
 		d->via = 1;
 		d->l2tp = l2tp_of("client", o, true);
 		d->version = o->version[1];
+		d->encap = o->over_ip ? DP_ENCAP_IP : DP_ENCAP_UDP;
+		d->numbered = o->sequencing;
 		if (o->version[1] != CONF_V2)
 			d->l2tp3 = l2tp3_of("client", o);
 		d->called_only = o->called_only;
@@ -387,9 +391,12 @@ void pair_traffic(struct machine *m, uint64_t key, uint64_t octets)
 static void note_result(struct machine *m, const uint8_t *bytes, size_t len)
 {
 	struct rcur c = rcur_of(bytes, len), v;
-	uint16_t flags = rcur_u16(&c), head;
+	uint16_t flags, head;
 	size_t n;
 
+	if (!m->addr.port)
+		rcur_u32(&c); /* session 0 */
+	flags = rcur_u16(&c);
 	rcur_take(&c, 10);
 	while (flags & 0x8000 && rcur_left(&c) >= 6) {
 		head = rcur_u16(&c);
@@ -452,12 +459,15 @@ static void plane_send(struct machine *m, struct pair_row *r, const uint8_t *fra
 	uint8_t buf[ACCESS_PACKET_MAX + 64];
 	struct wcur c = wcur_of(buf, sizeof(buf));
 	bool length = r->row.flags & DP_F_LENGTH;
-	bool numbers = m->config.pipes && r->row.flags & DP_F_SEND_SEQ;
+	bool numbers = (m->config.pipes || r->row.version == 3) && r->row.flags & DP_F_SEND_SEQ;
 
 	if (r->row.version == 3) {
-		wcur_u32(&c, 3u << 16);
+		if (r->row.encap == DP_ENCAP_UDP)
+			wcur_u32(&c, 3u << 16);
 		wcur_u32(&c, r->row.remote_session);
 		wcur_bytes(&c, r->row.cookie_out, r->row.cookie_out_len);
+		if (r->row.l2spec == DP_L2SPEC_DEFAULT)
+			wcur_u32(&c, numbers ? 0x40000000u | r->ns++ : 0);
 		wcur_u16(&c, 0xff03);
 		wcur_bytes(&c, frame, len);
 		assert_false(c.bad);
@@ -498,16 +508,29 @@ static void plane_gives(struct machine *m, const struct pair_row *r, struct rcur
 		access_frame(m->a, m->pair->now, r->key, DP_PUNT_PPP, c.p, rcur_left(&c));
 }
 
+/* The number is due, or there is none; else the kernel would drop the frame. */
+static bool due(struct machine *m, struct pair_row *r, bool numbered, uint32_t ns)
+{
+	if (!numbered)
+		return true;
+	m->late += ns != r->nr;
+	if (ns != r->nr)
+		return false;
+	r->nr++;
+	return true;
+}
+
 /* Of L2TPv3: with the session's cookie, or not at all. */
 static bool plane_input3(struct machine *m, const struct pair_packet *k)
 {
 	struct rcur c = rcur_of(k->bytes, k->len);
-	uint32_t session;
+	uint32_t session, sublayer = 0;
 
-	rcur_u32(&c);
+	if (k->path.remote.port)
+		rcur_u32(&c);
 	session = rcur_u32(&c);
 	for (size_t i = 0; i < PAIR_ROWS; i++) {
-		const struct pair_row *r = &m->rows[i];
+		struct pair_row *r = &m->rows[i];
 		const uint8_t *cookie;
 
 		if (!r->used || !r->there || r->row.version != 3 || r->row.local_session != session)
@@ -515,8 +538,12 @@ static bool plane_input3(struct machine *m, const struct pair_packet *k)
 		cookie = rcur_take(&c, r->row.cookie_in_len);
 		assert_non_null(cookie);
 		assert_memory_equal(cookie, r->row.cookie_in, r->row.cookie_in_len);
-		plane_gives(m, r, c);
-		return true;
+		if (r->row.l2spec == DP_L2SPEC_DEFAULT)
+			sublayer = rcur_u32(&c);
+		if (due(m, r, sublayer & 0x40000000u, sublayer & 0xffffff))
+			plane_gives(m, r, c);
+		/* a raw socket has got it, too */
+		return k->path.remote.port != 0;
 	}
 	return false;
 }
@@ -528,7 +555,7 @@ static bool plane_input(struct machine *m, const struct pair_packet *k)
 	uint16_t flags = rcur_u16(&c), tunnel, session;
 	struct pair_row *r = NULL;
 
-	if ((flags & 0x800f) == 3)
+	if (!k->path.remote.port || (flags & 0x800f) == 3)
 		return plane_input3(m, k);
 	if (flags & (m->config.pipes ? 0x8200 : 0x8a00))
 		return false;
@@ -549,10 +576,8 @@ static bool plane_input(struct machine *m, const struct pair_packet *k)
 		uint16_t ns = rcur_u16(&c);
 
 		rcur_u16(&c);
-		m->late += ns != r->nr;
-		if (c.bad || ns != r->nr)
+		if (c.bad || !due(m, r, true, ns))
 			return true;
-		r->nr++;
 	}
 	plane_gives(m, r, c);
 	return true;
@@ -577,7 +602,7 @@ struct pair *pair_make(const struct pair_options *o)
 		m->index = i;
 		m->config.pipes = o->pipes;
 		m->addr = (struct addr){ .family = AF_INET,
-					 .port = 1701,
+					 .port = o->over_ip ? 0 : 1701,
 					 .ip = { 192, 0, 2, (uint8_t)(1 + i) } };
 		m->config.incarnation = 1;
 		m->conf = i ? pair_client_conf(o) : pair_lns_conf(o);

@@ -54,6 +54,7 @@ struct pair_options {
 	bool sequencing;			      /* the client asks for numbers on data */
 	bool pipes; /* both planes number as the kernel does, see struct access_config */
 	enum conf_version version[2]; /* of L2TP: what the LNS takes, what the client asks for */
+	bool over_ip;		      /* L2TPv3 without UDP; each machine gets all data twice */
 	bool no_secret;		      /* of the tunnel */
 	bool mppe; /* required by the server, which asks for MS-CHAPv2; the client can */
 };

@@ -40,9 +40,11 @@ static uint64_t only_session(struct machine *m)
 }
 
 /* The client opens its tunnel and waits; the LNS calls; the user logs in as always. */
-static void outgoing(void **state)
+static void outgoing_in(enum conf_version version)
 {
-	struct pair_options o = { .called_only = true, .number = "0800*" };
+	struct pair_options o = { .called_only = true,
+				  .number = "0800*",
+				  .version = { version, version } };
 	struct pair *p = pair_new(&o);
 	struct access_session_info i;
 	struct access_cmd end = { .kind = ACCESS_CMD_TERMINATE };
@@ -88,10 +90,23 @@ static void outgoing(void **state)
 	pair_free(p);
 }
 
-/* A number that is not ours: CDN 6, in words; the tunnel stays. */
-static void wrong_number(void **state)
+static void outgoing(void **state)
 {
-	struct pair_options o = { .called_only = true, .number = "0800*" };
+	outgoing_in(CONF_V2);
+}
+
+/* In L2TPv3 the number is the Remote End ID (RFC 3931 5.4.4). */
+static void outgoing3(void **state)
+{
+	outgoing_in(CONF_V3);
+}
+
+/* A number that is not ours: CDN 6, in words; the tunnel stays. */
+static void wrong_number_in(enum conf_version version)
+{
+	struct pair_options o = { .called_only = true,
+				  .number = "0800*",
+				  .version = { version, version } };
 	struct pair *p = pair_new(&o);
 	const struct pair_news *n;
 
@@ -107,6 +122,27 @@ static void wrong_number(void **state)
 	pair_free(p);
 }
 
+static void wrong_number(void **state)
+{
+	wrong_number_in(CONF_V2);
+	wrong_number_in(CONF_V3);
+}
+
+/* In L2TPv3 nobody says whether he takes calls: whoever does not refuses them. */
+static void not_called3(void **state)
+{
+	struct pair_options o = { .version = { CONF_V3, CONF_V3 } };
+	struct pair *p = pair_new(&o);
+
+	pair_until(p, CLIENT(p), ACCESS_EV_UP, 1, 30 * US_S);
+	assert_int_equal(call(p, "clients", "1"), 0);
+	pair_until(p, LNS(p), ACCESS_EV_DOWN, 1, 10 * US_S);
+	assert_int_equal(p->result[1], L2TP_CDN_ADMIN);
+	assert_true(pair_latest(LNS(p), ACCESS_EV_DOWN)->by_peer);
+	assert_int_equal(pair_told(CLIENT(p), ACCESS_EV_DOWN), 0);
+	pair_free(p);
+}
+
 /* A client that makes its own calls says that it takes none. */
 static void not_called(void **state)
 {
@@ -119,9 +155,9 @@ static void not_called(void **state)
 }
 
 /* The tunnel in which a client waits is lost: it opens another; and over a restart it stays. */
-static void waiting_goes_on(void **state)
+static void waiting_goes_on_in(enum conf_version version)
 {
-	struct pair_options o = { .called_only = true };
+	struct pair_options o = { .called_only = true, .version = { version, version } };
 	struct pair *p = pair_new(&o);
 	struct access_cmd cmd = { .kind = ACCESS_CMD_TERMINATE_TUNNEL };
 
@@ -143,6 +179,12 @@ static void waiting_goes_on(void **state)
 	pair_run(p, 5 * US_S);
 	assert_string_equal(dial_state(p), "up");
 	pair_free(p);
+}
+
+static void waiting_goes_on(void **state)
+{
+	waiting_goes_on_in(CONF_V2);
+	waiting_goes_on_in(CONF_V3);
 }
 
 /*
@@ -258,6 +300,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(outgoing),
+		cmocka_unit_test(outgoing3),
+		cmocka_unit_test(not_called3),
 		cmocka_unit_test(wrong_number),
 		cmocka_unit_test(not_called),
 		cmocka_unit_test(waiting_goes_on),

@@ -12,9 +12,26 @@
 #define LNS(p)	  (&(p)->m[0])
 #define CLIENT(p) (&(p)->m[1])
 
-static struct pair *numbered(void)
+/* Each test is done for L2TPv2, for L2TPv3, and for L2TPv3 over IP. */
+struct way {
+	enum conf_version version;
+	bool over_ip;
+};
+
+static struct pair_options options(void **state)
 {
-	struct pair_options o = { .manual = true, .sequencing = true, .pipes = true };
+	const struct way *w = *state;
+
+	return (struct pair_options){ .manual = true,
+				      .sequencing = true,
+				      .pipes = true,
+				      .version = { w->version, w->version },
+				      .over_ip = w->over_ip };
+}
+
+static struct pair *numbered(void **state)
+{
+	struct pair_options o = options(state);
 
 	return pair_new(&o);
 }
@@ -65,7 +82,7 @@ static void end(struct pair *p)
 /* Every frame, from the first on, goes by the planes. */
 static void from_the_first(void **state)
 {
-	struct pair *p = numbered();
+	struct pair *p = numbered(state);
 
 	dial(p);
 	up(p);
@@ -80,7 +97,7 @@ static void from_the_first(void **state)
  */
 static void iccn_waits(void **state)
 {
-	struct pair *p = numbered();
+	struct pair *p = numbered(state);
 
 	CLIENT(p)->hold_done = true;
 	dial(p);
@@ -99,7 +116,7 @@ static void iccn_waits(void **state)
 static void no_pipes(void **state)
 {
 	for (unsigned int i = 0; i < 2; i++) {
-		struct pair *p = numbered();
+		struct pair *p = numbered(state);
 
 		p->m[i].no_pipes = true;
 		dial(p);
@@ -115,7 +132,7 @@ static void no_pipes(void **state)
 /* The client's first frame comes before the server's pipe stands: then it is taken down again. */
 static void too_late(void **state)
 {
-	struct pair *p = numbered();
+	struct pair *p = numbered(state);
 
 	LNS(p)->hold_done = true;
 	dial(p);
@@ -137,7 +154,7 @@ static void too_late(void **state)
 static void ends_meanwhile(void **state)
 {
 	for (unsigned int i = 0; i < 2; i++) {
-		struct pair *p = numbered();
+		struct pair *p = numbered(state);
 
 		p->m[i].hold_done = true;
 		dial(p);
@@ -157,9 +174,11 @@ static void ends_meanwhile(void **state)
  * same. */
 static void refused_later(void **state)
 {
-	struct pair_options o = { .manual = true, .sequencing = true, .pipes = true, .mppe = true };
-	struct pair *p = pair_new(&o);
+	struct pair_options o = options(state);
+	struct pair *p;
 
+	o.mppe = true;
+	p = pair_new(&o);
 	LNS(p)->no_mppe = true;
 	dial(p);
 	pair_until(p, LNS(p), ACCESS_EV_DOWN, 1, 60 * US_S);
@@ -170,11 +189,12 @@ static void refused_later(void **state)
 /* An outgoing call (RFC 2661 7.5): it is the client's OCCN that asks for numbers, and waits. */
 static void outgoing_call(void **state)
 {
-	struct pair_options o = {
-		.called_only = true, .number = "0800*", .sequencing = true, .pipes = true
-	};
+	struct pair_options o = options(state);
 	struct access_cmd call = { .kind = ACCESS_CMD_CALL, .name = "clients", .text = "0800123" };
 
+	o.manual = false;
+	o.called_only = true;
+	o.number = "0800*";
 	for (unsigned int slow = 0; slow < 2; slow++) {
 		struct pair *p = pair_new(&o);
 		struct access_session_info i;
@@ -198,13 +218,16 @@ static void outgoing_call(void **state)
 	}
 }
 
+#define ALL(test)                                                                             \
+	cmocka_unit_test_prestate(test, &ways[0]), cmocka_unit_test_prestate(test, &ways[1]), \
+		cmocka_unit_test_prestate(test, &ways[2])
+
 int main(void)
 {
+	struct way ways[] = { { CONF_V2, false }, { CONF_V3, false }, { CONF_V3, true } };
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(from_the_first), cmocka_unit_test(iccn_waits),
-		cmocka_unit_test(no_pipes),	  cmocka_unit_test(too_late),
-		cmocka_unit_test(ends_meanwhile), cmocka_unit_test(refused_later),
-		cmocka_unit_test(outgoing_call),
+		ALL(from_the_first), ALL(iccn_waits),	 ALL(no_pipes),	     ALL(too_late),
+		ALL(ends_meanwhile), ALL(refused_later), ALL(outgoing_call),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,6 +51,10 @@ static void sums_of_v3(void **state)
 	l.cookie_out_len = 4;
 	l.sublayer = true;
 	assert_int_equal(acc_mtu(&path, &l, &p, 0), 1500 - 20 - 8 - 8 - 4 - 4 - 4);
+	l.over_ip = true; /* the session id alone */
+	assert_int_equal(acc_mtu(&path, &l, &p, 0), 1500 - 20 - 4 - 4 - 4 - 4);
+	path.remote.family = AF_INET6;
+	assert_int_equal(acc_mtu(&path, &l, &p, 0), 1500 - 40 - 4 - 4 - 4 - 4);
 }
 
 /* l2tpns drops what is longer than the MRU we asked for; our TCP must not ask for more. */

@@ -38,16 +38,15 @@ static void cookies_cross(const struct dp_row *a, const struct dp_row *b)
 }
 
 /* From SCCRQ to accounting and back. */
-static void comes_and_goes(void **state)
+static void comes_and_goes_by(bool over_ip)
 {
-	struct pair_options o = { .version = { CONF_V3, CONF_V3 } };
+	struct pair_options o = { .version = { CONF_V3, CONF_V3 }, .over_ip = over_ip };
 	struct pair *p = pair_new(&o);
 	struct access_session_info s, c;
 	const struct dp_row *r, *q;
 	struct access_tunnel_info t;
 	uint32_t id;
 
-	(void)state;
 	pair_until(p, CLIENT(p), ACCESS_EV_UP, 1, 30 * US_S);
 	pair_until(p, LNS(p), ACCESS_EV_UP, 1, 30 * US_S);
 	s = only(LNS(p));
@@ -69,7 +68,8 @@ static void comes_and_goes(void **state)
 	assert_int_equal(r->local_session, s.local_session);
 	cookies_cross(r, q);
 	cookies_cross(q, r);
-	assert_int_equal(s.overhead, 20 + 8 + 8 + 8 + 4);
+	assert_int_equal(s.overhead, over_ip ? 20 + 4 + 8 + 4 : 20 + 8 + 8 + 8 + 4);
+	assert_int_equal(r->encap, over_ip ? DP_ENCAP_IP : DP_ENCAP_UDP);
 
 	id = access_tunnel_next(LNS(p)->a, 0);
 	assert_int_equal(id, s.local_tunnel);
@@ -94,6 +94,17 @@ static void comes_and_goes(void **state)
 	pair_check_empty(LNS(p));
 	pair_check_empty(CLIENT(p));
 	pair_free(p);
+}
+
+static void comes_and_goes(void **state)
+{
+	comes_and_goes_by(false);
+}
+
+/* Directly over IP (RFC 3931 4.1.1): no ports, and a header that is eight octets shorter. */
+static void over_ip(void **state)
+{
+	comes_and_goes_by(true);
 }
 
 /* All that either side may be set to (RFC 3931 4.7.3): what comes of it, 0 = nothing. */
@@ -287,7 +298,7 @@ int main(void)
 		cmocka_unit_test(comes_and_goes),   cmocka_unit_test(either_version),
 		cmocka_unit_test(nobody_at_first),  cmocka_unit_test(wrong_secret),
 		cmocka_unit_test(restart),	    cmocka_unit_test(killed_at_each_step),
-		cmocka_unit_test(no_longer_wanted),
+		cmocka_unit_test(no_longer_wanted), cmocka_unit_test(over_ip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -705,20 +705,17 @@ static const struct {
 	  "test.conf:1: write the address alone and the port as port = 1702" },
 	{ "session \"s\" { server = \"a b\" }",
 	  "test.conf:1: \"a b\" is neither a host name nor an address" },
-	{ "session \"s\" { server = ::1 version = 3 sequencing = yes }",
-	  "test.conf:1: sequencing is asked for in L2TPv2 alone; remove it, or set version = 2" },
 	{ "session \"s\" { server = ::1 version = any wait-for-call = yes }",
-	  "test.conf:1: calls are waited for in L2TPv2 alone; remove wait-for-call, or set version "
-	  "= "
-	  "2" },
-	{ "session \"s\" { server = ::1 version = 3 data-plane = kernel }",
-	  "test.conf:1: PPP over L2TPv3 is carried in user space, but session \"s\" has data-plane "
-	  "= "
-	  "kernel; set version = 2, or let the data plane be auto or user" },
-	{ "session \"s\" { server = ::1 version = 3 vrf = red }",
-	  "test.conf:1: PPP over L2TPv3 is carried in user space, but session \"s\" puts its "
-	  "sessions "
-	  "into a VRF or a namespace; set version = 2, or let the data plane be auto or user" },
+	  "test.conf:1: who waits for calls has to name the version; set version = 2 or 3" },
+	{ "session \"s\" { server = ::1 version = any encapsulation = ip }",
+	  "test.conf:1: L2TPv3 alone is carried directly by IP; set version = 3, or remove "
+	  "encapsulation" },
+	{ "session \"s\" { server = ::1 version = 3 encapsulation = ip port = 1702 }",
+	  "test.conf:1: there are no ports with encapsulation = ip" },
+	{ "session \"s\" { server = ::1 version = 3 encapsulation = ip source-port = 1701 }",
+	  "test.conf:1: there are no ports with encapsulation = ip" },
+	{ "listen \"x\" { encapsulation = ip port = 1702 }",
+	  "test.conf:1: there are no ports with encapsulation = ip" },
 	{ "session \"s\" { server = ::1 source-address = 1.1.1.1 }",
 	  "test.conf:1: the address of the server and source-address are of different families" },
 	{ "session \"s\" { server = a user = u }",

@@ -802,6 +802,25 @@ static void two_pipes_are_joined(void **state)
 	end(&w);
 }
 
+/* Who sends numbers and gets none is dropped by the kernel, or numbers no more. */
+static void numbers_one_way_are_not_the_kernels(void **state)
+{
+	struct kernel_probe p = { 0 };
+	struct dp_row r = some_row(1, 7);
+	char text[KERNEL_TEXT] = "";
+
+	(void)state;
+	r.flags |= DP_F_SEND_SEQ;
+	assert_int_equal(kernel_can_row(&p, &r, text), 0); /* L2TPv2: the LNS decides for both */
+	r.version = 3;
+	assert_int_equal(kernel_can_row(&p, &r, text), 1);
+	assert_non_null(strstr(text, "numbers"));
+	r.flags |= DP_F_REQUIRE_SEQ;
+	assert_int_equal(kernel_can_row(&p, &r, text), 0);
+	r.flags &= (uint16_t)~DP_F_SEND_SEQ;
+	assert_int_equal(kernel_can_row(&p, &r, text), 0);
+}
+
 static void an_ethernet_session_is_named_by_us(void **state)
 {
 	struct kernel_tunnel t = some_tunnel(1);
@@ -1305,6 +1324,7 @@ int main(void)
 		cmocka_unit_test(a_group_that_cannot_be_deleted_is_closed),
 		cmocka_unit_test(everything_is_dropped),
 		cmocka_unit_test(two_pipes_are_joined),
+		cmocka_unit_test(numbers_one_way_are_not_the_kernels),
 		cmocka_unit_test(an_ethernet_session_is_named_by_us),
 		cmocka_unit_test(frames_go_the_right_way),
 		cmocka_unit_test(frames_that_wait_come_before_the_completion),

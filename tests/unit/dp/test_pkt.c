@@ -34,18 +34,18 @@ static void builds_v3(void **state)
 	uint8_t b[64];
 
 	(void)state;
-	assert_int_equal(pkt3_build_ppp(b + 40, &c, &o), 20);
+	assert_int_equal(pkt3_build_ppp(b + 40, &c, true, &o), 20);
 	assert_memory_equal(b + 20, "\0\3\0\0\x80\1\2\3\1\2\3\4\5\6\7\x08\xff\3\0\x21", 20);
 	c.l2spec = DP_L2SPEC_DEFAULT;
 	c.cookie_out_len = 4;
 	o = (struct pkt3_ppp){
 		.has_seq = true, .seq = 0x01fffffe, .proto = PPP_IP6, .proto_len = 1
 	};
-	assert_int_equal(pkt3_build_ppp(b + 40, &c, &o), 17);
+	assert_int_equal(pkt3_build_ppp(b + 40, &c, true, &o), 17);
 	assert_memory_equal(b + 23, "\0\3\0\0\x80\1\2\3\1\2\3\4\x40\xff\xff\xfe\x57", 17);
 	c.cookie_out_len = 0;
 	o = (struct pkt3_ppp){ .proto_len = 0 };
-	assert_int_equal(pkt3_build_ppp(b + 40, &c, &o), 12);
+	assert_int_equal(pkt3_build_ppp(b + 40, &c, true, &o), 12);
 	assert_memory_equal(b + 28, "\0\3\0\0\x80\1\2\3\0\0\0\0", 12);
 }
 

@@ -594,6 +594,72 @@ static void test_kernel_rows(void **state)
 	assert_false(rights_row(f->c, &t, false, text));
 }
 
+/* PPP over L2TPv3: over UDP and IP, who may speak it with whom. */
+static void test_ppp_v3(void **state)
+{
+	static const char conf[] =
+		"listen \"u\" { address = 192.0.2.1 }\n"
+		"listen \"i\" { address = 192.0.2.1 encapsulation = ip }\n"
+		"pool \"a\" { addresses = { 10.1.0.0/24 } }\n"
+		"profile \"p\" { auth = none pool = \"a\" local-address = 10.1.0.1 }\n"
+		"peer \"old\" { from = { 198.51.100.0/25 } profile = p }\n"
+		"peer \"new\" { from = { 198.51.100.128/25 } profile = p version = 3 }\n"
+		"peer \"both\" { from = { 203.0.113.0/24 } profile = p version = any }\n"
+		"session \"s2\" { server = 192.0.2.7 interface = two }\n"
+		"session \"s3\" { server = 192.0.2.8 version = 3 encapsulation = ip interface = "
+		"three }";
+	static const struct {
+		const char *remote;
+		bool v2, v3;
+	} peers[] = { { "198.51.100.7", true, false },
+		      { "198.51.100.200", false, true },
+		      { "203.0.113.7", true, true },
+		      { "192.0.2.9", false, false } };
+	char text[RIGHTS_TEXT], err[CONF_ERR_MAX];
+	struct conf *c = conf_parse(conf, "test", CONF_NO_FILES, err, sizeof(err));
+	struct dp_row r = { .ends = DP_L2TP_PPP, .flags = DP_F_CLIENT, .version = 3 };
+	struct dp_tunnel t;
+
+	(void)state;
+	assert_non_null(c);
+	for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+		char remote[40];
+
+		snprintf(remote, sizeof(remote), "%s:1701", peers[i].remote);
+		t = tunnel_of(&c->sockets[0], "192.0.2.1:1701", remote);
+		assert_true(rights_tunnel(c, &t, false, text) == peers[i].v2);
+		t.version = 3;
+		assert_true(rights_tunnel(c, &t, false, text) == peers[i].v3);
+		t = tunnel_of(&c->sockets[1], "192.0.2.1", peers[i].remote);
+		assert_false(rights_tunnel(c, &t, false, text));
+		t.version = 3;
+		t.encap = DP_ENCAP_IP;
+		assert_true(rights_tunnel(c, &t, false, text) == peers[i].v3);
+	}
+	/* the servers of sessions, each in its version */
+	t = tunnel_of(conf_dial_socket(c, "s2", AF_INET), "192.0.2.1:40000", "192.0.2.7:1701");
+	assert_true(rights_tunnel(c, &t, false, text));
+	t.version = 3;
+	assert_false(rights_tunnel(c, &t, false, text));
+	t = tunnel_of(conf_dial_socket(c, "s3", AF_INET), "192.0.2.1", "192.0.2.8");
+	t.version = 3;
+	t.encap = DP_ENCAP_IP;
+	assert_true(rights_tunnel(c, &t, false, text));
+	strcpy(r.ifname, "three");
+	assert_true(rights_row(c, &r, false, text));
+	r.ends = DP_L2TP_L2TP;
+	assert_false(rights_row(c, &r, false, text));
+	conf_free(c);
+	c = conf_parse("session \"s2\" { server = 192.0.2.7 interface = three }", "test",
+		       CONF_NO_FILES, err, sizeof(err));
+	assert_non_null(c);
+	r.ends = DP_L2TP_PPP;
+	assert_false(rights_row(c, &r, false, text));
+	r.version = 2;
+	assert_true(rights_row(c, &r, false, text));
+	conf_free(c);
+}
+
 static const char text_of_places[] =
 	"pool \"a\" { addresses = { 10.1.0.0/24 } }\n"
 	"profile \"plain\" { auth = none pool = \"a\" local-address = 192.0.2.1 }\n"
@@ -686,6 +752,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_kernel_tunnels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_rows, setup, teardown),
 		cmocka_unit_test(test_kernel_places),
+		cmocka_unit_test(test_ppp_v3),
 		cmocka_unit_test(test_wires),
 		cmocka_unit_test(test_backoff),
 		cmocka_unit_test_setup_teardown(test_children, setup, teardown),

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""PPP over L2TPv3 (RFC 3931) where the kernel carries the data, at one end or both: over UDP and
+directly over IP, both families, with numbers; through kills of aditd."""
+
+import re
+import signal
+import time
+
+import pytest
+
+from lab import wait_for
+from test_interop import CLIENT, LNS, USERS, Wire, only
+
+# With numbers it is the client's plane that is there before the first frame, see src/access/pipe.c:
+# the server's may be too late on a slow machine, and then carries them in user space.
+WAYS = [("udp", 4, "kernel", "kernel", ""), ("udp", 6, "user", "kernel", "sequencing = yes"),
+        ("ip", 4, "kernel", "user", ""), ("ip", 6, "kernel", "kernel", "sequencing = yes")]
+SERVER = {4: "192.0.2.1", 6: "2001:db8:1::1"}
+
+
+@pytest.fixture
+def wire(lab):
+    return Wire(lab)
+
+
+def start_lns(wire, encap, plane, peer=""):
+    listen = 'listen "%s" { encapsulation = %s }\n' % (encap, encap)
+    conf = LNS.format(plane=plane, profile="", peer="version = 3 " + peer)
+    return wire.lab.adit(wire.lns, conf + listen, users=USERS).start()
+
+
+def start_client(wire, encap, family, plane, more=""):
+    conf = CLIENT.format(plane=plane, server=SERVER[family],
+                         more=f"version = 3\n    encapsulation = {encap}\n    {more}")
+    return wire.lab.adit(wire.client, conf).start()
+
+
+def kernel_sessions(ns):
+    return ns.run("ip", "l2tp", "show", "session").stdout
+
+
+def room(encap, family, numbers):
+    """Of 1500 octets: IP, UDP and its first four octets, session id, cookie, sublayer, PPP."""
+    return 1500 - (20 if family == 4 else 40) - (12 if encap == "udp" else 0) - 4 - 8 \
+        - (4 if numbers else 0) - 4
+
+
+def kills_lose_nothing(wire, *both):
+    ping = wire.client.pinging("198.51.100.2", 30, 0.2)
+    for adit in both:
+        before = only(adit)
+        time.sleep(1)
+        adit.kill_aditd(signal.SIGKILL)
+        wait_for("a new aditd", lambda adit=adit: adit.sessions(), seconds=60)
+        after = only(adit)
+        for name in "key", "plane", "state":
+            assert after[name] == before[name]
+    assert ping.lost() == [], ping.text()
+
+
+@pytest.mark.parametrize("encap,family,lns,client,numbers", WAYS)
+def test_both_planes(wire, encap, family, lns, client, numbers):
+    at_lns, at_client = start_lns(wire, encap, lns), start_client(wire, encap, family, client, numbers)
+    at_client.ctl("connect", "office")
+    wire.carries("198.51.100.2")
+    wire.carries("2001:db8:2::2")
+    wire.client.tcp(wire.lns, "198.51.100.2", octets=100_000)
+    for adit, ns, plane in (at_lns, wire.lns, lns), (at_client, wire.client, client):
+        session = only(adit)
+        assert session["version"] == 3
+        assert session["mtu"] == room(encap, family, numbers)
+        tunnel, = adit.json("show", "tunnels")["tunnels"]
+        assert (tunnel["encapsulation"], tunnel["plane"]) == (encap, plane)
+        if adit is at_client or not numbers:
+            assert session["plane"] == plane
+            assert bool(kernel_sessions(ns)) == (plane == "kernel")
+    assert wire.client.ping("198.51.100.2", 1, wait=5, size=session["mtu"] - 28) == 1
+    # counters of the kernel's plane are a second old
+    wait_for("counters", lambda: only(at_lns)["rx_packets"] > 10 and
+             only(at_client)["tx_packets"] > 10)
+    if lns == client:
+        kills_lose_nothing(wire, at_lns, at_client)
+    at_client.ctl("disconnect", "office")
+    wait_for("the LNS to see the end", lambda: not at_lns.sessions(), seconds=60)
+    for ns in wire.lns, wire.client:
+        wait_for("an empty kernel", lambda ns=ns: not kernel_sessions(ns), seconds=60)
+        assert not re.search(r"l2tp\d|adit1", ns.run("ip", "-o", "link").stdout)
