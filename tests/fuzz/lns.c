@@ -118,6 +118,8 @@ struct run {
 	struct end end[2];
 	struct packet packets[PACKETS];
 	size_t first, count;
+	bool over_ip; /* L2TPv3 without UDP */
+	bool pipes;   /* planes that number data */
 	bool spoiled; /* a record was broken, or more was going on than there is room for */
 	unsigned int budget;
 };
@@ -133,6 +135,56 @@ static struct l2tp_profile *l2tp_of(const char *name)
 	CHECK(r);
 	return r;
 }
+
+/* The target lns3 is this one with L2TPv3: what the options say besides. */
+#ifdef FUZZ_LNS3
+#define V3_SERVER_ANY O_REPLACE
+#define V3_CLIENT_ANY O_LIMITS
+#define V3_OVER_IP    O_ONE_PER_USER /* where the client asks for L2TPv3 alone */
+#define V3_NUMBERED   O_INTERIM
+#define V3_CALLED     O_NO_LOGIN /* the client waits for a call */
+
+static struct l2tp3_profile *l2tp3_of(const char *name)
+{
+	struct l2tp3_params p = { .host_name = name,
+				  .pw_types = { L2TP3_PW_PPP },
+				  .mirror_sublayer = true,
+				  .mirror_sequencing = true,
+				  .hello_us = 20 * US_S,
+				  .empty_us = 30 * US_S };
+	int err;
+	struct l2tp3_profile *r = l2tp3_profile_new(&p, &err);
+
+	CHECK(r);
+	return r;
+}
+
+static bool any_version(const struct run *r)
+{
+	return r->options & V3_CLIENT_ANY;
+}
+
+static bool over_ip(const struct run *r)
+{
+	return r->options & V3_OVER_IP && !any_version(r);
+}
+
+static void peer_v3(const struct run *r, struct conf_peer *p)
+{
+	p->version = r->options & V3_SERVER_ANY ? CONF_V_ANY : CONF_V3;
+	p->l2tp3 = l2tp3_of("lns");
+	p->numbered = r->options & V3_NUMBERED;
+}
+
+static void dial_v3(const struct run *r, struct conf_dial *d)
+{
+	d->version = any_version(r) ? CONF_V_ANY : CONF_V3;
+	d->encap = over_ip(r) ? DP_ENCAP_IP : DP_ENCAP_UDP;
+	d->l2tp3 = l2tp3_of("client");
+	d->numbered = r->options & V3_NUMBERED;
+	d->called_only = r->options & V3_CALLED && !any_version(r);
+}
+#endif
 
 static struct ppp_profile *ppp_of(struct ppp_params *p)
 {
@@ -215,6 +267,9 @@ static struct access_conf *lns_conf(const struct run *r, unsigned int variant)
 		p->from_count = 1;
 		p->l2tp = l2tp_of("lns");
 		p->profile = conf_profile_ref(c->profiles[0]);
+#ifdef FUZZ_LNS3
+		peer_v3(r, p);
+#endif
 		p->max_tunnels = variant & 8 ? 1 : 0;
 		p->max_sessions = variant & 8 ? 1 : 0;
 	}
@@ -246,6 +301,9 @@ static struct access_conf *client_conf(const struct run *r, unsigned int variant
 		memcpy(d->user, "user", 5);
 		memcpy(d->ifname, "l2tp0", 6);
 		d->l2tp = l2tp_of("client");
+#ifdef FUZZ_LNS3
+		dial_v3(r, d);
+#endif
 		d->ppp = ppp_of(&p);
 		d->automatic = !(variant & 4);
 		d->redial_first_us = US_S;
@@ -310,7 +368,9 @@ static void keep(struct end *e, enum access_object kind, uint64_t id, bool gone)
 
 static void start(struct run *r, struct end *e, uint8_t broken)
 {
-	struct access_config config = { .seed = { e->index, (uint8_t)e->lives }, .incarnation = 1 };
+	struct access_config config = { .seed = { e->index, (uint8_t)e->lives },
+					.incarnation = 1,
+					.pipes = r->pipes };
 	struct access_cmd conf = { .kind = ACCESS_CMD_CONF, .conf = e->conf };
 	static const enum access_object order[] = { ACCESS_OBJ_STATE, ACCESS_OBJ_TUNNEL,
 						    ACCESS_OBJ_SESSION, ACCESS_OBJ_ACCT };
@@ -432,13 +492,47 @@ static void plane_send(struct run *r, struct end *e, const struct row *row, cons
 	uint8_t buf[ACCESS_PACKET_MAX + 32];
 	struct wcur c = wcur_of(buf, sizeof(buf));
 
-	wcur_u16(&c, 0x0002);
-	wcur_u16(&c, row->row.remote_tunnel);
-	wcur_u16(&c, row->row.remote_session);
+	if (row->row.version == 3) {
+		if (row->row.encap == DP_ENCAP_UDP)
+			wcur_u32(&c, 0x00030000);
+		wcur_u32(&c, row->row.remote_session);
+		wcur_bytes(&c, row->row.cookie_out, row->row.cookie_out_len);
+		if (row->row.l2spec == DP_L2SPEC_DEFAULT)
+			wcur_u32(&c, 0);
+	} else {
+		wcur_u16(&c, 0x0002);
+		wcur_u16(&c, (uint16_t)row->row.remote_tunnel);
+		wcur_u16(&c, (uint16_t)row->row.remote_session);
+	}
 	wcur_u16(&c, 0xff03);
 	wcur_bytes(&c, frame, len);
 	if (!c.bad)
 		carry(r, e, &row->row.path, buf, c.len);
+}
+
+/* The row of a data message of L2TPv3, whose cookie and sublayer are taken off; NULL: none. */
+static const struct row *row_of_v3(const struct end *e, const struct packet *k, struct rcur *ret)
+{
+	struct rcur c = rcur_of(k->bytes, k->len);
+	uint32_t first = rcur_u32(&c), session = first;
+
+	if (k->path.remote.port)
+		session = first >> 16 == 3 ? rcur_u32(&c) : 0;
+	for (size_t i = 0; session && !c.bad && i < ROWS; i++) {
+		const struct row *row = &e->rows[i];
+		const uint8_t *cookie;
+
+		if (!row->there || row->row.version != 3 || row->row.local_session != session)
+			continue;
+		cookie = rcur_take(&c, row->row.cookie_in_len);
+		if (c.bad || memcmp(cookie, row->row.cookie_in, row->row.cookie_in_len) != 0)
+			return NULL;
+		if (row->row.l2spec == DP_L2SPEC_DEFAULT)
+			rcur_u32(&c);
+		*ret = c;
+		return row;
+	}
+	return NULL;
 }
 
 /* A packet arrives: the plane takes what is of a row it has. */
@@ -447,14 +541,15 @@ static void arrive(struct run *r, const struct packet *k)
 	struct end *e = &r->end[k->to];
 	struct rcur c = rcur_of(k->bytes, k->len);
 	uint16_t flags = rcur_u16(&c), tunnel, session;
-	const struct row *row = NULL;
+	const struct row *row = row_of_v3(e, k, &c);
 	bool local;
 
-	if (!(flags & 0xcb00)) {
+	if (!row && !(flags & 0xcb00)) {
 		tunnel = rcur_u16(&c);
 		session = rcur_u16(&c);
 		for (size_t i = 0; i < ROWS; i++) {
-			if (e->rows[i].there && e->rows[i].row.local_tunnel == tunnel &&
+			if (e->rows[i].there && e->rows[i].row.version != 3 &&
+			    e->rows[i].row.local_tunnel == tunnel &&
 			    e->rows[i].row.local_session == session)
 				row = &e->rows[i];
 		}
@@ -516,7 +611,8 @@ static void on_event(struct run *r, struct end *e, const struct access_event *ev
 			e->auth[e->auth_count++] = ev->key;
 		break;
 	case ACCESS_EV_RESOLVE:
-		CHECK(ev->dial && strcmp(ev->host, "lns") == 0 && ev->port == L2TP_PORT);
+		CHECK(ev->dial && strcmp(ev->host, "lns") == 0 &&
+		      ev->port == (r->over_ip ? 0 : L2TP_PORT));
 		if (e->name_count < PENDING)
 			snprintf(e->names[e->name_count++], CONF_NAME, "%s", ev->name);
 		break;
@@ -735,8 +831,16 @@ static void look(const struct run *r, const struct end *e, bool all)
 static void owner(struct run *r, struct end *e, uint8_t what)
 {
 	struct access_cmd cmd = { .kind = ACCESS_CMD_CONNECT, .name = what & 8 ? "d1" : "d0" };
+	struct access_cmd call = { .kind = ACCESS_CMD_CALL, .name = "peer1", .text = "0800" };
 	struct access_session_info info;
+	int rc;
 
+	if (what & 128) {
+		rc = access_do(e->a, r->now, &call);
+		CHECK(rc >= 0 && rc <= 4);
+		drain(r, e);
+		return;
+	}
 	switch (what % 6) {
 	case 0:
 		break;
@@ -924,10 +1028,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	r.options = rcur_u8(&r.c);
 	r.now.us = 1000 * US_S;
 	r.budget = 4000;
+#ifdef FUZZ_LNS3
+	r.over_ip = over_ip(&r);
+	r.pipes = r.options & V3_NUMBERED;
+#endif
 	for (uint8_t i = 0; i < 2; i++) {
 		r.end[i].index = i;
 		r.end[i].addr = (struct addr){ .family = AF_INET,
-					       .port = L2TP_PORT,
+					       .port = r.over_ip ? 0 : L2TP_PORT,
 					       .ip = { 192, 0, 2, (uint8_t)(1 + i) } };
 		r.end[i].conf = i ? client_conf(&r, 0) : lns_conf(&r, 0);
 		start(&r, &r.end[i], 0);
