@@ -728,6 +728,7 @@ bool access_session(const struct access *a, uint64_t key, struct access_session_
 	i.host_name = s->tunnel->host ? s->tunnel->host : "";
 	i.client = s->tunnel->client;
 	i.up = s->state == ACC_UP;
+	i.row_busy = s->row_busy || s->row_again;
 	i.path = s->tunnel->path;
 	i.version = s->tunnel->version;
 	i.local_tunnel = s->tunnel->local_id;

@@ -247,6 +247,7 @@ struct access_session_info {
 	const char *user, *peer; /* peer: block name or dial name */
 	const char *host_name;	 /* of the peer */
 	bool client, up;
+	bool row_busy; /* the data plane has not yet done all that it was asked for this session */
 	struct path path;
 	uint8_t version; /* of L2TP */
 	uint32_t local_tunnel, remote_tunnel, local_session, remote_session;

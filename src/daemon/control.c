@@ -254,12 +254,15 @@ static bool families_up(const struct daemon *d, const char *name,
 
 /*
  * A session counts as up with its first address family; the other one follows within milliseconds,
- * if the server has it at all. Whoever waits for `connect` wants both.
+ * if the server has it at all. Whoever waits for `connect` wants both, and that packets go: its
+ * address is known a little before its routes are there.
  */
 static bool wait_family(struct client *c, const struct access_session_info *s)
 {
 	struct daemon *d = c->control->d;
 
+	if (s->row_busy)
+		return true;
 	if (!c->until.us)
 		c->until = mono_add(d->now, FAMILY_US);
 	return !mono_due(c->until, d->now) && !families_up(d, c->name, s);

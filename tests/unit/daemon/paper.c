@@ -116,6 +116,7 @@ bool access_session(const struct access *a, uint64_t key, struct access_session_
 					     .host_name = "lac",
 					     .calling = "",
 					     .called = "",
+					     .row_busy = paper.row_busy,
 					     .our_ip4 = { 10, 0, 0, 1 },
 					     .ends_at = MONO_NEVER };
 	if (key % 3 == 0)

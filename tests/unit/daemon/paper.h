@@ -22,6 +22,7 @@ struct paper {
 	struct io_watch *watches[WATCHES];
 	const char *dial_state, *session_state;
 	uint64_t dial_key;
+	bool row_busy;
 	enum access_cmd_kind last;
 	uint64_t last_key;
 	size_t commands;

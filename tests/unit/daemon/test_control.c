@@ -218,6 +218,12 @@ static void test_connect(void **state)
 	expect(fd, "\"state\":\"connecting\"");
 	paper.dial_state = "up";
 	paper.dial_key = 5;
+	/* its addresses are known, its routes are not there yet */
+	paper.row_busy = true;
+	run_drain(&paper.d);
+	expect(fd, "");
+	assert_int_equal(control_deadline(paper.d.control).us, INT64_MAX);
+	paper.row_busy = false;
 	run_drain(&paper.d);
 	expect(fd, "");
 	assert_int_equal(control_deadline(paper.d.control).us, paper.d.now.us + 1500 * US_MS);
