@@ -43,7 +43,7 @@ static void test_open_data_close(void **state)
 	adit_handle tunnel, session;
 
 	open_both(&tunnel, &session);
-	assert_string_equal(w.e[1].last[L2TP_EV_SESSION_ASK].calling, "0301234");
+	assert_string_equal(w.e[1].calling, "0301234");
 	assert_true(world_frame(&w, 0, session, "ping"));
 	world_run(&w, US_S / 100);
 	assert_int_equal(w.e[1].frames, 1);

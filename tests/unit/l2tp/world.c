@@ -131,6 +131,7 @@ static void owner_hears(struct end *e, const struct l2tp_event *ev)
 		break;
 	case L2TP_EV_SESSION_ASK:
 		e->session = ev->session;
+		snprintf(e->calling, sizeof(e->calling), "%s", ev->calling ? ev->calling : "");
 		if (e->mute)
 			return;
 		cmd.kind = e->refuse_session ? L2TP_CMD_SESSION_REFUSE : L2TP_CMD_SESSION_ACCEPT;

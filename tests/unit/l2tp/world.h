@@ -46,7 +46,8 @@ struct end {
 	uint32_t count[L2TP_EV_SESSION_DOWN + 1];
 	struct l2tp_event last[L2TP_EV_SESSION_DOWN + 1];
 	char text[L2TP_EV_SESSION_DOWN + 1][L2TP_TEXT_MAX];
-	adit_handle tunnel, session; /* the latest that was asked for or opened */
+	char calling[L2TP_NUMBER_MAX]; /* of SESSION_ASK */
+	adit_handle tunnel, session;   /* the latest that was asked for or opened */
 	uint32_t frames;
 	uint8_t frame[64];
 	uint32_t frame_len;
