@@ -105,16 +105,34 @@ static void auth_bits(const char *text, uint8_t ret[2])
 	}
 }
 
+/* What a session block agrees to when it does not say. */
+static const char *const session_auth[] = { "mschapv2", "eap", "chap", "pap" };
+
+#define SESSION_AUTH (sizeof(session_auth) / sizeof(session_auth[0]))
+
+/* Has the user chosen methods? Who writes the default out has not. */
+static bool auth_chosen(const struct conf_block *block)
+{
+	const struct conf_value *v = conf_get(block, "auth");
+	size_t same = 0;
+
+	if (!v || block->kind != CONF_SESSION || v->n != SESSION_AUTH)
+		return v != NULL;
+	while (same < v->n && strcmp(v->v[same], session_auth[same]) == 0)
+		same++;
+	return same < v->n;
+}
+
 /* The methods in their order, PPP_AUTH_NONE behind the last. False when they contradict. */
 static bool auth_of(struct conf_build *b, const struct conf_block *block, uint8_t order[8])
 {
-	static const char *const all[] = { "mschapv2", "eap", "chap", "pap" };
 	const struct conf_value *v = conf_get(block, "auth");
-	size_t count = v ? v->n : block->kind == CONF_SESSION ? 4 : 1, n = 0;
+	size_t count = v ? v->n : block->kind == CONF_SESSION ? SESSION_AUTH : 1;
+	size_t n = 0;
 
 	memset(order, 0, 8);
 	for (size_t i = 0; i < count; i++) {
-		const char *word = v ? v->v[i] : count == 1 ? "chap" : all[i];
+		const char *word = v ? v->v[i] : count == 1 ? "chap" : session_auth[i];
 		uint8_t bits[2];
 
 		auth_bits(word, bits);
@@ -152,7 +170,7 @@ static bool mppe_of(struct conf_build *b, const struct conf_block *block, struct
 	for (size_t i = 0; i < 8; i++) {
 		if (order[i] & PPP_AUTH_KEYS)
 			order[n++] = order[i];
-		else if (conf_get(block, "auth") && order[i] && order[i] != PPP_AUTH_EAP_MD5)
+		else if (auth_chosen(block) && order[i] && order[i] != PPP_AUTH_EAP_MD5)
 			n = 8; /* a word that cannot be meant */
 		if (n == 8)
 			break;

@@ -569,6 +569,7 @@ static void operate(struct run *r)
 	case 12:
 		r->answer = op & 16;
 		r->refuse = op & 32;
+		l2tp_scarce(r->l, op & 64);
 		break;
 	case 13:
 		op_look(r);

@@ -841,6 +841,8 @@ static void owner(struct run *r, struct end *e, uint8_t what)
 		drain(r, e);
 		return;
 	}
+	if (what % 6 == 5 && what & 64)
+		access_scarce(e->a, what & 32);
 	switch (what % 6) {
 	case 0:
 		break;
