@@ -746,6 +746,16 @@ static bool user_begin(struct keeper_main *k, bool resume, gid_t *ret_group)
 	return true;
 }
 
+static void former_waited(void *arg)
+{
+	struct keeper_main *k = arg;
+
+	k->former_died = true;
+	server_say(&k->s, TRACE_NOTICE,
+		   "the keeper before this one has died: waiting until its sessions have left the "
+		   "kernel");
+}
+
 /* Everything is new: nothing of ours is there, but what a former run has left. */
 static bool parts_make(struct keeper_main *k, gid_t group)
 {
@@ -756,13 +766,7 @@ static bool parts_make(struct keeper_main *k, gid_t group)
 	uint32_t swept;
 	int err;
 
-	if (net_orphaned(s->net)) {
-		k->former_died = true;
-		server_say(s, TRACE_NOTICE,
-			   "the keeper before this one has died: waiting until its sessions have "
-			   "left the kernel");
-	}
-	net_wait_former(s->net);
+	net_take(s->net, s->conf->groups, former_waited, k);
 	err = hold_new(s->conf, 0, group, &s->hold, text);
 	/* Its aditd has been told, and is about to end. */
 	for (int i = 0; err == -EADDRINUSE && k->former_died && i < 100; i++) {
@@ -800,12 +804,11 @@ static bool parts_begin(struct keeper_main *k, bool resume)
 {
 	struct server *s = &k->s;
 	struct children_config children = { .resolve_us = RESOLVE_US, .hook_us = HOOK_US };
-	bool alone;
 	gid_t group = 0;
 
 	if (!user_begin(k, resume, &group))
 		return false;
-	s->net = net_open(s->conf->groups, &alone);
+	s->net = net_open();
 	if (!s->net)
 		return keeper_main_fail("could not open rtnetlink: %s", strerror(errno));
 	children.uid = k->spawn.uid;

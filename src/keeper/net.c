@@ -63,7 +63,7 @@ struct item {
 struct net {
 	struct nlm m;
 	uint32_t number;
-	int name_fd; /* abstract socket, -1 = another keeper has the number */
+	int name_fd; /* abstract socket, -1 = none: another keeper has the number */
 	struct htab items;
 	struct list all;
 	uint32_t epoch;
@@ -117,39 +117,52 @@ static void number_take(struct net *n)
 	n->name_fd = name_take(name_of(n->number, name));
 }
 
-bool net_orphaned(const struct net *n)
+/* The keeper that has the number is dead, and its guard still removes what it had. */
+static bool orphaned(const struct net *n)
 {
 	char name[NAME_MAX_LEN];
 
 	return n->name_fd < 0 && name_orphaned(name_of(n->number, name));
 }
 
-void net_wait_former(struct net *n)
+/* False: a keeper that lives has it. True: it is ours, or soon nobody's. */
+static bool number_try(struct net *n, uint32_t number)
 {
-	const struct timespec tick = { .tv_nsec = 20000000 };
-	uint32_t wanted = n->number;
-
-	for (uint32_t ticks = 0; n->name_fd < 0; ticks++) {
-		if (ticks % 50 == 0) {
-			if (!net_orphaned(n)) {
-				/* a guard may have been done just now */
-				number_take(n);
-				break;
-			}
-			notify_send("EXTEND_TIMEOUT_USEC=10000000");
-		}
-		nanosleep(&tick, NULL);
-		number_take(n);
-	}
-	for (uint32_t i = 1; n->name_fd < 0 && i <= NET_NUMBERS; i++) {
-		n->number = i;
-		number_take(n);
-	}
-	if (n->name_fd < 0)
-		n->number = wanted;
+	n->number = number;
+	number_take(n);
+	if (n->name_fd >= 0 || orphaned(n))
+		return true;
+	number_take(n); /* a guard may have been done just now */
+	return n->name_fd >= 0;
 }
 
-struct net *net_open(uint32_t number, bool *ret_alone)
+void net_take(struct net *n, uint32_t wanted, net_waits_fn *waits, void *arg)
+{
+	const struct timespec tick = { .tv_nsec = 20000000 };
+	bool found, told = false;
+
+	for (;;) {
+		found = number_try(n, wanted);
+		for (uint32_t i = 1; !found && i <= NET_NUMBERS; i++)
+			found = number_try(n, i);
+		if (!found)
+			n->number = wanted;
+		if (!found || n->name_fd >= 0)
+			return;
+		if (!told)
+			waits(arg);
+		told = true;
+		notify_send("EXTEND_TIMEOUT_USEC=10000000");
+		for (uint32_t ticks = 0; n->name_fd < 0 && ticks < 50; ticks++) {
+			nanosleep(&tick, NULL);
+			number_take(n);
+		}
+		if (n->name_fd >= 0)
+			return;
+	}
+}
+
+struct net *net_open(void)
 {
 	struct net *n = calloc(1, sizeof(*n));
 	uint8_t key[16];
@@ -165,9 +178,8 @@ struct net *net_open(uint32_t number, bool *ret_alone)
 	}
 	htab_init(&n->items, key);
 	list_init(&n->all);
-	n->number = number;
-	number_take(n);
-	*ret_alone = n->name_fd >= 0;
+	n->number = 1;
+	n->name_fd = -1;
 	return n;
 }
 
@@ -871,13 +883,11 @@ int net_carried(struct net *n, uint16_t tag, struct rcur v)
 	uint32_t epoch;
 
 	if (tag == REC_NAME) {
-		n->number = 1;
+		/* As net_open() left it: number 1, and whoever wrote no descriptor has no name. */
 		while (rcur_tlv(&v, &field, &f)) {
-			if (field == F_FD) {
-				if (n->name_fd >= 0)
-					close(n->name_fd);
+			if (field == F_FD)
 				n->name_fd = (int)rcur_u32(&f);
-			} else if (field == F_NUMBER)
+			else if (field == F_NUMBER)
 				n->number = rcur_u32(&f);
 			else if (field == F_EPOCH)
 				n->epoch = rcur_u32(&f);

@@ -21,26 +21,28 @@
 
 struct net;
 
-/* Opens the sockets, and takes the number (1..NET_NUMBERS) if no other keeper of this network
- * namespace has it: *ret_alone says so. NULL with errno. */
-struct net *net_open(uint32_t number, bool *ret_alone);
+/* Opens the sockets. It has no number of its own yet: that is taken (net_take()), or carried. NULL
+ * with errno. */
+struct net *net_open(void);
 void net_close(struct net *n); /* removes nothing */
 
-/* Over an upgrade of the keeper: as in hold.h. The number is carried, too. */
+/* Over an upgrade of the keeper: as in hold.h. The number is carried, too; who had it without its
+ * name, as another keeper had that, has it so afterwards. */
 void net_carry(const struct net *n, struct carry *c);
 int net_carried(struct net *n, uint16_t tag, struct rcur v);
 /* Nobody else has our number. */
 bool net_alone(const struct net *n);
 uint32_t net_number(const struct net *n);
 uint8_t net_proto(const struct net *n);
-/* The descriptor that has the number, -1 = another keeper has it. */
+/* The descriptor that has the number, -1 = there is none. */
 int net_name(const struct net *n);
 
-/* Is the keeper that has the number dead, and its guard (guard.h) still removes what it had? */
-bool net_orphaned(const struct net *n);
-/* Waits as long as it is so, and takes the number if it is free then; tells systemd that it takes
- * longer. A keeper that lives keeps it: then the first one that is free becomes ours. */
-void net_wait_former(struct net *n);
+/* Takes the number `wanted` (1..NET_NUMBERS), or the first that no keeper of this network namespace
+ * that lives has. As long as the guard (guard.h) of a dead one removes what that had, it is waited
+ * for: `waits` is called once before, and systemd is told that it takes longer. When all are those
+ * of keepers that live, it is `wanted`, and net_alone() is false. */
+typedef void net_waits_fn(void *arg);
+void net_take(struct net *n, uint32_t wanted, net_waits_fn *waits, void *arg);
 
 /* All functions below: 0 or negative errno; on failure *ret_text (if not NULL) is set to a text
  * that says what was refused and what to do; it is static or lies in `n` until the next call. */

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import time
 
 import pytest
@@ -953,6 +954,56 @@ peer "all" {{ profile = "home" }}
     mine = there(1, 173, 44311) if one.start() else None
     two.stop()
     assert of(1) == mine and not of(2)
+
+
+# Every number of a keeper is taken, until the first line comes.
+NUMBERS = """
+import socket, sys
+names = [socket.socket(socket.AF_UNIX) for _ in range(15)]
+for number, s in enumerate(names, 1):
+    s.bind("\\0adit-keeper" + (f"-{number}" if number > 1 else ""))
+    s.listen(64)
+print("has the names", flush=True)
+sys.stdin.readline()
+"""
+
+
+# A sanitizer that looks for leaks at the end waits for ever when it may not trace.
+NO_LEAKS = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:" + os.environ.get("ASAN_OPTIONS", ""))
+
+
+def test_upgrade_of_a_keeper_without_the_name(lab):
+    """Another one had its number when it started. The program that takes its place does not believe that
+    the number is its own, though nobody has the name now: it removes what it has put there, no more."""
+    ns = lab.ns("keepers")
+
+    def nobody_has_one():
+        return not re.search(r"@adit-keeper(-\d+)?\s", ns.run("ss", "-xlH").stdout)
+
+    others = subprocess.Popen(ns.argv(["/usr/bin/python3", "-c", NUMBERS]), stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        assert others.stdout.readline() == "has the names\n"
+        keeper = lab.adit(ns, """
+interface-groups = 2
+interface = tun2
+listen "here" { address = 127.0.0.2 }
+pool "p" { addresses = 10.1.2.0/24 }
+profile "home" { users = @DIR@/users pool = "p" local-address = 10.1.2.1 }
+peer "all" { profile = "home" }
+""", users="").start(env=NO_LEAKS)
+    finally:
+        others.communicate("end\n")
+    assert nobody_has_one()
+    wait_for("its address", lambda: "10.1.2.1/32" in ns.run("ip", "-o", "addr").stdout)
+    ns.run("ip", "route", "add", "10.1.2.77/32", "dev", "lo", "proto", "159")  # the other's
+    for number in 1, 2:
+        done = ns.run(KEEPER, "-c", keeper.conf, "--upgrade", timeout=60)
+        assert f"has taken over, upgrade {number}" in done.stdout, keeper.text()
+        assert nobody_has_one()
+    assert keeper.stop() == 0
+    assert ns.run("ip", "route", "show", "proto", "159").stdout.split()[:3] == ["10.1.2.77", "dev", "lo"]
+    assert "tun2" not in ns.run("ip", "-o", "link").stdout
 
 
 def test_user_that_is_not_there(lab):
