@@ -817,6 +817,7 @@ void access_summary(const struct access *a, struct access_summary *ret)
 		if (s->state == ACC_UP)
 			i.oldest = mono_min(i.oldest, s->since);
 	}
+	i.lines = a->lines.n;
 	i.memory = memory(a, &i.l2tp);
 	*ret = i;
 }

@@ -329,6 +329,7 @@ struct access_summary {
 	bool draining;
 	uint32_t drain_rate;
 	struct mono oldest; /* since when the oldest session is up */
+	uint32_t lines;	    /* accounting lines that are not known to be on disk */
 	size_t memory;
 	struct l2tp_counters l2tp;
 };

@@ -36,7 +36,7 @@ struct output;
 struct reload;
 struct store;
 
-#define DAEMON_STOP_US (5 * US_S) /* an orderly stop waits so long for the peers */
+#define DAEMON_STOP_US (5 * US_S) /* an orderly stop waits so long after anything has ended */
 
 /* A UDP socket of the configuration, made by the keeper. */
 struct daemon_socket {
@@ -106,7 +106,7 @@ struct daemon {
 	bool ready;
 	bool stopping;	       /* orderly: peers are told */
 	bool emptying;	       /* ... one after the other, before all that is left is told */
-	uint32_t stop_left;    /* emptying: what there was when it was last looked */
+	uint64_t stop_left;    /* stopping, emptying: what there was when it was last looked */
 	struct mono stop_look; /* ... when to look again */
 	bool quit;	       /* leave the loop */
 	int status;	       /* exit status */
@@ -168,6 +168,8 @@ void run_keeper(struct daemon *d); /* the keeper has something */
 void run_timers(struct daemon *d); /* a deadline is due */
 struct mono run_deadline(const struct daemon *d);
 void run_stop(struct daemon *d, bool orderly);
+/* Is no session left, and each accounting line on disk? */
+bool run_nothing_owed(struct daemon *d);
 /* Take nobody new and end `rate` sessions and pseudowires a second, or call that off: tells both
  * engines, and the log, from there on every ten seconds how far it is. False: aditd is stopping;
  * but while it tells its peers one after the other, the pace may change. */

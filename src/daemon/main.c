@@ -362,7 +362,7 @@ int main(int argc, char **argv)
 			      o.verbose ? TRACE_DEBUG : d->conf->log_level);
 		check_advise(d->conf, false, say_advice, d);
 		status = start(d) ? io_run(d->io) : 1;
-		if (d->stopping)
+		if (d->stopping && run_nothing_owed(d))
 			say_stopped(d);
 	}
 	status = status ? status : d->status;

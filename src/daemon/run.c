@@ -493,9 +493,19 @@ static void drain(struct daemon *d)
 	run_log(d);
 }
 
+/* Peers that do not acknowledge that they were told are owed nothing more. */
+bool run_nothing_owed(struct daemon *d)
+{
+	struct access_summary s;
+
+	access_summary(d->access, &s);
+	return !s.sessions && !s.lines && !pwe_count(d->pw);
+}
+
 /*
- * Everything has ended: sessions, tunnels, and what the keeper was asked for. Tunnels that the peer
- * has closed stay for a while to acknowledge repeats (RFC 2661 5.7); nobody waits for these.
+ * Everything has ended: sessions, tunnels, accounting lines, and what the keeper was asked for.
+ * Tunnels that the peer has closed stay for a while to acknowledge repeats (RFC 2661 5.7); nobody
+ * waits for these.
  */
 static bool all_ended(struct daemon *d)
 {
@@ -503,7 +513,7 @@ static bool all_ended(struct daemon *d)
 	struct access_tunnel_info info;
 
 	access_summary(d->access, &s);
-	if (s.sessions || !pwe_ended(d->pw) || keeper_open_count(d->keeper))
+	if (s.sessions || s.lines || !pwe_ended(d->pw) || keeper_open_count(d->keeper))
 		return false;
 	for (uint32_t t = 0; (t = access_tunnel_next(d->access, t));)
 		if (access_tunnel(d->access, t, &info) && info.l2tp.state != L2TP_TS_LINGER)
@@ -676,7 +686,9 @@ static void stop_now(struct daemon *d)
 	d->emptying = false;
 	d->stopping = true;
 	d->drain_say = MONO_NEVER;
+	d->stop_left = UINT64_MAX;
 	d->stop_by = mono_add(d->now, DAEMON_STOP_US);
+	d->stop_look = mono_add(d->now, STOP_LOOK_US);
 	access_do(d->access, d->now, &cmd);
 	pwe_do(d->pw, d->now, &(struct pw_cmd){ .kind = PW_CMD_SHUTDOWN });
 	tell_keeper(d);
@@ -705,6 +717,37 @@ static void stop_progress(struct daemon *d)
 	tell_keeper(d);
 }
 
+/* All were told at once. The rows of thousands of sessions leave the kernel one after the other,
+ * and none has its stop record before: as long as there are fewer each time, whoever has asked
+ * waits. */
+static void stop_rest(struct daemon *d)
+{
+	struct access_summary s;
+	char left[64], line[160];
+	uint64_t n = count_left(d, left, sizeof(left));
+
+	access_summary(d->access, &s);
+	n = 2 * (n + s.tunnels) + s.lines; /* each session that ends makes a line */
+	d->stop_look = mono_add(d->now, STOP_LOOK_US);
+	if (n < d->stop_left) {
+		d->stop_left = n;
+		d->stop_by = mono_add(d->now, DAEMON_STOP_US);
+		snprintf(line, sizeof(line),
+			 "STATUS=Stopping: %s are left\nEXTEND_TIMEOUT_USEC=60000000", left);
+		notify_send(line);
+		tell_keeper(d);
+	}
+	if (!mono_due(d->stop_by, d->now))
+		return;
+	if (!run_nothing_owed(d))
+		daemon_say(
+			d, TRACE_WARNING,
+			"stopping: nothing ends any more; %s and %u accounting records that could "
+			"not be written are left to the next start",
+			left, s.lines);
+	d->quit = true;
+}
+
 void run_timers(struct daemon *d)
 {
 	if (mono_due(access_deadline(d->access), d->now))
@@ -719,8 +762,8 @@ void run_timers(struct daemon *d)
 		drain_progress(d);
 	if (d->emptying && mono_due(d->stop_look, d->now))
 		stop_progress(d);
-	if (d->stopping && mono_due(d->stop_by, d->now))
-		d->quit = true;
+	if (d->stopping && !d->quit && mono_due(d->stop_look, d->now))
+		stop_rest(d);
 	run_drain(d);
 }
 
@@ -738,10 +781,8 @@ struct mono run_deadline(const struct daemon *d)
 	at = mono_min(at, d->drain_say);
 	if (d->scarce)
 		at = mono_min(at, d->scarce_at);
-	if (d->emptying)
+	if (d->emptying || d->stopping)
 		at = mono_min(at, d->stop_look);
-	if (d->stopping)
-		at = mono_min(at, d->stop_by);
 	return at;
 }
 

@@ -88,8 +88,8 @@ int keeper_hello(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
  * Addresses and routes of a device that was asked for again stay until they are removed. */
 int keeper_ready(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 /* Asked to stop, aditd has peers to tell: the keeper waits for it a while longer
- * (SERVE_PATIENCE_US) if it was the one that has asked, and takes care of who was not told should
- * aditd die before keeper_stopped(). */
+ * (SERVE_PATIENCE_US, or ten seconds where there is no stop-rate) if it was the one that has asked,
+ * and takes care of who was not told should aditd die before keeper_stopped(). */
 int keeper_stopping(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 /* Send what was asked for and not sent yet, as far as the pair takes it. 0 or negative errno. */
 int keeper_flush(struct keeper *k);

@@ -239,25 +239,28 @@ static void stop_begin(struct keeper_main *k, int status)
 		k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
 }
 
-/* How long a stop may take: as many as there may be, at the pace of the configuration. */
+/* How long a stop may take: as many as there may be, at the pace of the configuration; without one,
+ * what it takes to have them out of the kernel. */
 static int64_t stop_most_us(const struct conf *c)
 {
 	uint64_t most = (uint64_t)c->access->max_sessions + c->access->max_tunnels +
 			2 * (uint64_t)c->pw->wire_count;
 
+	if (!c->stop_rate)
+		return STOP_SLACK_US;
 	most += most / 4; /* as the journal has room for */
 	return (int64_t)(most / c->stop_rate) * US_S + STOP_SLACK_US;
 }
 
-/* aditd has more to tell than ten seconds are enough for. It cannot put off its end by that where
- * the configuration has no pace, nor for longer than its pace takes for all there may be, nor when
- * somebody is in a hurry. */
+/* aditd has more to tell than ten seconds are enough for. It cannot put off its end by that for
+ * longer than its pace takes for all there may be, or two minutes where the configuration has none,
+ * nor when somebody is in a hurry. */
 static void patience(struct keeper_main *k)
 {
 	const struct conf *c = k->s.conf;
 
 	k->s.patience = false;
-	if (!ends(k) || !k->aditd || !k->told || !c->stop_rate)
+	if (!ends(k) || !k->aditd || !k->told)
 		return;
 	if (k->stop_until.us == MONO_NEVER.us)
 		k->stop_until = mono_add(k->s.now, stop_most_us(c));
@@ -267,8 +270,8 @@ static void patience(struct keeper_main *k)
 	}
 	if (k->hurry || mono_due(k->stop_until, k->s.now))
 		return;
-	k->emptying = true;
-	k->kill_at = mono_add(k->s.now, SERVE_PATIENCE_US);
+	k->emptying = c->stop_rate != 0;
+	k->kill_at = mono_add(k->s.now, k->emptying ? SERVE_PATIENCE_US : STOP_US);
 	notify_send("EXTEND_TIMEOUT_USEC=60000000");
 }
 
@@ -324,12 +327,14 @@ static void finish_ended(struct keeper_main *k, int status)
 {
 	if (!k->owed) {
 		server_say(&k->s, TRACE_NOTICE, "the peers were told, and all sessions have ended");
-	} else if (k->stop_deaths < STOP_DEATHS && stop_finish(k)) {
+	} else if (!(WIFEXITED(status) && WEXITSTATUS(status) == 0) &&
+		   k->stop_deaths < STOP_DEATHS && stop_finish(k)) {
 		return;
 	} else {
-		server_say(&k->s, TRACE_WARNING,
-			   "aditd died again and again while it told the peers that it stops: "
-			   "sessions are kept until the next one comes, or the keeper is stopped");
+		server_say(
+			&k->s, TRACE_WARNING,
+			"the stop of aditd could not be finished, its log says why: sessions and "
+			"records are kept until the next one comes, or the keeper is stopped");
 	}
 	k->finishing = false;
 	k->stop_deaths = 0;

@@ -49,7 +49,8 @@ enum keeper_type {
 	KEEPER_UPGRADE = 15,  /* of root, at the keeper's own socket (gate.h): replace yourself by
 				 execve(); answered by the new program, or with the reason why not */
 	KEEPER_STOPPING = 16, /* aditd tells its peers that it stops: have patience for another
-				 SERVE_PATIENCE_US, if aditd was asked to stop */
+				 SERVE_PATIENCE_US (ten seconds if the configuration has no
+				 stop-rate), if aditd was asked to stop */
 	KEEPER_STOPPED = 17,  /* aditd was asked to stop and has told everybody: nothing is left to
 				 do  for another one */
 	KEEPER_FORBIDDEN = 50, /* STATUS, NAME: aditd is being ended by its sandbox because it made
