@@ -154,6 +154,8 @@ static void aditd_start(struct keeper_main *k)
 	int pair;
 	pid_t pid;
 
+	if (k->aditd)
+		return; /* there must never be two that write the journal */
 	journal_renew(k);
 	pid = spawn_aditd(&k->spawn, &pair);
 	k->start_at = MONO_NEVER;
@@ -189,6 +191,8 @@ static bool stop_finish(struct keeper_main *k)
 	}
 	former_end(k);
 	aditd_start(k);
+	if (!k->aditd && !k->stopping)
+		k->start_at = MONO_NEVER; /* the next one comes from elsewhere */
 	return k->aditd != 0;
 }
 
@@ -200,8 +204,8 @@ static void aditd_welcome(struct keeper_main *k, int pair, pid_t pid)
 	k->aditd_fd = spawn_pidfd(pid, pair, false);
 	k->aditd = k->aditd_fd >= 0 ? pid : -1;
 	k->child = false;
-	k->kill_at = MONO_NEVER;
-	k->replacing = false;
+	k->start_at = k->kill_at = MONO_NEVER;
+	k->replacing = k->told = k->told_again = false;
 	server_begin(&k->s, pair);
 	server_say(&k->s, TRACE_INFO, "aditd has come, process %d", (int)pid);
 }
@@ -403,7 +407,10 @@ static void aditd_left(struct keeper_main *k)
 		if (stop_finish(k))
 			return;
 		k->finishing = false;
-		k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
+		if (k->stopping)
+			k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
+		else
+			k->stop_deaths = 0;
 	} else
 		server_say(&k->s, k->replacing ? TRACE_NOTICE : TRACE_WARNING,
 			   "aditd has gone; sessions are kept until the next one comes");
@@ -545,13 +552,20 @@ static void gate_read(struct keeper_main *k)
 
 /* ---- the loop ---- */
 
+/* Is aditd gone for good, so that nothing but hooks is waited for? */
+static bool hooks_only(const struct keeper_main *k)
+{
+	return k->stopping && !k->aditd && k->start_at.us == MONO_NEVER.us;
+}
+
 static struct mono deadline(const struct keeper_main *k)
 {
 	struct mono d = server_deadline(&k->s);
 
 	d = mono_min(d, k->start_at);
 	d = mono_min(d, k->kill_at);
-	d = mono_min(d, k->hooks_end);
+	if (hooks_only(k))
+		d = mono_min(d, k->hooks_end);
 	d = mono_min(d, k->watchdog_at);
 	return mono_min(d, log_deadline(k->s.log));
 }
@@ -586,8 +600,7 @@ static void expire(struct keeper_main *k)
 	}
 	if (mono_due(k->start_at, s->now))
 		aditd_start(k);
-	if (k->stopping && !k->aditd && k->start_at.us == MONO_NEVER.us &&
-	    (children_hooks(s->children) == 0 || mono_due(k->hooks_end, s->now)))
+	if (hooks_only(k) && (children_hooks(s->children) == 0 || mono_due(k->hooks_end, s->now)))
 		k->done = true;
 	if (mono_due(k->watchdog_at, s->now)) {
 		notify_send("WATCHDOG=1");
