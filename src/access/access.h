@@ -48,7 +48,7 @@ void access_wall(struct access *a, struct mono now, int64_t unix_us);
 void access_scarce(struct access *a, bool scarce);
 
 /* The line that EV_ACCT has told could not be kept: it is told once more after the next
- * access_lines_again(). */
+ * access_lines_again(), and so are all lines behind it. */
 void access_line_later(struct access *a, uint64_t key, uint32_t seq);
 void access_lines_again(struct access *a);
 

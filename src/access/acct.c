@@ -265,10 +265,22 @@ void access_line_later(struct access *a, uint64_t key, uint32_t seq)
 	acc_queue_push(&a->line_later, &l->news);
 }
 
+/* Lines are written in the order in which they were made: a stop before its start would say at
+ * recovery that the start is on disk. So all that come behind one that waits wait, too. */
+void acc_line_behind(struct access *a)
+{
+	struct acc_link *l;
+
+	while (a->line_later.first && (l = acc_queue_pop(&a->line_news)))
+		if (!container_of(l, struct acc_line, news)->told) /* void at recovery */
+			acc_queue_push(&a->line_later, l);
+}
+
 void access_lines_again(struct access *a)
 {
 	struct acc_link *l;
 
+	acc_line_behind(a);
 	while ((l = acc_queue_pop(&a->line_later)))
 		acc_queue_push(&a->line_news, l);
 }

@@ -126,9 +126,11 @@ static enum news tunnel_news(struct access *a, struct access_event *ret)
 
 static enum news line_news(struct access *a, struct mono now, struct access_event *ret)
 {
-	struct acc_link *l = acc_queue_pop(&a->line_news);
+	struct acc_link *l;
 	struct acc_line *line;
 
+	acc_line_behind(a);
+	l = acc_queue_pop(&a->line_news);
 	if (!l)
 		return NEWS_NONE;
 	line = container_of(l, struct acc_line, news);

@@ -656,6 +656,7 @@ int acc_line_make(struct access *a, struct mono now, struct acc_session *s,
 struct acc_line *acc_line_find(const struct access *a, uint64_t key, uint32_t seq);
 int acc_line_add(struct access *a, uint64_t id, uint64_t key, uint32_t seq,
 		 enum acc_line_event event, const void *text, size_t len, struct acc_line **ret);
+void acc_line_behind(struct access *a);
 void acc_line_written(struct access *a, struct acc_line *l);
 void acc_line_free(struct access *a, struct acc_line *l);
 void acc_lines_loaded(struct access *a, struct mono now);

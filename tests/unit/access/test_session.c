@@ -666,6 +666,31 @@ static void lines_again(void **state)
 	pair_free(p);
 }
 
+/* A line that could not be kept is not overtaken by the next one of its session. */
+static void lines_in_order(void **state)
+{
+	struct pair *p = pair_make(&(struct pair_options){ 0 });
+
+	LNS(p)->hold_lines = true;
+	assert_true(pair_start(LNS(p)));
+	assert_true(pair_start(CLIENT(p)));
+	pair_until(p, LNS(p), ACCESS_EV_ACCT, 1, 60 * US_S);
+	access_line_later(LNS(p)->a, LNS(p)->lines[0].key, LNS(p)->lines[0].seq);
+	LNS(p)->line_count = 0;
+	assert_int_equal(pair_dial(CLIENT(p), ACCESS_CMD_DISCONNECT, "d0"), 0);
+	pair_until(p, LNS(p), ACCESS_EV_DOWN, 1, 60 * US_S);
+	pair_run(p, 10 * US_S);
+	assert_int_equal(LNS(p)->line_count, 0);
+	access_lines_again(LNS(p)->a);
+	pair_drain(LNS(p));
+	assert_int_equal(LNS(p)->line_count, 2);
+	assert_int_equal(LNS(p)->lines[0].seq, 1);
+	assert_int_equal(LNS(p)->lines[1].seq, 2);
+	LNS(p)->hold_lines = false;
+	shut(p);
+	pair_free(p);
+}
+
 /* A disconnected dial stays so over a restart; one that is up goes on. */
 static void restart_client(void **state)
 {
@@ -995,6 +1020,7 @@ int main(void)
 		cmocka_unit_test(lost_peer),
 		cmocka_unit_test(shutdown_refuses),
 		cmocka_unit_test(lines_again),
+		cmocka_unit_test(lines_in_order),
 		cmocka_unit_test(restart_client),
 		cmocka_unit_test(told_once),
 		cmocka_unit_test(lns_killed),
