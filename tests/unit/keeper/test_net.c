@@ -94,7 +94,7 @@ static void test_number_that_cannot_be(void **state)
 		struct wcur *w = carry_begin(&c, REC_NAME);
 		struct net *n = net_open();
 		struct rcur r, v;
-		uint16_t tag;
+		uint16_t tag = 0;
 
 		wcur_tlv_u32(w, F_NUMBER, numbers[i]);
 		carry_end(&c);
