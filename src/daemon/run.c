@@ -743,7 +743,7 @@ static void stop_rest(struct daemon *d)
 		daemon_say(
 			d, TRACE_WARNING,
 			"stopping: nothing ends any more; %s and %u accounting records that could "
-			"not be written are left to the next start",
+			"not be written stay in the journal, as long as adit-keeper runs",
 			left, s.lines);
 	d->quit = true;
 }
