@@ -13,9 +13,7 @@
 #include "base/htab.h"
 #include "base/list.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -67,41 +65,6 @@ static struct circuit *find(const struct circuits *c, uint64_t key)
 	return NULL;
 }
 
-/* Of an interface that is down, only that it has gone down is news: one that is made, or changed
- * before it is up, says nothing. Thousands are made when thousands of pseudowires come up, and each
- * says so several times. Answers to our own questions are all taken. */
-static void spare_us(int fd, uint32_t port)
-{
-	enum {
-		TYPE = offsetof(struct nlmsghdr, nlmsg_type),
-		PORT = offsetof(struct nlmsghdr, nlmsg_pid),
-		FAMILY = NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_family),
-		FLAGS = NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_flags),
-		CHANGE = NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_change)
-	};
-	/* The filter takes all numbers for those of the network. */
-	const struct sock_filter news[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, PORT),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(port), 9, 0),
-		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, TYPE),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWLINK), 0, 7),
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FAMILY),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_UNSPEC, 0, 6),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FLAGS),
-		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, htonl(IFF_UP), 3, 0),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, CHANGE),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0xffffffff, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
-	const struct sock_fprog prog = { sizeof(news) / sizeof(news[0]),
-					 (struct sock_filter *)(uintptr_t)&news[0] };
-
-	/* Without it all is read, and what says nothing is passed over. */
-	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
-}
-
 struct circuits *circuits_new(const uint8_t hash_key[16])
 {
 	struct sockaddr_nl nl = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
@@ -122,10 +85,8 @@ struct circuits *circuits_new(const uint8_t hash_key[16])
 		c->fd = -1;
 	}
 	c->port = nl.nl_pid;
-	if (c->fd < 0)
-		return c;
-	setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	spare_us(c->fd, c->port);
+	if (c->fd >= 0)
+		setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	return c;
 }
 
