@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * The keeper's own state, shared by its files:
- *   main.c     the loop, aditd's life, beginning and end
+ *   main.c     the loop, beginning and end
+ *   life.c     the life of aditd
  *   replace.c  the keeper is replaced by a new program
  */
 #ifndef ADIT_KEEPER_MAIN_INT_H
 #define ADIT_KEEPER_MAIN_INT_H
+
+#include <unistd.h>
 
 #include "gate.h"
 #include "guard.h"
@@ -56,8 +59,23 @@ struct keeper_main {
 struct mono keeper_main_now(void);
 /* To standard error; false. */
 bool keeper_main_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- life.c ---- */
+/* One that somebody else has started is at the gate, `pair` is the connection to it. */
+void life_welcome(struct keeper_main *k, int pair, pid_t pid);
+/* Hear what aditd has to say if there is `news` on the pair, and act upon it. */
+void life_work(struct keeper_main *k, bool news);
+/* A child that is aditd has ended. */
+void life_ended(struct keeper_main *k, int status);
 /* Have aditd replaced by the next one; sessions go on. */
-void keeper_main_restart(struct keeper_main *k);
+void life_restart(struct keeper_main *k);
+/* The keeper shall stop, and exit with `status`: aditd tells its peers first. Asked once more while
+ * it tells them one after the other, it tells all the rest at once; else nobody waits for it. */
+void life_stop(struct keeper_main *k, int status);
+/* Is aditd gone for good, so that nothing but hooks is waited for? */
+bool life_over(const struct keeper_main *k);
+/* start_at or kill_at may have come. */
+void life_expire(struct keeper_main *k);
 
 /* ---- replace.c ---- */
 /* Become the program that is installed now; returns only when that was not possible, and has said
@@ -68,5 +86,12 @@ void keeper_main_replace(struct keeper_main *k);
 bool keeper_main_load(struct keeper_main *k, int fd, uint32_t *ret_proto);
 /* Go on with it. */
 void keeper_main_resumed(struct keeper_main *k, uint32_t proto);
+
+static inline void fd_drop(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
 
 #endif

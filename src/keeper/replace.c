@@ -288,7 +288,7 @@ void keeper_main_resumed(struct keeper_main *k, uint32_t proto)
 		notify_send("READY=1");
 	if (k->aditd && proto != KEEPER_MAGIC) {
 		server_say(s, TRACE_NOTICE, "aditd speaks another protocol and is replaced, too");
-		keeper_main_restart(k);
+		life_restart(k);
 	} else {
 		server_tell_reload(s); /* the configuration was read again */
 	}
