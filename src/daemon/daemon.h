@@ -106,6 +106,7 @@ struct daemon {
 	bool ready;
 	bool stopping;	       /* orderly: peers are told */
 	bool emptying;	       /* ... one after the other, before all that is left is told */
+	bool paced;	       /* ... there is a pace, and nobody has asked once more */
 	uint64_t stop_left;    /* stopping, emptying: what there was when it was last looked */
 	struct mono stop_look; /* ... when to look again */
 	bool quit;	       /* leave the loop */

@@ -793,19 +793,24 @@ void run_stop(struct daemon *d, bool orderly)
 	if (!orderly) {
 		daemon_say(d, TRACE_NOTICE, "restart: sessions are kept");
 		d->quit = true;
-	} else if (d->stopping) {
-		d->quit = true; /* asked once more: at once */
-	} else if (!d->emptying && d->conf->stop_rate && count_left(d, left, sizeof(left))) {
+	} else if (d->stopping || d->emptying) { /* asked once more: at once */
+		if (d->emptying)
+			stop_now(d);
+		else if (!d->paced)
+			d->quit = true;
+		d->paced = false;
+	} else if (d->conf->stop_rate && count_left(d, left, sizeof(left))) {
 		daemon_say(
 			d, TRACE_NOTICE,
 			"stopping: telling the peers, one after the other; asked once more, all at "
 			"once");
-		d->emptying = true;
+		d->emptying = d->paced = true;
 		d->stop_left = 0;
 		d->stop_by = mono_add(d->now, STOP_STUCK_US);
 		run_drain_begin(d, true, d->conf->stop_rate);
 		stop_progress(d);
 	} else {
+		d->paced = d->conf->stop_rate != 0;
 		stop_now(d);
 	}
 	run_drain(d);

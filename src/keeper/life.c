@@ -26,12 +26,13 @@
 
 #define STOP_US	      (10 * US_S) /* for aditd to end its sessions */
 #define STOP_HOOKS_US (5 * US_S)
-#define STOP_START_US (60 * US_S)  /* for the next aditd to serve: only then it can be asked */
-#define STOP_SLACK_US (120 * US_S) /* beside what a stop with a pace takes */
-#define STOP_DEATHS   3		   /* of aditd during a stop: then who is left stays untold */
-#define RESTART_US    (2 * US_S)   /* for aditd to end when it shall be replaced */
-#define FORMER_MS     1000	 /* for a killed process to end */
-#define HOPELESS      4		 /* starts in a row that never came to serve */
+#define STOP_START_US (60 * US_S)   /* for the next aditd to serve: only then it can be asked */
+#define STOP_SLACK_US (120 * US_S)  /* beside what a stop with a pace takes */
+#define STOP_CLOSE_US (100 * US_MS) /* for a session to leave the kernel, all alone */
+#define STOP_DEATHS   3		    /* of aditd during a stop: then who is left stays untold */
+#define RESTART_US    (2 * US_S)    /* for aditd to end when it shall be replaced */
+#define FORMER_MS     1000	    /* for a killed process to end */
+#define HOPELESS      4		    /* starts in a row that never came to serve */
 #define UNUSABLE      2 /* exit status of aditd: its options or configuration cannot be used */
 
 /* It maps the journal when it begins, so this is the time to change it. */
@@ -88,6 +89,14 @@ static void stop_tell(struct keeper_main *k)
 	}
 	k->told = true;
 	aditd_signal(k, SIGTERM);
+	k->kill_at = mono_add(k->s.now, STOP_US);
+}
+
+/* ... all that are left at once. Another signal than the first, which may still be on its way. */
+static void hurry_tell(struct keeper_main *k)
+{
+	k->told_again = true;
+	aditd_signal(k, SIGINT);
 	k->kill_at = mono_add(k->s.now, STOP_US);
 }
 
@@ -175,15 +184,12 @@ void life_welcome(struct keeper_main *k, int pair, pid_t pid)
 
 void life_stop(struct keeper_main *k, int status)
 {
-	/* Asked twice: all peers at once. */
-	if (k->stopping && !k->hurry && (k->emptying || (k->aditd && !k->told))) {
-		k->emptying = false;
+	/* Asked twice where there is a pace: all peers at once. */
+	if (k->stopping && !k->hurry && k->aditd && (k->s.conf->stop_rate || !k->told)) {
 		k->hurry = true;
-		if (!k->told)
-			return;
-		k->told_again = true;
-		aditd_signal(k, SIGTERM);
-		k->kill_at = mono_add(k->s.now, STOP_US);
+		k->stop_until = MONO_NEVER;
+		if (k->told)
+			hurry_tell(k);
 		return;
 	}
 	if (k->stopping) { /* somebody is in a hurry */
@@ -206,22 +212,24 @@ void life_stop(struct keeper_main *k, int status)
 		k->hooks_end = mono_add(k->s.now, STOP_HOOKS_US);
 }
 
-/* How long a stop may take: as many as there may be, at the pace of the configuration; without one,
- * what it takes to have them out of the kernel. */
-static int64_t stop_most_us(const struct conf *c)
+/* How long a stop may take: what it takes to have them out of the kernel, and, if there is a pace,
+ * as many as there may be at that pace. */
+static int64_t stop_most_us(const struct keeper_main *k)
 {
+	const struct conf *c = k->s.conf;
 	uint64_t most = (uint64_t)c->access->max_sessions + c->access->max_tunnels +
 			2 * (uint64_t)c->pw->wire_count;
+	uint32_t tunnels, sessions;
+	int64_t us;
 
-	if (!c->stop_rate)
-		return STOP_SLACK_US;
+	kplane_counts(k->s.plane, &tunnels, &sessions);
+	us = STOP_SLACK_US + sessions * STOP_CLOSE_US;
 	most += most / 4; /* as the journal has room for */
-	return (int64_t)(most / c->stop_rate) * US_S + STOP_SLACK_US;
+	return c->stop_rate && !k->hurry ? us + (int64_t)(most / c->stop_rate) * US_S : us;
 }
 
 /* aditd has more to tell than ten seconds are enough for. It cannot put off its end by that for
- * longer than its pace takes for all there may be, or two minutes where the configuration has none,
- * nor when somebody is in a hurry. */
+ * longer than stop_most_us(), counted once more when somebody is in a hurry. */
 static void patience(struct keeper_main *k)
 {
 	const struct conf *c = k->s.conf;
@@ -230,15 +238,13 @@ static void patience(struct keeper_main *k)
 	if (!ends(k) || !k->aditd || !k->told)
 		return;
 	if (k->stop_until.us == MONO_NEVER.us)
-		k->stop_until = mono_add(k->s.now, stop_most_us(c));
-	if (k->hurry && !k->told_again) { /* it is not the one that was asked twice */
-		k->told_again = true;
-		aditd_signal(k, SIGTERM);
-	}
-	if (k->hurry || mono_due(k->stop_until, k->s.now))
+		k->stop_until = mono_add(k->s.now, stop_most_us(k));
+	if (k->hurry && !k->told_again &&
+	    c->stop_rate) /* it was not the one that was asked twice */
+		hurry_tell(k);
+	if (mono_due(k->stop_until, k->s.now))
 		return;
-	k->emptying = c->stop_rate != 0;
-	k->kill_at = mono_add(k->s.now, k->emptying ? SERVE_PATIENCE_US : STOP_US);
+	k->kill_at = mono_add(k->s.now, c->stop_rate && !k->hurry ? SERVE_PATIENCE_US : STOP_US);
 	notify_send("EXTEND_TIMEOUT_USEC=60000000");
 }
 
@@ -316,7 +322,6 @@ void life_ended(struct keeper_main *k, int status)
 		aditd_hear(k); /* what it still had to say */
 	server_end(s);
 	k->aditd = 0;
-	k->emptying = false;
 	fd_drop(&k->aditd_fd);
 	k->kill_at = MONO_NEVER;
 	if (k->stopping) {
@@ -356,7 +361,6 @@ static void aditd_left(struct keeper_main *k)
 
 	server_end(&k->s);
 	k->aditd = 0;
-	k->emptying = false;
 	fd_drop(&k->former_fd);
 	k->former_fd = k->aditd_fd;
 	k->aditd_fd = -1;

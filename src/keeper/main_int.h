@@ -35,12 +35,11 @@ struct keeper_main {
 	bool owed;	/* whoever has sessions was not told that they end, as far as is known */
 	bool finishing; /* aditd is ours, to finish the stop in which one of others' died */
 	bool stopping;
-	bool emptying;		/* ... and aditd tells its peers one after the other */
-	bool hurry;		/* ... no longer: it was asked once more */
+	bool hurry;		/* ... and was asked once more: no longer at a pace */
 	bool told;		/* ... and this aditd knows of it */
 	bool told_again;	/* ... also that there is a hurry */
 	bool given_up;		/* ... and no other aditd is to tell who is left */
-	struct mono stop_until; /* ... one after the other: no longer than this */
+	struct mono stop_until; /* ... while aditd goes on telling: no longer than this */
 	uint32_t stop_deaths;	/* of those that were to tell them */
 	struct mono hooks_end;	/* stopping, aditd gone: when to wait for hooks no longer */
 	bool done;
@@ -69,8 +68,9 @@ void life_work(struct keeper_main *k, bool news);
 void life_ended(struct keeper_main *k, int status);
 /* Have aditd replaced by the next one; sessions go on. */
 void life_restart(struct keeper_main *k);
-/* The keeper shall stop, and exit with `status`: aditd tells its peers first. Asked once more while
- * it tells them one after the other, it tells all the rest at once; else nobody waits for it. */
+/* The keeper shall stop, and exit with `status`: aditd tells its peers first. Asked once more where
+ * the configuration has a pace for that, it tells all the rest at once; else nobody waits for it.
+ */
 void life_stop(struct keeper_main *k, int status);
 /* Is aditd gone for good, so that nothing but hooks is waited for? */
 bool life_over(const struct keeper_main *k);

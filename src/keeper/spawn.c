@@ -35,6 +35,9 @@ static void run(const struct spawn_config *config, int end)
 	sigset_t none;
 	int sig, null, err;
 
+	/* What a terminal sends to all in its foreground goes to the keeper alone: asked by both,
+	 * aditd would not wait for its peers. */
+	setpgid(0, 0);
 	for (sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
 	sigemptyset(&none);

@@ -41,6 +41,13 @@ def wait_for(what, check, seconds=15.0, step=0.05):
         time.sleep(step)
 
 
+def pending(pid):
+    """The signals that have come and were not taken yet."""
+    with open(f"/proc/{pid}/status") as f:
+        mask, = [line.split()[1] for line in f if line.startswith("ShdPnd")]
+    return int(mask, 16)
+
+
 class Process:
     """A child with its output in a file."""
 

@@ -4,6 +4,7 @@ pace, a restart in the middle goes on with it."""
 
 import json
 import os
+import pathlib
 import re
 import signal
 import time
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from faults import Faults, built_with_faults
-from lab import BUILD, wait_for
+from lab import BUILD, pending, wait_for
 
 CONF = """
 pool "subscribers" { addresses = {"10.64.0.0/16"} }
@@ -100,6 +101,13 @@ def up(world, sessions):
     return load
 
 
+def halt(pid):
+    """Returns when it has: before, it would still take a signal that comes later."""
+    os.kill(pid, signal.SIGSTOP)
+    stat = pathlib.Path(f"/proc/{pid}/stat")
+    wait_for("it to be stopped", lambda: stat.read_text().rsplit(") ", 1)[1].startswith("T"))
+
+
 def stops_of(adit):
     return [l for l in adit.accounting_lines() if l["event"] == "stop"]
 
@@ -142,6 +150,43 @@ def test_stop_in_a_hurry(paced):
     assert len(stops_of(adit)) == 60 and {l["cause"] for l in stops_of(adit)} == {"shutdown"}
     load.stop(2)
     assert "60 sessions were lost while held" in load.text(), load.text()
+
+
+def test_stop_from_a_terminal(lab, world):
+    """Ctrl-C goes to all in the foreground, but aditd is asked by the keeper alone: asked by both, it would
+    be in a hurry."""
+    world.adit.stop()
+    adit = lab.adit(world.lns, CONF + "stop-rate = 1\n", users="* * password *\n", name="shown").start()
+    load = up(world, 60)
+    aditd = adit.aditd_pid()
+    halt(aditd)
+    os.killpg(adit.keeper.pid, signal.SIGINT)
+    wait_for("aditd to be asked", lambda: pending(aditd) & 1 << signal.SIGTERM - 1)
+    os.kill(aditd, signal.SIGCONT)
+    wait_for("the pace", lambda: adit.json("status")["state"] == "stopping")
+    assert adit.json("status")["sessions"] > 40
+    os.killpg(adit.keeper.pid, signal.SIGINT)
+    assert adit.keeper.child.wait(60) == 0
+    assert len(stops_of(adit)) == 60 and {l["cause"] for l in stops_of(adit)} == {"shutdown"}
+    load.stop(2)
+    assert "60 sessions were lost while held" in load.text(), load.text()
+
+
+def test_asked_twice_in_one_breath(paced):
+    """Both before the keeper has heard that aditd has begun."""
+    adit = paced.adit
+    load = up(paced, 200)
+    aditd = adit.aditd_pid()
+    halt(aditd)
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        adit.keeper.child.send_signal(signal.SIGTERM)
+        wait_for("aditd to be asked", lambda: pending(aditd) & 1 << sig - 1)
+    os.kill(aditd, signal.SIGCONT)
+    assert adit.keeper.child.wait(60) == 0
+    assert "giving up" not in adit.text(), adit.text()
+    assert len(stops_of(adit)) == 200 and {l["cause"] for l in stops_of(adit)} == {"shutdown"}
+    load.stop(2)
+    assert "200 sessions were lost while held" in load.text(), load.text()
 
 
 @pytest.mark.parametrize("rate, place, again", [(40, "before-del", 15), (0, "before-del", 15),

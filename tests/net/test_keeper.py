@@ -14,11 +14,11 @@ import time
 
 import pytest
 
-from lab import BUILD, ROOT, wait_for
+from lab import BUILD, ROOT, pending, wait_for
 
 MAGIC = 0x61646B31
 HELLO, SOCKET, TUN, TUN_GONE, LINK, ADDR, ROUTE, PIN, RESOLVE, HOOK, READY, RELOAD, STATUS = range(1, 14)
-UPGRADE, STOPPING, FORBIDDEN, REPLY = 15, 16, 50, 100
+UPGRADE, STOPPING, STOPPED, FORBIDDEN, REPLY = 15, 16, 17, 50, 100
 (T_ERROR, T_TEXT, T_NAME, T_VIA, T_ADDR, T_PREFIX, T_MTU, T_TABLE, T_METRIC, T_ADD, T_HOST, T_PORT,
  T_PROGRAM, T_ENV, T_STATUS, T_STARTS, T_INCARNATION, T_SINCE, T_SIZE, T_ETHERNET, T_MASTER) = range(1, 22)
 EPERM, ENOENT, EAGAIN, EBUSY, ENODEV, EINVAL, EOPNOTSUPP, ETIMEDOUT = 1, 2, 11, 16, 19, 22, 95, 110
@@ -810,26 +810,50 @@ def test_stop_leaves_nothing(lab, how):
         os.kill(world.fake.pid, 0)
 
 
+class Asked:
+    """Asks the keeper to stop, and waits until its aditd is asked, too."""
+
+    def __init__(self, world):
+        self.world, self.fake = world, world.fake
+        self.fake.value("str(__import__('signal').pthread_sigmask(0, [2, 15]))")
+
+    def stop(self, how):
+        self.world.process.child.send_signal(signal.SIGTERM)
+        wait_for("aditd to be asked", lambda: pending(self.fake.pid) & 1 << how - 1)
+        self.fake.value(f"str(__import__('signal').sigtimedwait([{how:d}], 0))")
+
+
+def test_patience_with_one_in_a_hurry(lab):
+    """Asked to tell all that are left at once, aditd still needs as long as it takes: it is not killed
+    after ten seconds while it says that it goes on."""
+    world = World(lab, start=False)
+    world.write_conf("stop-rate = 1\n")
+    world.start()
+    fake = world.next_fake()
+    fake.good(READY)
+    asked = Asked(world)
+    asked.stop(signal.SIGTERM)
+    asked.stop(signal.SIGINT)  # at once: the keeper has not heard yet that it began
+    until = time.monotonic() + 13
+    while time.monotonic() < until:
+        fake.good(STOPPING)
+        time.sleep(0.5)
+    fake.good(STOPPED)
+    fake.sock.sendall(b"exit 0\n")
+    assert world.process.child.wait(60) == 0
+    assert "giving up" not in world.log(), world.log()
+    assert world.state() == world.before
+
+
 @pytest.mark.parametrize("pace", ["stop-rate = 1\n", ""])
 def test_patience_has_an_end(lab, pace):
-    """aditd says that it tells its peers one after the other. Asked once more the keeper hears no more of
-    that, and where the configuration has no pace nothing at all: asked again it ends aditd."""
+    """aditd says that it tells its peers. Asked once more the keeper has it tell all at once, if the
+    configuration has a pace; asked again, or where it has none, it ends aditd."""
     world = World(lab, start=False)
     world.write_conf(pace)
     world.start()
     fake = world.next_fake()
-    fake.value("str(__import__('signal').pthread_sigmask(0, [15]))")
-
-    def pending():
-        with open(f"/proc/{fake.pid}/status") as f:
-            mask, = [line.split()[1] for line in f if line.startswith("ShdPnd")]
-        return int(mask, 16) & 1 << signal.SIGTERM - 1
-
-    def ask_to_stop():
-        world.process.child.send_signal(signal.SIGTERM)
-        wait_for("aditd to be asked", pending)
-        fake.value("str(__import__('signal').sigtimedwait([15], 0))")
-        fake.good(STOPPING)
+    asked = Asked(world)
 
     def ended():
         """Until then it goes on saying so."""
@@ -839,8 +863,9 @@ def test_patience_has_an_end(lab, pace):
             pass  # it is gone, or the keeper is and has not answered
         return not world.process.alive()
 
-    for _ in range(2 if pace else 1):
-        ask_to_stop()
+    for how in (signal.SIGTERM, signal.SIGINT) if pace else (signal.SIGTERM,):
+        asked.stop(how)
+        fake.good(STOPPING)
     world.process.child.send_signal(signal.SIGTERM)
     wait_for("the keeper to end aditd, and itself", ended)
     assert world.process.child.wait() == 0
