@@ -11,6 +11,12 @@ sys.path.insert(0, os.path.dirname(__file__))
 from lab import Lab  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+    """The longest first: started last it would run alone while the other processes have nothing left
+    to do."""
+    items.sort(key=lambda item: item.path.name != "test_kills.py")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
