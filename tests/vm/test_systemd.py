@@ -111,18 +111,18 @@ class Site:
         return ping.stop()
 
 
-def test_units(installed, lab):
+@pytest.fixture
+def site_of(installed, lab):
+    """Makes the Site of a data plane, whose units are stopped after the test."""
+    yield lambda plane: Site(lab, plane)
+    print(journal())
+    run("systemctl", "stop", "adit-keeper", "adit", check=False)
+    run("ip", "link", "del", "l0", check=False)
+
+
+def test_units(site_of):
     """With the data in the kernel; tests/net/test_upgrade.py has the other plane."""
-    site = Site(lab, "kernel")
-    try:
-        walk(site)
-    finally:
-        print(journal())
-        run("systemctl", "stop", "adit-keeper", "adit", check=False)
-        run("ip", "link", "del", "l0", check=False)
-
-
-def walk(site):
+    site = site_of("kernel")
     links = run("ip", "-o", "link").stdout.count("\n")
     site.connect()
     assert all(active(unit) for unit in UNITS)
@@ -170,12 +170,12 @@ def walk(site):
 PACE, TIMEOUT, CROWD = 3, 10, 72
 
 
-def test_stop_with_a_pace(installed, lab):
+def test_stop_with_a_pace(site_of):
     """`systemctl stop adit` takes longer than TimeoutStopSec, and everybody can see how far it is. Then aditd
     is killed: the keeper has one of its own tell the rest. Each peer is told, each session has its one
     stop record, and the next start finds nothing of it."""
     drop_in = "/run/systemd/system/adit.service.d/z-stop.conf"
-    site = Site(lab, "user")
+    site = site_of("user")
     with open("/etc/adit/users", "w", encoding="utf-8") as f:
         f.write("* * password *\n")
     with open("/etc/adit/adit.conf", "a", encoding="utf-8") as f:
@@ -186,9 +186,6 @@ def test_stop_with_a_pace(installed, lab):
     try:
         slow_stop(site)
     finally:
-        print(journal())
-        run("systemctl", "stop", "adit-keeper", "adit", check=False)
-        run("ip", "link", "del", "l0", check=False)
         os.unlink(drop_in)
         run("systemctl", "daemon-reload")
 
