@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Dying at named places, for tests; see base/fault.h. Compiled with -Dfaults=true alone, and linked
- * with the engines, so that every part finds it.
+ * Dying, or waiting, at named places, for tests; see base/fault.h. Compiled with -Dfaults=true
+ * alone, and linked with the engines, so that every part finds it.
  */
 #include "base/fault.h"
 
@@ -18,8 +18,9 @@ struct fault_file {
 };
 
 static struct fault_file *faults;
+static int dies;
 
-void fault_open(void)
+void fault_open(int mortal)
 {
 	const char *path = getenv(FAULT_ENV);
 	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
@@ -30,13 +31,23 @@ void fault_open(void)
 	mem = mmap(NULL, sizeof(*faults), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	faults = mem == MAP_FAILED ? NULL : mem;
+	dies = mortal;
+}
+
+static int here(const char *name)
+{
+	return faults && strncmp(faults->name, name, sizeof(faults->name)) == 0;
 }
 
 int fault_due(const char *name)
 {
-	if (!faults || strncmp(faults->name, name, sizeof(faults->name)) != 0)
-		return 0;
-	return faults->count && --faults->count == 0;
+	return dies && here(name) && faults->count && --faults->count == 0;
+}
+
+void fault_slow(const char *name)
+{
+	if (here(name))
+		usleep(faults->count * 1000);
 }
 
 void fault_die(void)

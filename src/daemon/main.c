@@ -343,7 +343,7 @@ int main(int argc, char **argv)
 	if (!d)
 		return 1;
 #ifdef ADIT_FAULTS
-	fault_open();
+	fault_open(1);
 #endif
 	list_init(&d->resolving);
 	d->conf_path = o.conf;

@@ -37,6 +37,7 @@
  * ends any more. */
 #define STOP_LOOK_US  (500 * US_MS)
 #define STOP_STUCK_US (60 * US_S)
+#define STOP_ROW_US   (100 * US_MS) /* ... and for a session to leave the kernel, all alone */
 
 /* Memory: how often it is looked whether there is any while packets come, and, once there was none,
  * whether it is back. */
@@ -717,26 +718,30 @@ static void stop_progress(struct daemon *d)
 	tell_keeper(d);
 }
 
-/* All were told at once. The rows of thousands of sessions leave the kernel one after the other,
- * and none has its stop record before: as long as there are fewer each time, whoever has asked
- * waits. */
+/* All were told at once. A session has its stop record when its row is gone, and those of a tunnel
+ * leave the kernel together, which takes a while when there are thousands: whoever has asked waits
+ * as long as there are rows. For peers, and for accounting lines, as long as there are fewer each
+ * time. */
 static void stop_rest(struct daemon *d)
 {
 	struct access_summary s;
 	char left[64], line[160];
-	uint64_t n = count_left(d, left, sizeof(left));
+	uint32_t rows = count_left(d, left, sizeof(left));
+	uint64_t n;
 
 	access_summary(d->access, &s);
-	n = 2 * (n + s.tunnels) + s.lines; /* each session that ends makes a line */
+	n = 2 * ((uint64_t)rows + s.tunnels) + s.lines; /* each session that ends makes a line */
 	d->stop_look = mono_add(d->now, STOP_LOOK_US);
-	if (n < d->stop_left) {
-		d->stop_left = n;
-		d->stop_by = mono_add(d->now, DAEMON_STOP_US);
+	if (n < d->stop_left)
+		d->stop_by = mono_add(d->now,
+				      rows ? STOP_STUCK_US + rows * STOP_ROW_US : DAEMON_STOP_US);
+	if (n < d->stop_left || rows) {
 		snprintf(line, sizeof(line),
 			 "STATUS=Stopping: %s are left\nEXTEND_TIMEOUT_USEC=60000000", left);
 		notify_send(line);
 		tell_keeper(d);
 	}
+	d->stop_left = n;
 	if (!mono_due(d->stop_by, d->now))
 		return;
 	if (!run_nothing_owed(d))

@@ -18,6 +18,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
+
 #define GROUP_WORTH 4 /* interfaces that are deleted as a group rather than one by one */
 #define SLICE	    8 /* descriptors that a worker closes before it looks for something better */
 #define STACK	    (64 * 1024)
@@ -192,8 +194,10 @@ bool kend_closes(struct kernel *k)
 	if (to == j->fd_n)
 		list_drop(&j->node);
 	pthread_mutex_unlock(&k->lock);
-	for (size_t i = from; i < to; i++)
+	for (size_t i = from; i < to; i++) {
+		FAULT_SLOW("in-close");
 		k->sys->close(k->sys, j->fds[i]);
+	}
 	pthread_mutex_lock(&k->lock);
 	if (--j->closers == 0 && j->fd_at == j->fd_n)
 		kwork_done(k, j);

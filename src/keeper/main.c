@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "client.h"
 #include "daemon/notify.h"
 #include "main_int.h"
@@ -619,6 +620,9 @@ int main(int argc, char **argv)
 		free(k);
 		return status;
 	}
+#ifdef ADIT_FAULTS
+	fault_open(0);
+#endif
 	/* What a former keeper has left open for us is not for our children. */
 	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 	if (begin(k)) {

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from faults import records
+from faults import built_with_faults, records
 from kills import CONF, World, check_clean
 from lab import BUILD, wait_for
 from test_pseudowire import WIRE
@@ -160,6 +160,29 @@ def test_upgrade_of_the_keeper_under_traffic(world, lab):
     rows = records(lab.dir / "records")
     assert len(rows) == SESSIONS and min(r["sent"] for r in rows) > 0
     check_clean(rows, adit.accounting_lines())
+
+
+@pytest.mark.skipif(not built_with_faults(BUILD), reason="this build has no places to wait at: "
+                    "meson configure -Dfaults=true")
+def test_stop_where_the_kernel_is_slow(world):
+    """A session has its stop record when it has left the kernel, and those of a tunnel leave together: here
+    after eight seconds and more. The stop is not over before."""
+    adit = world.start_lns(KERNEL)
+    load = world.load("--sessions", 24, "--window", 12, "--limit", 1000, "--hold", 5000)
+    world.wait_up(load, 24)
+    world.lasting(24)
+    world.faults.arm("in-close", 1000)  # each of the two descriptors of a session, a few side by side
+    adit.keeper.child.send_signal(signal.SIGTERM)
+    assert adit.keeper.child.wait(120) == 0
+    assert "giving up" not in adit.text() and "nothing ends any more" not in adit.text(), adit.text()
+    lines = adit.accounting_lines()
+    stops = [l["id"] for l in lines if l["event"] == "stop"]
+    assert len(stops) == len(set(stops)) == 24, stops
+    assert {l["cause"] for l in lines if l["event"] == "stop"} == {"shutdown"}
+    assert not [n for n in links(world.lns) if n.startswith("l2tp")]
+    assert not kernel_sessions(world.lns)
+    load.stop(2)
+    assert "24 sessions were lost while held" in load.text(), load.text()
 
 
 def marked(ns, protocol):
