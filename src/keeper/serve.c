@@ -25,8 +25,9 @@
 #include "base/text.h"
 #include "base/wire.h"
 
-#define ROUND_MAX  64 /* requests before the rest of the keeper gets its turn */
-#define DIAL_HOSTS 8  /* addresses, and routes to single hosts, of a dialled session */
+#define ROUND_MAX  64	/* requests before the rest of the keeper gets its turn */
+#define LAST_MAX   1024 /* ... of one that is gone: more than fit into the pair */
+#define DIAL_HOSTS 8	/* addresses, and routes to single hosts, of a dialled session */
 #define MTU_MIN	   68
 #define MTU_MAX	   65535
 #define BEHIND	   4096 /* datagrams aditd has not read: then counters and the like are dropped */
@@ -599,25 +600,33 @@ static void serve(struct server *s, const uint8_t *bytes, size_t len)
 bool server_work(struct server *s)
 {
 	uint8_t buf[KEEPER_MAX];
+	bool whole = true;
 	int i;
 
-	if (!send_waiting(s))
-		return false;
-	for (i = 0; i < ROUND_MAX && list_empty(&s->out); i++) {
+	/* Who is gone has perhaps said before that it was done. */
+	for (i = 0; i < (whole ? ROUND_MAX : LAST_MAX); i++) {
 		struct iovec iov = { buf, sizeof(buf) };
 		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 		/* No room for descriptors: the kernel closes any that aditd sends. */
-		ssize_t n = recvmsg(s->pair, &msg, MSG_DONTWAIT);
+		ssize_t n;
 
+		whole = whole && send_waiting(s);
+		if (whole && !list_empty(&s->out))
+			break; /* it takes no more answers, so no more requests of it */
+		n = recvmsg(s->pair, &msg, MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == ECONNRESET) {
+			whole = false; /* it has not read all answers; what it sent comes next */
+			continue;
+		}
 		if (n < 0)
-			return errno == EAGAIN;
+			return whole && errno == EAGAIN;
 		if (n == 0)
 			return false;
 		serve(s, buf, msg.msg_flags & MSG_TRUNC ? 0 : (size_t)n);
 	}
-	return true;
+	return whole;
 }
 
 void server_children(struct server *s)
