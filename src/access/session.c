@@ -275,7 +275,7 @@ void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *
 	if (acc_l2_call(a, s->tunnel->version, s->l2tp, &i)) {
 		s->local_id = i.l2tp.local_id;
 		s->remote_id = i.l2tp.remote_id;
-		numbered = i.l2tp.send_seq;
+		numbered = i.l2tp.send_seq || i.l2tp.require_seq;
 		if (s->dial ? s->dial->c->mru_from_path : s->profile->mru_from_path)
 			cmd.mru = acc_mru(&i.l2tp.path, &i,
 					  s->dial ? s->dial->c->mtu : s->profile->mtu);

@@ -37,7 +37,7 @@ static struct l2tp3_profile *l2tp3_of(const char *name, const struct pair_option
 				  .router_id = (uint32_t)strlen(name),
 				  .digest = o->no_secret ? L2TP3_AUTH_AUTO : L2TP3_AUTH_SHA1,
 				  .mirror_sublayer = true,
-				  .mirror_sequencing = true,
+				  .mirror_sequencing = !o->server_asks,
 				  .pw_types = { L2TP3_PW_PPP },
 				  .hello_us = 20 * US_S,
 				  .empty_us = 60 * US_S };
@@ -143,7 +143,7 @@ struct access_conf *pair_lns_conf(const struct pair_options *o)
 	}
 	c->peers->l2tp = l2tp_of("lns", o, false);
 	c->peers->version = o->version[0];
-	c->peers->numbered = o->sequencing && o->called_only;
+	c->peers->numbered = (o->sequencing && o->called_only) || o->server_asks;
 	if (o->version[0] != CONF_V2)
 		c->peers->l2tp3 = l2tp3_of("lns", o);
 	c->peers->profile = conf_profile_ref(c->profiles[0]);

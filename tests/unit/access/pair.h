@@ -52,6 +52,7 @@ struct pair_options {
 	bool called_only;			      /* the client waits for calls */
 	const char *number;			      /* ... for this number */
 	bool sequencing;			      /* the client asks for numbers on data */
+	bool server_asks; /* the LNS does (L2TPv3), and the client does not ask back */
 	bool pipes; /* both planes number as the kernel does, see struct access_config */
 	enum conf_version version[2]; /* of L2TP: what the LNS takes, what the client asks for */
 	bool over_ip;		      /* L2TPv3 without UDP; each machine gets all data twice */

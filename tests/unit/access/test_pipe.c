@@ -57,7 +57,7 @@ static const struct dp_row *row_of(struct machine *m)
 
 	assert_non_null(r);
 	assert_int_equal(r->row.state, DP_ACTIVE);
-	assert_true(r->row.flags & DP_F_SEND_SEQ);
+	assert_true(r->row.flags & (DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ));
 	return &r->row;
 }
 
@@ -218,6 +218,30 @@ static void outgoing_call(void **state)
 	}
 }
 
+/* The server asks for numbers (RFC 3931 5.4.4), and the client does not: they go one way only, and
+ * the server's plane has to count from the first as well. */
+static void one_way(void **state)
+{
+	struct pair_options o = options(state);
+	const struct dp_row *r;
+	struct pair *p;
+
+	o.sequencing = false;
+	o.server_asks = true;
+	p = pair_new(&o);
+	dial(p);
+	up(p);
+	r = row_of(LNS(p));
+	assert_int_equal(r->flags & (DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ), DP_F_REQUIRE_SEQ);
+	assert_int_equal(r->first_nr, 0);
+	assert_int_equal(LNS(p)->late, 0);
+	assert_int_equal(LNS(p)->pipes, 1);
+	r = row_of(CLIENT(p));
+	assert_int_equal(r->flags & (DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ), DP_F_SEND_SEQ);
+	assert_int_equal(r->first_ns, 0);
+	end(p);
+}
+
 #define ALL(test)                                                                             \
 	cmocka_unit_test_prestate(test, &ways[0]), cmocka_unit_test_prestate(test, &ways[1]), \
 		cmocka_unit_test_prestate(test, &ways[2])
@@ -226,8 +250,15 @@ int main(void)
 {
 	struct way ways[] = { { CONF_V2, false }, { CONF_V3, false }, { CONF_V3, true } };
 	const struct CMUnitTest tests[] = {
-		ALL(from_the_first), ALL(iccn_waits),	 ALL(no_pipes),	     ALL(too_late),
-		ALL(ends_meanwhile), ALL(refused_later), ALL(outgoing_call),
+		ALL(from_the_first),
+		ALL(iccn_waits),
+		ALL(no_pipes),
+		ALL(too_late),
+		ALL(ends_meanwhile),
+		ALL(refused_later),
+		ALL(outgoing_call),
+		cmocka_unit_test_prestate(one_way, &ways[1]),
+		cmocka_unit_test_prestate(one_way, &ways[2]),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
