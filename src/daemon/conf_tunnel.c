@@ -187,6 +187,7 @@ static bool profile_of(struct conf_build *b, const struct conf_block *block,
 	params.retry_max_sccrq = params.retry_max;
 	params.empty_us = -1;
 	params.mirror_sublayer = true;
+	params.mirror_sequencing = true;
 	params.pw_types[0] = L2TP3_PW_ETHERNET;
 	params.pw_types[1] = L2TP3_PW_VLAN;
 	params.peer_name = conf_text_of(block, "host-name");

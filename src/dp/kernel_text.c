@@ -292,13 +292,6 @@ int kernel_can_row(const struct kernel_probe *p, const struct dp_row *r, char *t
 	if (gap_is(p, KERNEL_GAP_GENL, text) || gap_is(p, KERNEL_GAP_NET_ADMIN, text) ||
 	    gap_is(p, KERNEL_GAP_NAMESPACE, text))
 		return 1;
-	if (r->ends == DP_L2TP_ETH)
-		return gap_is(p, KERNEL_GAP_ETH, text);
-	if (gap_is(p, KERNEL_GAP_PPPOL2TP, text) || gap_is(p, KERNEL_GAP_PPP, text) ||
-	    gap_is(p, KERNEL_GAP_PPP_NODE, text))
-		return 1;
-	if (r->ends == DP_L2TP_L2TP && gap_is(p, KERNEL_GAP_BRIDGE, text))
-		return 1;
 	/* l2tp_recv_common(): who sends numbers drops what has none, or stops to send them. */
 	if (r->version == 3 && (r->flags & DP_F_SEND_SEQ) && !(r->flags & DP_F_REQUIRE_SEQ)) {
 		if (text)
@@ -307,6 +300,13 @@ int kernel_can_row(const struct kernel_probe *p, const struct dp_row *r, char *t
 				 "numbers without sending any");
 		return 1;
 	}
+	if (r->ends == DP_L2TP_ETH)
+		return gap_is(p, KERNEL_GAP_ETH, text);
+	if (gap_is(p, KERNEL_GAP_PPPOL2TP, text) || gap_is(p, KERNEL_GAP_PPP, text) ||
+	    gap_is(p, KERNEL_GAP_PPP_NODE, text))
+		return 1;
+	if (r->ends == DP_L2TP_L2TP && gap_is(p, KERNEL_GAP_BRIDGE, text))
+		return 1;
 	if (r->flags & (DP_F_MPPE | DP_F_MPPE_KEYS)) {
 		if (gap_is(p, KERNEL_GAP_MPPE, text))
 			return 1;

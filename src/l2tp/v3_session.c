@@ -637,7 +637,7 @@ bool pw_mirror(struct pw *s)
 		changed = true;
 	}
 	if (s->seq_out && !s->seq_in && s->sublayer_in && p->mirror_sequencing) {
-		s->seq_in = s->seq_out;
+		s->seq_in = L2TP3_SEQ_ALL; /* those planes number all data, or none */
 		changed = true;
 	}
 	return changed;

@@ -5,7 +5,6 @@
  * records, and changes of the configuration. The data plane is a list of rows here.
  */
 #include "test_pw.h"
-
 #include "base/wire.h"
 
 #define PEER_A "192.0.2.1"
@@ -74,6 +73,30 @@ static void test_product(void **state)
 				 strstr(shape, "seq") != NULL);
 		assert_int_equal(w.side[0].rows[0].row.l2spec,
 				 strstr(shape, "none") ? DP_L2SPEC_NONE : DP_L2SPEC_DEFAULT);
+		world_close(&w);
+	}
+}
+
+/* One side has sequencing = yes: the other is asked for numbers, and asks for them, too, whoever
+ * has dialled, because the kernel drops what has none when it sends some (V3-5.4.4-17). */
+static void test_numbers_asked_by_one(void **state)
+{
+	static const char *const more[] = { "", "sequencing = yes" };
+
+	for (int n = 0; n < 4; n++) {
+		char a[256], b[256];
+		struct world w;
+
+		snprintf(a, sizeof(a), "pseudowire \"x\" { remote = " PEER_B " %s connect = %s }",
+			 more[n & 1], n & 2 ? "auto" : "wait");
+		snprintf(b, sizeof(b), "pseudowire \"x\" { remote = " PEER_A " %s connect = %s }",
+			 more[~n & 1], n & 2 ? "wait" : "auto");
+		world_open(&w, a, b);
+		both_up(&w);
+		for (int i = 0; i < 2; i++)
+			assert_int_equal(w.side[i].rows[0].row.flags &
+						 (DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ),
+					 DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ);
 		world_close(&w);
 	}
 }
@@ -630,16 +653,27 @@ static void test_drain_fixed(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_short_form),   cmocka_unit_test(test_product),
-		cmocka_unit_test(test_circuits),     cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_amnesia),	     cmocka_unit_test(test_secrets),
-		cmocka_unit_test(test_two_secrets),  cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_no_such_wire), cmocka_unit_test(test_types),
-		cmocka_unit_test(test_fixed),	     cmocka_unit_test(test_disconnect),
-		cmocka_unit_test(test_said),	     cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_reserved),     cmocka_unit_test(test_path),
-		cmocka_unit_test(test_plane_fails),  cmocka_unit_test(test_shutdown),
-		cmocka_unit_test(test_drain),	     cmocka_unit_test(test_drain_fixed),
+		cmocka_unit_test(test_short_form),
+		cmocka_unit_test(test_product),
+		cmocka_unit_test(test_numbers_asked_by_one),
+		cmocka_unit_test(test_circuits),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_amnesia),
+		cmocka_unit_test(test_secrets),
+		cmocka_unit_test(test_two_secrets),
+		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_no_such_wire),
+		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_fixed),
+		cmocka_unit_test(test_disconnect),
+		cmocka_unit_test(test_said),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_path),
+		cmocka_unit_test(test_plane_fails),
+		cmocka_unit_test(test_shutdown),
+		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_drain_fixed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -819,6 +819,10 @@ static void numbers_one_way_are_not_the_kernels(void **state)
 	assert_int_equal(kernel_can_row(&p, &r, text), 0);
 	r.flags &= (uint16_t)~DP_F_SEND_SEQ;
 	assert_int_equal(kernel_can_row(&p, &r, text), 0);
+	r.ends = DP_L2TP_ETH;
+	assert_int_equal(kernel_can_row(&p, &r, text), 0);
+	r.flags ^= DP_F_SEND_SEQ | DP_F_REQUIRE_SEQ;
+	assert_int_equal(kernel_can_row(&p, &r, text), 1);
 }
 
 static void an_ethernet_session_is_named_by_us(void **state)
