@@ -71,6 +71,13 @@ enum l2tp3_seq { L2TP3_SEQ_NONE = 0, L2TP3_SEQ_NON_IP = 1, L2TP3_SEQ_ALL = 2 };
 #define L2TP3_STATUS_STANDBY 0x0040
 #define L2TP3_STATUS_FAULTS  0x003c
 
+/* May data be sent to who has told this status? Not while its circuit is not active (5.4.5) or
+ * stands by (RFC 5641 2). */
+static inline bool l2tp3_status_takes_data(uint16_t status)
+{
+	return (status & (L2TP3_STATUS_ACTIVE | L2TP3_STATUS_STANDBY)) == L2TP3_STATUS_ACTIVE;
+}
+
 /* Result codes of CDN beyond those of enum l2tp_cdn_result (5.4.2; RFC 4667). StopCCN has those of
  * enum l2tp_stop_result, error codes those of enum l2tp_error. */
 enum l2tp3_cdn_result {

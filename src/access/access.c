@@ -220,8 +220,12 @@ static void on_l2tp(struct access *a, struct mono now, uint8_t version, const st
 		if (s && s->l2tp == ev->session && s->tunnel->version == version)
 			acc_session_l2tp_up(a, now, s);
 		break;
-	case L2TP_EV_SESSION_ACCM:
 	case L2TP_EV_SESSION_ERRORS:
+		s = acc_session_of(a, ev->owner);
+		if (s && s->l2tp == ev->session && s->tunnel->version == version)
+			acc_session_line(a, now, s);
+		break;
+	case L2TP_EV_SESSION_ACCM:
 		break; /* of interest to links with a modem at the far end only */
 	case L2TP_EV_SESSION_DOWN:
 		s = acc_session_of(a, ev->owner);
@@ -585,6 +589,8 @@ static bool send_frame(struct access *a, const struct acc_session *s, uint8_t *b
 	size_t head;
 
 	if (s->row_active || s->pipe == ACC_PIPE_STANDS) {
+		if (s->quiet)
+			return false;
 		/* The plane adds address and control octets itself. */
 		if (*len >= 2 && buf[*off] == 0xff && buf[*off + 1] == 0x03) {
 			*off += 2;
@@ -698,6 +704,7 @@ static void session_engines(const struct access *a, const struct acc_session *s,
 	i->accm_send = l->accm_send;
 	i->accm_recv = l->accm_recv;
 	memcpy(i->errors, l->errors, sizeof(i->errors));
+	i->quiet = call.quiet;
 	i->proxy_len = l->proxy_len <= sizeof(i->proxy) ? l->proxy_len : 0;
 	if (i->proxy_len)
 		memcpy(i->proxy, l->proxy, i->proxy_len);

@@ -262,6 +262,7 @@ struct access_session_info {
 	uint32_t tx_speed, rx_speed; /* of the LAC's line, bits/s, 0 = not said */
 	bool accm;		     /* SLI told masks: */
 	uint32_t accm_send, accm_recv;
+	bool quiet;		       /* L2TPv3: the peer's circuit takes no data now */
 	uint32_t errors[6];	       /* of the LAC's line (WEN), as in struct l2tp_session_info */
 	uint8_t proxy[L2TP_PROXY_MAX]; /* proxy AVPs, as in struct l2tp_event */
 	uint32_t proxy_len;

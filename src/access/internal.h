@@ -287,16 +287,17 @@ struct acc_session {
 	uint8_t pipe; /* enum acc_pipe */
 	uint8_t waiting_count;
 	bool by_peer : 1, established : 1;
-	bool ending : 1;		  /* the cause is known */
-	bool stopped : 1;		  /* the stop line is made */
-	bool no_memory : 1;		  /* for the stop line */
-	bool changed : 1, saved : 1;	  /* its record is to be written; is there */
-	bool end_saved : 1;		  /* as that of one that has ended */
-	bool ids_saved : 1;		  /* with the peer's id */
-	bool ip4 : 1, ip6 : 1;		  /* agreed (READY or UP) */
-	bool want_ip4 : 1, want_ip6 : 1;  /* the user gets this protocol */
-	bool go : 1;			  /* PPP waits for NCP_GO */
-	bool row : 1, row_active : 1;	  /* a row was asked for; the plane has it */
+	bool ending : 1;		 /* the cause is known */
+	bool stopped : 1;		 /* the stop line is made */
+	bool no_memory : 1;		 /* for the stop line */
+	bool changed : 1, saved : 1;	 /* its record is to be written; is there */
+	bool end_saved : 1;		 /* as that of one that has ended */
+	bool ids_saved : 1;		 /* with the peer's id */
+	bool ip4 : 1, ip6 : 1;		 /* agreed (READY or UP) */
+	bool quiet : 1;			 /* the peer's circuit takes no data now (RFC 3931 5.4.5) */
+	bool want_ip4 : 1, want_ip6 : 1; /* the user gets this protocol */
+	bool go : 1;			 /* PPP waits for NCP_GO */
+	bool row : 1, row_active : 1;	 /* a row was asked for; the plane has it */
 	bool row_busy : 1, row_again : 1; /* a put is under way; things changed meanwhile */
 	bool put_told : 1, up_told : 1;
 	bool idle_ask : 1, interim_ask : 1;
@@ -433,6 +434,7 @@ struct acc_call {
 	uint8_t version;	       /* 3: L2TPv3, and then: */
 	bool sublayer;		       /* the default L2-Specific Sublayer, on what we send */
 	bool sublayer_in;	       /* ... on what we receive */
+	bool quiet;		       /* the peer's circuit takes no data now (5.4.5) */
 	bool over_ip;
 	uint8_t cookie_in_len, cookie_out_len;
 	uint8_t cookie_in[L2TP3_COOKIE_MAX], cookie_out[L2TP3_COOKIE_MAX];
@@ -529,6 +531,9 @@ void acc_session_free(struct access *a, struct acc_session *s);
 void acc_session_settle(struct access *a, struct acc_session *s);
 void acc_session_call(struct access *a, struct mono now, struct acc_session *s);
 void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *s);
+/* The peer has told something of its line (WEN; L2TPv3: SLI). While its circuit is not active, no
+ * IP passes the row, and PPP is silent; LCP's echo, if there is any, ends what lasts too long. */
+void acc_session_line(struct access *a, struct mono now, struct acc_session *s);
 void acc_session_l2tp_down(struct access *a, struct mono now, struct acc_session *s,
 			   const struct l2tp_event *ev);
 void acc_session_ppp(struct access *a, struct mono now, struct acc_session *s,

@@ -263,6 +263,7 @@ bool acc_l2_call(const struct access *a, uint8_t version, adit_handle session, s
 				  .sublayer = i.sublayer_out == L2TP3_SUBLAYER_DEFAULT,
 				  .sublayer_in = i.sublayer_in == L2TP3_SUBLAYER_DEFAULT,
 				  .over_ip = i.over_ip,
+				  .quiet = !l2tp3_status_takes_data(i.remote_status),
 				  .cookie_in_len = i.cookie_in_len,
 				  .cookie_out_len = i.cookie_out_len };
 	memcpy(ret->cookie_in, i.cookie_in, sizeof(ret->cookie_in));
@@ -357,7 +358,7 @@ static enum l2tp_event_kind kind_of(enum l2tp3_event_kind kind)
 	case L2TP3_EV_SESSION_ERRORS:
 		break;
 	}
-	return L2TP_EV_SESSION_ERRORS; /* of no interest */
+	return L2TP_EV_SESSION_ERRORS; /* something about the line: see acc_session_line() */
 }
 
 /* The number that is called, if it is one; see session_open(). */

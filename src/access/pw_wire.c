@@ -456,13 +456,13 @@ static void on_ask(struct pw *p, struct mono now, const struct l2tp3_event *ev)
 static void on_up(struct pw *p, struct mono now, struct pww *w, const struct l2tp3_event *ev)
 {
 	w->session_up = true;
-	w->far_up = (ev->remote_status & L2TP3_STATUS_ACTIVE) != 0;
+	w->far_up = l2tp3_status_takes_data(ev->remote_status);
 	pww_advance(p, now, w);
 }
 
 static void on_status(struct pw *p, struct pww *w, const struct l2tp3_event *ev)
 {
-	bool up = (ev->remote_status & L2TP3_STATUS_ACTIVE) != 0;
+	bool up = l2tp3_status_takes_data(ev->remote_status);
 
 	if (up == w->far_up)
 		return;
@@ -596,7 +596,7 @@ int pww_take_up(struct pw *p, struct mono now, struct pww *w, adit_handle sessio
 	w->session = session;
 	w->session_up = true;
 	w->near_up = near_up;
-	w->far_up = (i.remote_status & L2TP3_STATUS_ACTIVE) != 0;
+	w->far_up = l2tp3_status_takes_data(i.remote_status);
 	w->since = i.since;
 	if (!key || !row_make(p, w, &row)) {
 		pww_advance(p, now, w);

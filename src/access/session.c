@@ -276,6 +276,7 @@ void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *
 		s->local_id = i.l2tp.local_id;
 		s->remote_id = i.l2tp.remote_id;
 		numbered = i.l2tp.send_seq || i.l2tp.require_seq;
+		s->quiet = i.quiet;
 		if (s->dial ? s->dial->c->mru_from_path : s->profile->mru_from_path)
 			cmd.mru = acc_mru(&i.l2tp.path, &i,
 					  s->dial ? s->dial->c->mtu : s->profile->mtu);
@@ -309,6 +310,19 @@ void acc_session_l2tp_up(struct access *a, struct mono now, struct acc_session *
 	s->ppp = cmd.ret_link;
 	trace(a->trace, TRACE_ACCESS_SESSION_LINK, now, s->key, 0, 0);
 	acc_pipe_begin(a, now, s, numbered);
+}
+
+void acc_session_line(struct access *a, struct mono now, struct acc_session *s)
+{
+	struct acc_call i;
+
+	if (!acc_l2_call(a, s->tunnel->version, s->l2tp, &i) || i.quiet == s->quiet)
+		return;
+	s->quiet = i.quiet;
+	trace_put(a->trace, TRACE_ACCESS_CIRCUIT, now, s->key, 0, 0, 0, 0,
+		  s->quiet ? "takes no data now" : "takes data again", s->quiet ? 17 : 16);
+	if (s->state == ACC_ROW || s->state == ACC_UP)
+		acc_session_want_row(a, now, s);
 }
 
 static void on_ncp(struct access *a, struct mono now, struct acc_session *s,

@@ -46,6 +46,7 @@
 	X(ACCESS_LOAD_SESSION, TRACE_INFO, "session is back, state {a}: {raw}")                    \
 	X(ACCESS_LOAD_BAD, TRACE_WARNING, "a record of kind {a} could not be used: {raw}")         \
 	X(ACCESS_NO_MEMORY, TRACE_WARNING, "out of memory: {raw}")                                 \
-	X(ACCESS_NOTE, TRACE_DEBUG, "{raw}")
+	X(ACCESS_NOTE, TRACE_DEBUG, "{raw}")                                                       \
+	X(ACCESS_CIRCUIT, TRACE_NOTICE, "the circuit of the peer {raw}")
 
 #endif

@@ -165,8 +165,8 @@ static const struct fmt_column session_columns[] = {
 	{ "drop_seq", "OUT-OF-SEQ", FMT_COUNT, true, false },
 	{ "drop_mtu", "TOO-BIG", FMT_COUNT, true, false },
 	{ "drop_other", "DROPPED", FMT_COUNT, true, false },
-	{ "circuit", "CIRCUIT", FMT_TEXT, false, false },
-	{ "peer_circuit", "PEER-CIRCUIT", FMT_TEXT, false, false },
+	{ "circuit", "CIRCUIT", FMT_TEXT, false, true },
+	{ "peer_circuit", "PEER-CIRCUIT", FMT_TEXT, false, true },
 	{ NULL, NULL, FMT_TEXT, false, false },
 };
 

@@ -357,6 +357,7 @@ json_t *show_session(struct daemon *d, uint64_t key)
 	show_set_addr(o, "local", &i.path.local);
 	show_set_addr(o, "remote", &i.path.remote);
 	show_set_u64(o, "version", i.version);
+	show_set_text(o, "peer_circuit", i.version != 3 ? NULL : i.quiet ? "down" : "up");
 	show_set_u64(o, "tunnel", i.local_tunnel);
 	show_set_u64(o, "remote_tunnel", i.remote_tunnel);
 	show_set_u64(o, "session", i.local_session);

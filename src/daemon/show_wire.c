@@ -15,6 +15,12 @@ static const char *circuit(bool up)
 	return up ? "up" : "down";
 }
 
+/* The peer's, as it has told it last. */
+static const char *peer_circuit(const struct pw_wire_info *i)
+{
+	return i->l2tp.remote_status & L2TP3_STATUS_STANDBY ? "standby" : circuit(i->far_up);
+}
+
 /* Of the bridge, and in the pseudowire. */
 static void set_vlans(json_t *o, const struct dp_row *r)
 {
@@ -126,7 +132,7 @@ static json_t *show_agreed(struct daemon *d, const struct pw_wire_info *i)
 			show_set_text(o, "remote", i->tunnel->remote);
 	}
 	show_set_text(o, "circuit", i->up ? circuit(i->near_up) : NULL);
-	show_set_text(o, "peer_circuit", i->up ? circuit(i->far_up) : NULL);
+	show_set_text(o, "peer_circuit", i->up ? peer_circuit(i) : NULL);
 	show_set_text(o, "circuit_interface", i->row.circuit);
 	show_set_counters(d, o, i->key);
 	if (i->up)

@@ -103,9 +103,8 @@ size_t l2tp3_wrap(struct l2tp3 *l, adit_handle session, uint8_t *frame, size_t l
 	size_t head;
 	struct wcur c;
 
-	if (!k || s->state != L2TP3_SS_UP || k->state != L2TP3_CS_UP)
-		return 0;
-	if (!(s->remote_status & L2TP3_STATUS_ACTIVE) || s->remote_status & L2TP3_STATUS_STANDBY)
+	if (!k || s->state != L2TP3_SS_UP || k->state != L2TP3_CS_UP ||
+	    !l2tp3_status_takes_data(s->remote_status))
 		return 0;
 	head = (k->over_ip ? L2TP3_DATA_IP : L2TP3_DATA_UDP) + s->cookie_out_len +
 	       (s->sublayer_out ? L2TP3_SUBLAYER_LEN : 0u);

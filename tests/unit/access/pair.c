@@ -461,6 +461,7 @@ static void plane_send(struct machine *m, struct pair_row *r, const uint8_t *fra
 	bool length = r->row.flags & DP_F_LENGTH;
 	bool numbers = (m->config.pipes || r->row.version == 3) && r->row.flags & DP_F_SEND_SEQ;
 
+	r->frames++;
 	if (r->row.version == 3) {
 		if (r->row.encap == DP_ENCAP_UDP)
 			wcur_u32(&c, 3u << 16);

@@ -53,7 +53,7 @@ struct pair_options {
 	const char *number;			      /* ... for this number */
 	bool sequencing;			      /* the client asks for numbers on data */
 	bool server_asks; /* the LNS does (L2TPv3), and the client does not ask back */
-	bool pipes; /* both planes number as the kernel does, see struct access_config */
+	bool pipes;	  /* both planes number as the kernel does, see struct access_config */
 	enum conf_version version[2]; /* of L2TP: what the LNS takes, what the client asks for */
 	bool over_ip;		      /* L2TPv3 without UDP; each machine gets all data twice */
 	bool no_secret;		      /* of the tunnel */
@@ -78,6 +78,7 @@ struct pair_row {
 	unsigned int life; /* of the machine, at the last PUT */
 	struct dp_row row;
 	uint16_t ns, nr; /* next to be sent, next to come */
+	uint16_t frames; /* sent */
 	struct dp_counters counters;
 };
 

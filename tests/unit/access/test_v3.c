@@ -5,6 +5,8 @@
  */
 #include "pair.h"
 
+#include "access/internal.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -292,6 +294,68 @@ static void no_longer_wanted(void **state)
 	pair_free(p);
 }
 
+/* The client's circuit, as a LAC would tell of it by SLI. */
+static void circuit(struct machine *m, uint16_t status)
+{
+	struct acc_session *s = acc_session_find(m->a, only(m).key);
+	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_SESSION_STATUS, .status = status };
+
+	cmd.session = s->l2tp;
+	assert_int_equal(l2tp3_do(m->a->l2tp3, m->pair->now, &cmd), 0);
+	pair_run(m->pair, US_S);
+}
+
+/* RFC 3931 5.4.5: no data goes to a circuit that is not active, or stands by; the session waits. */
+static void inactive_circuit(void **state)
+{
+	static const uint16_t down[] = { 0, L2TP3_STATUS_AC_RX,
+					 L2TP3_STATUS_ACTIVE | L2TP3_STATUS_STANDBY };
+	const uint16_t ip = DP_F_IP4 | DP_F_IP6;
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(down) / sizeof(down[0]); i++) {
+		struct pair_options o = { .version = { CONF_V3, CONF_V3 }, .over_ip = i & 1 };
+		struct pair *p = pair_new(&o);
+		const struct dp_row *r;
+		uint64_t key;
+		uint16_t sent;
+
+		pair_until(p, CLIENT(p), ACCESS_EV_UP, 1, 30 * US_S);
+		pair_until(p, LNS(p), ACCESS_EV_UP, 1, 30 * US_S);
+		pair_run(p, 5 * US_S);
+		key = only(LNS(p)).key;
+		r = &pair_row(LNS(p), key)->row;
+		assert_int_equal(r->flags & ip, ip);
+		assert_false(only(LNS(p)).quiet);
+		circuit(CLIENT(p), down[i / 2]);
+		assert_true(only(LNS(p)).up && only(LNS(p)).quiet);
+		assert_int_equal(r->flags & ip, 0);
+		assert_int_equal(pair_row(CLIENT(p), only(CLIENT(p)).key)->row.flags & ip, ip);
+		sent = pair_row(LNS(p), key)->frames;
+		pair_run(p, 15 * US_S); /* LCP's echo is due, and not sent */
+		assert_int_equal(pair_row(LNS(p), key)->frames, sent);
+		pair_stop(LNS(p));
+		assert_true(pair_start(LNS(p)));
+		pair_run(p, US_S);
+		assert_true(only(LNS(p)).up && only(LNS(p)).quiet);
+		assert_int_equal(r->flags & ip, 0);
+		circuit(CLIENT(p), L2TP3_STATUS_ACTIVE);
+		assert_false(only(LNS(p)).quiet);
+		assert_int_equal(r->flags & ip, ip);
+		pair_run(p, 60 * US_S);
+		assert_true(pair_row(LNS(p), key)->frames > sent);
+		assert_true(only(LNS(p)).up && only(CLIENT(p)).up);
+		/* for good: then it is as if the peer were gone */
+		circuit(CLIENT(p), 0);
+		pair_until(p, LNS(p), ACCESS_EV_DOWN, 1, 300 * US_S);
+		pair_dial(CLIENT(p), ACCESS_CMD_DISCONNECT, "d0");
+		pair_run(p, 300 * US_S);
+		pair_check_empty(LNS(p));
+		pair_check_empty(CLIENT(p));
+		pair_free(p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -299,6 +363,7 @@ int main(void)
 		cmocka_unit_test(nobody_at_first),  cmocka_unit_test(wrong_secret),
 		cmocka_unit_test(restart),	    cmocka_unit_test(killed_at_each_step),
 		cmocka_unit_test(no_longer_wanted), cmocka_unit_test(over_ip),
+		cmocka_unit_test(inactive_circuit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,8 @@
  * records, and changes of the configuration. The data plane is a list of rows here.
  */
 #include "test_pw.h"
+
+#include "access/pw_int.h"
 #include "base/wire.h"
 
 #define PEER_A "192.0.2.1"
@@ -125,6 +127,33 @@ static void test_circuits(void **state)
 		assert_true(i.near_up && !i.far_up);
 		assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
 		assert_true(!i.near_up && i.far_up);
+	}
+	world_close(&w);
+}
+
+/* The other side stands by (RFC 5641 2), or has a fault of its own kind: nothing is sent to it. */
+static void test_standby(void **state)
+{
+	static const uint16_t status[] = { 0x41, 0x01, 0x04, 0x01, 0x40, 0x01 };
+	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_SESSION_STATUS };
+	struct pw_wire_info i;
+	struct world w;
+
+	world_open(&w, "pseudowire \"x\" { remote = " PEER_B " }",
+		   "pseudowire \"x\" { remote = " PEER_A " }");
+	both_up(&w);
+	for (size_t n = 0; n < sizeof(status) / sizeof(status[0]); n++) {
+		cmd.session = pww_by_name(w.side[1].pw, "x")->session;
+		cmd.status = status[n];
+		assert_int_equal(l2tp3_do(w.side[1].pw->l, w.now, &cmd), 0);
+		run_until(&w, 5, never);
+		assert_int_equal(!(w.side[0].rows[0].row.flags & DP_F_FAR_DOWN), n % 2);
+		assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
+		assert_int_equal(i.far_up, n % 2);
+		assert_int_equal(i.l2tp.remote_status, status[n]);
+		restart(&w, 0);
+		run_until(&w, 5, never);
+		assert_int_equal(!(w.side[0].rows[0].row.flags & DP_F_FAR_DOWN), n % 2);
 	}
 	world_close(&w);
 }
@@ -656,6 +685,7 @@ int main(void)
 		cmocka_unit_test(test_short_form),
 		cmocka_unit_test(test_product),
 		cmocka_unit_test(test_numbers_asked_by_one),
+		cmocka_unit_test(test_standby),
 		cmocka_unit_test(test_circuits),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_amnesia),
