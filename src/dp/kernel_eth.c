@@ -72,7 +72,7 @@ static int eth_far(struct nlm *rt, const struct kjob *j)
 	bool down = j->row.flags & DP_F_FAR_DOWN;
 	bool was = !j->first && (j->old.flags & DP_F_FAR_DOWN) != 0;
 
-	return down == was ? 0 : nlm_link_dormant(rt, j->have.ifindex, down);
+	return down == was ? 0 : nlm_link_dormant_gather(rt, j->have.ifindex, down);
 }
 
 /* The kernel has no sessions of the type Ethernet VLAN: frames get their tag, and lose it, on their
@@ -118,14 +118,21 @@ static int eth_change(struct nlm *rt, const struct kjob *j, int master)
 			       moved ? master : -1);
 }
 
-/* The driver never makes its sender wait, so what queues there waits for nothing; the kernel's own
- * queue takes 24 KiB. */
+/* The kernel goes on with a batch behind what it has refused: a port is up only when its bridge has
+ * taken it, with its VLANs, and knows that nobody is there if the far circuit is down. The driver
+ * never makes its sender wait, so what queues there waits for nothing; the kernel's own queue takes
+ * 24 KiB. */
 static int eth_set(struct nlm *rt, const struct kjob *j, int master)
 {
 	const struct dp_row *r = &j->row;
+	bool up = r->state == DP_ACTIVE && (j->first || j->old.state != DP_ACTIVE);
 	int err = j->first ? eth_begin(rt, j, master) : eth_change(rt, j, master);
 
-	if (!err && r->state == DP_ACTIVE && (j->first || j->old.state != DP_ACTIVE))
+	if (!err && (!up || r->master[0]))
+		err = nlm_flush(rt);
+	if (!err && r->state == DP_ACTIVE)
+		err = eth_far(rt, j);
+	if (!err && up)
 		err = nlm_link_up_gather(rt, j->have.ifindex, r->txqlen == 0);
 	return err ? err : nlm_flush(rt);
 }
@@ -143,8 +150,6 @@ static int eth_link(struct kwork *w, struct kjob *j, int master)
 	if (err)
 		return err;
 	err = eth_set(rt, j, master);
-	if (!err && j->row.state == DP_ACTIVE)
-		err = eth_far(rt, j);
 	if (err) {
 		kjob_fail(j, KERNEL_STEP_LINK, err, j->have.ifname);
 		kjob_note(j, rt);

@@ -374,13 +374,13 @@ int nlm_link_tag(struct nlm *m, int ifindex, uint16_t vlan)
 	return err ? err : nlm_flush(m);
 }
 
-int nlm_link_dormant(struct nlm *m, int ifindex, bool dormant)
+int nlm_link_dormant_gather(struct nlm *m, int ifindex, bool dormant)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = ifindex };
-	struct nlmsghdr *h = nlm_begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	struct nlmsghdr *h = nlm_begin(m, RTM_SETLINK, 0, &ifi, sizeof(ifi));
 
 	mnl_attr_put_u8(h, IFLA_OPERSTATE, dormant ? OPER_DORMANT : OPER_UP);
-	return nlm_talk(m, h, NULL, NULL);
+	return nlm_gather(m, h);
 }
 
 int nlm_link_up_gather(struct nlm *m, int ifindex, bool direct)

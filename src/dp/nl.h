@@ -105,10 +105,10 @@ int nlm_port_vlans(struct nlm *m, int ifindex, uint16_t untagged, const struct d
  * outer one, if it has any. Takes the modules sch_ingress, cls_matchall and act_vlan; -ENOENT when
  * the kernel lacks one of them. The interface had no such thing before. */
 int nlm_link_tag(struct nlm *m, int ifindex, uint16_t vlan);
-/* Its operational state is DORMANT (RFC 2863 3.1.12: up, but waiting for something else), or UP
- * again. An interface whose driver has no way to lose its carrier is out of a bridge, or a bond,
- * like that, and keeps its addresses and routes. */
-int nlm_link_dormant(struct nlm *m, int ifindex, bool dormant);
+/* Gathered: its operational state is DORMANT (RFC 2863 3.1.12: up, but waiting for something else),
+ * or UP again. An interface whose driver has no way to lose its carrier is out of a bridge, or a
+ * bond, like that, and keeps its addresses and routes. */
+int nlm_link_dormant_gather(struct nlm *m, int ifindex, bool dormant);
 /* Bring it up; `direct` = packets go to its driver without a queue. */
 int nlm_link_up_gather(struct nlm *m, int ifindex, bool direct);
 /* Remove all interfaces of the group in one go; -ENODEV when there are none. */

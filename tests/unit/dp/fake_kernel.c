@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/genetlink.h>
+#include <linux/if.h>
 #include <linux/if_packet.h>
 #include <linux/l2tp.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -257,9 +257,12 @@ static void setlink(struct fake_kernel *f, const struct nlmsghdr *h)
 
 	pthread_mutex_lock(&f->lock);
 	f->ups += (ifi->ifi_flags & IFF_UP) != 0;
+	f->dormant_ups += (ifi->ifi_flags & IFF_UP) && f->dormant;
 	mnl_attr_for_each(a, h, sizeof(*ifi))
 	{
 		f->masters += mnl_attr_get_type(a) == IFLA_MASTER;
+		if (mnl_attr_get_type(a) == IFLA_OPERSTATE)
+			f->dormant = mnl_attr_get_u8(a) == IF_OPER_DORMANT;
 		assert_false(mnl_attr_get_type(a) == IFLA_TXQLEN && ifi->ifi_flags & IFF_UP);
 	}
 	pthread_mutex_unlock(&f->lock);

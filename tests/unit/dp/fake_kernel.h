@@ -39,6 +39,8 @@ struct fake_kernel {
 	} fds[FAKE_FDS];
 	uint32_t opened, closed;
 	uint32_t ups, masters; /* messages that set an interface up; that put it somewhere */
+	bool dormant;	       /* the last one about that said so */
+	uint32_t dormant_ups;  /* set up while that was so */
 	int next_index;
 	int hints; /* the far end of the socket that takes notifications */
 	/* It has lost some, and loses in silence until it was read empty; just before that this

@@ -129,6 +129,42 @@ static void it_goes_up_last(void **state)
 	end(&w);
 }
 
+/* Its bridge does not take it: it was never up, where its frames would have gone elsewhere. */
+static void not_up_without_its_bridge(void **state)
+{
+	struct dp_row r = some_row(7);
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	snprintf(r.master, sizeof(r.master), "br0");
+	fake_kernel_fail(&w.f, "setlink", 1, 0, -EBUSY);
+	put(&w, &r);
+	assert_int_equal(next(&w)->kind, KERNEL_NEWS_DONE);
+	assert_int_not_equal(w.n.result, KERNEL_OK);
+	assert_int_equal(w.f.ups, 0);
+	end(&w);
+}
+
+/* The far circuit is down already: it is dormant before it is up. */
+static void dormant_from_the_first(void **state)
+{
+	struct dp_row r = some_row(7);
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	r.flags |= DP_F_FAR_DOWN;
+	for (int i = 0; i < 2; i++, r = some_row(8)) {
+		put(&w, &r);
+		done(&w, 100 + r.local_session);
+		w.f.dormant = false;
+	}
+	assert_int_equal(w.f.ups, 2);
+	assert_int_equal(w.f.dormant_ups, 1);
+	end(&w);
+}
+
 /* The far circuit goes down and up again: whoever has set the interface down, or put it into a
  * bridge of his own, finds it like that. */
 static void a_change_leaves_the_rest_alone(void **state)
@@ -215,6 +251,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_goes_up_last),
+		cmocka_unit_test(not_up_without_its_bridge),
+		cmocka_unit_test(dormant_from_the_first),
 		cmocka_unit_test(a_change_leaves_the_rest_alone),
 		cmocka_unit_test(they_are_made_one_at_a_time),
 		cmocka_unit_test(one_that_has_to_wait_stops_no_other),
