@@ -533,5 +533,10 @@ bool rights_row(const struct conf *c, const struct dp_row *r, bool known, char *
 				     "sessions that join two tunnels are not made on request");
 	if (r->version == 3 && !any_v3(c))
 		return rights_refuse(text, "no block of the configuration has PPP over L2TPv3");
+	/* those below are of pseudowires; the configuration may have given out others */
+	if (r->version == 3 &&
+	    (r->local_session < DP_PPP3_IDS || pw_conf_reserves(c->pw, r->local_session)))
+		return rights_refuse(text, "session id %lu is not one of PPP over L2TPv3",
+				     (unsigned long)r->local_session);
 	return r->flags & DP_F_CLIENT ? client_row(c, r, known, text) : server_row(c, r, text);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * May aditd have this, for the pseudowires that it agrees on with their peers (L2TPv3)? Interface,
- * bridge, circuit and peer are those of the configuration; ids and cookies are its own business.
+ * bridge, circuit and peer are those of the configuration, and ids where it has any; cookies, and
+ * ids within a range, are its own business.
  */
 #include "rights_wire.h"
 #include "rights.h"
@@ -56,6 +57,17 @@ static bool plain(const struct dp_row *r)
 	       !r->source4.family && !r->table && !r->pin_peer && !r->netns && !r->txqlen;
 }
 
+/* Ids of its own are those that the engine of pseudowires gives out: those above are of sessions of
+ * PPP, which rights_row() looks at. */
+static bool ids_ok(const struct conf *c, const struct pw_conf_wire *w, const struct dp_row *r)
+{
+	if (!w->fixed)
+		return r->local_session && r->local_session < DP_PPP3_IDS &&
+		       !pw_conf_reserves(c->pw, r->local_session);
+	return r->local_session == w->row.local_session &&
+	       r->remote_session == w->row.remote_session;
+}
+
 bool rights_wire_row(const struct conf *c, const struct dp_row *r, bool known, char *text)
 {
 	const struct pw_conf_wire *w = r->ifname[0] ? conf_pw_by_ifname(c, r->ifname) : NULL;
@@ -70,6 +82,9 @@ bool rights_wire_row(const struct conf *c, const struct dp_row *r, bool known, c
 		return rights_refuse(text,
 				     "pseudowire \"%s\" is not put into %.15s by the configuration",
 				     w->name, r->master);
+	if (!ids_ok(c, w, r))
+		return rights_refuse(text, "session id %lu is not one of pseudowire \"%s\"",
+				     (unsigned long)r->local_session, w->name);
 	if (w->row.tag != r->tag)
 		return rights_refuse(text, "pseudowire \"%s\" has another tag in the configuration",
 				     w->name);

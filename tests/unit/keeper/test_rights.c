@@ -271,11 +271,15 @@ static void test_wires(void **state)
 	static const char conf[] =
 		"tunnel \"t\" { remote = peer.example.net encapsulation = ip }\n"
 		"pseudowire \"w\" { remote = 198.51.100.7 bridge = br0 circuit = eth1 }\n"
-		"pseudowire \"v\" { tunnel = t }";
+		"pseudowire \"v\" { tunnel = t }\n"
+		"pseudowire \"f\" { remote = 198.51.100.7 session-id = 3000000000 peer-session-id "
+		"= 6 }\n"
+		"pseudowire \"s\" { local = 192.0.2.1 remote = 198.51.100.7 tunnel-id = 1 "
+		"peer-tunnel-id = 1 session-id = 5 peer-session-id = 6 local-port = 5000 }";
 	char text[RIGHTS_TEXT], err[CONF_ERR_MAX];
 	struct conf *c = conf_parse(conf, "test", CONF_NO_FILES, err, sizeof(err));
 	struct dp_tunnel t = { .version = 3, .encap = DP_ENCAP_UDP, .local = 7, .remote = 8 }, u;
-	struct dp_row r = { .ends = DP_L2TP_ETH, .version = 3 }, q;
+	struct dp_row r = { .ends = DP_L2TP_ETH, .version = 3, .local_session = 7 }, q;
 
 	assert_non_null(c);
 	t.path.via = c->pw->tunnels[1].via4;
@@ -326,6 +330,24 @@ static void test_wires(void **state)
 	q = r;
 	addr_parse("198.51.100.8:1701", &q.path.remote);
 	assert_false(rights_row(c, &q, true, text));
+	/* ids of sessions of PPP; those that the configuration has */
+	q = r;
+	q.local_session = DP_PPP3_IDS - 1;
+	assert_true(rights_row(c, &q, false, text));
+	q.local_session = DP_PPP3_IDS;
+	assert_false(rights_row(c, &q, false, text));
+	q.local_session = 3000000000u;
+	assert_false(rights_row(c, &q, false, text));
+	q.local_session = 5; /* of the static one */
+	assert_false(rights_row(c, &q, false, text));
+	q.local_session = 3000000000u;
+	strcpy(q.ifname, "f");
+	q.master[0] = q.circuit[0] = '\0';
+	assert_false(rights_row(c, &q, false, text));
+	q.remote_session = 6;
+	assert_true(rights_row(c, &q, false, text));
+	q.local_session = 7;
+	assert_false(rights_row(c, &q, false, text));
 	conf_free(c);
 }
 
@@ -617,7 +639,10 @@ static void test_ppp_v3(void **state)
 		      { "192.0.2.9", false, false } };
 	char text[RIGHTS_TEXT], err[CONF_ERR_MAX];
 	struct conf *c = conf_parse(conf, "test", CONF_NO_FILES, err, sizeof(err));
-	struct dp_row r = { .ends = DP_L2TP_PPP, .flags = DP_F_CLIENT, .version = 3 };
+	struct dp_row r = { .ends = DP_L2TP_PPP,
+			    .flags = DP_F_CLIENT,
+			    .version = 3,
+			    .local_session = DP_PPP3_IDS };
 	struct dp_tunnel t;
 
 	(void)state;
@@ -647,6 +672,10 @@ static void test_ppp_v3(void **state)
 	assert_true(rights_tunnel(c, &t, false, text));
 	strcpy(r.ifname, "three");
 	assert_true(rights_row(c, &r, false, text));
+	r.local_session--; /* a pseudowire may have this one */
+	assert_false(rights_row(c, &r, false, text));
+	assert_non_null(strstr(text, "session id"));
+	r.local_session++;
 	r.ends = DP_L2TP_L2TP;
 	assert_false(rights_row(c, &r, false, text));
 	conf_free(c);
