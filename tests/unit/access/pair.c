@@ -975,6 +975,11 @@ void pair_run(struct pair *p, int64_t us)
 		assert_true(i < 200000);
 }
 
+bool pair_step(struct pair *p, int64_t us)
+{
+	return happen(p, mono_add(p->now, us));
+}
+
 size_t pair_told(const struct machine *m, enum access_event_kind kind)
 {
 	size_t n = 0;

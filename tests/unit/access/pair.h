@@ -179,6 +179,8 @@ void pair_stop(struct machine *m);
 
 /* Let `us` of time pass, with all that happens in it. */
 void pair_run(struct pair *p, int64_t us);
+/* The next packet, or the next deadline in this time; false = there is none. */
+bool pair_step(struct pair *p, int64_t us);
 /* Until `m` has told this kind of event `n` times since the test began; fails after `us`. */
 void pair_until(struct pair *p, struct machine *m, enum access_event_kind kind, size_t n,
 		int64_t us);

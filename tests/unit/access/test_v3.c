@@ -6,6 +6,7 @@
 #include "pair.h"
 
 #include "access/internal.h"
+#include "l2tp/v3_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -294,6 +295,64 @@ static void no_longer_wanted(void **state)
 	pair_free(p);
 }
 
+/* Its only session, in the engine of L2TPv3. */
+static struct pw *pw_of(struct machine *m)
+{
+	uint64_t key = access_session_next(m->a, 0);
+	struct acc_session *s = key ? acc_session_find(m->a, key) : NULL;
+	struct l2tp3_session_info i;
+
+	return s && l2tp3_session_info(m->a->l2tp3, s->l2tp, &i) ? pw_find(m->a->l2tp3, i.local_id)
+								 : NULL;
+}
+
+/* As if the peer had assigned none; what it says of that is V3-5.4.4-12 in tests/rfc. */
+static void no_cookies(struct machine *m)
+{
+	struct pw *pw = pw_of(m);
+
+	assert_false(only(m).up); /* what was sent before now is lost, and sent again */
+	pw->cookie_in_len = pw->cookie_out_len = 0;
+	memset(pw->cookie_in, 0, sizeof(pw->cookie_in));
+	memset(pw->cookie_out, 0, sizeof(pw->cookie_out));
+}
+
+/* Cookies are of no length: PPP is agreed in the engines, and stays in the planes. */
+static void without_cookies(void **state)
+{
+	(void)state;
+	for (int over_ip = 0; over_ip < 2; over_ip++) {
+		struct pair_options o = { .version = { CONF_V3, CONF_V3 }, .over_ip = over_ip };
+		struct pair *p = pair_new(&o);
+
+		while (!pw_of(CLIENT(p)) || pw_of(CLIENT(p))->state != L2TP3_SS_UP)
+			assert_true(pair_step(p, US_S));
+		no_cookies(LNS(p));
+		no_cookies(CLIENT(p));
+		pair_until(p, CLIENT(p), ACCESS_EV_UP, 1, 30 * US_S);
+		pair_until(p, LNS(p), ACCESS_EV_UP, 1, 30 * US_S);
+		for (int i = 0; i < 2; i++) {
+			struct access_session_info s = only(&p->m[i]);
+			const struct dp_row *r = &pair_row(&p->m[i], s.key)->row;
+
+			assert_true(dp_row_ok(r));
+			assert_int_equal(r->cookie_in_len, 0);
+			assert_int_equal(r->cookie_out_len, 0);
+			assert_int_equal(s.overhead, over_ip ? 20 + 4 + 4 : 20 + 8 + 8 + 4);
+		}
+		pair_run(p, 300 * US_S); /* LCP's echo, by the rows */
+		pair_stop(LNS(p));
+		assert_true(pair_start(LNS(p)));
+		pair_run(p, 300 * US_S);
+		assert_true(only(LNS(p)).up && only(CLIENT(p)).up);
+		pair_dial(CLIENT(p), ACCESS_CMD_DISCONNECT, "d0");
+		pair_run(p, 300 * US_S);
+		pair_check_empty(LNS(p));
+		pair_check_empty(CLIENT(p));
+		pair_free(p);
+	}
+}
+
 /* The client's circuit, as a LAC would tell of it by SLI. */
 static void circuit(struct machine *m, uint16_t status)
 {
@@ -363,7 +422,7 @@ int main(void)
 		cmocka_unit_test(nobody_at_first),  cmocka_unit_test(wrong_secret),
 		cmocka_unit_test(restart),	    cmocka_unit_test(killed_at_each_step),
 		cmocka_unit_test(no_longer_wanted), cmocka_unit_test(over_ip),
-		cmocka_unit_test(inactive_circuit),
+		cmocka_unit_test(inactive_circuit), cmocka_unit_test(without_cookies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
