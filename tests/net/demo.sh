@@ -100,6 +100,13 @@ for a in "$C c0 192.0.2.2/24" "$L l0 192.0.2.1/24" "$L l1 198.51.100.1/24" "$H h
 done
 for x in "$C c0" "$L l0" "$L l1" "$H h0"; do set -- $x; in_ns $1 ip link set $2 up; done
 in_ns $L sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+# the two sites of the pseudowire: each has a bridge
+for x in "$L 10.99.0.1/30" "$C 10.99.0.2/30"; do
+    set -- $x
+    in_ns $1 ip link add br0 type bridge
+    in_ns $1 ip addr add $2 dev br0
+    in_ns $1 ip link set br0 up
+done
 in_ns $H ip route add default via 198.51.100.1
 in_ns $H ip -6 route add default via 2001:db8:2::1
 
@@ -115,7 +122,7 @@ accounting = "$dir/lns/accounting.jsonl"
 pool "subscribers" { addresses = {"10.64.0.0/16"} prefixes = {"2001:db8:64::/48"} }
 profile "home" { users = "$dir/lns/users" pool = "subscribers" local-address = "10.64.0.1" dns = {"198.51.100.2"} }
 peer "anybody" { profile = "home" secret = "tunnel secret" }
-pseudowire "wire0" { remote = "192.0.2.2" secret = "another secret" }
+pseudowire "sites" { remote = "192.0.2.2" secret = "another secret" bridge = br0 }
 E2
 cat >$dir/client/adit.conf <<E2
 control = "$dir/client/control"
@@ -127,7 +134,7 @@ session "office" {
     password = "open sesame"
     routes = {"198.51.100.0/24", "2001:db8:2::/64"}
 }
-pseudowire "wire0" { remote = "192.0.2.1" secret = "another secret" }
+pseudowire "sites" { remote = "192.0.2.1" secret = "another secret" bridge = br0 }
 E2
 chown -R adit $dir 2>/dev/null || chown -R nobody $dir
 for who in lns client; do
@@ -167,20 +174,20 @@ tcp() { # address
 check "20 MB by TCP over IPv4" tcp 198.51.100.2
 check "20 MB by TCP over IPv6" tcp 2001:db8:2::2
 
-bold "An Ethernet pseudowire between the two (L2TPv3), one line on each side"
-wire_up() { ctl "$1" show pseudowires state=up | grep -q wire0; }
+bold "A bridge between two sites: an Ethernet pseudowire (L2TPv3), one line on each side"
+wire_up() { ctl "$1" show pseudowires state=up | grep -q sites; }
 wait_for "the pseudowire on the LNS" 20 wire_up lns
 wait_for "the pseudowire on the client" 20 wire_up client
-in_ns $L ip addr add 10.99.0.1/30 dev wire0
-in_ns $C ip addr add 10.99.0.2/30 dev wire0
 show "adit show pseudowires  (on the LNS)"; ctl lns show pseudowires
-check "ping through the pseudowire" in_ns $C ping -n -q -c 3 -i 0.2 10.99.0.1
+wait_for "the bridges to forward" 40 in_ns $C ping -n -c 1 -W 1 10.99.0.1
+show "bridge link            (on the client)"; in_ns $C bridge link
+check "ping from bridge to bridge" in_ns $C ping -n -q -c 3 -i 0.2 10.99.0.1
 
 bold "kill -9 of the LNS's aditd while a ping runs"
 in_ns $C ping -n -c 40 -i 0.1 198.51.100.2 >$dir/ping.log 2>&1 &
 ping=$!
 sleep 1
-before=$(ctl lns show sessions --json)
+before=$(ctl lns show sessions --json) client_before=$(ctl client show sessions --json)
 old=$(pgrep -P "$(cat $dir/lns/pid)" -x aditd)
 show "kill -9 $old"
 kill -9 "$old"
@@ -191,12 +198,14 @@ wait $ping || true
 tail -n 3 $dir/ping.log
 ctl lns status
 key() { $python -c 'import json,sys; print(*(s["key"] for s in json.load(sys.stdin)["sessions"]))'; }
+ups() { $python -c 'import json,sys; print(*(s[k] for s in json.load(sys.stdin)["sessions"] for k in ("key", "state", "since")))'; }
 check "session and pseudowire are the same as before" [ "$(key <<<"$before")" = "$(ctl lns show sessions --json | key)" ]
 received=$(sed -n 's/.* \([0-9]*\) received.*/\1/p' $dir/ping.log)
 check "at most 10 of 40 pings were lost while the daemon was away ($received received)" [ "${received:-0}" -ge 30 ]
 check "ping still works" in_ns $C ping -n -q -c 2 -i 0.2 198.51.100.2
-check "and through the pseudowire" in_ns $C ping -n -q -c 2 -i 0.2 10.99.0.1
-check "the client saw no interruption" ctl client show sessions
+check "and from bridge to bridge" in_ns $C ping -n -q -c 2 -i 0.2 10.99.0.1
+show "adit show sessions   (on the client)"; ctl client show sessions
+check "the client saw no interruption" [ "$(ups <<<"$client_before")" = "$(ctl client show sessions --json | ups)" ]
 
 if [ "${KEEP:-0}" = 1 ]; then
     bold "Left running. To look around:"
@@ -212,7 +221,7 @@ fi
 bold "Everything is taken down"
 show "adit disconnect office"
 ctl client disconnect office
-ctl client disconnect wire0
+ctl client disconnect sites
 no_session() { [ -z "$(ctl lns show sessions --json | key)" ]; }
 wait_for "the LNS to have no session" 10 no_session
 wait_for "the accounting of the end" 10 grep -q '"event":"stop"' $dir/lns/accounting.jsonl
