@@ -107,6 +107,8 @@ def test_circuit_on_both_sides(sites):
         wait_for("the carrier to be gone", lambda: "NO-CARRIER" in far.ns.run(
             "ip", "link", "show", "x").stdout)
         assert far.wire()["circuit"] == pulled.wire()["peer_circuit"] == "up"
+        assert [(s["circuit"], s["peer_circuit"]) for site in (pulled, far)
+                for s in site.adit.sessions()] == [("down", "up"), ("up", "down")]
         pulled.host.run("ip", "link", "set", "eth0", "up")
     bridged(a, b)
 

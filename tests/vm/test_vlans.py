@@ -126,14 +126,20 @@ def rewritten(sites):
                 port.close()
 
 
+def circuits(site, *names):
+    """What adit show sessions has of them, ours and the peer's; adit show pseudowires agrees."""
+    sessions = {s["user"]: (s["circuit"], s["peer_circuit"]) for s in site.adit.sessions()}
+    wires = {n: (site.wire(n)["circuit"], site.wire(n)["peer_circuit"]) for n in names}
+    return wires if all(sessions[n] == wires[n] for n in names) else (sessions, wires)
+
+
 def circuit_of_one_vlan(a, b):
-    """The VLAN is down and its port is not: that is told of its pseudowire alone."""
-    a.ns.run("ip", "link", "set", a.own, "down")
-    wait_for("the word", lambda: b.wire("y")["peer_circuit"] == "down", seconds=60)
-    assert a.wire("y")["circuit"] == "down"
-    assert a.wire()["circuit"] == b.wire()["peer_circuit"] == "up"
-    a.ns.run("ip", "link", "set", a.own, "up")
-    wait_for("the word", lambda: b.wire("y")["peer_circuit"] == "up", seconds=60)
+    """The VLAN is down and its port is not: that is told of its pseudowire alone, on both sides."""
+    for state in "down", "up":
+        a.ns.run("ip", "link", "set", a.own, state)
+        wait_for("the word", lambda state=state: b.wire("y")["peer_circuit"] == state, seconds=60)
+        assert circuits(a, "x", "y") == {"x": ("up", "up"), "y": (state, "up")}
+        assert circuits(b, "x", "y") == {"x": ("up", "up"), "y": ("up", state)}
 
 
 def test_vlans_of_a_bridge(sites):
@@ -148,6 +154,7 @@ def test_vlans_of_a_bridge(sites):
     assert a.wire("y")["mtu"] == a.wire()["mtu"] - 4
     rewritten(sites)
     circuit_of_one_vlan(a, b)
+    circuit_of_one_vlan(b, a)
     for site in sites:
         assert site.vlans() == ([UNTAGGED[site.name]],
                                 sorted([UNTAGGED[site.name], 20, 30, 31, 32]))
