@@ -2,11 +2,12 @@
 """Static L2TPv3 Ethernet pseudowires against plain `ip l2tp`: both encapsulations and families, with
 and without cookies, in a bridge; through reloads, kills of aditd, and foreign hands."""
 
+import re
 import signal
 
 import pytest
 
-from lab import wait_for
+from lab import ROOT, wait_for
 
 WIRE = """
 pseudowire "{name}" {{
@@ -90,6 +91,28 @@ def test_against_iproute2(two, encap, family, cookies):
     adit.stop()
     wait_for("an empty kernel", lambda: "Tunnel" not in
              two.ours.run("ip", "l2tp", "show", "tunnel").stdout, seconds=20)
+
+
+def test_the_example(two):
+    """doc/examples/ip-l2tp.conf, and the commands in it, as they are printed."""
+    text = (ROOT / "doc/examples/ip-l2tp.conf").read_text()
+    commands = re.sub(r" \\\n# +", " ", text)
+    commands = re.findall(r"^# +(ip .*)$", commands, re.M)
+    assert len(commands) == 3
+    for ns, own, far in (two.ours, "192.0.2.1", "198.51.100.2"), (two.theirs, "198.51.100.2",
+                                                                  "192.0.2.1"):
+        ns.run("ip", "addr", "replace", f"{own}/32", "dev", "lo")
+        if ns is two.theirs:
+            ns.run("ip", "addr", "del", "192.0.2.2/24", "dev", "t0")
+        ns.run("ip", "route", "replace", f"{far}/32", "dev", "o0" if ns is two.ours else "t0",
+               "src", own)
+    for command in commands:
+        two.theirs.run(*command.split())
+    two.theirs.run("ip", "addr", "add", "10.7.1.2/24", "dev", "wire0")
+    adit = two.lab.adit(two.ours, text).start()
+    wait_up(adit, "linux")
+    two.ours.run("ip", "addr", "add", "10.7.1.1/24", "dev", "wire0")
+    two.pings(size=wires(adit)["linux"]["mtu"] - 28)
 
 
 def test_wrong_cookie_passes_nothing(two):
