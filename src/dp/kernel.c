@@ -476,6 +476,7 @@ struct kernel *kernel_new(const struct kernel_config *config)
 	list_init(&k->finished);
 	list_init(&k->grouping);
 	list_init(&k->closing);
+	pthread_mutex_init(&k->links, NULL);
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->more, NULL);
 	k->hints.m.fd = -1;
@@ -562,6 +563,7 @@ void kernel_free(struct kernel *k)
 		close(k->wake);
 	if (k->epoll >= 0)
 		close(k->epoll);
+	pthread_mutex_destroy(&k->links);
 	pthread_mutex_destroy(&k->lock);
 	pthread_cond_destroy(&k->more);
 	free(k);

@@ -262,6 +262,10 @@ struct kernel {
 	struct kframe *frame; /* handed to the owner last */
 	uint8_t buf[KERNEL_FRAME_MAX];
 
+	/* Held while the kernel is asked for what takes the RTNL. There a worker would not sleep,
+	 * but spin as long as another one that has it runs. */
+	pthread_mutex_t links;
+
 	/* Between the owner's thread and the workers. */
 	pthread_mutex_t lock;
 	pthread_cond_t more;

@@ -268,7 +268,9 @@ static int unit_make(struct kwork *w, struct kjob *j)
 		if (kjob_cancelled(j))
 			return -ECANCELED;
 		unit_call(w, j, tries, name);
+		pthread_mutex_lock(&w->k->links);
 		err = nlm_link_ppp(rt, &p);
+		pthread_mutex_unlock(&w->k->links);
 		/* EBUSY: another interface is being made just now. EEXIST: the name of a dialled
 		 * session is the configuration's; of others, there is another one. */
 		if (err == 0 ||
@@ -423,6 +425,7 @@ int kmppe_peek(struct kernel *k, struct ksession *s, const uint8_t *frame, size_
 /* The interface, complete but for its channel. */
 static int unit_open(struct kwork *w, struct kjob *j)
 {
+	bool up = (j->row.flags & (DP_F_IP4 | DP_F_IP6)) != 0;
 	int err;
 
 	j->have.unit = dev_ppp_open(w, j);
@@ -435,8 +438,12 @@ static int unit_open(struct kwork *w, struct kjob *j)
 		err = families(w, j, DP_F_IP4 | DP_F_IP6);
 	if (!err)
 		err = mppe_flags(w, j);
-	return err ? err
-		   : kroutes_put(w, j, NULL, &j->row, (j->row.flags & (DP_F_IP4 | DP_F_IP6)) != 0);
+	if (err)
+		return err;
+	pthread_mutex_lock(&w->k->links);
+	err = kroutes_put(w, j, NULL, &j->row, up);
+	pthread_mutex_unlock(&w->k->links);
+	return err;
 }
 
 /*

@@ -282,6 +282,35 @@ static void an_interface_has_no_queue_unless_asked(void **state)
 	end(&w);
 }
 
+/* All of it takes one lock of the kernel's, for which a worker would spin. */
+static void interfaces_are_made_one_after_the_other(void **state)
+{
+	static const char *const steps[] = { "newlink", "setlink" };
+	struct world w;
+
+	begin(&w, 0);
+	tunnel_up(&w, 1);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct dp_row a = some_row(1, (uint16_t)(2 * i + 1)),
+			      b = some_row(1, (uint16_t)(2 * i + 2));
+
+		fake_kernel_forget(&w.f);
+		fake_kernel_gate(&w.f, steps[i]);
+		put(&w, 2 * i + 1, 1, &a);
+		assert_true(none(&w));
+		fake_kernel_wait_gate(&w.f);
+		put(&w, 2 * i + 2, 1, &b);
+		while (fake_kernel_count(&w.f, "open-ppp") < 2)
+			none(&w);
+		assert_int_equal(fake_kernel_count(&w.f, "newlink"), 1);
+		assert_int_equal(fake_kernel_count(&w.f, "setlink"), i);
+		fake_kernel_let_go(&w.f);
+		for (int n = 0; n < 2; n++)
+			assert_int_equal(next(&w)->result, KERNEL_OK);
+	}
+	end(&w);
+}
+
 /* ---- failures ---- */
 
 static void what_failed_leaves_nothing(void **state)
@@ -1309,6 +1338,7 @@ int main(void)
 		cmocka_unit_test(attaching_goes_step_by_step),
 		cmocka_unit_test(a_pipe_becomes_a_unit_later),
 		cmocka_unit_test(an_interface_has_no_queue_unless_asked),
+		cmocka_unit_test(interfaces_are_made_one_after_the_other),
 		cmocka_unit_test(what_failed_leaves_nothing),
 		cmocka_unit_test(a_failed_tunnel_leaves_nothing),
 		cmocka_unit_test(a_false_failure_is_no_failure),
