@@ -4,6 +4,9 @@
  * interface, since many pseudowires may share one. A name without an interface is a circuit that
  * is down, until one of that name appears.
  *
+ * The kernel is listened to while there are circuits: it says something several times of each
+ * interface of PPP sessions, too, of which there may be thousands.
+ *
  * When the kernel has dropped messages because nobody read them, all are asked for anew. An answer
  * takes as much of the socket's buffer as a message does, and each question takes the kernel's one
  * lock of interfaces: so there are few questions at a time, and the next one follows an answer. All
@@ -41,6 +44,7 @@ struct circuit {
 
 struct circuits {
 	int fd;
+	bool joined; /* the kernel tells of all interfaces */
 	struct htab keys, names;
 	struct list news, doubt;
 	uint32_t seq, port; /* of our questions */
@@ -67,7 +71,7 @@ static struct circuit *find(const struct circuits *c, uint64_t key)
 
 struct circuits *circuits_new(const uint8_t hash_key[16])
 {
-	struct sockaddr_nl nl = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+	struct sockaddr_nl nl = { .nl_family = AF_NETLINK };
 	struct circuits *c = calloc(1, sizeof(*c));
 	socklen_t len = sizeof(nl);
 	int size = SOCKET_BUFFER;
@@ -88,31 +92,6 @@ struct circuits *circuits_new(const uint8_t hash_key[16])
 	if (c->fd >= 0)
 		setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	return c;
-}
-
-static void drop(struct circuits *c, struct circuit *i)
-{
-	list_drop(&i->news);
-	list_drop(&i->doubt);
-	htab_drop(&c->keys, &i->by_key);
-	htab_drop(&c->names, &i->by_name);
-	free(i);
-}
-
-void circuits_free(struct circuits *c)
-{
-	struct htab_node *n;
-	uint64_t pos;
-
-	if (!c)
-		return;
-	while (pos = 0, (n = htab_walk(&c->keys, &pos, NULL)))
-		drop(c, container_of(n, struct circuit, by_key));
-	htab_free(&c->keys);
-	htab_free(&c->names);
-	if (c->fd >= 0)
-		close(c->fd);
-	free(c);
 }
 
 int circuits_fd(const struct circuits *c)
@@ -305,6 +284,43 @@ static void read_all(struct circuits *c)
 
 /* ---- from outside ---- */
 
+static void listen_to(struct circuits *c, bool on)
+{
+	int group = RTNLGRP_LINK, how = on ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP;
+
+	if (on != c->joined && setsockopt(c->fd, SOL_NETLINK, how, &group, sizeof(group)) == 0)
+		c->joined = on;
+}
+
+static void drop(struct circuits *c, struct circuit *i)
+{
+	list_drop(&i->news);
+	list_drop(&i->doubt);
+	htab_drop(&c->keys, &i->by_key);
+	htab_drop(&c->names, &i->by_name);
+	free(i);
+	if (c->fd >= 0 && !c->keys.n) {
+		listen_to(c, false);
+		read_all(c); /* what it has said until now is of nobody */
+	}
+}
+
+void circuits_free(struct circuits *c)
+{
+	struct htab_node *n;
+	uint64_t pos;
+
+	if (!c)
+		return;
+	while (pos = 0, (n = htab_walk(&c->keys, &pos, NULL)))
+		drop(c, container_of(n, struct circuit, by_key));
+	htab_free(&c->keys);
+	htab_free(&c->names);
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c);
+}
+
 static struct circuit *add(struct circuits *c, uint64_t key, const char *ifname, bool own)
 {
 	struct circuit *i = find(c, key);
@@ -322,6 +338,8 @@ static struct circuit *add(struct circuits *c, uint64_t key, const char *ifname,
 	snprintf(i->ifname, sizeof(i->ifname), "%s", ifname);
 	htab_put(&c->keys, &i->by_key, key_hash(c, key));
 	htab_put(&c->names, &i->by_name, name_hash(c, ifname));
+	if (c->fd >= 0)
+		listen_to(c, true);
 	return i;
 }
 
@@ -375,7 +393,7 @@ bool circuits_event(struct circuits *c, uint64_t *ret_key, bool *ret_up)
 	struct circuit *i;
 	struct list *l;
 
-	if (c->fd >= 0)
+	if (c->fd >= 0 && c->keys.n)
 		read_all(c);
 	l = list_pop(&c->news);
 	if (!l)

@@ -14,7 +14,7 @@ struct circuits;
 struct circuits *circuits_new(const uint8_t hash_key[16]);
 void circuits_free(struct circuits *c);
 
-/* Becomes readable when an interface has changed; -1 = never. */
+/* Becomes readable when an interface has changed while there are circuits; -1 = never. */
 int circuits_fd(const struct circuits *c);
 
 /*
