@@ -12,8 +12,6 @@
 #include "internal.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,17 +20,46 @@ struct out {
 	size_t len, cap;
 };
 
-static void put(struct out *o, const char *form, ...) __attribute__((format(printf, 2, 3)));
-static void put(struct out *o, const char *form, ...)
+/* Each session has at least two lines, so they are put together without printf(). */
+static void put(struct out *o, const char *text)
 {
-	va_list ap;
-	int n;
+	size_t n = strlen(text), left = o->cap - 1 - o->len;
 
-	va_start(ap, form);
-	n = vsnprintf(o->buf + o->len, o->cap - o->len, form, ap);
-	va_end(ap);
-	if (n > 0)
-		o->len += (size_t)n < o->cap - o->len ? (size_t)n : o->cap - o->len - 1;
+	if (n > left)
+		n = left;
+	memcpy(o->buf + o->len, text, n);
+	o->len += n;
+}
+
+static void put_number(struct out *o, const char *before, uint64_t v)
+{
+	char digits[21];
+
+	*text_decimal(digits, v) = '\0';
+	put(o, before);
+	put(o, digits);
+}
+
+/* The same with zeros before it. */
+static void put_digits(struct out *o, const char *before, unsigned int v, unsigned int width)
+{
+	char digits[8] = { 0 };
+
+	while (width) {
+		digits[--width] = (char)('0' + v % 10);
+		v /= 10;
+	}
+	put(o, before);
+	put(o, digits);
+}
+
+static void put_hex(struct out *o, uint64_t v)
+{
+	char digits[17] = { 0 };
+
+	for (int i = 15; i >= 0; i--, v >>= 4)
+		digits[i] = "0123456789abcdef"[v & 15];
+	put(o, digits);
 }
 
 /* The character at `p` and its length in octets; one that is not UTF-8 stands for itself. */
@@ -86,6 +113,9 @@ size_t acc_json_string(char *buf, size_t cap, const void *bytes, size_t n)
 			piece[0] = '\\';
 			piece[1] = (char)c;
 			need = 2;
+		} else if (c >= 0x20 && c < 0x7f) {
+			piece[0] = (char)c;
+			need = 1;
 		} else if (must_escape(c, len)) {
 			need = (size_t)snprintf(piece, sizeof(piece), "\\u%04x", c & 0xffff);
 		} else {
@@ -107,9 +137,21 @@ static void put_string(struct out *o, const char *name, const void *bytes, size_
 {
 	size_t left;
 
-	put(o, ",\"%s\":", name);
+	put(o, ",\"");
+	put(o, name);
+	put(o, "\":");
 	left = o->cap - o->len;
 	o->len += acc_json_string(o->buf + o->len, left < most ? left : most, bytes, n);
+}
+
+/* A string of our own, in which nothing is to be escaped. */
+static void put_word(struct out *o, const char *name, const char *word)
+{
+	put(o, ",\"");
+	put(o, name);
+	put(o, "\":\"");
+	put(o, word);
+	put(o, "\"");
 }
 
 /* Days since 1970-01-01 to a date (proleptic Gregorian calendar). */
@@ -141,8 +183,14 @@ static void put_time(struct out *o, int64_t unix_us)
 		day--;
 	}
 	civil(day, &y, &m, &d);
-	put(o, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\"", y, m, d, (int)(s / 3600),
-	    (int)(s / 60 % 60), (int)(s % 60), (int)(us / 1000));
+	put_digits(o, "{\"time\":\"", (unsigned int)y, 4);
+	put_digits(o, "-", (unsigned int)m, 2);
+	put_digits(o, "-", (unsigned int)d, 2);
+	put_digits(o, "T", (unsigned int)(s / 3600), 2);
+	put_digits(o, ":", (unsigned int)(s / 60 % 60), 2);
+	put_digits(o, ":", (unsigned int)(s % 60), 2);
+	put_digits(o, ".", (unsigned int)(us / 1000), 3);
+	put(o, "Z\"");
 }
 
 static const char *const event_names[] = {
@@ -151,15 +199,15 @@ static const char *const event_names[] = {
 
 static void put_addresses(struct out *o, const struct acc_session *s)
 {
-	static const uint8_t none[4];
+	struct addr ip4 = { .family = AF_INET };
 	char text[ADDR_TEXT_MAX];
 	struct prefix p;
 
-	if (memcmp(s->peer_ip4, none, 4) != 0)
-		put(o, ",\"ip4\":\"%u.%u.%u.%u\"", s->peer_ip4[0], s->peer_ip4[1], s->peer_ip4[2],
-		    s->peer_ip4[3]);
+	memcpy(ip4.ip, s->peer_ip4, 4);
+	if (!addr_is_any(&ip4))
+		put_word(o, "ip4", addr_text(&ip4, text));
 	if (acc_session_prefix6(s, &p))
-		put(o, ",\"ip6\":\"%s\"", prefix_text(&p, text));
+		put_word(o, "ip6", prefix_text(&p, text));
 }
 
 static void line_text(struct access *a, struct out *o, struct mono now, const struct acc_session *s,
@@ -169,8 +217,11 @@ static void line_text(struct access *a, struct out *o, struct mono now, const st
 	char text[ADDR_TEXT_MAX];
 
 	put_time(o, now.us + a->wall_us);
-	put(o, ",\"event\":\"%s\",\"id\":\"%016" PRIx64 "\",\"seq\":%u,\"role\":\"%s\"",
-	    event_names[event], s->key, seq, s->dial ? "client" : "server");
+	put_word(o, "event", event_names[event]);
+	put(o, ",\"id\":\"");
+	put_hex(o, s->key);
+	put_number(o, "\",\"seq\":", seq);
+	put_word(o, "role", s->dial ? "client" : "server");
 	put_string(o, "user", acc_user(s), s->user_len, 700);
 	put_string(o, "peer", t->name, strlen(t->name), 140);
 	if (t->host)
@@ -178,19 +229,23 @@ static void line_text(struct access *a, struct out *o, struct mono now, const st
 	put_string(o, "calling", acc_calling(s), s->calling_len, 140);
 	put_string(o, "called", acc_called(s), s->called_len, 140);
 	put_addresses(o, s);
-	put(o, ",\"tunnel\":%u,\"remote_tunnel\":%u,\"session\":%u,\"remote_session\":%u",
-	    t->local_id, t->remote_id, s->local_id, s->remote_id);
-	put(o, ",\"remote\":\"%s\"", addr_text(&t->path.remote, text));
-	if (event != ACC_LINE_START)
-		put(o,
-		    ",\"seconds\":%" PRId64 ",\"in_octets\":%" PRIu64 ",\"out_octets\":%" PRIu64
-		    ",\"in_packets\":%" PRIu64 ",\"out_packets\":%" PRIu64,
-		    (now.us - s->since.us) / US_S, c->rx_bytes, c->tx_bytes, c->rx_packets,
-		    c->tx_packets);
+	put_number(o, ",\"tunnel\":", t->local_id);
+	put_number(o, ",\"remote_tunnel\":", t->remote_id);
+	put_number(o, ",\"session\":", s->local_id);
+	put_number(o, ",\"remote_session\":", s->remote_id);
+	put_word(o, "remote", addr_text(&t->path.remote, text));
+	if (event != ACC_LINE_START) {
+		put_number(o, ",\"seconds\":",
+			   now.us > s->since.us ? (uint64_t)(now.us - s->since.us) / US_S : 0);
+		put_number(o, ",\"in_octets\":", c->rx_bytes);
+		put_number(o, ",\"out_octets\":", c->tx_bytes);
+		put_number(o, ",\"in_packets\":", c->rx_packets);
+		put_number(o, ",\"out_packets\":", c->tx_packets);
+	}
 	if (event == ACC_LINE_STOP) {
 		const char *words = acc_session_text(s);
 
-		put(o, ",\"cause\":\"%s\"", cause_name((enum adit_cause)s->cause));
+		put_word(o, "cause", cause_name((enum adit_cause)s->cause));
 		put_string(o, "text", words, strlen(words), 300);
 	}
 	put(o, "}");

@@ -61,6 +61,18 @@ static bool harmless(uint32_t c)
 	return true;
 }
 
+char *text_decimal(char *at, uint64_t v)
+{
+	char digits[20];
+	size_t n = sizeof(digits);
+
+	do
+		digits[--n] = (char)('0' + v % 10);
+	while (v /= 10);
+	memcpy(at, digits + n, sizeof(digits) - n);
+	return at + sizeof(digits) - n;
+}
+
 const char *text_escape(char *buf, size_t cap, const void *bytes, size_t n)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -69,12 +81,18 @@ const char *text_escape(char *buf, size_t cap, const void *bytes, size_t n)
 
 	if (cap == 0)
 		return buf;
-	for (size_t i = 0; i < n;) {
+	for (size_t i = 0;;) {
 		uint32_t point = 0;
-		size_t len = utf8_at(p + i, n - i, &point);
-		bool plain = len && harmless(point);
-		size_t need;
+		size_t len, need;
+		bool plain;
 
+		/* most is ASCII, and short enough */
+		while (i < n && out + 4 < cap && p[i] >= 0x20 && p[i] < 0x7f && p[i] != '\\')
+			buf[out++] = (char)p[i++];
+		if (i == n)
+			break;
+		len = utf8_at(p + i, n - i, &point);
+		plain = len && harmless(point);
 		if (!plain)
 			len = 1; /* octet by octet; the rest of a refused sequence is refused too */
 		need = plain ? len : 4;

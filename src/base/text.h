@@ -15,6 +15,9 @@
  */
 const char *text_escape(char *buf, size_t cap, const void *bytes, size_t n);
 
+/* Write a number in decimal, up to 20 digits and no NUL. Returns the place behind it. */
+char *text_decimal(char *at, uint64_t v);
+
 /* "because ..." of a cause, see ADIT_CAUSES. */
 const char *cause_text(enum adit_cause cause);
 

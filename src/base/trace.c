@@ -160,16 +160,20 @@ void trace_close(struct trace *t)
 /* Put raw octets beside the next record. */
 static void raw_store(struct trace *t, const uint8_t *raw, uint32_t len)
 {
-	uint32_t mask = t->raw_octets - 1, words = (len + 3) / 4;
+	uint32_t mask = t->raw_octets / 4 - 1, words = (len + 3) / 4;
 
 	atomic_store_explicit(&t->head->raw_next, t->raw_next + words * 4, memory_order_relaxed);
 	/* A reader that sees an octet written below must also see the position above. */
 	atomic_thread_fence(memory_order_release);
 	for (uint32_t i = 0; i < words; i++) {
-		uint32_t w = 0, left = len - 4 * i;
+		uint32_t w = 0;
 
-		memcpy(&w, raw + (size_t)4 * i, left < 4 ? left : 4);
-		atomic_store_explicit(&t->raw[((t->raw_next + 4 * i) & mask) / 4], w,
+		/* of a number of octets the compiler knows, since this is done for every message */
+		if (i < len / 4)
+			memcpy(&w, raw + (size_t)4 * i, 4);
+		else
+			memcpy(&w, raw + (size_t)4 * i, len % 4);
+		atomic_store_explicit(&t->raw[(t->raw_next / 4 + i) & mask], w,
 				      memory_order_relaxed);
 	}
 	t->raw_next += words * 4;
@@ -330,7 +334,7 @@ static void put_value(struct line *l, uint32_t v, const char *form, size_t form_
 	const char *s = buf;
 
 	if (form_len == 0) {
-		snprintf(buf, sizeof(buf), "%u", v);
+		*text_decimal(buf, v) = '\0';
 	} else if (form_len == 1 && form[0] == 'x') {
 		snprintf(buf, sizeof(buf), "0x%x", v);
 	} else if (form_len == 3 && memcmp(form, "ip4", 3) == 0) {

@@ -52,6 +52,8 @@ struct log {
 	enum trace_level level;
 	struct recent recent[LOG_RECENT];
 	struct kind kinds[LOG_KINDS];
+	int64_t second; /* `date` is this one's */
+	char date[64];
 	bool held; /* lines wait in `out` */
 	size_t n;
 	char out[8192];
@@ -144,25 +146,35 @@ void log_hold(struct log *l, bool hold)
 		flush(l);
 }
 
+/* Lines come many a second, when they do. */
+static const char *date_of(struct log *l, int64_t second)
+{
+	time_t s = (time_t)second;
+	struct tm tm;
+
+	if (l->date[0] && l->second == second)
+		return l->date;
+	localtime_r(&s, &tm);
+	snprintf(l->date, sizeof(l->date), "%04d-%02d-%02d %02d:%02d:%02d", tm.tm_year + 1900,
+		 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	l->second = second;
+	return l->date;
+}
+
 static void to_stderr(struct log *l, int64_t wall_us, enum trace_level level, const char *text)
 {
-	char line[LOG_LINE_MAX + 128];
-	time_t s = (time_t)(wall_us / US_S);
-	struct tm tm;
+	size_t len = strnlen(text, LOG_LINE_MAX + 32);
+	char head[160];
 	int n;
 
-	localtime_r(&s, &tm);
-	n = snprintf(line, sizeof(line), "%04d-%02d-%02d %02d:%02d:%02d.%03d %s %s: %s\n",
-		     tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		     (int)(wall_us % US_S / US_MS), l->program, level_names[level], text);
-	if (n >= (int)sizeof(line)) {
-		n = sizeof(line);
-		line[n - 1] = '\n';
-	}
-	if (l->n + (size_t)n > sizeof(l->out))
+	n = snprintf(head, sizeof(head), "%s.%03d %s %s: ", date_of(l, wall_us / US_S),
+		     (int)(wall_us % US_S / US_MS), l->program, level_names[level]);
+	if (l->n + (size_t)n + len + 1 > sizeof(l->out))
 		flush(l);
-	memcpy(l->out + l->n, line, (size_t)n);
-	l->n += (size_t)n;
+	memcpy(l->out + l->n, head, (size_t)n);
+	memcpy(l->out + l->n + n, text, len);
+	l->n += (size_t)n + len;
+	l->out[l->n++] = '\n';
 	if (!l->held)
 		flush(l);
 }
@@ -265,6 +277,7 @@ void log_line_of(struct log *l, struct mono now, int64_t wall_us, enum trace_lev
 		 uint32_t kind, const char *text)
 {
 	struct recent *oldest = l->recent;
+	size_t n;
 
 	if (level < l->level)
 		return;
@@ -286,7 +299,9 @@ void log_line_of(struct log *l, struct mono now, int64_t wall_us, enum trace_lev
 		recent_end(l, oldest, wall_us);
 	oldest->until = mono_add(now, LOG_WINDOW_US);
 	oldest->level = level;
-	snprintf(oldest->text, sizeof(oldest->text), "%s", text);
+	n = strnlen(text, sizeof(oldest->text) - 1);
+	memcpy(oldest->text, text, n);
+	oldest->text[n] = '\0';
 	write_line(l, wall_us, level, oldest->text);
 }
 
