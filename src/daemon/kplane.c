@@ -135,7 +135,8 @@ struct dp *kplane_open(struct daemon *d, struct dp *user, const uint8_t hash_key
 	struct dp_auto_config config = { .user = user,
 					 .attach = dp_user_attach,
 					 .detach = dp_user_detach,
-					 .wake = dp_user_wake };
+					 .wake = dp_user_wake,
+					 .awake = dp_user_awake };
 	const char *text = "";
 	int error = 0, rc;
 	struct dp *dp;

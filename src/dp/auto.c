@@ -661,6 +661,8 @@ static bool dual_event(struct dp *dp, struct dp_event *ret)
 		return true;
 	}
 	*ret = (struct dp_event){ .kind = DP_EV_CIRCUIT, .fd = -1 };
+	if (d->circuits && d->config.awake)
+		d->config.awake(d->config.user);
 	return d->circuits && circuits_event(d->circuits, &ret->key, &ret->up);
 }
 

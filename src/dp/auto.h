@@ -27,7 +27,8 @@ struct dp_auto_config {
 	/* See that dp_ops.fd becomes readable when `fd` has news (dp_user_wake()); NULL = nobody
 	 * tells of circuits by himself. */
 	int (*wake)(struct dp *user, int fd);
-	uint8_t hash_key[16]; /* random */
+	void (*awake)(struct dp *user); /* dp_user_awake(); NULL where `wake` is */
+	uint8_t hash_key[16];		/* random */
 };
 
 /* NULL: out of memory; then the planes stay the caller's. Both are asked which rows they have. */

@@ -96,8 +96,8 @@ static bool has_news(const struct user *u)
 /* Nothing more of one kind: if there is nothing of any kind, let the descriptor turn quiet. */
 static void rest(struct user *u)
 {
-	/* What woke us by fwd_watch_wake() may have been looked at before it came: once more. */
-	if (!has_news(u) && !u->peeked && !atomic_exchange(&u->fwd.woken, false))
+	/* What woke us by fwd_watch_wake() may not have been looked at since. */
+	if (!has_news(u) && !u->peeked && !atomic_load(&u->fwd.woken))
 		ring_sleep(&u->fwd.ring);
 }
 
@@ -140,6 +140,11 @@ static void user_committed(struct dp *dp)
 int dp_user_wake(struct dp *dp, int fd)
 {
 	return fwd_watch_wake(&user_of(dp)->fwd, fd);
+}
+
+void dp_user_awake(struct dp *dp)
+{
+	atomic_store(&user_of(dp)->fwd.woken, false);
 }
 
 static bool user_punt(struct dp *dp, struct dp_punt *ret)

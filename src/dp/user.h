@@ -78,6 +78,9 @@ void dp_user_detach(struct dp *dp, uint32_t tunnel);
 /* Let the plane's descriptor (dp_ops.fd) become readable, too, when `fd` has something to read;
  * `fd` stays the caller's and open. 0 or a negative errno. */
 int dp_user_wake(struct dp *dp, int fd);
+/* All that such descriptors have will be read now: what comes from here on wakes again. Until this
+ * is called after such news the plane's descriptor stays readable. */
+void dp_user_awake(struct dp *dp);
 
 /*
  * The answer to a request of host_ops. `error` is 0 or a positive or negative errno, `text` says it

@@ -924,6 +924,37 @@ static void what_comes_up(void **state)
 	world_free(&w);
 }
 
+/* What a descriptor that wakes has is not passed over, whatever else is looked at before it. */
+static void woken_until_it_is_looked_at(void **state)
+{
+	struct world w;
+	struct pollfd p;
+	struct dp_punt punt;
+	struct dp_done d;
+	int news[2];
+
+	world_new(&w);
+	assert_int_equal(pipe(news), 0);
+	assert_int_equal(dp_user_wake(w.dp, news[0]), 0);
+	p = (struct pollfd){ .fd = w.dp->ops->fd(w.dp), .events = POLLIN };
+	assert_false(w.dp->ops->done(w.dp, &d));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(write(news[1], "", 1), 1);
+		assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+		for (int k = 0; k < 3; k++) {
+			assert_false(w.dp->ops->done(w.dp, &d));
+			assert_false(w.dp->ops->punt(w.dp, &punt));
+			assert_int_equal(poll(&p, 1, 0), 1);
+		}
+		dp_user_awake(w.dp);
+		assert_false(w.dp->ops->done(w.dp, &d));
+		assert_int_equal(poll(&p, 1, 0), 0);
+	}
+	close(news[0]);
+	close(news[1]);
+	world_free(&w);
+}
+
 /* Messages of one length in one send, as the kernel hands them over at once (UDP_GRO); the last is
  * shorter. */
 static void send_train(struct world *w, const uint8_t *b, size_t n, uint16_t segment)
@@ -1347,6 +1378,7 @@ int main(void)
 		cmocka_unit_test(what_fails_is_undone),
 		cmocka_unit_test(a_failed_change_leaves_the_old_row),
 		cmocka_unit_test(refused_rows_say_why),
+		cmocka_unit_test(woken_until_it_is_looked_at),
 		cmocka_unit_test(a_reader_that_stands_still_delays_changes),
 		cmocka_unit_test(requests_of_a_key_keep_their_order),
 		cmocka_unit_test(data_goes_both_ways),
