@@ -77,6 +77,13 @@ struct fwd_limit {
 	uint32_t at;	 /* ms */
 };
 
+/* A session of L2TPv3 that is not here, and when of it something was handed up. */
+#define FWD_STRAYS 1024
+struct fwd_stray {
+	uint64_t at; /* us */
+	uint32_t session;
+};
+
 struct fwd_batch; /* buffers */
 struct admit;	  /* admit.h */
 
@@ -105,7 +112,8 @@ struct fwd {
 	struct fwd_bucket control, unproven, asker, stranger, negotiation, unknown, frames, icmp;
 	struct dp_rate session;
 	struct fwd_limit *limits; /* of punts, by slot */
-	struct admit *admit;	  /* the owner of `fwd` makes and frees it */
+	struct fwd_stray strays[FWD_STRAYS];
+	struct admit *admit; /* the owner of `fwd` makes and frees it */
 	struct fwd_batch *batch;
 	struct fwd_counts counts;
 };

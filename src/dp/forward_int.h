@@ -164,7 +164,10 @@ void queue_flush(struct fwd *f);
 /* forward.c: a PPP frame of an active session; `room` octets before it are its own. */
 void fwd_up_ppp(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_t *b, size_t len,
 		size_t room);
-/* Data of a session that is not here or not active yet, for the control thread. */
+/* Data of a session that is not here or not active yet, for the control thread: PPP's negotiation,
+ * and anything else. */
+void fwd_punt_stray(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
+		    const uint8_t *bytes, size_t len);
 void fwd_punt_early(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
 		    const uint8_t *bytes, size_t len);
 

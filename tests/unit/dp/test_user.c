@@ -1035,6 +1035,35 @@ static void trains_are_taken_apart(void **state)
 	world_free(&w);
 }
 
+/* Data of L2TPv3 for sessions that are not here: of each one message, so that its sender can be
+ * told.
+ */
+static void strays_of_v3(void **state)
+{
+	static const uint8_t data[2][12] = { { 0, 3, 0, 0, 0, 0, 0x10, 0x92, 1, 2, 3, 4 },
+					     { 0, 3, 0, 0, 0x80, 0, 0x10, 0x92, 5, 6, 7, 8 } };
+	struct dp_plane_stats s;
+	struct world w;
+	struct dp_punt p;
+	uint8_t b[60];
+
+	world_new(&w);
+	for (int i = 0; i < 5; i++)
+		memcpy(b + sizeof(b) / 5 * (size_t)i, data[i > 2], sizeof(b) / 5);
+	send_train(&w, b, sizeof(b), sizeof(b) / 5);
+	for (int i = 0; i < 2; i++) {
+		assert_true(next_punt(&w, &p));
+		assert_int_equal(p.class, DP_PUNT_DATAGRAM);
+		assert_int_equal(p.len, sizeof(data[i]));
+		assert_memory_equal(p.bytes, data[i], sizeof(data[i]));
+		assert_true(addr_equal(&p.path.remote, &w.peer_addr));
+	}
+	assert_false(w.dp->ops->punt(w.dp, &p));
+	w.dp->ops->plane_stats(w.dp, &s);
+	assert_int_equal(s.drop_unknown, 5);
+	world_free(&w);
+}
+
 static void floods_stay_below_their_rate(void **state)
 {
 	struct world w;
@@ -1387,6 +1416,7 @@ int main(void)
 		cmocka_unit_test(what_is_too_big),
 		cmocka_unit_test(what_comes_up),
 		cmocka_unit_test(trains_are_taken_apart),
+		cmocka_unit_test(strays_of_v3),
 		cmocka_unit_test(floods_stay_below_their_rate),
 		cmocka_unit_test(requests_of_strangers_have_a_rate_of_their_own),
 		cmocka_unit_test(a_client_has_its_own_device),
