@@ -198,10 +198,15 @@ enum l2tp3_which {
 };
 enum l2tp3_which l2tp3_which(const uint8_t *bytes, size_t len);
 
+/* Is it a StopCCN of a peer that does not know our connection's id, or has none? Then each engine
+ * that shares a socket gets it: the payload does not say whose it is. */
+bool l2tp3_stops_all(const struct path *path, const uint8_t *bytes, size_t len);
+
 enum l2tp3_input {
 	L2TP3_IN_CONTROL, /* taken */
 	L2TP3_IN_FRAME,	  /* a data frame of a session: see struct l2tp3_frame */
-	L2TP3_IN_DROP	  /* not for us, or broken; traced with the reason */
+	L2TP3_IN_DROP,	  /* not for us, or broken; traced with the reason */
+	L2TP3_IN_LOST	  /* dropped, but its session may have been ours: l2tp3_tell_lost() */
 };
 
 /* A frame inside the bytes given to l2tp3_input(), behind cookie and sublayer. */
@@ -219,6 +224,17 @@ struct l2tp3_frame {
  */
 int l2tp3_input(struct l2tp3 *l, struct mono now, const struct path *path, const uint8_t *bytes,
 		size_t len, struct l2tp3_frame *ret_frame);
+
+/*
+ * Data came for a session that nobody knows (L2TP3_IN_LOST), over `path`: we may have lost it. Tell
+ * the sender, so that it need not wait for HELLOs that run out: CDN 2/5 in a connection that is up
+ * between the two, else StopCCN 2/1, which names the session. It is never larger than what came,
+ * and there are few in a second. `profile`: of the peer at that address, whose secret signs the
+ * StopCCN; a guess at a weak secret can be held against that, so it is for addresses that are a
+ * peer's alone. NULL: not known. 0 or -ENOMEM.
+ */
+int l2tp3_tell_lost(struct l2tp3 *l, const struct path *path, const uint8_t *bytes, size_t len,
+		    const struct l2tp3_profile *profile);
 
 /* ---- commands ---- */
 

@@ -59,7 +59,8 @@ int access_input(struct access *a, struct mono now, const struct path *path, con
 		 size_t len);
 
 /* Whose is a payload of UDP in L2TPv3, or a request for either version (RFC 3931 4.7.3), where
- * another engine shares the socket? True: give it to access_input(). */
+ * another engine shares the socket? True: give it to access_input(). A StopCCN that names no
+ * connection (l2tp3_stops_all()) is also for the other one. */
 bool access_serves3(const struct access *a, const struct path *path, const uint8_t *bytes,
 		    size_t len);
 

@@ -431,6 +431,28 @@ static bool peers_serve3(const struct access *a, const struct addr *remote)
 	return ok;
 }
 
+/* How the peer at this address authenticates, if that address is nobody else's. */
+static const struct l2tp3_profile *profile3(const struct access *a, const struct addr *remote)
+{
+	struct addr ip = *remote;
+
+	ip.port = 0;
+	for (size_t i = 0; i < a->peer_count; i++) {
+		const struct conf_peer *c = a->peers[i]->c;
+
+		if (c && c->version != CONF_V2 && acc_server_trusts(c, &ip))
+			return c->l2tp3;
+	}
+	for (size_t i = 0; i < a->dial_count; i++) {
+		const struct acc_dial *d = a->dials[i];
+
+		for (size_t j = 0; j < d->path_count && d->c->l2tp3; j++)
+			if (addr_same_ip(&d->paths[j].remote, remote))
+				return d->c->l2tp3;
+	}
+	return NULL;
+}
+
 bool access_serves3(const struct access *a, const struct path *path, const uint8_t *bytes,
 		    size_t len)
 {
@@ -448,7 +470,10 @@ bool access_serves3(const struct access *a, const struct path *path, const uint8
 	}
 	if (c.bad)
 		return false;
-	return id ? a->l2tp3 && id >= ACCESS_V3_IDS : peers_serve3(a, &path->remote);
+	if (id)
+		return a->l2tp3 && id >= ACCESS_V3_IDS;
+	return l2tp3_stops_all(path, bytes, len) ? a->l2tp3 != NULL
+						 : peers_serve3(a, &path->remote);
 }
 
 int acc_l2_input(struct access *a, struct mono now, const struct path *path, const uint8_t *bytes,
@@ -466,6 +491,10 @@ int acc_l2_input(struct access *a, struct mono now, const struct path *path, con
 		return l2tp_input(a->l2tp, now, path, bytes, len, ret);
 	*ret_version = 3;
 	rc = acc_l2_v3(a) ? l2tp3_input(a->l2tp3, now, path, bytes, len, &f) : -ENOMEM;
+	if (rc == L2TP3_IN_LOST) {
+		rc = l2tp3_tell_lost(a->l2tp3, path, bytes, len, profile3(a, &path->remote));
+		return rc < 0 ? rc : L2TP_IN_DROP;
+	}
 	if (rc == L2TP3_IN_FRAME)
 		*ret = (struct l2tp_frame){ .tunnel = f.conn,
 					    .session = f.session,

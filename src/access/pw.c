@@ -155,12 +155,17 @@ int pwe_input(struct pw *p, struct mono now, const struct path *path, const uint
 	      size_t len)
 {
 	struct l2tp3_frame frame; /* data belongs to the planes: what comes here is early or late */
+	const struct pwt *t;
 	int rc;
 
 	/* Nobody is to speak L2TPv3 with us: then it is a version we do not know (RFC 2661 3.1). */
 	if (list_empty(&p->tunnels) && !l2tp3_conn_next(p->l, 0))
 		return 0;
 	rc = l2tp3_input(p->l, now, path, bytes, len, &frame);
+	if (rc == L2TP3_IN_LOST) {
+		t = pwt_for(p, path, NULL);
+		rc = l2tp3_tell_lost(p->l, path, bytes, len, t ? t->c->l2tp : NULL);
+	}
 	pw_pump(p, now);
 	return rc < 0 ? rc : 0;
 }

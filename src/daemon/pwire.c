@@ -231,10 +231,12 @@ bool pwire_input(struct daemon *d, const struct dp_punt *p, int *ret)
 
 	if (which != L2TP3_WHICH_V3 && !(which == L2TP3_WHICH_OFFER && pwe_serves(d->pw, &p->path)))
 		return false;
-	if (of_ppp(d, p))
+	if (!l2tp3_stops_all(&p->path, p->bytes, p->len) && of_ppp(d, p))
 		return false;
 	*ret = pwe_input(d->pw, d->now, &p->path, p->bytes, p->len);
-	return true;
+	/* Whose connection it is about each engine has to find out. */
+	return !l2tp3_stops_all(&p->path, p->bytes, p->len) ||
+	       !access_serves3(d->access, &p->path, p->bytes, p->len);
 }
 
 bool pwire_done(struct daemon *d, const struct dp_done *done)

@@ -70,7 +70,8 @@ static const struct avp_row rows[AVP_TYPE_COUNT] = {
 	[61] = U32("Assigned Control Connection ID", true, true, connection_id, SCC | ON(STOPCCN)),
 	[62] = { "Pseudowire Capabilities List", AVP_FORM_LIST, true, true, 2, LONG, PUT(pw_caps),
 		 SCC },
-	[63] = U32("Local Session ID", true, true, local_id, CALL),
+	/* In StopCCN not of RFC 3931: the session by which we saw that we lost everything. */
+	[63] = U32("Local Session ID", true, true, local_id, CALL | ON(STOPCCN)),
 	[64] = U32("Remote Session ID", true, true, remote_id, CALL),
 	[65] = { "Assigned Cookie", AVP_FORM_COOKIE, true, true, 0, 8, PUT(cookie), CALLED | REPLY },
 	[66] = BYTES("Remote End ID", true, true, 0, end_id, CALLED),

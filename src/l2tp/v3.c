@@ -324,6 +324,15 @@ enum l2tp3_which l2tp3_which(const uint8_t *bytes, size_t len)
 	return L2TP3_WHICH_NONE;
 }
 
+bool l2tp3_stops_all(const struct path *path, const uint8_t *bytes, size_t len)
+{
+	enum l2tp3_carrier carrier = path_is_ip(path) ? L2TP3_IP : L2TP3_UDP;
+	struct l2tp3_header h;
+
+	return l2tp3_header_parse(carrier, bytes, len, &h) == L2TP_HDR_OK && h.control &&
+	       !h.connection && v3_peek_type(bytes + h.payload, h.len) == L2TP_STOPCCN;
+}
+
 /* The message type without decoding the rest: an AVP of vendor 0, type 0, first of all. */
 uint16_t v3_peek_type(const uint8_t *payload, size_t len)
 {

@@ -107,7 +107,7 @@ static void init(struct l2tp3 *l, struct conn *c, adit_handle h, const struct pa
 	c->auth = c->over_ip ? CONN_AUTH_SUM : CONN_AUTH_OFF;
 	init_rel(l, c);
 	c->state_at = c->hello_at = c->empty_at = c->pump_at = MONO_NEVER;
-	c->doubt_at = (struct mono){ INT64_MIN };
+	c->doubt_at = c->doubted = (struct mono){ INT64_MIN };
 	c->since = c->heard = l->now;
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		list_init(lists[i]);

@@ -42,8 +42,10 @@ int data3_input(struct l2tp3 *l, const struct path *path, const struct l2tp3_hea
 	const uint8_t *cookie;
 	uint32_t sublayer;
 
-	if (!s)
-		return doubt3_session(l, path, h);
+	if (!s) {
+		(void)v3_drop(l, DROP3_SESSION, h->session, path);
+		return doubt3_lost(l, h->session) ? L2TP3_IN_LOST : L2TP3_IN_DROP;
+	}
 	cookie = rcur_take(&c, s->cookie_in_len);
 	if (!cookie || !bytes_equal_ct(cookie, s->cookie_in, s->cookie_in_len))
 		return v3_drop(l, DROP3_COOKIE, h->session, path);

@@ -66,20 +66,33 @@ void digest_peer_nonce(struct conn *c, struct l2tp_bytes nonce)
 		memcpy(c->peer_nonce, nonce.p, c->peer_nonce_len);
 }
 
-const struct l2tp3_auth *digest_keys(const struct l2tp3 *l, const struct conn *c,
-				     struct l2tp3_auth *one)
+static const struct l2tp3_auth *keys_of(const struct l2tp3 *l, const struct l2tp3_profile *p,
+					enum conn_auth mode, uint8_t key, struct l2tp3_auth *one)
 {
-	switch ((enum conn_auth)c->auth) {
+	switch (mode) {
 	case CONN_AUTH_OFF:
 		break;
 	case CONN_AUTH_SUM:
-		return c->profile && c->profile->p.digest == L2TP3_AUTH_SHA1 ? &l->sum_sha1
-									     : &l->sum;
+		return p && p->p.digest == L2TP3_AUTH_SHA1 ? &l->sum_sha1 : &l->sum;
 	case CONN_AUTH_ON:
-		*one = (struct l2tp3_auth){ .keys = { c->profile->auth.keys[c->key] }, .n = 1 };
+		*one = (struct l2tp3_auth){ .keys = { p->auth.keys[key] }, .n = 1 };
 		return one;
 	}
 	return NULL;
+}
+
+const struct l2tp3_auth *digest_keys(const struct l2tp3 *l, const struct conn *c,
+				     struct l2tp3_auth *one)
+{
+	return keys_of(l, c->profile, (enum conn_auth)c->auth, c->key, one);
+}
+
+const struct l2tp3_auth *digest_bare(const struct l2tp3 *l, const struct l2tp3_profile *p,
+				     bool over_ip, struct l2tp3_auth *one)
+{
+	enum conn_auth mode = over_ip ? CONN_AUTH_SUM : CONN_AUTH_OFF;
+
+	return keys_of(l, p, p ? mode_of(p, over_ip) : mode, 0, one);
 }
 
 const struct l2tp_secret *digest_hide(const struct conn *c, struct l2tp_secret *room)

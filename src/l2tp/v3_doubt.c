@@ -5,30 +5,45 @@
  *
  *   - Data names a session alone (RFC 3931 4.1), and we cannot tell under which id the sender knows
  *     our connection. The StopCCN (2/1, "no control connection exists yet for this pair of LCCEs")
- *     goes to connection 0 and means all there are between these two ends: it is sent only where
- *     there is none, and whoever gets it asks those that were silent.
+ *     goes to connection 0 and names the session, as a CDN would. It is sent only where there is no
+ *     connection between these two ends; one that names no session means all there are.
  *   - Where a connection is up between the two, CDN (2/5) in it names the session by our id.
- *   - Where messages are authenticated (4.3) a StopCCN out of nothing proves nothing, and is not
- *     believed; a connection that was opened anew is, when it knows the secret, too.
+ *   - Where messages are authenticated (4.3) the StopCCN has a digest made with the secret, without
+ *     nonces, as an SCCRQ has: whoever lost its state knows none. Without it nothing is believed.
+ *
+ * Nothing of that ends a connection. It is asked: HELLO at once, and again until something is heard
+ * or the time is over. An id of 32 random bits is known to those alone who see our data, so a
+ * StopCCN that names a session of ours is nearly sure, and so is a connection that the same host
+ * has opened: then the answer has to come soon. Anybody can send one that names none: then there is
+ * more time for an answer.
  */
 #include "l2tp/v3_int.h"
 
 #define ASK_US	  (1 * US_S)
+#define SURE_US	  (250 * US_MS) /* the same where it is nearly sure */
 #define ASK_MOST  6
 #define REST_US	  (10 * US_S) /* after an answer a connection is not doubted again */
-#define QUIET_US  (3 * US_S)  /* who was heard since then is not doubted */
-#define HOST_MOST 2	      /* connections that one message casts doubt on */
-#define HOST_LOOK 64	      /* connections of one address that are known for that */
-#define TOLD_MOST 32	      /* in a second, of connections nobody knows; of sessions as many */
-#define DATA_US	  (2 * US_S)  /* data since then is an answer */
+#define SURE_REST (1 * US_S)
+#define QUIET_US  (3 * US_S) /* heard since then: not doubted, unless it is nearly sure */
+#define HOST_MOST 2	     /* connections that one message casts doubt on */
+#define HOST_LOOK 64	     /* connections of one address that are known for that */
+#define TOLD_MOST 32	     /* in a second, of connections nobody knows; of sessions as many */
 
 /* ---- what the peer may have lost ---- */
+
+/* Until it is asked again, or the answer is too late: more than the round trip. */
+static int64_t pace(const struct conn *c)
+{
+	if (!c->doubt_sure)
+		return ASK_US;
+	return c->rel.rtt_us > SURE_US ? c->rel.rtt_us : SURE_US;
+}
 
 /* Ask once more. */
 static void ask(struct l2tp3 *l, struct conn *c)
 {
 	c->doubts++;
-	c->doubt_at = mono_add(l->now, ASK_US);
+	c->doubt_at = mono_add(l->now, pace(c));
 	if (rel_held_count(&c->rel)) {
 		rel_repeat(&c->rel);
 		v3_work(l, c);
@@ -38,16 +53,25 @@ static void ask(struct l2tp3 *l, struct conn *c)
 	conn_timer(l, c);
 }
 
-static bool askable(const struct l2tp3 *l, const struct conn *c)
+static bool askable(const struct l2tp3 *l, const struct conn *c, bool sure)
 {
-	return c->state == L2TP3_CS_UP && !c->doubts && mono_due(c->doubt_at, l->now) &&
-	       mono_due(mono_add(c->heard, QUIET_US), l->now) &&
-	       !(c->quirks & L2TP3_QUIRK_NO_HELLO) && c->profile->p.hello_us >= 0;
+	if (c->state != L2TP3_CS_UP || c->quirks & L2TP3_QUIRK_NO_HELLO ||
+	    c->profile->p.hello_us < 0)
+		return false;
+	if (c->doubts)
+		return sure && !c->doubt_sure;
+	if (sure)
+		return mono_due(mono_add(c->doubt_at, SURE_REST), l->now);
+	return mono_due(mono_add(c->doubt_at, REST_US), l->now) &&
+	       mono_due(mono_add(c->heard, QUIET_US), l->now);
 }
 
-static void begin(struct l2tp3 *l, struct conn *c)
+static void begin(struct l2tp3 *l, struct conn *c, bool sure)
 {
 	trace(l->trace, TRACE_L2TP3_CONN_DOUBT, l->now, c->handle, c->local_id, c->remote_id);
+	c->doubts = 0;
+	c->doubt_sure = sure;
+	c->doubted = l->now;
 	ask(l, c);
 }
 
@@ -56,12 +80,12 @@ void doubt3_end(const struct l2tp3 *l, struct conn *c)
 	if (!c->doubts)
 		return;
 	c->doubts = 0;
-	c->doubt_at = mono_add(l->now, REST_US);
+	c->doubt_at = l->now;
 }
 
 void doubt3_heard(const struct l2tp3 *l, struct conn *c)
 {
-	if (!mono_due(mono_add(c->heard, DATA_US), l->now))
+	if (c->doubted.us < c->heard.us)
 		doubt3_end(l, c);
 }
 
@@ -78,7 +102,7 @@ void doubt3_due(struct l2tp3 *l, struct conn *c)
 		ask(l, c);
 	} else if (c->doubts == ASK_MOST) { /* whoever stands still may have data that goes on */
 		c->doubts++;
-		c->doubt_at = mono_add(l->now, L2TP_QUIET_US);
+		c->doubt_at = mono_add(l->now, c->doubt_sure ? pace(c) : L2TP_QUIET_US);
 		v3_news(l, &c->thing, NEWS_QUIET);
 	} else {
 		conn_step(l, c, TE_LOST, &why);
@@ -118,29 +142,38 @@ static bool by_conn(const struct conn *o, const struct conn *c)
 	       (o->auth != CONN_AUTH_ON || (c->auth == CONN_AUTH_ON && c->proved));
 }
 
-/* ... or a message on this path that says that there is none; with a digest where there are such.
+/*
+ * ... or a message on this path that says that there is none, or knows nothing of `session`; with a
+ * digest where there are such.
  */
-static bool by_message(const struct conn *o, const struct path *path, bool summed)
+static bool by_message(struct l2tp3 *l, const struct conn *o, const struct in3 *in,
+		       uint32_t session)
 {
-	if (!path_equal(&o->path, path))
+	const struct l2tp3_auth *keys = &l->sum;
+
+	if (!path_equal(&o->path, in->path) || (session && !pw_by_remote(l, o, session)))
 		return false;
-	return o->auth == CONN_AUTH_OFF || (o->auth == CONN_AUTH_SUM && summed);
+	if (o->auth == CONN_AUTH_OFF)
+		return true;
+	if (o->auth == CONN_AUTH_ON)
+		keys = &o->profile->auth;
+	return l2tp3_verify(in->msg, in->len, keys, NULL, NULL) == L2TP3_CHECK_GOOD;
 }
 
 /* The connection that was silent for longest of those that are in doubt now. */
-static struct conn *silent(struct l2tp3 *l, const struct path *path, const struct conn *c,
-			   bool summed)
+static struct conn *silent(struct l2tp3 *l, const struct addr *remote, const struct conn *c,
+			   const struct in3 *in, uint32_t session)
 {
-	struct htab_node *n = htab_find(&l->by_host, conn_dial_hash(l, &path->remote));
+	struct htab_node *n = htab_find(&l->by_host, conn_dial_hash(l, remote));
 	struct conn *best = NULL;
 
 	for (; n; n = htab_next(n)) {
 		struct conn *o = container_of(n, struct conn, by_dial);
 
-		if (!askable(l, o) || !(c ? by_conn(o, c) : by_message(o, path, summed)))
+		if (!askable(l, o, c || session) || (best && best->heard.us <= o->heard.us) ||
+		    !(c ? by_conn(o, c) : by_message(l, o, in, session)))
 			continue;
-		if (!best || o->heard.us < best->heard.us)
-			best = o;
+		best = o;
 	}
 	return best;
 }
@@ -149,18 +182,16 @@ void doubt3_others(struct l2tp3 *l, struct conn *c)
 {
 	struct conn *o;
 
-	for (int i = 0; i < HOST_MOST && (o = silent(l, &c->path, c, false)); i++)
-		begin(l, o);
+	for (int i = 0; i < HOST_MOST && (o = silent(l, &c->path.remote, c, NULL, 0)); i++)
+		begin(l, o, true);
 }
 
-void doubt3_told(struct l2tp3 *l, const struct in3 *in)
+void doubt3_told(struct l2tp3 *l, const struct in3 *in, uint32_t session)
 {
-	bool summed = path_is_ip(in->path) &&
-		      l2tp3_verify(in->msg, in->len, &l->sum, NULL, NULL) == L2TP3_CHECK_GOOD;
 	struct conn *o;
 
-	for (int i = 0; i < HOST_MOST && (o = silent(l, in->path, NULL, summed)); i++)
-		begin(l, o);
+	for (int i = 0; i < HOST_MOST && (o = silent(l, &in->path->remote, NULL, in, session)); i++)
+		begin(l, o, session != 0);
 }
 
 /* ---- what we have lost ---- */
@@ -177,7 +208,7 @@ static bool may_tell(struct l2tp3 *l, bool peer)
 
 /* Several engines may share a port, each with ids of its own; static pseudowires have some, too,
  * and on the way to sessions that have just ended there may be data still. */
-static bool lost(const struct l2tp3 *l, uint32_t id)
+bool doubt3_lost(const struct l2tp3 *l, uint32_t id)
 {
 	return id && id >= l->cfg.id_base &&
 	       (!l->cfg.id_len || id - l->cfg.id_base < l->cfg.id_len) &&
@@ -185,51 +216,59 @@ static bool lost(const struct l2tp3 *l, uint32_t id)
 }
 
 /* No connection at all: the answer to all there are at the sender. Never larger than what came. */
-static void tell_none(struct l2tp3 *l, const struct path *path, size_t came)
+static void tell_none(struct l2tp3 *l, const struct path *path, uint32_t session, size_t came,
+		      const struct l2tp3_profile *profile)
 {
-	const struct l2tp3_auth *keys = path_is_ip(path) ? &l->sum : NULL;
+	struct l2tp3_auth one;
+	const struct l2tp3_auth *keys = digest_bare(l, profile, path_is_ip(path), &one);
+	size_t len = path_is_ip(path) ? L2TP3_IP_PREFIX : 0;
 	struct l2tp_build b;
 	struct reply3 *r;
-	size_t len = L2TP3_HEADER + 8 + 10 + 10;
 
-	len += keys ? L2TP3_IP_PREFIX + 7 + l2tp3_digest_len(keys->keys[0].digest) : 0;
+	len += L2TP3_HEADER + 8 + 10 + 10; /* we have told no id of ours: there is no AVP 61 */
+	len += keys ? 7 + l2tp3_digest_len(keys->keys[0].digest) : 0;
 	if (came < len || bound_source_bad(path) || l->reply_count == L2TP_REPLIES ||
 	    !may_tell(l, false))
-		return;
+		goto out;
 	r = &l->replies[(l->reply_first + l->reply_count) % L2TP_REPLIES];
 	l2tp3_build_begin(&b, r->bytes, sizeof(r->bytes), L2TP_STOPCCN, keys, false, &l->rng);
-	l2tp_build_u32(&b, L2TP3_AVP_CONNECTION_ID, open_spare_id(l));
 	l2tp_build_result(&b, L2TP_STOP_ERROR, L2TP_ERR_NO_CONNECTION, NULL);
+	l2tp_build_u32(&b, L2TP3_AVP_LOCAL_SESSION, session);
 	r->len = (uint16_t)l2tp_build_end(&b);
 	if (!r->len)
-		return;
+		goto out;
 	l2tp_build_stamp3(r->bytes, r->len, 0, 0, 0);
 	if (keys)
 		l2tp3_sign(r->bytes, r->len, keys, NULL);
 	r->path = *path;
 	r->told = open_tell(l);
 	l->reply_count++;
+out:
+	bytes_wipe(&one, sizeof(one));
 }
 
-int doubt3_session(struct l2tp3 *l, const struct path *path, const struct l2tp3_header *h)
+int l2tp3_tell_lost(struct l2tp3 *l, const struct path *path, const uint8_t *bytes, size_t len,
+		    const struct l2tp3_profile *profile)
 {
 	struct ending why = { .cause = ADIT_CAUSE_PROTOCOL_ERROR,
 			      .result = L2TP_CDN_ERROR,
 			      .error = L2TP_ERR_SESSION_ID };
-	size_t came = h->payload + h->len, least = L2TP3_HEADER + 8 + 10 + 10 + 10;
+	enum l2tp3_carrier carrier = path_is_ip(path) ? L2TP3_IP : L2TP3_UDP;
 	struct htab_node *n = htab_find(&l->by_host, conn_dial_hash(l, &path->remote));
+	const size_t least = L2TP3_HEADER + 8 + 10 + 10 + 10;
 	struct conn *c = NULL;
-	int rc = 0;
+	struct l2tp3_header h;
 
-	if (!lost(l, h->session))
-		return v3_drop(l, DROP3_SESSION, h->session, path);
+	if (l2tp3_header_parse(carrier, bytes, len, &h) != L2TP_HDR_OK || h.control ||
+	    !doubt3_lost(l, h.session))
+		return 0;
 	for (; n && !c; n = htab_next(n)) {
 		c = container_of(n, struct conn, by_dial);
 		c = path_equal(&c->path, path) ? c : NULL;
 	}
 	if (!c)
-		tell_none(l, path, came);
-	else if (came >= least && !c->orphans && rel_room(&c->rel, false) && may_tell(l, true))
-		rc = pw_refuse(l, c, h->session, 0, &why);
-	return rc < 0 ? rc : v3_drop(l, DROP3_SESSION, h->session, path);
+		tell_none(l, path, h.session, len, profile);
+	else if (len >= least && !c->orphans && rel_room(&c->rel, false) && may_tell(l, true))
+		return pw_refuse(l, c, h.session, 0, &why);
+	return 0;
 }

@@ -83,6 +83,7 @@ struct conn {
 	bool has_tie;
 	bool offered;	 /* the v2 engine sends our SCCRQ (4.7.3) */
 	bool from_offer; /* it was asked for by a v2 SCCRQ */
+	bool doubt_sure; /* it is nearly sure that the peer has lost it */
 	bool told_nonce; /* our SCCRP, with our nonce, has a number */
 	bool beaten;	 /* the peer refused ours for its own, which has not come yet */
 	struct rel rel;
@@ -90,7 +91,8 @@ struct conn {
 	struct heap_node timer; /* the earliest of these and of rel's */
 	struct mono state_at, hello_at, empty_at, pump_at;
 	struct mono since, heard, up_at;
-	struct mono doubt_at; /* next doubt; without doubts: none before */
+	struct mono doubt_at; /* next doubt; without doubts: when the last one ended */
+	struct mono doubted;  /* when the doubt began */
 
 	struct list sessions; /* all */
 	struct list answers;  /* with something to send but a request: these go first */
@@ -294,8 +296,6 @@ static inline bool path_is_ip(const struct path *p)
 int open_input(struct l2tp3 *l, const struct in3 *in);
 /* Is this stranger's request recorded, with what becomes of it? */
 bool open_tell(struct l2tp3 *l);
-/* An id for a StopCCN of a connection that never was: one that nobody has. */
-uint32_t open_spare_id(struct l2tp3 *l);
 /* The owner trusts its address. */
 void open_trust(struct l2tp3 *l, struct conn *c);
 
@@ -306,6 +306,9 @@ void digest_begin(struct l2tp3 *l, struct conn *c);
 /* The keys to send with, NULL for none. `one` is room for them. */
 const struct l2tp3_auth *digest_keys(const struct l2tp3 *l, const struct conn *c,
 				     struct l2tp3_auth *one);
+/* The same without a connection, for a peer with this profile or, with NULL, for anybody. */
+const struct l2tp3_auth *digest_bare(const struct l2tp3 *l, const struct l2tp3_profile *p,
+				     bool over_ip, struct l2tp3_auth *one);
 void digest_sign(const struct l2tp3 *l, const struct conn *c, uint8_t *msg, size_t len,
 		 uint16_t type);
 /* May this message be believed? Notes its key. */
@@ -427,10 +430,11 @@ const char *cdn3_result_text(uint16_t result, uint16_t error);
 
 /* ---- v3_doubt.c ---- */
 
-/* Data came for a session that nobody knows. As l2tp3_input(). */
-int doubt3_session(struct l2tp3 *l, const struct path *path, const struct l2tp3_header *h);
-/* A StopCCN to connection 0 says that there is no connection between the two. */
-void doubt3_told(struct l2tp3 *l, const struct in3 *in);
+/* Could we have given out this id of a session that nobody knows? */
+bool doubt3_lost(const struct l2tp3 *l, uint32_t id);
+/* A StopCCN to connection 0 says that there is no connection between the two, and names the session
+ * by which its sender found out, or 0. */
+void doubt3_told(struct l2tp3 *l, const struct in3 *in, uint32_t session);
 /* This one is up: are others of its host still alive? */
 void doubt3_others(struct l2tp3 *l, struct conn *c);
 /* The peer has it. */

@@ -63,7 +63,7 @@ void open_trust(struct l2tp3 *l, struct conn *c)
 /* ---- refusals without an object ---- */
 
 /* An id for a StopCCN of a connection that never was: one that nobody has. */
-uint32_t open_spare_id(struct l2tp3 *l)
+static uint32_t spare_id(struct l2tp3 *l)
 {
 	uint32_t id = 0;
 
@@ -126,7 +126,7 @@ static int refuse(struct l2tp3 *l, const struct in3 *in, uint32_t remote_id,
 		    (struct l2tp_bytes){ (const uint8_t *)why->text, (uint16_t)strlen(why->text) });
 	r = &l->replies[(l->reply_first + l->reply_count) % L2TP_REPLIES];
 	l2tp3_build_begin(&b, r->bytes, sizeof(r->bytes), L2TP_STOPCCN, keys, false, &l->rng);
-	l2tp_build_u32(&b, L2TP3_AVP_CONNECTION_ID, open_spare_id(l));
+	l2tp_build_u32(&b, L2TP3_AVP_CONNECTION_ID, spare_id(l));
 	l2tp_build_result(&b, why->result, why->error, text);
 	r->len = (uint16_t)l2tp_build_end(&b);
 	if (!r->len)
@@ -340,7 +340,7 @@ static int stopccn_input(struct l2tp3 *l, const struct in3 *in, const struct l2t
 		c = conn_by_peer(l, in->path, m->connection_id, c);
 	if (!c) {
 		if (m->result == L2TP_STOP_ERROR && m->error == L2TP_ERR_NO_CONNECTION)
-			doubt3_told(l, in);
+			doubt3_told(l, in, m->local_id);
 		return v3_drop(l, DROP3_CONN, 0, in->path);
 	}
 	return conn_receive(l, c, in);

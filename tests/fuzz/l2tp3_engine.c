@@ -245,6 +245,8 @@ static void input(struct run *r, const struct path *path, const uint8_t *bytes, 
 	CHECK(rc >= 0);
 	if (rc == L2TP3_IN_FRAME)
 		CHECK(f.len > 0 && f.off + f.len <= len);
+	if (rc == L2TP3_IN_LOST)
+		CHECK(l2tp3_tell_lost(r->l, path, copy, len, r->profile) == 0);
 	free(copy);
 }
 

@@ -287,8 +287,11 @@ static void input(struct harness *h, const struct path *path, const uint8_t *byt
 	} else if (rc < 0) {
 		note(&h->log, "= %d", rc);
 	} else if (data) {
-		note(&h->log, rc == L2TP3_IN_DROP ? "= dropped" : "= taken");
+		note(&h->log, rc >= L2TP3_IN_DROP ? "= dropped" : "= taken");
 	}
+	if (rc == L2TP3_IN_LOST)
+		(void)l2tp3_tell_lost(h->engine, path, copy, len,
+				      make_profile(h) ? h->profile : NULL);
 	free(copy);
 	drain(h);
 }

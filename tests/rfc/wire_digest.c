@@ -100,11 +100,11 @@ void wp_digest_sign(const struct wire_peer *w, const struct wp_tunnel *t, const 
 	while (next_kind(&kinds, kind)) {
 		const char *secret = w->secret ? w->secret : "";
 		unsigned type = type_of(kind), size = type == 1 ? SHA : MD5;
-		bool empty = !strcmp(kind, "empty");
+		bool empty = !strcmp(kind, "empty"), bare = empty || !strcmp(kind, "bare");
 
 		if (!strcmp(kind, "old") && w->old_secret)
 			secret = w->old_secret;
-		digest_of(empty ? "" : secret, type, empty ? NULL : own, empty ? NULL : peer, plain,
+		digest_of(empty ? "" : secret, type, bare ? NULL : own, bare ? NULL : peer, plain,
 			  len, digest);
 		if (!strcmp(kind, "wrong"))
 			digest[3] ^= 0x10;

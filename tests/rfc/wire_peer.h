@@ -23,7 +23,8 @@
  * zeros stand in front, and one word more says which Message Digests a message has:
  *
  *     digest=md5,sha1        these two, right; also: none, wrong, late (at the end of the message),
- *                            empty (the secret ""), old (the second secret), odd (type 7)
+ *                            empty (the secret ""), old (the second secret), odd (type 7),
+ *                            bare (the secret, without nonces)
  *
  * Left out, it is md5 when there is a secret and none without one.
  *

@@ -622,7 +622,7 @@ static void data_checked(void **state)
 	p[15] ^= 1;
 	p[16] = 0;
 	p[7] ^= 1;
-	assert_int_equal(world3_inject(&w, 1, &path, p, sizeof(p)), L2TP3_IN_DROP);
+	assert_int_equal(world3_inject(&w, 1, &path, p, sizeof(p)), L2TP3_IN_LOST);
 	p[7] ^= 1;
 	path.remote.ip[3] ^= 8;
 	assert_int_equal(world3_inject(&w, 1, &path, p, sizeof(p)), L2TP3_IN_DROP);

@@ -289,6 +289,11 @@ int world3_inject(struct world3 *w, int to, const struct path *path, const uint8
 		e->frame_len = f.len < sizeof(e->frame) ? f.len : sizeof(e->frame);
 		memcpy(e->frame, copy + f.off, e->frame_len);
 	}
+	if (rc == L2TP3_IN_LOST) {
+		enter(w);
+		assert_true(l2tp3_tell_lost(e->l, path, copy, len, NULL) == 0 || w->full);
+		leave(w);
+	}
 	free(copy);
 	world3_drain(w, to);
 	return rc;
