@@ -6,8 +6,11 @@ import os
 import shutil
 import signal
 
+import pytest
+
 from lab import wait_for
-from test_main_job import World, only_session
+from test_main_job import USERS, World, client_conf, lns_conf, only_session
+from test_wire import OTHER, SITES, Site
 
 # What else would notice it is far away: HELLO comes after a minute, an echo after ten.
 ECHO = 'echo-interval = "600 s"'
@@ -70,3 +73,90 @@ def test_client_that_has_forgotten(lab):
     wait_for("traffic", lambda: world.client.ping("198.51.100.2", 1, wait=1))
     stops = [r for r in lns.accounting_lines() if r["event"] == "stop"]
     assert [r["cause"] for r in stops] == ["tunnel-lost"], stops
+
+
+# ---- L2TPv3 ----
+
+LOST3 = "the peer does not know the connection any more"
+HELLO = 'hello-interval = "600 s"'
+LISTEN = 'listen "all" { }\nlisten "ip" { encapsulation = ip }\n'
+
+
+class Ppp:
+    """An LNS and its client, with PPP over L2TPv3."""
+
+    def __init__(self, lab, encap, secret):
+        self.world = World(lab)
+        peer = f'version = 3 from = {{"192.0.2.2"}} {HELLO}'
+        client = f'version = 3\n encapsulation = {encap}\n {HELLO}\n {ECHO}\n redial-first = "1 s"'
+        server, client = lns_conf(ECHO, peer), client_conf(more=client)
+        if not secret:
+            server, client = (c.replace('secret = "tunnel secret"', "") for c in (server, client))
+        self.server = lab.adit(self.world.lns, LISTEN + server, users=USERS).start()
+        self.client = lab.adit(self.world.client, client).start()
+        self.wait_traffic()
+
+    def wait_traffic(self):
+        wait_for("traffic", lambda: self.world.client.ping("198.51.100.2", 1, wait=1), seconds=60)
+
+    @staticmethod
+    def ids(adit):
+        return [s["session"] for s in adit.sessions()]
+
+
+class Ethernet:
+    """Two sites with a pseudowire between their bridges, which one of them dials."""
+
+    def __init__(self, lab, encap, secret):
+        a, b = self.sites = Site(lab, "a"), Site(lab, "b")
+        lab.cable(a.ns, b.ns, ["192.0.2.1/24"], ["192.0.2.2/24"], a_if="wan", b_if="wan")
+        for site, connect in (a, "wait"), (b, "auto"):
+            site.configure(f'''
+                tunnel "t" {{ remote = "{SITES[OTHER[site.name]][0]}" encapsulation = {encap}
+                    {'secret = "tunnel secret"' if secret else ""} {HELLO} connect = {connect}
+                    redial-first = "1 s" }}
+                pseudowire "x" {{ tunnel = "t" bridge = br0 connect = {connect} }}\n''')
+            site.adit.start()
+        self.server, self.client = a.adit, b.adit
+        self.wait_traffic()
+
+    def wait_traffic(self):
+        # a request for an IPv4 address is smaller than what has to be said
+        wait_for("traffic", lambda: self.sites[1].host.ping("fd09::1", 1, wait=1), seconds=60)
+
+    @staticmethod
+    def ids(adit):
+        wires = adit.json("show", "pseudowires")["pseudowires"]
+        return [w["session"] for w in wires if w["state"] == "up"]
+
+
+V3 = pytest.mark.parametrize("kind, encap, secret", [
+    (kind, encap, secret) for kind in (Ppp, Ethernet) for encap in ("udp", "ip")
+    for secret in (True, False)], ids=lambda v: v if isinstance(v, str) else
+    v.__name__.lower() if isinstance(v, type) else "secret" if v else "open")
+
+
+@V3
+def test_server_that_has_forgotten_v3(lab, kind, encap, secret):
+    """Data of the client names a session that the server does not know: it says so."""
+    pair = kind(lab, encap, secret)
+    before = pair.ids(pair.client)
+    erase(pair.server)
+    pair.server.start()
+    pair.wait_traffic()
+    assert LOST3 in pair.client.text(), "something else has ended it"
+    after = pair.ids(pair.client)
+    assert len(before) == len(after) == len(pair.ids(pair.server)) == 1 and before != after
+
+
+@V3
+def test_client_that_has_forgotten_v3(lab, kind, encap, secret):
+    """It dials again: the server asks for the former connection, which nobody answers."""
+    pair = kind(lab, encap, secret)
+    before = pair.ids(pair.server)
+    erase(pair.client)
+    pair.client.start()
+    wait_for("the end of the former session",
+             lambda: not set(before) & set(pair.ids(pair.server)), seconds=60)
+    pair.wait_traffic()
+    assert len(pair.ids(pair.server)) == 1
