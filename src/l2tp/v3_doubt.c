@@ -12,22 +12,30 @@
  *     nonces, as an SCCRQ has: whoever lost its state knows none. Without it nothing is believed.
  *
  * Nothing of that ends a connection. It is asked: HELLO at once, and again until something is heard
- * or the time is over. An id of 32 random bits is known to those alone who see our data, so a
- * StopCCN that names a session of ours is nearly sure, and so is a connection that the same host
- * has opened: then the answer has to come soon. Anybody can send one that names none: then there is
- * more time for an answer.
+ * or the time is over. An id of 32 random bits is known to those alone who see our data, so who
+ * sends a StopCCN that names a session of ours is there, and has nearly surely lost it: the answer
+ * has to come soon. A host that opens another connection may have several, and may just now be
+ * restarting without losing any; and anybody can send a StopCCN that names no session. Then there
+ * is more time for an answer.
  */
 #include "l2tp/v3_int.h"
 
+/* What casts doubt on a connection. */
+enum hint {
+	HINT_STOP,   /* a StopCCN that names no session */
+	HINT_HOST,   /* its host has opened another one */
+	HINT_SESSION /* a StopCCN that names one of its sessions */
+};
+
 #define ASK_US	  (1 * US_S)
-#define SURE_US	  (250 * US_MS) /* the same where it is nearly sure */
+#define SURE_US	  (250 * US_MS) /* the same for HINT_SESSION */
 #define ASK_MOST  6
 #define REST_US	  (10 * US_S) /* after an answer a connection is not doubted again */
-#define SURE_REST (1 * US_S)
-#define QUIET_US  (3 * US_S) /* heard since then: not doubted, unless it is nearly sure */
-#define HOST_MOST 2	     /* connections that one message casts doubt on */
-#define HOST_LOOK 64	     /* connections of one address that are known for that */
-#define TOLD_MOST 32	     /* in a second, of connections nobody knows; of sessions as many */
+#define SURE_REST (1 * US_S)  /* ... for a HINT_STOP; else this long */
+#define QUIET_US  (3 * US_S)  /* who was heard since then is not doubted for a HINT_STOP */
+#define HOST_MOST 2	      /* connections that one message casts doubt on */
+#define HOST_LOOK 64	      /* connections of one address that are known for that */
+#define TOLD_MOST 32	      /* in a second, of connections nobody knows; of sessions as many */
 
 /* ---- what the peer may have lost ---- */
 
@@ -53,24 +61,24 @@ static void ask(struct l2tp3 *l, struct conn *c)
 	conn_timer(l, c);
 }
 
-static bool askable(const struct l2tp3 *l, const struct conn *c, bool sure)
+static bool askable(const struct l2tp3 *l, const struct conn *c, enum hint hint)
 {
 	if (c->state != L2TP3_CS_UP || c->quirks & L2TP3_QUIRK_NO_HELLO ||
 	    c->profile->p.hello_us < 0)
 		return false;
 	if (c->doubts)
-		return sure && !c->doubt_sure;
-	if (sure)
+		return hint == HINT_SESSION && !c->doubt_sure;
+	if (hint != HINT_STOP)
 		return mono_due(mono_add(c->doubt_at, SURE_REST), l->now);
 	return mono_due(mono_add(c->doubt_at, REST_US), l->now) &&
 	       mono_due(mono_add(c->heard, QUIET_US), l->now);
 }
 
-static void begin(struct l2tp3 *l, struct conn *c, bool sure)
+static void begin(struct l2tp3 *l, struct conn *c, enum hint hint)
 {
 	trace(l->trace, TRACE_L2TP3_CONN_DOUBT, l->now, c->handle, c->local_id, c->remote_id);
 	c->doubts = 0;
-	c->doubt_sure = sure;
+	c->doubt_sure = hint == HINT_SESSION;
 	c->doubted = l->now;
 	ask(l, c);
 }
@@ -165,12 +173,13 @@ static struct conn *silent(struct l2tp3 *l, const struct addr *remote, const str
 			   const struct in3 *in, uint32_t session)
 {
 	struct htab_node *n = htab_find(&l->by_host, conn_dial_hash(l, remote));
+	enum hint hint = c ? HINT_HOST : session ? HINT_SESSION : HINT_STOP;
 	struct conn *best = NULL;
 
 	for (; n; n = htab_next(n)) {
 		struct conn *o = container_of(n, struct conn, by_dial);
 
-		if (!askable(l, o, c || session) || (best && best->heard.us <= o->heard.us) ||
+		if (!askable(l, o, hint) || (best && best->heard.us <= o->heard.us) ||
 		    !(c ? by_conn(o, c) : by_message(l, o, in, session)))
 			continue;
 		best = o;
@@ -183,7 +192,7 @@ void doubt3_others(struct l2tp3 *l, struct conn *c)
 	struct conn *o;
 
 	for (int i = 0; i < HOST_MOST && (o = silent(l, &c->path.remote, c, NULL, 0)); i++)
-		begin(l, o, true);
+		begin(l, o, HINT_HOST);
 }
 
 void doubt3_told(struct l2tp3 *l, const struct in3 *in, uint32_t session)
@@ -191,7 +200,7 @@ void doubt3_told(struct l2tp3 *l, const struct in3 *in, uint32_t session)
 	struct conn *o;
 
 	for (int i = 0; i < HOST_MOST && (o = silent(l, &in->path->remote, NULL, in, session)); i++)
-		begin(l, o, session != 0);
+		begin(l, o, session ? HINT_SESSION : HINT_STOP);
 }
 
 /* ---- what we have lost ---- */

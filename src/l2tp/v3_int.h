@@ -83,7 +83,7 @@ struct conn {
 	bool has_tie;
 	bool offered;	 /* the v2 engine sends our SCCRQ (4.7.3) */
 	bool from_offer; /* it was asked for by a v2 SCCRQ */
-	bool doubt_sure; /* it is nearly sure that the peer has lost it */
+	bool doubt_sure; /* the peer is there, and has nearly surely lost it */
 	bool told_nonce; /* our SCCRP, with our nonce, has a number */
 	bool beaten;	 /* the peer refused ours for its own, which has not come yet */
 	struct rel rel;
