@@ -390,8 +390,9 @@ static void group_end(struct kwork *w, struct kjob *j)
 {
 	int err;
 
-	nlm_stats(w->rt[0], 0, stat_each, j);
+	/* Nothing is sent without a route: so the counters miss as little as can be. */
 	kroutes_drop(w, j->routes, j->route_n);
+	nlm_stats(w->rt[0], 0, stat_each, j);
 	err = nlm_link_del_group(w->rt[0], j->group);
 	if (err && err != -ENODEV) {
 		kjob_fail(j, KERNEL_STEP_LINK, err, "");

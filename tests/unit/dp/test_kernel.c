@@ -700,6 +700,7 @@ static void deleting_all_sessions_deletes_their_group(void **state)
 {
 	uint64_t keys[20];
 	uint32_t generations[20], routes = 0;
+	const char *last = "";
 	struct world w;
 
 	begin(&w, 0);
@@ -720,10 +721,13 @@ static void deleting_all_sessions_deletes_their_group(void **state)
 	assert_int_equal(fake_kernel_count(&w.f, "dellink-group"), 1);
 	assert_int_equal(fake_kernel_open_count(&w.f, "pppox"), 0);
 	/* Their routes went before: the kernel looks for those of each interface in all there are.
-	 */
-	for (uint32_t i = 0; strcmp(w.f.steps[i], "dellink-group") != 0; i++)
+	 * And nothing is sent to a subscriber any more when the counters are read. */
+	for (uint32_t i = 0; strcmp(w.f.steps[i], "dellink-group") != 0; i++) {
 		routes += strcmp(w.f.steps[i], "delroute") == 0;
+		last = w.f.steps[i];
+	}
 	assert_int_equal(routes, 10);
+	assert_string_equal(last, "getstats");
 	session_up(&w, 99, 1); /* the tunnel is as good as before */
 	end(&w);
 }
