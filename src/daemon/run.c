@@ -143,6 +143,8 @@ static void scarce_look(struct daemon *d)
 	d->scarce_at = mono_add(d->now, d->scarce ? SCARCE_US : PROBE_US);
 	if (!d->scarce) {
 		run_probe(d);
+		if (!d->scarce)
+			spare_grow(&d->spare);
 		return;
 	}
 	access_lines_again(d->access);

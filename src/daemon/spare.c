@@ -62,6 +62,16 @@ bool spare_fill(struct spare *s)
 	return false;
 }
 
+void spare_grow(struct spare *s)
+{
+	while (s->octets < SPARE_OCTETS && take(s, LARGE)) {
+		if (!spare_room()) {
+			give(s);
+			return;
+		}
+	}
+}
+
 void spare_drop(struct spare *s)
 {
 	while (s->blocks)

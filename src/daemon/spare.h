@@ -21,6 +21,10 @@ struct spare {
  * what it has. False: that is next to nothing; then nothing is held. */
 bool spare_fill(struct spare *s);
 
+/* Take what is missing as far as there is room for others beside it; a part of it is kept when
+ * there was less at spare_fill(). */
+void spare_grow(struct spare *s);
+
 /* Give everything back. */
 void spare_drop(struct spare *s);
 

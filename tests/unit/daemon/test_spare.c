@@ -74,6 +74,30 @@ static void small_pieces(void **state)
 	}
 }
 
+/* What was missing is taken later, but never the room of others. */
+static void grows(void **state)
+{
+	struct spare s = { 0 };
+	size_t held;
+
+	(void)state;
+	failmalloc_arm_from(8);
+	assert_true(spare_fill(&s));
+	assert_true(failmalloc_disarm());
+	held = s.octets;
+	assert_in_range(held, 1, SPARE_OCTETS / 2);
+	failmalloc_arm_from(2); /* one block, and no room beside it */
+	spare_grow(&s);
+	assert_true(failmalloc_disarm());
+	assert_int_equal(s.octets, held);
+	spare_grow(&s);
+	assert_int_equal(s.octets, SPARE_OCTETS);
+	held = (size_t)failmalloc_count();
+	spare_grow(&s); /* nothing is missing */
+	assert_int_equal(failmalloc_count(), held);
+	spare_drop(&s);
+}
+
 static void room(void **state)
 {
 	(void)state;
@@ -87,10 +111,8 @@ static void room(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole),
-		cmocka_unit_test(some),
-		cmocka_unit_test(small_pieces),
-		cmocka_unit_test(room),
+		cmocka_unit_test(whole), cmocka_unit_test(some), cmocka_unit_test(small_pieces),
+		cmocka_unit_test(grows), cmocka_unit_test(room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
