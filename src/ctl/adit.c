@@ -476,6 +476,9 @@ static void print_status(json_t *s)
 	printf("sessions    %lld, of these %lld up; tunnels %lld, half open %lld\n",
 	       number_of(s, "sessions"), number_of(s, "sessions_up"), number_of(s, "tunnels"),
 	       number_of(s, "half_open"));
+	if (number_of(s, "pseudowires"))
+		printf("pseudowires %lld, of these %lld up\n", number_of(s, "pseudowires"),
+		       number_of(s, "pseudowires_up"));
 	if (json_is_string(json_object_get(s, "oldest_session")))
 		printf("oldest      session is up since %s\n", text_of(s, "oldest_session"));
 	printf("so far      %lld set up, %lld failed\n", number_of(s, "setups"),

@@ -208,6 +208,17 @@ static json_t *listen_status(const struct daemon *d)
 	return list;
 }
 
+/* Of those with a control connection; a static one has nothing that could be up. */
+static uint32_t pseudowires_up(const struct daemon *d)
+{
+	struct pw_wire_info i;
+	uint32_t up = 0;
+
+	for (size_t n = 0; pwe_wire(d->pw, n, &i); n++)
+		up += i.up;
+	return up;
+}
+
 json_t *show_status(struct daemon *d)
 {
 	struct access_summary s;
@@ -235,6 +246,7 @@ json_t *show_status(struct daemon *d)
 	show_set_u64(o, "sessions", s.sessions);
 	show_set_u64(o, "sessions_up", s.sessions_up);
 	show_set_u64(o, "pseudowires", pwe_count(d->pw));
+	show_set_u64(o, "pseudowires_up", pseudowires_up(d));
 	show_set_u64(o, "half_open", s.halfopen);
 	show_set_u64(o, "setups", s.setups);
 	show_set_u64(o, "failures", s.failures);

@@ -224,7 +224,9 @@ def test_drain_and_stop(sites):
     """A drain ends pseudowires, too, and the peer is told; a stop with a pace does it by itself."""
     a, b = sites
     start(a, b, "stop-rate = 5\n" + short(a), short(b))
-    assert a.adit.json("status")["pseudowires"] == 1
+    status = a.adit.json("status")
+    assert (status["pseudowires"], status["pseudowires_up"]) == (1, 1)
+    assert "pseudowires 1, of these 1 up\n" in a.adit.ctl("status").stdout
     out = a.adit.ctl("drain", "--rate", 0, "--no-wait").stdout
     assert "draining" in out and a.up() and b.up()
     out = a.adit.ctl("drain", "--rate", 10, timeout=120).stdout
