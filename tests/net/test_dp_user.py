@@ -6,6 +6,7 @@ the kernel to a host behind it, and back."""
 import ctypes
 import json
 import os
+import pathlib
 import queue
 import signal
 import socket
@@ -576,8 +577,12 @@ def backlog(world, packets):
     sender.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER = DONT
     sender.sendto(b"", ("10.0.0.1", 9))  # neighbours are found
     world.receive(lambda p: UDP in p)
+    tasks = pathlib.Path(f"/proc/{world.dp.child.pid}/task")
     os.kill(world.dp.child.pid, signal.SIGSTOP)
     try:
+        # a thread that runs on the other CPU goes on for a moment
+        wait_for("its threads to stand still", lambda: all(
+            (t / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T" for t in tasks.iterdir()))
         for text, key in packets:
             sender.sendto(text, (f"10.0.0.{key}", 9))
         time.sleep(0.2)
