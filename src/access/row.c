@@ -230,7 +230,7 @@ bool acc_row(struct access *a, struct acc_session *s, struct dp_row *ret)
 				(s->ip6 ? DP_F_IP6 : 0));
 	s->quiet = call.quiet;
 	if (s->quiet) /* all data traffic MUST cease in its direction (RFC 3931 5.4.5) */
-		ret->flags &= (uint16_t) ~(DP_F_IP4 | DP_F_IP6);
+		ret->flags |= DP_F_FAR_DOWN;
 	if (p.mppe_keys) {
 		ret->flags |= p.mppe ? DP_F_MPPE : p.mppe_known ? DP_F_MPPE_KEYS : 0;
 		memcpy(ret->mppe_options, p.mppe_options, sizeof(ret->mppe_options));

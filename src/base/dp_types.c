@@ -132,7 +132,7 @@ static bool kind_ok(const struct dp_row *r)
 	    !cookie_ok(r->cookie_in, r->cookie_in_len) ||
 	    !cookie_ok(r->cookie_out, r->cookie_out_len))
 		return false;
-	if (r->ends != DP_L2TP_ETH && (r->circuit[0] || r->flags & DP_F_FAR_DOWN))
+	if ((r->ends != DP_L2TP_ETH && r->circuit[0]) || (!v3 && r->flags & DP_F_FAR_DOWN))
 		return false;
 	return (r->ends == DP_L2TP_L2TP) == (r->partner != 0);
 }

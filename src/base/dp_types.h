@@ -56,9 +56,11 @@ enum {
 				packets from the peer may have any source */
 	DP_F_MPPE = 1 << 10,  /* data is encrypted both ways (RFC 3078), nothing passes in clear */
 	DP_F_MPPE_KEYS = 1 << 11, /* CCP is still to open: the keys are here, the options not yet */
-	DP_F_FAR_DOWN = 1 << 12,  /* DP_L2TP_ETH: the far circuit is down (RFC 3931 5.4.5): the
+	DP_F_FAR_DOWN = 1 << 12,  /* the far circuit is down (RFC 3931 5.4.5). DP_L2TP_ETH: the
 				     interface stays, without a carrier; that of the kernel's
-				     plane, which has none, is dormant */
+				     plane, which has none, is dormant. PPP over L2TPv3: what
+				     goes to the session is dropped; its addresses and routes
+				     stay, or it would go elsewhere in clear */
 };
 
 /* VLANs of a bridge's port: 1 to 4094, from the first to the last. */

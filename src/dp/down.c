@@ -114,7 +114,7 @@ static bool way_of(struct fwd *f, uint32_t dev, const uint8_t *p, const struct p
 		return false;
 	}
 	if (!dpt_snapshot(f->table, slot, c) || !(c->state & DPT_UP) || dev_of(c, slot) != dev ||
-	    !(c->flags & (ip->version == 4 ? DP_F_IP4 : DP_F_IP6))) {
+	    c->flags & DP_F_FAR_DOWN || !(c->flags & (ip->version == 4 ? DP_F_IP4 : DP_F_IP6))) {
 		drop(f, slot, 1);
 		return false;
 	}

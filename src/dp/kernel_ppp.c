@@ -218,10 +218,16 @@ static int np_mode(struct kwork *w, int unit, int protocol, bool pass)
 	return w->sys->ioctl(w->sys, unit, PPPIOCSNPMODE, &np);
 }
 
+/* What of IP passes the interface. */
+static uint16_t passing(uint16_t flags)
+{
+	return flags & DP_F_FAR_DOWN ? 0 : flags & (DP_F_IP4 | DP_F_IP6);
+}
+
 /* Which families pass. A new unit lets both. */
 static int families(struct kwork *w, struct kjob *j, uint16_t was)
 {
-	uint16_t now = j->row.flags, changed = now ^ was;
+	uint16_t now = passing(j->row.flags), changed = now ^ passing(was);
 	int err = 0;
 
 	if (changed & DP_F_IP4)

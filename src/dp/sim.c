@@ -521,7 +521,7 @@ void dp_sim_packet(struct dp *dp, uint64_t key, const uint8_t *bytes, size_t len
 	else
 		slot = ip.version == 4 ? index_route4(x, ip.dst) : index_route6(x, ip.dst);
 	if (slot == INDEX_NONE || !dpt_snapshot(s->table, slot, &c) || !(c.state & DPT_UP) ||
-	    !(c.flags & (ip.version == 4 ? DP_F_IP4 : DP_F_IP6))) {
+	    c.flags & DP_F_FAR_DOWN || !(c.flags & (ip.version == 4 ? DP_F_IP4 : DP_F_IP6))) {
 		s->stats.drop_other++;
 		return;
 	}

@@ -229,6 +229,29 @@ static void a_pipe_becomes_a_unit_later(void **state)
 	end(&w);
 }
 
+/* Nothing passes, and nothing goes elsewhere in clear for want of a route. */
+static void a_far_circuit_that_is_down_takes_no_route(void **state)
+{
+	struct kernel_tunnel t = some_tunnel(1);
+	struct dp_row r = some_row(1, 7);
+	struct world w;
+
+	begin(&w, 0);
+	t.version = r.version = 3;
+	kernel_tunnel_put(w.k, 1, ++w.generation, &t);
+	done(&w, KERNEL_OP_TUNNEL_PUT, 1, KERNEL_OK);
+	put(&w, 7, 1, &r);
+	done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+	for (int i = 0; i < 2; i++) {
+		fake_kernel_forget(&w.f);
+		r.flags ^= DP_F_FAR_DOWN;
+		put(&w, 7, 1, &r);
+		done(&w, KERNEL_OP_PUT, 7, KERNEL_OK);
+		STEPS_ARE(&w, "npmode");
+	}
+	end(&w);
+}
+
 /* The kernel numbers from 0: what the owner has numbered already goes to frames that are discarded
  * in any case (RFC 1661 5.9), before any other. */
 static void numbers_that_are_used_are_not_used_again(void **state)
@@ -1341,6 +1364,7 @@ int main(void)
 		cmocka_unit_test(a_tunnel_takes_no_packet_of_others),
 		cmocka_unit_test(attaching_goes_step_by_step),
 		cmocka_unit_test(a_pipe_becomes_a_unit_later),
+		cmocka_unit_test(a_far_circuit_that_is_down_takes_no_route),
 		cmocka_unit_test(an_interface_has_no_queue_unless_asked),
 		cmocka_unit_test(interfaces_are_made_one_after_the_other),
 		cmocka_unit_test(what_failed_leaves_nothing),
