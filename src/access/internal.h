@@ -501,8 +501,6 @@ void acc_tunnel_event(struct access *a, struct acc_tunnel *t, struct access_even
 void acc_tunnel_count(struct acc_tunnel *t);
 
 /* server.c */
-/* Does it come from a network of the block that is too small to be forged by chance? */
-bool acc_server_trusts(const struct conf_peer *p, const struct addr *from);
 void acc_server_tunnel_ask(struct access *a, struct mono now, uint8_t version,
 			   const struct l2tp_event *ev);
 void acc_server_session_ask(struct access *a, struct mono now, uint8_t version,

@@ -431,18 +431,36 @@ static bool peers_serve3(const struct access *a, const struct addr *remote)
 	return ok;
 }
 
-/* How the peer at this address authenticates, if that address is nobody else's. */
+/* Does the block name this very address? */
+static bool names(const struct conf_peer *c, const struct addr *ip)
+{
+	const uint8_t whole = ip->family == AF_INET ? 32 : 128;
+
+	for (size_t i = 0; i < c->from_count; i++)
+		if (c->from[i].len == whole && prefix_has(&c->from[i], ip))
+			return true;
+	return false;
+}
+
+/* How the peer at this address authenticates, if that address is nobody else's: whoever hears a
+ * message that is signed can guess at the secret. */
 static const struct l2tp3_profile *profile3(const struct access *a, const struct addr *remote)
 {
+	const struct conf_peer *one = NULL;
 	struct addr ip = *remote;
 
 	ip.port = 0;
 	for (size_t i = 0; i < a->peer_count; i++) {
 		const struct conf_peer *c = a->peers[i]->c;
 
-		if (c && c->version != CONF_V2 && acc_server_trusts(c, &ip))
-			return c->l2tp3;
+		if (!c || c->version == CONF_V2 || !names(c, &ip))
+			continue;
+		if (one)
+			return NULL;
+		one = c;
 	}
+	if (one)
+		return one->l2tp3;
 	for (size_t i = 0; i < a->dial_count; i++) {
 		const struct acc_dial *d = a->dials[i];
 

@@ -37,7 +37,8 @@ static struct acc_peer *peer_match(const struct access *a, uint8_t version, cons
 	return NULL;
 }
 
-bool acc_server_trusts(const struct conf_peer *p, const struct addr *from)
+/* Does it come from a network of the block that is too small to be forged by chance? */
+static bool trusted(const struct conf_peer *p, const struct addr *from)
 {
 	for (size_t i = 0; i < p->from_count; i++)
 		if (conf_net_small(&p->from[i]) && prefix_has(&p->from[i], from))
@@ -95,7 +96,7 @@ void acc_server_tunnel_ask(struct access *a, struct mono now, uint8_t version,
 	struct acc_peer *p = peer_match(a, version, &ev->path->remote, ev->host_name);
 	struct addr remote = ev->path->remote;
 	char who[L2TP_NAME_MAX];
-	bool known = p && acc_server_trusts(p->c, &remote);
+	bool known = p && trusted(p->c, &remote);
 	struct acc_tunnel *t;
 	struct refusal r;
 
