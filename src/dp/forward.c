@@ -154,7 +154,7 @@ void fwd_punt_early(struct fwd *f, const struct fwd_sock *s, const struct fwd_ou
 void fwd_punt_stray(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
 		    const uint8_t *bytes, size_t len)
 {
-	punt_datagram(f, &f->unknown, s, o, bytes, len);
+	punt_datagram(f, &f->stray, s, o, bytes, len);
 }
 
 static void punt_frame(struct fwd *f, uint32_t slot, uint32_t class, const uint8_t *bytes,

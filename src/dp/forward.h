@@ -109,7 +109,8 @@ struct fwd {
 
 	/* of the thread alone */
 	uint64_t now; /* CLOCK_BOOTTIME, us; once a batch */
-	struct fwd_bucket control, unproven, asker, stranger, negotiation, unknown, frames, icmp;
+	struct fwd_bucket control, unproven, asker, stranger, negotiation, unknown, stray, frames,
+		icmp;
 	struct dp_rate session;
 	struct fwd_limit *limits; /* of punts, by slot */
 	struct fwd_stray strays[FWD_STRAYS];

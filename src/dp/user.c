@@ -615,6 +615,7 @@ struct dp *dp_user_new(const struct dp_user_config *c)
 		u->fwd.stranger = bucket(c->stranger, 2000, 500);
 		u->fwd.negotiation = bucket(c->negotiation, 100000, 65536);
 		u->fwd.unknown = bucket(c->unknown, 100, 100);
+		u->fwd.stray = bucket(c->unknown, 100, 100);
 		u->fwd.frames = bucket(c->frames, 20000, 20000);
 		u->fwd.session = bucket(c->session, 100, 100).rate;
 		rc = fwd_start(&u->fwd, ring_size(c, dpt_slots(u->table)));

@@ -46,9 +46,9 @@ struct dp_user_config {
 	struct dp_rate stranger;    /* the same of others, so anybody's: 2,000/s, 500 */
 	struct dp_rate negotiation; /* PPP control frames of sessions the plane does not forward
 				       yet: 100,000/s, 65,536 */
-	struct dp_rate unknown;	    /* any other data of unknown sessions: 100/s, 100 */
-	struct dp_rate frames;	    /* PPP and LOCAL of active sessions: 20,000/s, 20,000 */
-	struct dp_rate session;	    /* the same for one session: 100/s, 100 */
+	struct dp_rate unknown; /* any other data of unknown sessions: 100/s, 100 of each version */
+	struct dp_rate frames;	/* PPP and LOCAL of active sessions: 20,000/s, 20,000 */
+	struct dp_rate session; /* the same for one session: 100/s, 100 */
 
 	uint32_t no_offload; /* DP_OFFLOAD_* that are not to be used */
 
