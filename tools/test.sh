@@ -104,8 +104,8 @@ suite_fuzz() {
 
 suite_net() {
     asan_build || return 1
-    # four at a time, also with two CPUs: most of them wait most of the time
-    ADIT_BUILD=$PWD/build/test timeout -k 10 2400 /usr/bin/python3 -m pytest -q -n 4 \
+    # three at a time, also with two CPUs: most of them wait most of the time
+    ADIT_BUILD=$PWD/build/test timeout -k 10 2400 /usr/bin/python3 -m pytest -q -n 3 \
         -p no:cacheprovider --junitxml="$results/net.xml" tests/net
     report="$results/net.xml"
 }
