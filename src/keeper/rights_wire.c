@@ -57,13 +57,12 @@ static bool plain(const struct dp_row *r)
 	       !r->source4.family && !r->table && !r->pin_peer && !r->netns && !r->txqlen;
 }
 
-/* Ids of its own are those that the engine of pseudowires gives out: those above are of sessions of
- * PPP, which rights_row() looks at. */
+/* Those that the configuration gives to static ones are nobody else's. The engine gives out ids
+ * below DP_PPP3_IDS, but versions before that border gave any, and those sessions are kept. */
 static bool ids_ok(const struct conf *c, const struct pw_conf_wire *w, const struct dp_row *r)
 {
 	if (!w->fixed)
-		return r->local_session && r->local_session < DP_PPP3_IDS &&
-		       !pw_conf_reserves(c->pw, r->local_session);
+		return r->local_session && !pw_conf_reserves(c->pw, r->local_session);
 	return r->local_session == w->row.local_session &&
 	       r->remote_session == w->row.remote_session;
 }

@@ -330,13 +330,15 @@ static void test_wires(void **state)
 	q = r;
 	addr_parse("198.51.100.8:1701", &q.path.remote);
 	assert_false(rights_row(c, &q, true, text));
-	/* ids of sessions of PPP; those that the configuration has */
+	/* any id, as of an older version, but those that the configuration has */
 	q = r;
 	q.local_session = DP_PPP3_IDS - 1;
 	assert_true(rights_row(c, &q, false, text));
 	q.local_session = DP_PPP3_IDS;
+	assert_true(rights_row(c, &q, false, text));
+	q.local_session = 0;
 	assert_false(rights_row(c, &q, false, text));
-	q.local_session = 3000000000u;
+	q.local_session = 3000000000u; /* a static one's, too */
 	assert_false(rights_row(c, &q, false, text));
 	q.local_session = 5; /* of the static one */
 	assert_false(rights_row(c, &q, false, text));
