@@ -14,7 +14,7 @@
  *   reload.c   a new configuration
  *   hook.c     programs run when a session is up or down
  *   control.c  the control socket; show.c what it shows
- *   log.c acct.c spare.c conf*.c  stand for themselves
+ *   log.c acct.c spare.c progress.c conf*.c  stand for themselves
  */
 #ifndef ADIT_DAEMON_DAEMON_H
 #define ADIT_DAEMON_DAEMON_H
@@ -27,6 +27,7 @@
 #include "dp/dp.h"
 #include "keeper/client.h"
 #include "log.h"
+#include "progress.h"
 #include "spare.h"
 
 struct control;
@@ -107,12 +108,11 @@ struct daemon {
 	bool stopping;	       /* orderly: peers are told */
 	bool emptying;	       /* ... one after the other, before all that is left is told */
 	bool paced;	       /* ... there is a pace, and nobody has asked once more */
-	uint64_t stop_left;    /* stopping, emptying: what there was when it was last looked */
+	struct progress stop;  /* stopping, emptying: how long to wait */
 	struct mono stop_look; /* ... when to look again */
 	bool quit;	       /* leave the loop */
 	int status;	       /* exit status */
 	struct mono drain_say; /* while draining: when to tell how far it is */
-	struct mono stop_by;   /* while stopping, emptying: when to wait no longer */
 	struct spare spare;    /* memory for bad times */
 	bool scarce;	       /* ... which have come: nobody new gets in */
 	struct mono scarce_at; /* ... when to see whether they are over; else: whether they come */

@@ -689,8 +689,7 @@ static void stop_now(struct daemon *d)
 	d->emptying = false;
 	d->stopping = true;
 	d->drain_say = MONO_NEVER;
-	d->stop_left = UINT64_MAX;
-	d->stop_by = mono_add(d->now, DAEMON_STOP_US);
+	progress_begin(&d->stop, d->now, DAEMON_STOP_US);
 	d->stop_look = mono_add(d->now, STOP_LOOK_US);
 	access_do(d->access, d->now, &cmd);
 	pwe_do(d->pw, d->now, &(struct pw_cmd){ .kind = PW_CMD_SHUTDOWN });
@@ -704,10 +703,8 @@ static void stop_progress(struct daemon *d)
 	char left[64], line[160];
 	uint32_t n = count_left(d, left, sizeof(left));
 
-	if (n != d->stop_left)
-		d->stop_by = mono_add(d->now, STOP_STUCK_US);
-	d->stop_left = n;
-	if (n == 0 || mono_due(d->stop_by, d->now)) {
+	progress_less(&d->stop, n, d->now, STOP_STUCK_US);
+	if (n == 0 || mono_due(d->stop.by, d->now)) {
 		stop_now(d);
 		return;
 	}
@@ -722,8 +719,8 @@ static void stop_progress(struct daemon *d)
 
 /* All were told at once. A session has its stop record when its row is gone, and those of a tunnel
  * leave the kernel together, which takes a while when there are thousands: whoever has asked waits
- * as long as there are rows. For peers, and for accounting lines, as long as there are fewer each
- * time. */
+ * as long as there are rows. For peers, and for accounting lines, as long as there are fewer than
+ * ever. */
 static void stop_rest(struct daemon *d)
 {
 	struct access_summary s;
@@ -734,17 +731,15 @@ static void stop_rest(struct daemon *d)
 	access_summary(d->access, &s);
 	n = 2 * ((uint64_t)rows + s.tunnels) + s.lines; /* each session that ends makes a line */
 	d->stop_look = mono_add(d->now, STOP_LOOK_US);
-	if (n < d->stop_left)
-		d->stop_by = mono_add(d->now,
-				      rows ? STOP_STUCK_US + rows * STOP_ROW_US : DAEMON_STOP_US);
-	if (n < d->stop_left || rows) {
+	if (progress_less(&d->stop, n, d->now,
+			  rows ? STOP_STUCK_US + rows * STOP_ROW_US : DAEMON_STOP_US) ||
+	    rows) {
 		snprintf(line, sizeof(line),
 			 "STATUS=Stopping: %s are left\nEXTEND_TIMEOUT_USEC=60000000", left);
 		notify_send(line);
 		tell_keeper(d);
 	}
-	d->stop_left = n;
-	if (!mono_due(d->stop_by, d->now))
+	if (!mono_due(d->stop.by, d->now))
 		return;
 	if (!run_nothing_owed(d))
 		daemon_say(
@@ -812,8 +807,7 @@ void run_stop(struct daemon *d, bool orderly)
 			"stopping: telling the peers, one after the other; asked once more, all at "
 			"once");
 		d->emptying = d->paced = true;
-		d->stop_left = 0;
-		d->stop_by = mono_add(d->now, STOP_STUCK_US);
+		progress_begin(&d->stop, d->now, STOP_STUCK_US);
 		run_drain_begin(d, true, d->conf->stop_rate);
 		stop_progress(d);
 	} else {
