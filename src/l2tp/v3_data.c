@@ -57,6 +57,7 @@ int data3_input(struct l2tp3 *l, const struct path *path, const struct l2tp3_hea
 	if (c.bad || rcur_left(&c) == 0)
 		return v3_drop(l, DROP3_HEADER, L2TP_HDR_SHORT, path);
 	s->conn->heard = l->now; /* the timer looks when it fires */
+	doubt3_end(l, s->conn);
 	if (!in_sequence(s, sublayer))
 		return v3_drop(l, DROP3_SEQUENCE, h->session, path);
 	l->count.frames_in++;

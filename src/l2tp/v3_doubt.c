@@ -14,9 +14,13 @@
  * Nothing of that ends a connection. It is asked: HELLO at once, and again until something is heard
  * or the time is over. An id of 32 random bits is known to those alone who see our data, so who
  * sends a StopCCN that names a session of ours is there, and has nearly surely lost it: the answer
- * has to come soon. A host that opens another connection may have several, and may just now be
- * restarting without losing any; and anybody can send a StopCCN that names no session. Then there
- * is more time for an answer.
+ * has to come soon, unless the peer was heard a moment before. A host that opens another connection
+ * may have several, and may just now be restarting without losing any; and anybody can send a
+ * StopCCN that names no session. Then there is more time for an answer.
+ *
+ * Not all peers choose ids at random, and without a secret whoever guesses one can say the same. So
+ * a StopCCN is nearly sure once in the life of a connection: a second one shows that the first was
+ * false, and is no better than one without a session. Each makes the rest before the next longer.
  */
 #include "l2tp/v3_int.h"
 
@@ -30,9 +34,11 @@ enum hint {
 #define ASK_US	  (1 * US_S)
 #define SURE_US	  (250 * US_MS) /* the same for HINT_SESSION */
 #define ASK_MOST  6
-#define REST_US	  (10 * US_S) /* after an answer a connection is not doubted again */
-#define SURE_REST (1 * US_S)  /* ... for a HINT_STOP; else this long */
-#define QUIET_US  (3 * US_S)  /* who was heard since then is not doubted for a HINT_STOP */
+#define REST_US	  (10 * US_S) /* after an answer a connection is not doubted again for a StopCCN */
+#define REST_MOST (60 * US_S) /* ... twice as long for each one before, up to this */
+#define SURE_REST (1 * US_S)  /* ... nor for a host, or the first session that is named */
+#define QUIET_US  (3 * US_S)  /* who was heard since is not doubted for a HINT_STOP, nor lost soon \
+			       */
 #define HOST_MOST 2	      /* connections that one message casts doubt on */
 #define HOST_LOOK 64	      /* connections of one address that are known for that */
 #define TOLD_MOST 32	      /* in a second, of connections nobody knows; of sessions as many */
@@ -61,25 +67,42 @@ static void ask(struct l2tp3 *l, struct conn *c)
 	conn_timer(l, c);
 }
 
+/* Nearly surely lost: it was never said before. */
+static bool sure(const struct conn *c, enum hint hint)
+{
+	return hint == HINT_SESSION && !c->alarms;
+}
+
+static int64_t rest(const struct conn *c, enum hint hint)
+{
+	int64_t us = REST_US;
+
+	if (hint == HINT_HOST || sure(c, hint))
+		return SURE_REST;
+	for (unsigned int i = 1; i < c->alarms && us < REST_MOST; i++)
+		us *= 2;
+	return us < REST_MOST ? us : REST_MOST;
+}
+
 static bool askable(const struct l2tp3 *l, const struct conn *c, enum hint hint)
 {
 	if (c->state != L2TP3_CS_UP || c->quirks & L2TP3_QUIRK_NO_HELLO ||
 	    c->profile->p.hello_us < 0)
 		return false;
 	if (c->doubts)
-		return hint == HINT_SESSION && !c->doubt_sure;
-	if (hint != HINT_STOP)
-		return mono_due(mono_add(c->doubt_at, SURE_REST), l->now);
-	return mono_due(mono_add(c->doubt_at, REST_US), l->now) &&
-	       mono_due(mono_add(c->heard, QUIET_US), l->now);
+		return sure(c, hint); /* what began as less */
+	return mono_due(mono_add(c->doubt_at, rest(c, hint)), l->now) &&
+	       (hint != HINT_STOP || mono_due(mono_add(c->heard, QUIET_US), l->now));
 }
 
 static void begin(struct l2tp3 *l, struct conn *c, enum hint hint)
 {
 	trace(l->trace, TRACE_L2TP3_CONN_DOUBT, l->now, c->handle, c->local_id, c->remote_id);
 	c->doubts = 0;
-	c->doubt_sure = hint == HINT_SESSION;
+	c->doubt_sure = sure(c, hint);
 	c->doubted = l->now;
+	if (hint != HINT_HOST && c->alarms < UINT8_MAX)
+		c->alarms++;
 	ask(l, c);
 }
 
@@ -101,6 +124,7 @@ void doubt3_due(struct l2tp3 *l, struct conn *c)
 {
 	struct ending why = { .cause = ADIT_CAUSE_TUNNEL_LOST,
 			      .text = "the peer does not know the connection any more" };
+	struct mono soon = mono_add(c->heard, c->doubt_sure ? QUIET_US : 0);
 
 	if (c->state != L2TP3_CS_UP || !c->doubts || !mono_due(c->doubt_at, l->now))
 		return;
@@ -112,6 +136,9 @@ void doubt3_due(struct l2tp3 *l, struct conn *c)
 		c->doubts++;
 		c->doubt_at = mono_add(l->now, c->doubt_sure ? pace(c) : L2TP_QUIET_US);
 		v3_news(l, &c->thing, NEWS_QUIET);
+	} else if (!mono_due(soon, l->now)) { /* then once more */
+		c->doubts = ASK_MOST - 1;
+		c->doubt_at = soon;
 	} else {
 		conn_step(l, c, TE_LOST, &why);
 	}

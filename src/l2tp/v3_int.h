@@ -123,6 +123,7 @@ struct conn {
 	uint32_t router_id;		       /* the peer's */
 	uint8_t quirks, quirks_used;
 	uint8_t doubts; /* how often the peer was asked whether it still has the connection */
+	uint8_t alarms; /* StopCCNs that made us ask */
 
 	struct ending why; /* text is in `text` */
 	char *text;
