@@ -6,10 +6,9 @@
 #ifndef ADIT_DAEMON_PROGRESS_H
 #define ADIT_DAEMON_PROGRESS_H
 
+#include <adit/types.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "adit/types.h"
 
 struct progress {
 	uint64_t least; /* that there was when it was looked */

@@ -34,11 +34,10 @@ enum hint {
 #define ASK_US	  (1 * US_S)
 #define SURE_US	  (250 * US_MS) /* the same for HINT_SESSION */
 #define ASK_MOST  6
-#define REST_US	  (10 * US_S) /* after an answer a connection is not doubted again for a StopCCN */
+#define REST_US	  (10 * US_S) /* after an answer a connection is not doubted for a StopCCN */
 #define REST_MOST (60 * US_S) /* ... twice as long for each one before, up to this */
 #define SURE_REST (1 * US_S)  /* ... nor for a host, or the first session that is named */
-#define QUIET_US  (3 * US_S)  /* who was heard since is not doubted for a HINT_STOP, nor lost soon \
-			       */
+#define QUIET_US  (3 * US_S)  /* who was heard since is not lost soon, nor doubted at HINT_STOP */
 #define HOST_MOST 2	      /* connections that one message casts doubt on */
 #define HOST_LOOK 64	      /* connections of one address that are known for that */
 #define TOLD_MOST 32	      /* in a second, of connections nobody knows; of sessions as many */
