@@ -75,12 +75,13 @@ bool addr_read(const char *text, struct addr *ret)
 	return true;
 }
 
-static const char *addr_write(const struct addr *a, char *buf, size_t cap)
+static const char *addr_write(const struct lines *h, const struct addr *a, char *buf, size_t cap)
 {
 	char ip[64] = "?";
 
 	inet_ntop(a->family, a->ip, ip, sizeof(ip));
-	snprintf(buf, cap, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, a->port);
+	snprintf(buf, cap, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip,
+		 h->no_ports ? 1701 : a->port);
 	return buf;
 }
 
@@ -98,10 +99,10 @@ void path_say(const struct lines *h, const struct path *p, char *buf, size_t cap
 
 	buf[0] = 0;
 	if (!same_addr(&p->remote, &h->usual.remote))
-		n += (size_t)snprintf(buf, cap, " to=%s", addr_write(&p->remote, a, sizeof(a)));
+		n += (size_t)snprintf(buf, cap, " to=%s", addr_write(h, &p->remote, a, sizeof(a)));
 	if (!same_addr(&p->local, &h->usual.local))
 		n += (size_t)snprintf(buf + n, cap - n, " by=%s",
-				      addr_write(&p->local, a, sizeof(a)));
+				      addr_write(h, &p->local, a, sizeof(a)));
 	if (p->via != h->usual.via)
 		snprintf(buf + n, cap - n, " via=%u", p->via);
 }

@@ -25,6 +25,7 @@ struct harness_line {
 
 struct lines {
 	struct mono now;
+	bool no_ports;	   /* say 1701 where there are none: the scenario is written for UDP */
 	struct path usual; /* of the engine: local is its address, remote is mine */
 	struct harness_line line[HARNESS_LINES]; /* a ring of what happened and was not looked at */
 	unsigned first, count;

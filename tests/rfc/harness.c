@@ -836,6 +836,13 @@ bool harness_set(struct harness *h, const char *word)
 	return true;
 }
 
+bool harness_over_ip(struct harness *h, bool instead)
+{
+	(void)h;
+	(void)instead;
+	return false;
+}
+
 bool harness_set_engine(struct harness *h, const char *word)
 {
 	const struct {

@@ -50,6 +50,10 @@ void harness_start(struct harness *h);
 bool harness_set(struct harness *h, const char *word);
 bool harness_set_engine(struct harness *h, const char *word);
 
+/* L2TPv3: all goes over IP; `instead`: of UDP, for which the scenario is written. False: not here.
+ */
+bool harness_over_ip(struct harness *h, bool instead);
+
 /* Let time pass up to `t`, or until something happens (then true). */
 bool harness_until(struct harness *h, struct mono t);
 

@@ -207,6 +207,12 @@ static void keep_records(struct harness *h)
 	}
 }
 
+/* Without a secret all messages over IP have a checksum, unless a profile says no (4.1.1.2). */
+static bool checksum_instead(const struct harness *h)
+{
+	return h->over_ip_instead && !h->peer.secret && h->params.digest == L2TP3_AUTH_AUTO;
+}
+
 static void drain(struct harness *h)
 {
 	uint8_t buf[L2TP_CONTROL_MAX];
@@ -231,6 +237,8 @@ static void drain(struct harness *h)
 			return;
 		capture(&h->log, &path, buf, n, true);
 		wp_tell(&h->peer, buf, n, words, sizeof(words));
+		if (checksum_instead(h) && !strstr(words, " digest="))
+			fail(&h->log, "a message over IP without a checksum");
 		if (h->hidden)
 			continue;
 		path_say(&h->log, &path, where, sizeof(where));
@@ -328,6 +336,30 @@ static size_t data_build(struct harness *h, char **words, unsigned count, uint8_
 	return c.bad ? 0 : c.len;
 }
 
+/* An address of a line; over IP there are no ports. */
+static bool addr_of(const struct harness *h, const char *text, struct addr *ret)
+{
+	if (!addr_read(text, ret))
+		return false;
+	ret->port = h->peer.over_ip ? 0 : ret->port;
+	return true;
+}
+
+/* Octets of a line, written as they are over UDP, as they are over IP: a control message has the
+ * session id 0 before it, data begins with its own. */
+static size_t over_ip_instead(uint8_t *buf, size_t n, size_t cap)
+{
+	if (n && !(buf[0] & 0x80)) {
+		n -= n < 4 ? n : 4;
+		memmove(buf, buf + 4, n);
+	} else if (n && n + 4 <= cap) {
+		memmove(buf + 4, buf, n);
+		memset(buf, 0, 4);
+		n += 4;
+	}
+	return n;
+}
+
 bool harness_send(struct harness *h, char **words, unsigned count)
 {
 	struct path path = h->log.usual;
@@ -340,10 +372,10 @@ bool harness_send(struct harness *h, char **words, unsigned count)
 		const char *v;
 
 		if ((v = value(words[i], "from"))) {
-			if (!addr_read(v, &path.remote))
+			if (!addr_of(h, v, &path.remote))
 				return false;
 		} else if ((v = value(words[i], "at"))) {
-			if (!addr_read(v, &path.local))
+			if (!addr_of(h, v, &path.local))
 				return false;
 		} else if ((v = value(words[i], "via"))) {
 			path.via = (uint32_t)strtoul(v, NULL, 10);
@@ -355,6 +387,8 @@ bool harness_send(struct harness *h, char **words, unsigned count)
 		return false;
 	if (!strcmp(words[0], "octets")) {
 		n = left > 1 ? wp_hex(words[1], buf, sizeof(buf)) : 0;
+		if (h->over_ip_instead)
+			n = over_ip_instead(buf, n, sizeof(buf));
 	} else if (!strcmp(words[0], "data")) {
 		n = data_build(h, words + 1, left - 1, buf, sizeof(buf));
 		data = true;
@@ -462,32 +496,6 @@ static bool command_kind(const char *verb, const char *object, enum l2tp3_cmd_ki
 	return true;
 }
 
-/* cookie=8 sublayer=1 sequencing=2 circuit=1 mtu=1500 tx= rx= channel= */
-static bool circuit_word(struct l2tp3_circuit *c, const char *word, const char *v)
-{
-	unsigned long long n = strtoull(v, NULL, 0);
-
-	if (!strcmp(word, "cookie"))
-		c->cookie_len = (uint8_t)n;
-	else if (!strcmp(word, "sublayer"))
-		c->sublayer = (uint8_t)n;
-	else if (!strcmp(word, "sequencing"))
-		c->sequencing = (uint8_t)n;
-	else if (!strcmp(word, "circuit"))
-		c->status = (uint16_t)n;
-	else if (!strcmp(word, "mtu"))
-		c->mtu = (uint16_t)n;
-	else if (!strcmp(word, "tx"))
-		c->tx_speed = n;
-	else if (!strcmp(word, "rx"))
-		c->rx_speed = n;
-	else if (!strcmp(word, "channel"))
-		c->channel_id = (uint32_t)n;
-	else
-		return false;
-	return true;
-}
-
 /* "text" in place, or x0102 in place: octets and how many. */
 static uint8_t octets_of(char *v, const void **ret)
 {
@@ -501,7 +509,7 @@ static uint8_t octets_of(char *v, const void **ret)
 	return (uint8_t)strlen(*ret);
 }
 
-static bool command_word(struct l2tp3_cmd *cmd, char *word)
+static bool command_word(const struct harness *h, struct l2tp3_cmd *cmd, char *word)
 {
 	char *eq = strchr(word, '='), *end;
 	const char *v;
@@ -536,9 +544,9 @@ static bool command_word(struct l2tp3_cmd *cmd, char *word)
 	} else if (!strcmp(word, "at")) {
 		cmd->at.us = START_US + (int64_t)(strtod(v, NULL) * 1e6 + 0.5);
 	} else if (!strcmp(word, "to")) {
-		return addr_read(v, &cmd->path.remote);
+		return addr_of(h, v, &cmd->path.remote);
 	} else if (!strcmp(word, "by")) {
-		return addr_read(v, &cmd->path.local);
+		return addr_of(h, v, &cmd->path.local);
 	} else if (!strcmp(word, "pw")) {
 		cmd->pw_type = (uint16_t)strtoul(v, NULL, 0);
 	} else if (!strcmp(word, "counts")) { /* 1,2,3,4,5,6 */
@@ -549,7 +557,7 @@ static bool command_word(struct l2tp3_cmd *cmd, char *word)
 	} else if (!strcmp(word, "circuit")) {
 		cmd->status = cmd->circuit.status = (uint16_t)strtoul(v, NULL, 0);
 	} else {
-		return circuit_word(&cmd->circuit, word, v);
+		return harness_circuit_word(&cmd->circuit, word, v);
 	}
 	return true;
 }
@@ -589,7 +597,7 @@ bool harness_do(struct harness *h, char **words, unsigned count)
 		at = 2;
 	}
 	for (; at < count; at++) {
-		if (!command_word(&cmd, words[at]))
+		if (!command_word(h, &cmd, words[at]))
 			return false;
 	}
 	cmd.profile = h->profile;
@@ -787,6 +795,10 @@ void harness_init(struct harness *h)
 
 void harness_start(struct harness *h)
 {
+	if (h->peer.over_ip)
+		h->log.usual.local.port = h->log.usual.remote.port = 0;
+	if (checksum_instead(h) && !h->peer.digest)
+		h->peer.digest = "empty";
 	h->engine = l2tp3_new(&h->config);
 }
 
@@ -797,167 +809,4 @@ void harness_free(struct harness *h)
 	lines_free(&h->log);
 	for (size_t i = 0; i < HARNESS_RECORDS; i++)
 		record_drop(&h->record[i]);
-}
-
-/* Words that change the scripted peer, or where both are. */
-static bool set_peer(struct harness *h, const char *word)
-{
-	const char *v;
-
-	if ((v = value(word, "peer-secret"))) {
-		h->peer.secret = keep(&h->log, v);
-	} else if ((v = value(word, "peer-digest"))) {
-		h->peer.digest = keep(&h->log, v);
-	} else if ((v = value(word, "me"))) {
-		return addr_read(v, &h->log.usual.remote);
-	} else if ((v = value(word, "iut"))) {
-		return addr_read(v, &h->log.usual.local);
-	} else if (!strcmp(word, "over-ip")) {
-		h->peer.over_ip = true;
-		h->log.usual.local.port = h->log.usual.remote.port = 0;
-	} else {
-		return false;
-	}
-	return true;
-}
-
-static bool set_flag(struct l2tp3_params *p, const char *word)
-{
-	const struct {
-		const char *name;
-		bool *to;
-	} flags[] = {
-		{ "challenge", &p->challenge },
-		{ "hide", &p->hide },
-		{ "digest-optional", &p->digest_optional },
-		{ "tie-breaker-off", &p->tie_breaker_off },
-		{ "follow-port", &p->allow_port_change },
-		{ "follow-address", &p->allow_address_change },
-		{ "follow", &p->follow },
-		{ "mirror-sublayer", &p->mirror_sublayer },
-		{ "mirror-sequencing", &p->mirror_sequencing },
-	};
-
-	for (size_t i = 0; i < COUNT(flags); i++) {
-		if (!strcmp(word, flags[i].name))
-			return *flags[i].to = true;
-	}
-	return false;
-}
-
-static bool set_number(struct l2tp3_params *p, const char *word)
-{
-	const struct {
-		const char *name;
-		int64_t *to;
-	} times[] = {
-		{ "hello", &p->hello_us },   { "first", &p->retry_first_us },
-		{ "cap", &p->retry_cap_us }, { "setup", &p->setup_us },
-		{ "empty", &p->empty_us },
-	};
-	const struct {
-		const char *name;
-		uint32_t *to;
-	} numbers[] = {
-		{ "retries", &p->retry_max },	       { "retries-sccrq", &p->retry_max_sccrq },
-		{ "max-sessions", &p->max_sessions },  { "router", &p->router_id },
-		{ "peer-router", &p->peer_router_id },
-	};
-	const char *v;
-
-	for (size_t i = 0; i < COUNT(times); i++) {
-		if ((v = value(word, times[i].name))) {
-			*times[i].to =
-				strcmp(v, "never") ? (int64_t)(strtod(v, NULL) * 1e6 + 0.5) : -1;
-			return true;
-		}
-	}
-	for (size_t i = 0; i < COUNT(numbers); i++) {
-		if ((v = value(word, numbers[i].name))) {
-			*numbers[i].to = (uint32_t)strtoul(v, NULL, 0);
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool set_word(struct harness *h, const char *word)
-{
-	static const struct {
-		const char *name;
-		uint32_t bit;
-	} quirks[] = {
-		{ "lax-mandatory", L2TP3_QUIRK_LAX_MANDATORY },
-		{ "no-hello", L2TP3_QUIRK_NO_HELLO },
-	};
-	struct l2tp3_params *p = &h->params;
-	const char *v;
-
-	if ((v = value(word, "window"))) {
-		p->receive_window = (uint16_t)strtoul(v, NULL, 0);
-	} else if ((v = value(word, "host"))) {
-		p->host_name = keep(&h->log, v);
-	} else if ((v = value(word, "peer-name"))) {
-		p->peer_name = keep(&h->log, v);
-	} else if ((v = value(word, "quirk"))) {
-		for (size_t i = 0; i < COUNT(quirks); i++)
-			p->quirks |= strcmp(v, quirks[i].name) ? 0 : quirks[i].bit;
-	} else if ((v = value(word, "pw-type"))) {
-		if (h->pw_types == L2TP3_PW_TYPES_MAX)
-			return false;
-		p->pw_types[h->pw_types++] = (uint16_t)strtoul(v, NULL, 0);
-	} else if ((v = value(word, "digest"))) {
-		p->digest = !strcmp(v, "none")	 ? L2TP3_AUTH_NONE
-			    : !strcmp(v, "md5")	 ? L2TP3_AUTH_MD5
-			    : !strcmp(v, "sha1") ? L2TP3_AUTH_SHA1
-						 : L2TP3_AUTH_AUTO;
-	} else if ((v = value(word, "secret"))) {
-		h->peer.secret = keep(&h->log, v);
-		p->secret[0].p = h->peer.secret;
-		p->secret[0].n = strlen(h->peer.secret);
-	} else if ((v = value(word, "old-secret"))) {
-		h->peer.old_secret = keep(&h->log, v);
-		p->secret[1].p = h->peer.old_secret;
-		p->secret[1].n = strlen(h->peer.old_secret);
-	} else {
-		return false;
-	}
-	return true;
-}
-
-bool harness_set(struct harness *h, const char *word)
-{
-	const char *eq = strchr(word, '=');
-	char name[64];
-
-	if (!strncmp(word, "our-", 4) && eq && eq - word < 60) { /* of our circuit */
-		snprintf(name, sizeof(name), "%.*s", (int)(eq - word - 4), word + 4);
-		return circuit_word(&h->circuit, name, eq + 1);
-	}
-	return set_flag(&h->params, word) || set_number(&h->params, word) || set_word(h, word) ||
-	       set_peer(h, word);
-}
-
-bool harness_set_engine(struct harness *h, const char *word)
-{
-	const struct {
-		const char *name;
-		uint32_t *to;
-	} numbers[] = {
-		{ "max-conns", &h->config.max_conns },
-		{ "max-sessions", &h->config.max_sessions },
-		{ "max-halfopen", &h->config.max_halfopen },
-		{ "max-halfopen-source", &h->config.max_halfopen_source },
-		{ "id-base", &h->config.id_base },
-		{ "id-len", &h->config.id_len },
-	};
-	const char *v;
-
-	for (size_t i = 0; i < COUNT(numbers); i++) {
-		if ((v = value(word, numbers[i].name))) {
-			*numbers[i].to = (uint32_t)strtoul(v, NULL, 0);
-			return true;
-		}
-	}
-	return false;
 }

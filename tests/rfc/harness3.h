@@ -34,8 +34,9 @@ struct harness {
 	adit_handle conn[HARNESS_OBJECTS], session[HARNESS_OBJECTS];
 	unsigned conns, sessions;
 	struct harness_record record[HARNESS_RECORDS];
-	bool waits;  /* the owner answers by a line of the scenario, not at once */
-	bool hidden; /* T receives what the engine sends, but no line tells it */
+	bool waits;	      /* the owner answers by a line of the scenario, not at once */
+	bool hidden;	      /* T receives what the engine sends, but no line tells it */
+	bool over_ip_instead; /* the scenario is written for UDP, and played over IP */
 	unsigned pw_types;
 };
 
@@ -44,10 +45,14 @@ void harness_init(struct harness *h);
 void harness_free(struct harness *h);
 void harness_start(struct harness *h);
 bool harness_set(struct harness *h, const char *word);
+bool harness_over_ip(struct harness *h, bool instead);
 bool harness_set_engine(struct harness *h, const char *word);
 bool harness_until(struct harness *h, struct mono t);
 bool harness_send(struct harness *h, char **words, unsigned count);
 bool harness_do(struct harness *h, char **words, unsigned count);
 bool harness_ask(struct harness *h, char **words, unsigned count, char *ret, size_t cap);
+
+/* A word of a circuit: cookie=8 sublayer=1 sequencing=2 circuit=1 mtu=1500 tx= rx= channel= */
+bool harness_circuit_word(struct l2tp3_circuit *c, const char *word, const char *v);
 
 #endif

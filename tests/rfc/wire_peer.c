@@ -573,6 +573,8 @@ static const char *digest_word(const struct wire_peer *w, char **words, unsigned
 		if (!strncmp(words[i], "digest=", 7))
 			return strcmp(words[i] + 7, "none") ? words[i] + 7 : NULL;
 	}
+	if (!strcmp(words[0], "bare")) /* there is nothing it could stand behind */
+		return NULL;
 	if (w->v3 && w->digest)
 		return strcmp(w->digest, "none") ? w->digest : NULL;
 	return w->v3 && w->secret ? "md5" : NULL;
