@@ -282,6 +282,20 @@ out:
 	bytes_wipe(&one, sizeof(one));
 }
 
+/* Octets of the CDN that pw_refuse() puts into a connection, with its digest, what hiding takes,
+ * and the session id in front. */
+static size_t refusal_len(struct l2tp3 *l, const struct conn *c, const struct ending *why)
+{
+	uint8_t buf[L2TP_CONTROL_MAX];
+	struct l2tp_build b;
+
+	conn_build(l, c, &b, buf, L2TP_CDN);
+	l2tp_build_u32(&b, L2TP3_AVP_LOCAL_SESSION, 0);
+	l2tp_build_u32(&b, L2TP3_AVP_REMOTE_SESSION, 0);
+	l2tp_build_result(&b, why->result, why->error, NULL);
+	return l2tp_build_end(&b) + (c->over_ip ? L2TP3_IP_PREFIX : 0);
+}
+
 int l2tp3_tell_lost(struct l2tp3 *l, const struct path *path, const uint8_t *bytes, size_t len,
 		    const struct l2tp3_profile *profile)
 {
@@ -290,7 +304,6 @@ int l2tp3_tell_lost(struct l2tp3 *l, const struct path *path, const uint8_t *byt
 			      .error = L2TP_ERR_SESSION_ID };
 	enum l2tp3_carrier carrier = path_is_ip(path) ? L2TP3_IP : L2TP3_UDP;
 	struct htab_node *n = htab_find(&l->by_host, conn_dial_hash(l, &path->remote));
-	const size_t least = L2TP3_HEADER + 8 + 10 + 10 + 10;
 	struct conn *c = NULL;
 	struct l2tp3_header h;
 
@@ -303,7 +316,8 @@ int l2tp3_tell_lost(struct l2tp3 *l, const struct path *path, const uint8_t *byt
 	}
 	if (!c)
 		tell_none(l, path, h.session, len, profile);
-	else if (len >= least && !c->orphans && rel_room(&c->rel, false) && may_tell(l, true))
+	else if (!c->orphans && rel_room(&c->rel, false) && len >= refusal_len(l, c, &why) &&
+		 may_tell(l, true))
 		return pw_refuse(l, c, h.session, 0, &why);
 	return 0;
 }
