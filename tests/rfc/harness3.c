@@ -229,10 +229,15 @@ static void drain(struct harness *h)
 		if (l2tp3_event(h->engine, &e)) {
 			event_tell(h, &e);
 			accept_at_once(h, &e);
+			harness_v2_heard(h, &e);
 			continue;
 		}
+		if (harness_v2_event(h))
+			continue;
 		keep_records(h);
 		n = l2tp3_output(h->engine, h->log.now, buf, sizeof(buf), &path);
+		if (!n && harness_v2_output(h))
+			continue;
 		if (!n)
 			return;
 		capture(&h->log, &path, buf, n, true);
@@ -249,7 +254,7 @@ static void drain(struct harness *h)
 bool harness_until(struct harness *h, struct mono t)
 {
 	while (!h->log.count && !h->log.failed) {
-		struct mono next = l2tp3_deadline(h->engine);
+		struct mono next = harness_v2_deadline(h, l2tp3_deadline(h->engine));
 		struct mono before = h->log.now;
 
 		if (next.us > t.us) {
@@ -259,8 +264,9 @@ bool harness_until(struct harness *h, struct mono t)
 		if (next.us > h->log.now.us)
 			h->log.now = next;
 		l2tp3_expire(h->engine, h->log.now);
+		harness_v2_expire(h);
 		drain(h);
-		next = l2tp3_deadline(h->engine);
+		next = harness_v2_deadline(h, l2tp3_deadline(h->engine));
 		if (mono_due(next, h->log.now) && h->log.now.us == before.us) {
 			fail(&h->log, "a deadline stays in the past");
 			return false;
@@ -283,6 +289,8 @@ static void input(struct harness *h, const struct path *path, const uint8_t *byt
 	capture(&h->log, path, bytes, len, false);
 	if (len)
 		memcpy(copy, bytes, len);
+	if (harness_v2_input(h, path, copy, len, data))
+		goto out;
 	rc = l2tp3_input(h->engine, h->log.now, path, copy, len, &f);
 	if (rc == L2TP3_IN_FRAME) {
 		if (f.off > len || f.len > len - f.off) {
@@ -300,6 +308,7 @@ static void input(struct harness *h, const struct path *path, const uint8_t *byt
 	if (rc == L2TP3_IN_LOST)
 		(void)l2tp3_tell_lost(h->engine, path, copy, len,
 				      make_profile(h) ? h->profile : NULL);
+out:
 	free(copy);
 	drain(h);
 }
@@ -392,6 +401,8 @@ bool harness_send(struct harness *h, char **words, unsigned count)
 	} else if (!strcmp(words[0], "data")) {
 		n = data_build(h, words + 1, left - 1, buf, sizeof(buf));
 		data = true;
+	} else if (!strcmp(words[0], "v2")) {
+		n = wp_build(&h->v2.peer, words + 1, left - 1, buf, sizeof(buf));
 	} else {
 		n = wp_build(&h->peer, words, left, buf, sizeof(buf));
 	}
@@ -582,6 +593,14 @@ bool harness_do(struct harness *h, char **words, unsigned count)
 		return true;
 	if (!strcmp(words[0], "restart")) {
 		do_restart(h);
+		return true;
+	}
+	if (!strcmp(words[0], "offer")) {
+		cmd.profile = h->profile;
+		if (!harness_v2_offer(h, &cmd))
+			return false;
+		conn_label(h, cmd.ret_handle);
+		drain(h);
 		return true;
 	}
 	if (!strcmp(words[0], "send") && count > 1) {
@@ -800,12 +819,15 @@ void harness_start(struct harness *h)
 	if (checksum_instead(h) && !h->peer.digest)
 		h->peer.digest = "empty";
 	h->engine = l2tp3_new(&h->config);
+	if (!h->v2.engine)
+		harness_v2_start(h);
 }
 
 void harness_free(struct harness *h)
 {
 	l2tp3_free(h->engine);
 	l2tp3_profile_unref(h->profile);
+	harness_v2_free(h);
 	lines_free(&h->log);
 	for (size_t i = 0; i < HARNESS_RECORDS; i++)
 		record_drop(&h->record[i]);

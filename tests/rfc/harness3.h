@@ -7,6 +7,12 @@
  *     ! conn-up c1 host="lac"              an event
  *     = frame s1 x...                      what became of a data message given to it
  *
+ * With `engine v2` that of L2TPv2 is on the same port, and T speaks both. Tunnels are t1, t2, ...
+ *
+ *     do offer                             one request for either version (RFC 3931 4.7.3)
+ *     < v2 SCCRQ ...     > v2 SCCRP ...    messages of L2TPv2
+ *     ! tunnel-up t1 ...                   an event of that engine
+ *
  * Only include/adit/l2tp3.h is used.
  */
 #ifndef ADIT_TEST_RFC_HARNESS3_H
@@ -21,6 +27,16 @@ struct harness_record {
 	enum l2tp3_object kind;
 	size_t len;
 	uint8_t *bytes;
+};
+
+/* The other engine, see harness3_v2.c. */
+struct harness_v2 {
+	struct l2tp *engine;
+	struct l2tp_profile *profile;
+	struct wire_peer peer;
+	adit_handle tunnel[16];
+	unsigned tunnels;
+	adit_handle offer, offered; /* the tunnel and the connection that wait for one answer */
 };
 
 struct harness {
@@ -38,6 +54,8 @@ struct harness {
 	bool hidden;	      /* T receives what the engine sends, but no line tells it */
 	bool over_ip_instead; /* the scenario is written for UDP, and played over IP */
 	unsigned pw_types;
+	bool with_v2;
+	struct harness_v2 v2;
 };
 
 /* As in harness.h. */
@@ -54,5 +72,19 @@ bool harness_ask(struct harness *h, char **words, unsigned count, char *ret, siz
 
 /* A word of a circuit: cookie=8 sublayer=1 sequencing=2 circuit=1 mtu=1500 tx= rx= channel= */
 bool harness_circuit_word(struct l2tp3_circuit *c, const char *word, const char *v);
+
+/* The owner's part of the second engine; without it, nothing and false. An event of it, an event of
+ * the first one that matters to it, a packet out of it, and one that may be for it (true: it was).
+ */
+void harness_v2_start(struct harness *h);
+void harness_v2_free(struct harness *h);
+bool harness_v2_offer(struct harness *h, struct l2tp3_cmd *ask);
+bool harness_v2_event(struct harness *h);
+void harness_v2_heard(struct harness *h, const struct l2tp3_event *e);
+bool harness_v2_output(struct harness *h);
+struct mono harness_v2_deadline(const struct harness *h, struct mono other);
+void harness_v2_expire(struct harness *h);
+bool harness_v2_input(struct harness *h, const struct path *path, const uint8_t *bytes, size_t len,
+		      bool data);
 
 #endif

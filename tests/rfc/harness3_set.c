@@ -192,6 +192,8 @@ bool harness_set_engine(struct harness *h, const char *word)
 	};
 	const char *v;
 
+	if (!strcmp(word, "v2"))
+		return h->with_v2 = true;
 	for (size_t i = 0; i < COUNT(numbers); i++) {
 		if ((v = value(word, numbers[i].name))) {
 			*numbers[i].to = (uint32_t)strtoul(v, NULL, 0);

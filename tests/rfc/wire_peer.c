@@ -72,6 +72,12 @@ static const struct attr attrs2[] = {
 	{ "rx", 38, K_U32, false, true },
 	{ "sequencing", 39, K_FLAG, true, false },
 	{ "pppcause", 46, K_HEX, false, true },
+	/* Of a request for either version (RFC 3931 4.7.3): none is mandatory there. */
+	{ "digest", 59, K_DIGEST, false, false },
+	{ "router", 60, K_U32, false, false },
+	{ "conn", 61, K_U32, false, false },
+	{ "caps", 62, K_HEX, false, false },
+	{ "nonce", 73, K_HEX, false, false },
 };
 
 static const struct attr attrs3[] = {
@@ -905,6 +911,7 @@ void wp_tell(struct wire_peer *w, const uint8_t *bytes, size_t len, char *ret, s
 {
 	struct out o = { ret, 0, cap };
 	const char *name = NULL;
+	char digests[64];
 	unsigned type = 0;
 	struct wp_tunnel *t;
 
@@ -953,12 +960,8 @@ void wp_tell(struct wire_peer *w, const uint8_t *bytes, size_t len, char *ret, s
 	tell_avps(w, &o, bytes, len, type);
 	learn(w, bytes, type, NULL);
 	t = w->tunnels ? &w->tunnel[w->last] : NULL;
-	if (w->v3) {
-		char digests[64];
-
-		wp_digest_tell(w, t, bytes, len, digests, sizeof(digests));
-		say(&o, "%s", digests);
-	}
+	wp_digest_tell(w, t, bytes, len, digests, sizeof(digests));
+	say(&o, "%s", digests);
 	if (t && type != 20 && get16(bytes + 8) == t->nr)
 		t->nr++;
 }
