@@ -13,6 +13,9 @@ The rows stand in tests/rfc/rows.txt. A test names the rows that it shows in one
     # Rows: ROW, ROW                     anywhere in a transcript or a Python test
      * Rows: ROW, ROW                    in a comment of a C test
 
+A row of L2TPv3 has to have a transcript, which is played over UDP and over IP unless it says `only udp: why` or
+`only ip: why` itself; argued.txt says why where none can show it (`elsewhere`), and the page counts.
+
 Rows without a test have a reason in tests/rfc/argued.txt, or stand there as open: what is missing is
 said, and the page says so too. A row that the tests show but for something is there as partly. A name that looks like a row after
 `Rows:` and is none fails the check, and so does a reason for a row that has a test.
@@ -26,6 +29,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 RFC = ROOT / "tests/rfc"
 PAGE = ROOT / "doc/conformance.md"
 MOST_ARGUED = 12
+TRANSCRIBED = ("V3-", "EP-", "CS-", "VP-")
+ONLY = re.compile(r"^only (udp|ip): \S", re.MULTILINE)
+IN_WORDS = {"partly": "in part", "elsewhere": "no transcript"}
 WORDS = {"argued": "argued", "out": "left out", "open": "**open**"}
 SOURCES = ("tests/unit/**/*.c", "tests/sim/*.c", "tests/fuzz/*.c", "tests/net/*.py", "tests/vm/*.py")
 ROWS = re.compile(r"^[ \t]*(?:#|\*|/\*|//)[ \t]*Rows:[ \t]*(.+?)(?:[ \t]*\*/)?[ \t]*$", re.MULTILINE)
@@ -65,7 +71,7 @@ def read_reasons():
         if line.startswith(" ") and row:
             reasons[row] = (reasons[row][0], f"{reasons[row][1]} {line.strip()}")
         elif line and not line.startswith("#"):
-            kind, row, reason = re.fullmatch(r"(argued|partly|out|open) ([^:]+): (.+)", line).groups()
+            kind, row, reason = re.fullmatch(r"(argued|partly|elsewhere|out|open) ([^:]+): (.+)", line).groups()
             reasons[row] = (kind, reason)
     return reasons
 
@@ -117,6 +123,36 @@ def read_tests(known, problems):
     return tests
 
 
+def encapsulations(paths):
+    """{"udp", "ip"} as far as transcripts among these tests are played over them."""
+    over = set()
+    for p in paths:
+        if p.startswith("tests/rfc/l2tp/"):
+            over.add("udp")
+        elif p.startswith("tests/rfc/l2tp3/"):
+            only = ONLY.search((ROOT / p).read_text(encoding="utf-8"))
+            over |= {only.group(1)} if only else {"udp", "ip"}
+    return over
+
+
+def count_transcripts(rows, tests, reasons, problems):
+    """A sentence about the rows of L2TPv3 among these."""
+    over = {r: encapsulations(tests.get(r, ())) for r in rows if r.startswith(TRANSCRIBED)}
+    if not over:
+        return ""
+    kind = {r: reasons.get(r, ("",))[0] for r in over}
+    problems += [f"{r}: no transcript shows it and no reason is given" for r in over
+                 if not over[r] and not kind[r]]
+    problems += [f"{r}: elsewhere although a transcript shows it" for r in over
+                 if over[r] and kind[r] == "elsewhere"]
+    problems += [f"{r}: elsewhere, and no test shows it" for r in over
+                 if r not in tests and kind[r] == "elsewhere"]
+    one = [r for r in over if len(over[r]) == 1]
+    return (f" Of {len(over)} rows of L2TPv3 transcripts show {len([r for r in over if len(over[r]) == 2])} over "
+            f"UDP and over IP and {len(one)} over the one that they are about ({', '.join(one) or 'none'}); "
+            f"{len([r for r in over if not over[r] and r in tests])} are shown elsewhere.")
+
+
 def count_part(number, sections, tests, reasons, problems):
     """One line about the part; what is wrong with it goes into `problems`."""
     rows = [row for _, rows in sections for row, _ in rows]
@@ -134,8 +170,9 @@ def count_part(number, sections, tests, reasons, problems):
         problems.append(f"part {number}: {len(argued) + len(partly)} rows are argued, {MOST_ARGUED} at most")
     still = f" {len(open_rows)} are open." if open_rows else ""
     but = f" ({len(partly)} but for a part that is argued)" if partly else ""
+    v3 = count_transcripts(rows, tests, reasons, problems)
     return (f"{len(rows)} rows: {len(shown)} shown by tests{but}, {len(argued)} argued, "
-            f"{len([r for r in out if r not in tests])} of no concern here.{still}")
+            f"{len([r for r in out if r not in tests])} of no concern here.{still}{v3}")
 
 
 def links(paths):
@@ -154,8 +191,8 @@ def page(parts, tests, reasons, problems):
             for row, sentence in rows:
                 where = links(tests[row]) if row in tests else "nothing"
                 kind, reason = reasons.get(row, ("", ""))
-                if kind == "partly" and row in tests:
-                    where += f"<br>in part: {reason}"
+                if kind in ("partly", "elsewhere") and row in tests:
+                    where += f"<br>{IN_WORDS[kind]}: {reason}"
                 elif kind and row not in tests:
                     where = f"{WORDS[kind]}: {reason}"
                 out.append(f"| {row} | {sentence} | {where} |")

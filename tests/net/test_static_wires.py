@@ -94,6 +94,7 @@ def test_two_sites_are_one_network(sites, encap, family, cookies):
         for ns, device in ((s.host, "h0"), (s.gate, "in")):
             ns.run("ip", "link", "set", device, "mtu", 8900)
     pings(sites)
+    # Rows: V3-4.1-08, EP-3-02
     pings(sites, size=8800)  # the outer datagrams are cut and put together
     assert "lladdr" in a.host.run("ip", "neigh", "show", "10.7.0.2").stdout  # ARP has passed
 
@@ -119,6 +120,7 @@ def test_two_sites_are_one_network(sites, encap, family, cookies):
 def test_mtu_of_the_path(sites):
     """What fits on the path in one piece, when it is made and at each reload (RFC 3931 4.1.4): less
     IP, UDP, L2TP with a sublayer, and the Ethernet header."""
+    # Rows: V3-4.1-08
     a, _ = sites
 
     def shown(mtu):

@@ -138,6 +138,7 @@ def test_killed_aditd_loses_nothing(sites, encap):
 
 def test_mtu_of_the_path(sites):
     """The interface has what fits on the way to the peer, and follows it at a reload."""
+    # Rows: V3-4.1-08
     a, b = sites
 
     def path(mtu):
