@@ -379,7 +379,8 @@ struct access {
 	size_t peer_count;
 	struct acc_dial **dials; /* same */
 	size_t dial_count;
-	struct acc_line *last_line;    /* whose record is asked for next */
+	struct acc_line *last_line;	  /* whose record is asked for next */
+	struct acc_session *last_session; /* the same, of sessions */
 	uint64_t next_key, keys_until; /* journal: keys below keys_until may have been given out */
 	uint64_t setups, failures;
 	uint32_t up;

@@ -172,6 +172,7 @@ static bool dirty_session(struct access *a, struct acc_session *s, struct found 
 	bool tell = s->changed && !same_to_successor(s);
 
 	*ret = (struct found){ ACCESS_OBJ_SESSION, s->key, false };
+	a->last_session = s;
 	s->changed = false;
 	if (s->state != ACC_DEAD) {
 		s->saved = true;
@@ -502,7 +503,8 @@ void access_save(const struct access *a, enum access_object kind, uint64_t id, s
 			save_tunnel(a, t, c);
 		break;
 	case ACCESS_OBJ_SESSION:
-		s = acc_session_find(a, id);
+		s = a->last_session && a->last_session->key == id ? a->last_session
+								  : acc_session_find(a, id);
 		if (s)
 			save_session(a, s, c);
 		break;

@@ -210,6 +210,8 @@ void acc_session_free(struct access *a, struct acc_session *s)
 {
 	struct acc_tunnel *t = s->tunnel;
 
+	if (a->last_session == s)
+		a->last_session = NULL;
 	heap_clear(&a->timers, &s->timer);
 	htab_drop(&a->by_key, &s->by_key);
 	if (s->user_listed)

@@ -59,6 +59,7 @@
 #define STORE_PAIRS    1u /* the first version, see above */
 #define STORE_SLOW     2u /* the second */
 #define FIRST_INDEX    1024u
+#define INDEX_GROUP    16u
 #define NONE	       UINT32_MAX
 
 /* Not secret: it only makes the checksums those of this layout. */
@@ -333,14 +334,19 @@ static enum slot_state slot_look(const struct class *c, struct head *slot, struc
 
 /* ---- index by id ---- */
 
+/* Ids are our own numbers, one after the other, no stranger chooses them. So neighbours lie beside
+ * each other, in one line of the cache, and such groups anywhere. */
 static uint32_t index_hash(uint64_t id)
 {
-	/* Mixing of splitmix64; ids are our own numbers, no stranger chooses them. */
+	uint32_t at = (uint32_t)id & (INDEX_GROUP - 1);
+
+	/* the mixing of splitmix64 */
+	id /= INDEX_GROUP;
 	id ^= id >> 30;
 	id *= 0xbf58476d1ce4e5b9ull;
 	id ^= id >> 27;
 	id *= 0x94d049bb133111ebull;
-	return (uint32_t)(id ^ id >> 31);
+	return (uint32_t)(id ^ id >> 31) * INDEX_GROUP | at;
 }
 
 /* Where the id stands, or the empty place where it would. */
