@@ -13,7 +13,7 @@ import scapy.layers.inet  # noqa: F401 (for rdpcap to know it)
 import scapy.utils
 
 from lab import BUILD, ROOT, wait_for
-from test_wire import bridged, short, sites, start  # noqa: F401 (sites is a fixture)
+from test_wire import OTHER, SITES, bridged, sites, start  # noqa: F401 (sites is a fixture)
 
 SCRIPTS = ROOT / "tests/rfc/l2tp3"
 RUNNER = BUILD / "tests/rfc/rfc_l2tp3"
@@ -77,7 +77,7 @@ def avps(msg):
         at += size
 
 
-def check_digests(pcap, secret):
+def check_digests(pcap, secret, kind_of):
     """Each control message by Python's hmac (RFC 3931 5.4.1). Connections may cross, so any nonce that
     its sender and its receiver ever told will do; an SCCRQ is made without, a refusal without the
     nonce of who refuses, which the other never hears of."""
@@ -102,11 +102,15 @@ def check_digests(pcap, secret):
         others = [b""] if kind == b"\0\1" else set().union(*(n for s, n in nonces.items() if s != source))
         assert any(hmac.digest(key, own + peer + zeroed, hash_of) == digest[1:]
                    for own in first for peer in others), (source, msg.hex())
+        assert hash_of is kind_of
     assert len(messages) >= 10
 
 
-@pytest.mark.parametrize("encap", ["udp", "ip"])
-def test_life_of_a_pseudowire(sites, encap):  # noqa: F811
+# All pairs of the three.
+@pytest.mark.parametrize("encap, cookie, digest", [
+    ("udp", 8, "sha1"), ("udp", 4, "md5"), ("udp", 0, "sha1"),
+    ("ip", 8, "md5"), ("ip", 4, "sha1"), ("ip", 0, "md5")])
+def test_life_of_a_pseudowire(sites, encap, cookie, digest):  # noqa: F811
     """Two daemons: set-up, frames with cookies, end: nothing malformed, digests right, checksums on."""
     # Rows: V3-4.1-07
     a, b = sites
@@ -114,9 +118,15 @@ def test_life_of_a_pseudowire(sites, encap):  # noqa: F811
     dump = a.ns.start("tcpdump", "-i", "wan", "-U", "--immediate-mode", "-w", pcap,
                       "port 1701 or ip proto 115")
     wait_for("tcpdump", lambda: "listening on" in dump.text())
-    more = f"encapsulation = {encap}"
+
+    def conf(site, more=""):
+        return f"""
+tunnel "t" {{ remote = "{SITES[OTHER[site.name]][0]}" encapsulation = {encap} secret = wonderland
+    digest = {digest} }}
+pseudowire "x" {{ tunnel = "t" bridge = br0 cookie-length = {cookie} {more} }}
+"""
     # One side asks: where requests for a session cross, tshark does not know which one data is of.
-    start(a, b, short(a, more=more), short(b, more=f"{more} connect = wait"))
+    start(a, b, conf(a), conf(b, "connect = wait"))
     bridged(a, b)
     a.adit.ctl("disconnect", "x")
     wait_for("the end", lambda: not b.up())
@@ -130,7 +140,10 @@ def test_life_of_a_pseudowire(sites, encap):  # noqa: F811
     assert {"1", "2", "3", "10", "11", "12", "4", "20"} <= seen, seen
     assert not [row for row in rows if row[1]]
     assert encap == "ip" or not [row for row in rows if row[3] in ("", "0x0000")]
-    check_digests(pcap, b"wonderland")
+    check_digests(pcap, b"wonderland", {"md5": hashlib.md5, "sha1": hashlib.sha1}[digest])
+    assigned = tshark(pcap, "l2tp.avp.assigned_cookie", "l2tp.avp.assigned_cookie")
+    assert len(assigned) == (2 if cookie else 0)  # ICRQ and ICRP
+    assert {len(row[1].replace(":", "")) for row in assigned} <= {2 * cookie}
     frames = tshark(pcap, "icmp or arp", "eth.src", "_ws.malformed")
     assert frames and all(re.fullmatch(r"([0-9a-f]{2}:){5}.*", row[1]) for row in frames)
     assert not [row for row in frames if row[2]]
