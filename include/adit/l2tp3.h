@@ -202,6 +202,12 @@ enum l2tp3_which l2tp3_which(const uint8_t *bytes, size_t len);
  * that shares a socket gets it: the payload does not say whose it is. */
 bool l2tp3_stops_all(const struct path *path, const uint8_t *bytes, size_t len);
 
+/* Directly over IP there are no ports, and a packet may match several sockets. The `via` of the
+ * connection that this one is about by the ids in it (a StopCCN without one: by its sender), if
+ * that talks to this address of ours; 0 = it is about none. */
+uint32_t l2tp3_via(const struct l2tp3 *l, const struct path *path, const uint8_t *bytes,
+		   size_t len);
+
 enum l2tp3_input {
 	L2TP3_IN_CONTROL, /* taken */
 	L2TP3_IN_FRAME,	  /* a data frame of a session: see struct l2tp3_frame */

@@ -64,6 +64,10 @@ int access_input(struct access *a, struct mono now, const struct path *path, con
 bool access_serves3(const struct access *a, const struct path *path, const uint8_t *bytes,
 		    size_t len);
 
+/* As l2tp3_via(). */
+uint32_t access_via(const struct access *a, const struct path *path, const uint8_t *bytes,
+		    size_t len);
+
 /* A frame the data plane gives up: class PPP or LOCAL of an active row. */
 int access_frame(struct access *a, struct mono now, uint64_t key, enum dp_punt_class class,
 		 const uint8_t *bytes, size_t len);

@@ -494,6 +494,12 @@ bool access_serves3(const struct access *a, const struct path *path, const uint8
 						 : peers_serve3(a, &path->remote);
 }
 
+uint32_t access_via(const struct access *a, const struct path *path, const uint8_t *bytes,
+		    size_t len)
+{
+	return a->l2tp3 ? l2tp3_via(a->l2tp3, path, bytes, len) : 0;
+}
+
 int acc_l2_input(struct access *a, struct mono now, const struct path *path, const uint8_t *bytes,
 		 size_t len, struct l2tp_frame *ret, uint8_t *ret_version)
 {

@@ -175,6 +175,11 @@ bool pwe_serves(const struct pw *p, const struct path *path)
 	return pwt_for(p, path, NULL) != NULL;
 }
 
+uint32_t pwe_via(const struct pw *p, const struct path *path, const uint8_t *bytes, size_t len)
+{
+	return l2tp3_via(p->l, path, bytes, len);
+}
+
 static int connect_wire(struct pw *p, struct mono now, const char *name)
 {
 	struct pww *w = pww_by_name(p, name);

@@ -43,8 +43,9 @@ struct store;
 struct daemon_socket {
 	uint32_t via;
 	int fd;
-	struct addr addr; /* what it is bound to, with its port */
-	bool stale;	  /* no longer in the configuration; closed when no tunnel uses it */
+	struct addr addr;	 /* what it is bound to, with its port */
+	bool stale;		 /* no longer in the configuration; closed when no tunnel uses it */
+	struct conf_socket conf; /* as it was when it came */
 };
 
 /* An answer to a question of the engine that was at hand: given after its events were taken. */
@@ -217,7 +218,8 @@ size_t journal_commit(struct daemon *d);
 /* Ask the keeper for a socket and wait. False with a message said. */
 bool peer_socket_open(struct daemon *d, const struct conf_socket *s);
 /* A socket that came from the keeper. False with a message said. */
-bool peer_socket_add(struct daemon *d, uint32_t via, int fd, const struct addr *bound);
+bool peer_socket_add(struct daemon *d, const struct conf_socket *s, int fd,
+		     const struct addr *bound);
 const struct daemon_socket *peer_socket(const struct daemon *d, uint32_t via);
 void peer_sockets_sweep(struct daemon *d);
 void peer_resolve(struct daemon *d, const struct access_event *ev);
@@ -227,6 +229,14 @@ bool peer_answer(struct daemon *d);
 void peer_free(struct daemon *d);
 
 void peer_resolve_wire(struct daemon *d, const struct pw_event *ev);
+
+/* ---- raw.c ---- */
+
+/* A socket has come or gone, or its place in the configuration is another: see that each packet
+ * over IP comes by one of them. */
+void raw_sockets(struct daemon *d);
+/* A packet over IP: its path has the socket of the connection it is about, see raw.c. */
+void raw_settle(const struct daemon *d, struct dp_punt *p);
 
 /* ---- pwire.c ---- */
 

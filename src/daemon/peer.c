@@ -44,7 +44,8 @@ const struct daemon_socket *peer_socket(const struct daemon *d, uint32_t via)
 	return NULL;
 }
 
-bool peer_socket_add(struct daemon *d, uint32_t via, int fd, const struct addr *bound)
+bool peer_socket_add(struct daemon *d, const struct conf_socket *s, int fd,
+		     const struct addr *bound)
 {
 	struct daemon_socket *grown;
 	char text[ADDR_TEXT_MAX];
@@ -56,14 +57,18 @@ bool peer_socket_add(struct daemon *d, uint32_t via, int fd, const struct addr *
 		return false;
 	}
 	d->sockets = grown;
-	rc = d->dp->ops->listen(d->dp, via, fd);
+	grown[d->socket_count++] =
+		(struct daemon_socket){ .via = s->via, .fd = fd, .addr = *bound, .conf = *s };
+	raw_sockets(d);
+	rc = d->dp->ops->listen(d->dp, s->via, fd);
 	if (rc < 0) {
+		d->socket_count--;
+		raw_sockets(d);
 		daemon_say(d, TRACE_WARNING, "the data plane cannot listen on %s: %s",
 			   addr_text(bound, text), strerror(-rc));
 		return false;
 	}
-	grown[d->socket_count++] = (struct daemon_socket){ .via = via, .fd = fd, .addr = *bound };
-	daemon_say(d, TRACE_DEBUG, "socket %08x on %s", via, addr_text(bound, text));
+	daemon_say(d, TRACE_DEBUG, "socket %08x on %s", s->via, addr_text(bound, text));
 	return true;
 }
 
@@ -87,7 +92,7 @@ bool peer_socket_open(struct daemon *d, const struct conf_socket *s)
 	}
 	if (done.fd_count < 1)
 		return false;
-	if (peer_socket_add(d, s->via, done.fds[0], done.addr_count ? &done.addrs[0] : &s->addr))
+	if (peer_socket_add(d, s, done.fds[0], done.addr_count ? &done.addrs[0] : &s->addr))
 		return true;
 	close(done.fds[0]);
 	return false;
@@ -112,6 +117,7 @@ void peer_sockets_sweep(struct daemon *d)
 		close(s->fd);
 		memmove(s, s + 1, (d->socket_count - i - 1) * sizeof(*s));
 		d->socket_count--;
+		raw_sockets(d);
 	}
 }
 

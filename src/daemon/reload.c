@@ -96,6 +96,7 @@ static void apply(struct daemon *d, struct reload *r)
 		put(r, "out of memory; accounting goes on as before\n");
 	for (size_t i = 0; i < d->socket_count; i++)
 		d->sockets[i].stale = !conf_socket_find(d->conf, d->sockets[i].via);
+	raw_sockets(d);
 	swire_conf(d);
 	put_late(d, r, old, d->conf);
 	conf_free(old);
@@ -171,6 +172,7 @@ void reload_start(struct daemon *d, bool from_keeper, reload_done_fn fn, void *w
 void reload_done(struct daemon *d, const struct keeper_done *done)
 {
 	struct reload *r = d->reload;
+	const struct conf_socket *s = NULL;
 	const char *text = done->text[0] ? done->text : strerror(-done->error);
 
 	if (!r) {
@@ -189,11 +191,11 @@ void reload_done(struct daemon *d, const struct keeper_done *done)
 		finish(d, r, false);
 		return;
 	}
+	s = conf_socket_find(r->next, (uint32_t)COOKIE_VALUE(done->cookie));
 	if (done->error || !done->fd_count) {
 		daemon_say(d, TRACE_WARNING, "%s: no socket: %s", done->name, text);
 		put(r, "%s: no socket: %s\n", done->name, text);
-	} else if (!peer_socket_add(d, (uint32_t)COOKIE_VALUE(done->cookie), done->fds[0],
-				    done->addrs)) {
+	} else if (!s || !peer_socket_add(d, s, done->fds[0], done->addrs)) {
 		close(done->fds[0]);
 		put(r, "%s: the data plane cannot use the socket\n", done->name);
 	}

@@ -97,7 +97,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		count(&run->drop_spoof);
 		return;
 	}
-	if (!fwd_path_ok(dpt_tunnel(f->table, c.tunnel), s, o)) {
+	if (!fwd_path_ok(f, dpt_tunnel(f->table, c.tunnel), s, o)) {
 		count(&f->counts.drop_path);
 		return;
 	}

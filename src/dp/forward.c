@@ -213,9 +213,23 @@ void fwd_up_ppp(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_
 		punt_frame(f, slot, DP_PUNT_PPP, b + ppp.off, len - ppp.off);
 }
 
-bool fwd_path_ok(const struct dpt_tunnel *t, const struct fwd_sock *s, const struct fwd_outer *o)
+/* Would the raw socket `via` have got what came by `s`, if it had been alone? */
+static bool shares(const struct fwd *f, uint32_t via, const struct fwd_sock *s,
+		   const struct fwd_outer *o)
 {
-	return t->via == atomic_load_explicit(&s->via, memory_order_relaxed) &&
+	uint32_t i = s->raw ? fwd_sock_of(f, via) : FWD_SOCKS;
+	const struct fwd_sock *own = f->socks + i;
+
+	return i != FWD_SOCKS && own->raw && own->room == s->room &&
+	       (!own->device || own->device == s->device) &&
+	       (fwd_unspecified(own->local) || memcmp(own->local, o->local, 16) == 0);
+}
+
+bool fwd_path_ok(const struct fwd *f, const struct dpt_tunnel *t, const struct fwd_sock *s,
+		 const struct fwd_outer *o)
+{
+	return (t->via == atomic_load_explicit(&s->via, memory_order_relaxed) ||
+		shares(f, t->via, s, o)) &&
 	       t->family == o->family && t->remote_port == o->port && t->remote_scope == o->scope &&
 	       memcmp(t->remote, o->remote, 16) == 0 &&
 	       (fwd_unspecified(t->local) || memcmp(t->local, o->local, 16) == 0);
@@ -282,7 +296,7 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		punt_unknown(f, s, o, h, b, len, false);
 		return;
 	}
-	if (!fwd_path_ok(dpt_tunnel(f->table, c.tunnel), s, o)) {
+	if (!fwd_path_ok(f, dpt_tunnel(f->table, c.tunnel), s, o)) {
 		count(&f->counts.drop_path);
 		return;
 	}

@@ -48,6 +48,10 @@ struct fwd_sock {
 	 * before the descriptor. */
 	uint8_t local[16];
 	uint32_t local_scope;
+	/* Raw: the interface it is bound to, 0 = none, and the namespace it lies in, 0 = the kernel
+	 * does not say. Set before the descriptor. */
+	int device;
+	uint64_t room;
 };
 
 /* A tunnel's own socket, connected: read as the listener `via`, see attach.c. */
@@ -165,8 +169,10 @@ struct fwd_to {
 	} control;
 };
 
-/* RFC 2661 8.1, RFC 3193 3.3: only from the tunnel's own peer, and to the address it talks to. */
-bool fwd_path_ok(const struct dpt_tunnel *t, const struct fwd_sock *s, const struct fwd_outer *o);
+/* RFC 2661 8.1, RFC 3193 3.3: only from the tunnel's own peer, and to the address it talks to. Over
+ * IP several sockets may match a packet, which comes by one of them (src/daemon/raw.c). */
+bool fwd_path_ok(const struct fwd *f, const struct dpt_tunnel *t, const struct fwd_sock *s,
+		 const struct fwd_outer *o);
 
 /* False: the kernel did not say where it went to; the message is of no use. A port is missed only
  * where there are some. */

@@ -20,6 +20,12 @@
 #include <unistd.h>
 
 #define SESSIONS_DEFAULT 10000u
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
 
 static struct user *user_of(struct dp *dp)
 {
@@ -322,6 +328,15 @@ static int prepare(int fd, struct sockaddr_storage *ret_name, struct addr *ret)
 	return rc < 0 ? -errno : 0;
 }
 
+/* Where a raw socket lies; an old kernel does not say it all. */
+static void place(int fd, struct fwd_sock *s)
+{
+	socklen_t n = sizeof(s->device), m = sizeof(s->room);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &s->device, &n);
+	(void)getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &s->room, &m);
+}
+
 static int user_listen(struct dp *dp, uint32_t via, int fd)
 {
 	struct user *u = user_of(dp);
@@ -347,8 +362,12 @@ static int user_listen(struct dp *dp, uint32_t via, int fd)
 		return -errno;
 	s = &u->fwd.socks[i];
 	s->raw = fwd_is_raw(fd);
-	if (s->raw)
+	s->device = 0;
+	s->room = 0;
+	if (s->raw) {
 		a.port = 0; /* the kernel shows the protocol there */
+		place(fd, s);
+	}
 	atomic_store(&s->via, via);
 	atomic_store(&s->port, a.port);
 	memcpy(s->local, a.ip, sizeof(s->local));

@@ -348,6 +348,42 @@ uint16_t v3_peek_type(const uint8_t *payload, size_t len)
 	return c.bad || vendor || attribute || type == L2TP_ZLB ? UINT16_MAX : type;
 }
 
+/* The connection with the sender of a message that names none; rather on this path than another. */
+static const struct conn *conn_with(const struct l2tp3 *l, const struct path *path)
+{
+	struct htab_node *n = htab_find(&l->by_host, conn_dial_hash(l, &path->remote));
+	const struct conn *found = NULL;
+
+	for (; n; n = htab_next(n)) {
+		const struct conn *c = container_of(n, struct conn, by_dial);
+
+		if (path_equal(&c->path, path))
+			return c;
+		if (addr_equal(&c->path.remote, &path->remote))
+			found = c;
+	}
+	return found;
+}
+
+uint32_t l2tp3_via(const struct l2tp3 *l, const struct path *path, const uint8_t *bytes, size_t len)
+{
+	const struct conn *c = NULL;
+	struct l2tp3_header h;
+	const struct pw *s;
+
+	if (!path_is_ip(path) || l2tp3_header_parse(L2TP3_IP, bytes, len, &h) != L2TP_HDR_OK)
+		return 0;
+	if (!h.control) {
+		s = pw_find(l, h.session);
+		c = s ? s->conn : NULL;
+	} else if (h.connection) {
+		c = idmap_find(l->conn_ids, 0, h.connection);
+	} else if (l2tp3_stops_all(path, bytes, len)) {
+		c = conn_with(l, path);
+	}
+	return c && addr_equal(&c->path.local, &path->local) ? c->path.via : 0;
+}
+
 static int control_input(struct l2tp3 *l, const struct in3 *in)
 {
 	struct conn *c;

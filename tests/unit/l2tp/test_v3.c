@@ -634,6 +634,66 @@ static void data_checked(void **state)
 	world3_stop(&w);
 }
 
+/* ---- sockets that overlap ---- */
+
+static void put32(uint8_t *at, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		at[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+/* A message that came by another socket belongs to that of the connection it is about. */
+static void whose_socket(void **state)
+{
+	static struct world3 w;
+	struct world3_params wp;
+	struct l2tp3_conn_info conn;
+	struct l2tp3_session_info info;
+	struct path path;
+	uint8_t stop[] = { 0, 0, 0, 0, 0xc8, 3, 0, 20, 0, 0, 0, 0,
+			   0, 0, 0, 0, 0x80, 8, 0, 0,  0, 0, 0, 4 },
+		data[] = { 0, 0, 0, 0, 1, 2, 3, 4 };
+
+	(void)state;
+	for (int ip = 0; ip < 2; ip++) {
+		uint32_t own = ip ? 1 : 0; /* over UDP ports tell it */
+
+		world3_params(&wp);
+		wp.ip = ip;
+		world3_start(&w, &wp);
+		world3_session(&w, 0, world3_dial(&w, 0), "a");
+		world3_run(&w, 2 * US_S);
+		path = world3_path(&w, 1);
+		path.via = 9;
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), own);
+		assert_true(l2tp3_conn_info(w.e[1].l, w.e[1].conn, &conn));
+		put32(stop + 8, conn.local_id);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), own);
+		assert_true(l2tp3_session_info(w.e[1].l, w.e[1].session, &info));
+		put32(data, info.local_id);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, data, sizeof(data)), own);
+		/* to another address of ours */
+		path.local.ip[3] ^= 8;
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, data, sizeof(data)), 0);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), 0);
+		path.local.ip[3] ^= 8;
+		/* of nobody; a request; not even a message */
+		stop[11] ^= 1;
+		data[3] ^= 1;
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), 0);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, data, sizeof(data)), 0);
+		put32(stop + 8, 0);
+		stop[23] = 1;
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), 0);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, 3), 0);
+		/* of another host */
+		stop[23] = 4;
+		path.remote.ip[3] ^= 8;
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), 0);
+		world3_stop(&w);
+	}
+}
+
 /* ---- keepalive, the peer that is gone ---- */
 
 static void hello_and_loss(void **state)
@@ -1098,6 +1158,7 @@ int main(void)
 		cmocka_unit_test(outgoing),
 		cmocka_unit_test(mirror),
 		cmocka_unit_test(data_checked),
+		cmocka_unit_test(whose_socket),
 		cmocka_unit_test(hello_and_loss),
 		cmocka_unit_test(follows),
 		cmocka_unit_test(flood),

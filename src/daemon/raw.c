@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sockets of protocol 115 (L2TPv3 directly over IP) that overlap. There are no ports, and the
+ * kernel gives a copy of a packet to each raw socket that matches: to one that is bound to its
+ * address, to one for all addresses, and to one that the configuration has given up, but tunnels
+ * still use.
+ *
+ * So a packet has one owner, the first of its sockets by these rules: one bound to the device, a
+ * listener that the configuration has, one bound to the address, any that the configuration has.
+ * Each socket has a filter (classic BPF) that keeps away what another one owns: the kernel makes no
+ * copy then, and the filters hold while aditd is away. They are made anew whenever a socket comes,
+ * goes or changes its place.
+ *
+ * A connection stays on the socket that it was set up with, whoever owns its packets later: that
+ * one has the mark, and is in the journal. What names a connection of ours, or a session, is
+ * handled as if it had come by that socket, if it matches there (raw_settle(); data of sessions
+ * with a row: fwd_path_ok() of the plane).
+ *
+ * A socket bound to an interface that lies in a VRF gets packets whose device is the VRF: such
+ * come twice where another socket, bound to no device, takes all that VRFs receive.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#ifndef SO_BINDTOIFINDEX
+#define SO_BINDTOIFINDEX 62
+#endif
+#define RULE	 12 /* instructions of one rule at most */
+#define SOCKETS	 64 /* others that are looked at: more than the plane takes */
+#define DST_IP4	 16 /* in the header of IP */
+#define DST_IP6	 24
+#define DISCARDS 4096
+
+struct filter {
+	struct sock_filter code[SOCKETS * RULE + 1];
+	unsigned short n;
+};
+
+static bool is_raw(const struct daemon_socket *s)
+{
+	return s->conf.encap == DP_ENCAP_IP;
+}
+
+static bool same_room(const struct daemon_socket *a, const struct daemon_socket *b)
+{
+	return is_raw(a) && is_raw(b) && a->addr.family == b->addr.family &&
+	       strcmp(a->conf.netns, b->conf.netns) == 0;
+}
+
+/* A packet may match both. */
+static bool overlap(const struct daemon_socket *a, const struct daemon_socket *b)
+{
+	return same_room(a, b) &&
+	       (!a->conf.device[0] || !b->conf.device[0] ||
+		strcmp(a->conf.device, b->conf.device) == 0) &&
+	       (addr_is_any(&a->addr) || addr_is_any(&b->addr) || addr_same_ip(&a->addr, &b->addr));
+}
+
+static unsigned int rank(const struct daemon_socket *s)
+{
+	return (s->conf.device[0] ? 8u : 0u) + (s->conf.listener && !s->stale ? 4u : 0u) +
+	       (addr_is_any(&s->addr) ? 0u : 2u) + (s->stale ? 0u : 1u);
+}
+
+/* Of two that overlap: is a packet that matches both `a`'s? */
+static bool before(const struct daemon_socket *a, const struct daemon_socket *b)
+{
+	return rank(a) != rank(b) ? rank(a) > rank(b) : a > b; /* of one list: the newer one */
+}
+
+/* ---- filters ---- */
+
+static uint32_t word_of(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* Discard what matches `t`. False: it cannot be told what does. */
+static bool put_rule(struct filter *f, const struct daemon_socket *t)
+{
+	uint32_t at[5], want[5];
+	unsigned int n = 0, words = t->addr.family == AF_INET6 ? 4 : 1;
+	socklen_t len = sizeof(int);
+	int device = 0;
+
+	if (t->conf.device[0]) {
+		if (getsockopt(t->fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, &len) < 0 ||
+		    device <= 0)
+			return false; /* before Linux 5.0 */
+		at[n] = (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX);
+		want[n++] = (uint32_t)device;
+	}
+	for (unsigned int i = 0; i < words && !addr_is_any(&t->addr); i++) {
+		at[n] = (uint32_t)SKF_NET_OFF + (words == 1 ? DST_IP4 : DST_IP6) + 4 * i;
+		want[n++] = word_of(t->addr.ip + 4 * (size_t)i);
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		uint8_t to_end = (uint8_t)(2 * (n - i) - 1);
+
+		f->code[f->n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at[i]);
+		f->code[f->n++] =
+			(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, want[i], 0, to_end);
+	}
+	f->code[f->n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+	return true;
+}
+
+/* Was it in use before, here or in an aditd that is gone? */
+static bool is_fresh(const struct daemon_socket *s)
+{
+	socklen_t n = 0;
+
+	return getsockopt(s->fd, SOL_SOCKET, SO_GET_FILTER, NULL, &n) == 0 && n == 0;
+}
+
+static void filter(struct daemon *d, struct daemon_socket *s)
+{
+	struct filter f = { .n = 0 };
+	struct sock_fprog program = { .filter = f.code };
+	unsigned int others = 0;
+
+	for (size_t i = 0; i < d->socket_count && others < SOCKETS; i++) {
+		const struct daemon_socket *t = d->sockets + i;
+
+		if (t != s && overlap(s, t) && before(t, s))
+			others += put_rule(&f, t);
+	}
+	f.code[f.n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+	program.len = f.n;
+	if (setsockopt(s->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+		daemon_say(d, TRACE_WARNING,
+			   "%s: packets that come to another socket, too, are handled twice: the "
+			   "socket takes no filter: %s",
+			   s->conf.name, strerror(errno));
+}
+
+void raw_sockets(struct daemon *d)
+{
+	struct daemon_socket *fresh[SOCKETS];
+	size_t count = 0;
+	uint8_t byte;
+
+	for (size_t i = 0; i < d->socket_count; i++) {
+		struct daemon_socket *s = d->sockets + i;
+
+		if (!is_raw(s))
+			continue;
+		if (count < SOCKETS && is_fresh(s))
+			fresh[count++] = s;
+		filter(d, s);
+	}
+	/* What a new one has received until now others have, too: they had no filter against it. */
+	for (size_t i = 0; i < count; i++)
+		for (int n = 0; n < DISCARDS; n++)
+			if (recv(fresh[i]->fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_TRUNC) < 0)
+				break;
+}
+
+/* ---- whose it is ---- */
+
+/* Would `s` have got what came by `at` to this address, if that had not been `at`'s? */
+static bool matches(const struct daemon_socket *s, const struct daemon_socket *at,
+		    const struct addr *local)
+{
+	return same_room(s, at) &&
+	       (!s->conf.device[0] || strcmp(s->conf.device, at->conf.device) == 0) &&
+	       (addr_is_any(&s->addr) || addr_same_ip(&s->addr, local));
+}
+
+void raw_settle(const struct daemon *d, struct dp_punt *p)
+{
+	const struct daemon_socket *at, *own;
+	uint32_t via;
+
+	if (p->path.remote.port)
+		return;
+	via = pwe_via(d->pw, &p->path, p->bytes, p->len);
+	if (!via)
+		via = access_via(d->access, &p->path, p->bytes, p->len);
+	if (!via || via == p->path.via)
+		return;
+	at = peer_socket(d, p->path.via);
+	own = peer_socket(d, via);
+	if (at && own && matches(own, at, &p->path.local))
+		p->path.via = via;
+}
