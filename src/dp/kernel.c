@@ -306,6 +306,7 @@ int kernel_tunnel_fd(const struct kernel *k, uint64_t key)
 
 struct leftovers {
 	const struct kernel *k;
+	uint16_t groups;
 	struct nlm_link *v;
 	size_t n, max;
 };
@@ -314,8 +315,7 @@ static void leftover_each(void *arg, const struct nlm_link *l)
 {
 	struct leftovers *left = arg;
 
-	if (!KERNEL_GROUP_IS(left->k->config.groups, l->group) ||
-	    kframe_session(left->k, 0, l->ifindex))
+	if (!KERNEL_GROUP_IS(left->groups, l->group) || kframe_session(left->k, 0, l->ifindex))
 		return;
 	if (left->n == left->max) {
 		size_t max = left->max ? 2 * left->max : 16;
@@ -384,16 +384,37 @@ uint32_t kernel_groups_del(struct nlm *rt, uint16_t groups)
 	return count;
 }
 
-uint32_t kernel_sweep(struct kernel *k)
+static void seen_each(void *arg, const struct nlm_link *l)
 {
-	struct leftovers left = { .k = k };
+	uint32_t *seen = arg, of = l->group >> 16;
+
+	if (KERNEL_GROUPS_OK(of))
+		*seen |= 1u << (of - KERNEL_GROUPS);
+}
+
+uint32_t kernel_groups_seen(const struct kernel *k)
+{
+	struct nlm *rt = calloc(1, sizeof(*rt));
+	uint32_t seen = 0;
+
+	if (rt && nlm_open_on(rt, k->sys, NETLINK_ROUTE) == 0) {
+		nlm_links(rt, seen_each, &seen);
+		nlm_close(rt);
+	}
+	free(rt);
+	return seen;
+}
+
+uint32_t kernel_sweep(struct kernel *k, uint16_t groups)
+{
+	struct leftovers left = { .k = k, .groups = groups };
 	struct nlm_l2tp *l = calloc(1, sizeof(*l));
 	struct nlm *rt = calloc(1, sizeof(*rt));
 	uint32_t count = 0;
 
 	if (l && rt && nlm_open_on(rt, k->sys, NETLINK_ROUTE) == 0) {
 		/* What is no group of theirs any more is looked at one by one. */
-		count = kernel_groups_del(rt, k->config.groups);
+		count = kernel_groups_del(rt, groups);
 		if (nlm_l2tp_open(l, k->sys) == 0) {
 			nlm_links(rt, leftover_each, &left);
 			for (size_t i = 0; i < left.n; i++)

@@ -310,10 +310,14 @@ struct kernel_stats_all {
 };
 void kernel_stats_all(const struct kernel *k, struct kernel_stats_all *ret);
 
-/* Remove interfaces that carry our mark and belong to nothing the plane has (with them their routes
- * and addresses, and the static tunnels that carried them): left over from a former run. Only for
- * the only keeper of the namespace. Waits for the kernel. Returns how many. */
-uint32_t kernel_sweep(struct kernel *k);
+/* Remove interfaces in these groups (as kernel_config.groups) that belong to nothing the plane has
+ * (with them their routes and addresses, and the static tunnels that carried them): left over from
+ * a former run. Only for who has the groups to itself. Waits for the kernel. Returns how many. */
+uint32_t kernel_sweep(struct kernel *k, uint16_t groups);
+
+/* Which sets of groups have interfaces: bit 0 is that of KERNEL_GROUPS, up to
+ * KERNEL_GROUPS_LAST. */
+uint32_t kernel_groups_seen(const struct kernel *k);
 
 struct nlm;
 /* Delete the interfaces of PPP sessions that carry our mark, all of a group in one go. `rt`: an

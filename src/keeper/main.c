@@ -394,7 +394,7 @@ static bool parts_make(struct keeper_main *k, gid_t group)
 			"another adit-keeper runs in this network namespace; routes and addresses "
 			"of this one have the protocol number %u",
 			net_proto(s->net));
-	swept = net_sweep_all(s->net);
+	swept = net_sweep_all(s->net) + net_sweep_dead(s->net);
 	if (swept)
 		server_say(s, TRACE_NOTICE,
 			   "removed %u addresses, routes and interfaces of a former run", swept);

@@ -44,7 +44,12 @@ int name_take(const char *name)
 	return fd;
 }
 
-bool name_orphaned(const char *name)
+int name_borrow(const char *name)
+{
+	return name_open(name, bind);
+}
+
+enum name_whose name_whose(const char *name)
 {
 	struct pollfd p = { .events = POLLIN };
 	struct ucred who = { 0 };
@@ -52,18 +57,18 @@ bool name_orphaned(const char *name)
 	int fd = name_open(name, connect);
 	bool dead;
 
-	if (fd < 0)
-		return false;
+	if (fd < 0) /* refused: nobody listens */
+		return errno == ECONNREFUSED ? NAME_BRIEF : NAME_LIVES;
 	/* As it was when it listened. 0: it is in another PID namespace, and nobody can say. */
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
 		who.pid = 0;
 	close(fd);
 	if (who.pid <= 0)
-		return false;
+		return NAME_LIVES;
 	p.fd = (int)syscall(SYS_pidfd_open, who.pid, 0);
 	/* EINVAL: it has gone, but its number is still that of a process group or session. */
 	dead = p.fd < 0 ? errno == ESRCH || errno == EINVAL : poll(&p, 1, 0) == 1;
 	if (p.fd >= 0)
 		close(p.fd);
-	return dead;
+	return dead ? NAME_DEAD : NAME_LIVES;
 }

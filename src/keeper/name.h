@@ -15,7 +15,17 @@
  * else's). */
 int name_take(const char *name);
 
-/* Has somebody the name who is dead? */
-bool name_orphaned(const char *name);
+/* Take the name, but for a moment, as name_whose() tells others: they wait. For whoever removes
+ * what its last owner has left. As name_take(). */
+int name_borrow(const char *name);
+
+enum name_whose {
+	NAME_LIVES, /* a process that lives has it */
+	NAME_DEAD,  /* who has taken it is dead: another process keeps it until it is done */
+	NAME_BRIEF  /* somebody has borrowed it, or nobody has it any more */
+};
+
+/* Whose is a name that could not be taken? */
+enum name_whose name_whose(const char *name);
 
 #endif

@@ -15,7 +15,9 @@
  * A default route with metric 0 shall carry the traffic even when there is another default route,
  * so then it is put as 0.0.0.0/1 and 128.0.0.0/1 (or ::/1 and 8000::/1), which are more specific.
  *
- * A number is had by a name (name.h); a guard (guard.h) keeps it for a moment longer.
+ * A number is had by a name (name.h); a guard (guard.h) keeps it for a moment longer. What has the
+ * marks of a number is removed only by who has its name: that of our own number, at the start and
+ * at the end, or, at the start, one that nobody has any more, which is borrowed for that.
  */
 #include "net.h"
 
@@ -38,7 +40,8 @@
 #include "dp/nl.h"
 #include "name.h"
 
-#define LINK_QUEUE 4096 /* packets that wait in a device while aditd is busy or away */
+#define LINK_QUEUE  4096 /* packets that wait in a device while aditd is busy or away */
+#define BRIEF_TICKS 500	 /* of 20 ms: how long another one may sweep the number we want */
 
 enum item_kind { ITEM_ADDR = 1, ITEM_ROUTE, ITEM_PIN };
 
@@ -96,9 +99,9 @@ uint8_t net_proto(const struct net *n)
 	return KERNEL_PROTO(n->number);
 }
 
-static uint32_t group_of(const struct net *n)
+static uint32_t group_of(uint32_t number)
 {
-	return NET_MARK_GROUP + n->number - 1;
+	return NET_MARK_GROUP + number - 1;
 }
 
 static const char *name_of(uint32_t number, char name[NAME_MAX_LEN])
@@ -117,23 +120,26 @@ static void number_take(struct net *n)
 	n->name_fd = name_take(name_of(n->number, name));
 }
 
-/* The keeper that has the number is dead, and its guard still removes what it had. */
-static bool orphaned(const struct net *n)
-{
-	char name[NAME_MAX_LEN];
-
-	return n->name_fd < 0 && name_orphaned(name_of(n->number, name));
-}
-
 /* False: a keeper that lives has it. True: it is ours, or soon nobody's. */
 static bool number_try(struct net *n, uint32_t number)
 {
+	const struct timespec tick = { .tv_nsec = 20000000 };
+	enum name_whose whose;
+	char name[NAME_MAX_LEN];
+
 	n->number = number;
 	number_take(n);
-	if (n->name_fd >= 0 || orphaned(n))
-		return true;
-	number_take(n); /* a guard may have been done just now */
-	return n->name_fd >= 0;
+	for (int i = 0; n->name_fd < 0; i++) {
+		whose = name_whose(name_of(number, name));
+		if (whose != NAME_BRIEF || i == BRIEF_TICKS)
+			return whose == NAME_DEAD;
+		if (i % 50 == 1)
+			notify_send("EXTEND_TIMEOUT_USEC=10000000");
+		if (i)
+			nanosleep(&tick, NULL);
+		number_take(n); /* a guard, or who swept it, may have been done just now */
+	}
+	return true;
 }
 
 void net_take(struct net *n, uint32_t wanted, net_waits_fn *waits, void *arg)
@@ -281,7 +287,7 @@ int net_index(const char *ifname)
 
 int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_text)
 {
-	int err = nlm_link_mark(&n->m, ifindex, group_of(n), LINK_QUEUE, ethernet);
+	int err = nlm_link_mark(&n->m, ifindex, group_of(n->number), LINK_QUEUE, ethernet);
 
 	return err ? fail(n, ret_text, err, "could not mark the interface") : 0;
 }
@@ -636,7 +642,7 @@ struct marked {
 	struct nlm_addr *addrs;
 	struct nlm_link *links;
 	size_t route_n, addr_n, link_n;
-	const struct net *net;
+	uint32_t number;
 };
 
 static void *grown(void *v, size_t n, size_t size)
@@ -652,7 +658,7 @@ static void marked_route(void *arg, const struct nlm_route *r)
 	struct marked *m = arg;
 	struct nlm_route *v;
 
-	if (r->proto != net_proto(m->net))
+	if (r->proto != KERNEL_PROTO(m->number))
 		return;
 	v = grown(m->routes, m->route_n, sizeof(*v));
 	if (!v)
@@ -666,7 +672,7 @@ static void marked_addr(void *arg, const struct nlm_addr *a)
 	struct marked *m = arg;
 	struct nlm_addr *v;
 
-	if (a->proto != net_proto(m->net))
+	if (a->proto != KERNEL_PROTO(m->number))
 		return;
 	v = grown(m->addrs, m->addr_n, sizeof(*v));
 	if (!v)
@@ -680,7 +686,7 @@ static void marked_link(void *arg, const struct nlm_link *l)
 	struct marked *m = arg;
 	struct nlm_link *v;
 
-	if (l->group != group_of(m->net))
+	if (l->group != group_of(m->number))
 		return;
 	v = grown(m->links, m->link_n, sizeof(*v));
 	if (!v)
@@ -689,14 +695,13 @@ static void marked_link(void *arg, const struct nlm_link *l)
 	v[m->link_n++] = *l;
 }
 
-uint32_t net_sweep_all(struct net *n)
+/* What carries the marks of a number, whose name is ours. */
+static uint32_t sweep_number(struct net *n, uint32_t number)
 {
-	uint32_t count = sweep(n, UINT32_MAX, true);
-	struct marked m = { .net = n };
+	struct marked m = { .number = number };
+	uint32_t count = 0;
 	size_t i;
 
-	if (n->name_fd < 0)
-		return count;
 	nlm_routes(&n->m, AF_INET, marked_route, &m);
 	nlm_routes(&n->m, AF_INET6, marked_route, &m);
 	nlm_addrs(&n->m, marked_addr, &m);
@@ -706,13 +711,68 @@ uint32_t net_sweep_all(struct net *n)
 		count += nlm_route(&n->m, &m.routes[i], false, 0) == 0;
 	}
 	for (i = 0; i < m.addr_n; i++)
-		count += nlm_addr(&n->m, m.addrs[i].ifindex, &m.addrs[i].prefix, net_proto(n),
-				  false) == 0;
+		count += nlm_addr(&n->m, m.addrs[i].ifindex, &m.addrs[i].prefix,
+				  KERNEL_PROTO(number), false) == 0;
 	for (i = 0; i < m.link_n; i++)
 		count += nlm_link_del(&n->m, m.links[i].ifindex) == 0;
 	free(m.routes);
 	free(m.addrs);
 	free(m.links);
+	return count;
+}
+
+uint32_t net_sweep_all(struct net *n)
+{
+	uint32_t count = sweep(n, UINT32_MAX, true);
+
+	return n->name_fd < 0 ? count : count + sweep_number(n, n->number);
+}
+
+/* Numbers, a bit each, of which there are marks. */
+static void seen_proto(uint32_t *seen, uint8_t proto)
+{
+	for (uint32_t i = 1; i <= NET_NUMBERS; i++)
+		if (proto == KERNEL_PROTO(i))
+			*seen |= 1u << i;
+}
+
+static void seen_route(void *arg, const struct nlm_route *r)
+{
+	seen_proto(arg, r->proto);
+}
+
+static void seen_addr(void *arg, const struct nlm_addr *a)
+{
+	seen_proto(arg, a->proto);
+}
+
+static void seen_link(void *arg, const struct nlm_link *l)
+{
+	uint32_t *seen = arg;
+
+	if (l->group - NET_MARK_GROUP < NET_NUMBERS)
+		*seen |= 2u << (l->group - NET_MARK_GROUP);
+}
+
+uint32_t net_sweep_dead(struct net *n)
+{
+	uint32_t seen = 0, count = 0;
+	char name[NAME_MAX_LEN];
+	int fd;
+
+	nlm_routes(&n->m, AF_INET, seen_route, &seen);
+	nlm_routes(&n->m, AF_INET6, seen_route, &seen);
+	nlm_addrs(&n->m, seen_addr, &seen);
+	nlm_links(&n->m, seen_link, &seen);
+	for (uint32_t i = 1; i <= NET_NUMBERS; i++) {
+		if (i == n->number || !(seen & 1u << i))
+			continue;
+		fd = name_borrow(name_of(i, name));
+		if (fd < 0)
+			continue; /* a keeper has it, or its guard; another one sweeps it */
+		count += sweep_number(n, i); /* as there is now: one may have come and gone */
+		close(fd);
+	}
 	return count;
 }
 

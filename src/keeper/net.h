@@ -39,8 +39,9 @@ int net_name(const struct net *n);
 
 /* Takes the number `wanted` (1..NET_NUMBERS), or the first that no keeper of this network namespace
  * that lives has. As long as the guard (guard.h) of a dead one removes what that had, it is waited
- * for: `waits` is called once before, and systemd is told that it takes longer. When all are those
- * of keepers that live, it is `wanted`, and net_alone() is false. */
+ * for: `waits` is called once before, and systemd is told that it takes longer. So is who sweeps
+ * the number (net_sweep_dead()), without a word. When all are those of keepers that live, it is
+ * `wanted`, and net_alone() is false. */
 typedef void net_waits_fn(void *arg);
 void net_take(struct net *n, uint32_t wanted, net_waits_fn *waits, void *arg);
 
@@ -88,6 +89,10 @@ uint32_t net_sweep_before(struct net *n, uint32_t epoch);
 /* Remove everything that carries our mark, known or left over from a former run that had our
  * number. Only if nobody else has it; else only what this one has put there. */
 uint32_t net_sweep_all(struct net *n);
+
+/* Remove everything that carries the marks of other numbers which no keeper has: those that had
+ * them died, and were not started again. Returns how much that was. */
+uint32_t net_sweep_dead(struct net *n);
 
 /* How many addresses, or routes to single hosts, hang on a device because of us; one that equals
  * `p` is left out, as it would not be a further one. */

@@ -75,10 +75,16 @@ bool kplane_carries(const struct kernel_probe *probe, enum kplane_kind kind, cha
 
 _Static_assert(KERNEL_GROUPS - 1 + CONF_GROUPS_MAX == KERNEL_GROUPS_LAST, "each has its groups");
 
+static const char *claim_name(uint16_t groups, char name[NAME_MAX_LEN])
+{
+	snprintf(name, NAME_MAX_LEN, "adit-keeper-groups-%u", groups & 0xfu);
+	return name;
+}
+
 /*
  * What is left in them is swept, and the guard deletes them: so they are used by one keeper in a
- * network namespace. A former one's guard keeps the name until its sessions have left. False:
- * p->missing says who has them.
+ * network namespace. A former one's guard keeps the name until its sessions have left, and who
+ * sweeps them in its place has it meanwhile. False: p->missing says who has them.
  */
 static bool claim(struct kplane *p)
 {
@@ -89,15 +95,13 @@ static bool claim(struct kplane *p)
 		p->groups = (uint16_t)(KERNEL_GROUPS - 1 + p->conf->groups);
 	if (p->config.unclaimed || p->claim >= 0)
 		return true;
-	snprintf(name, sizeof(name), "adit-keeper-groups-%u", p->groups & 0xfu);
+	claim_name(p->groups, name);
 	p->claim = name_take(name);
-	for (int i = 0; p->claim < 0 && i < CLAIM_TICKS && name_orphaned(name); i++) {
-		nanosleep(&tick, NULL);
+	for (int i = 0; p->claim < 0 && i < CLAIM_TICKS && name_whose(name) != NAME_LIVES; i++) {
+		if (i)
+			nanosleep(&tick, NULL);
 		p->claim = name_take(name);
 	}
-	/* what has the name may have gone between the two questions */
-	if (p->claim < 0)
-		p->claim = name_take(name);
 	p->others = p->claim < 0;
 	if (!p->others)
 		return true;
@@ -107,6 +111,27 @@ static bool claim(struct kplane *p)
 		 p->groups & 0xfu, CONF_GROUPS_MAX);
 	p->groups = 0; /* asked again after a reload */
 	return false;
+}
+
+/* Keepers that had other groups have died, and were not started again. */
+static uint32_t sweep_dead(struct kplane *p)
+{
+	uint32_t seen = p->config.unclaimed ? 0 : kernel_groups_seen(p->k), count = 0;
+	char name[NAME_MAX_LEN];
+	uint16_t groups;
+	int fd;
+
+	for (uint32_t i = 0; i < CONF_GROUPS_MAX; i++) {
+		groups = (uint16_t)(KERNEL_GROUPS + i);
+		if (groups == p->groups || !(seen & 1u << i))
+			continue;
+		fd = name_borrow(claim_name(groups, name));
+		if (fd < 0)
+			continue; /* a keeper has them, or its guard */
+		count += kernel_sweep(p->k, groups);
+		close(fd);
+	}
+	return count;
 }
 
 int kplane_claim(const struct kplane *p, uint16_t *ret_groups)
@@ -163,7 +188,7 @@ void kplane_open(struct kplane *p, bool sweep)
 			   p->no_ppp);
 	if (sweep) /* else the former keeper's sockets there are taken over */
 		rooms_enter(p->config.rooms, p->k);
-	swept = sweep ? kernel_sweep(p->k) : 0;
+	swept = sweep ? kernel_sweep(p->k, p->groups) + sweep_dead(p) : 0;
 	if (swept)
 		kplane_say(p, TRACE_NOTICE,
 			   "removed %u interfaces and routes of sessions of a former run", swept);

@@ -931,13 +931,16 @@ def test_two_keepers_of_one_control_socket(lab):
     world.fake.good(STATUS)
 
 
-def test_two_keepers_of_one_namespace(lab):
-    """What one finds of a former run, or takes away when it ends, is its own: nothing of the other
-    is touched. The second one has taken the next number, since its configuration has the same."""
-    ns = lab.ns("keepers")
+class Keepers:
+    """Some of one namespace, with a device, addresses and routes of its own each."""
 
-    def keeper(number):
-        return lab.adit(ns, f"""
+    def __init__(self, lab):
+        self.lab, self.ns = lab, lab.ns("keepers")
+        self.ns.run("ip", "link", "set", "lo", "up")
+
+    def keeper(self, number, more=""):
+        return self.lab.adit(self.ns, f"""
+{more}
 interface = tun{number}
 listen "here" {{ address = 127.0.0.{number} }}
 pool "p" {{ addresses = 10.1.{number}.0/24 }}
@@ -945,29 +948,42 @@ profile "home" {{ users = @DIR@/users pool = "p" local-address = 10.1.{number}.1
 peer "all" {{ profile = "home" }}
 """, name=f"keeper{number}", users="")
 
-    def of(number):
+    def of(self, number):
         lines = []
         for words in ("route",), ("-o", "addr"), ("-o", "link"):
-            lines += [line for line in ns.run("ip", *words).stdout.splitlines()
+            lines += [line for line in self.ns.run("ip", *words).stdout.splitlines()
                       if f"10.1.{number}." in line or f"tun{number}" in line]
         return sorted(lines)
 
-    def there(number, proto, group):
+    def there(self, number, proto, group):
         return wait_for("its device, routes and address", lambda: (
-            f" proto {proto} " in str(of(number)) and f" group {group} " in str(of(number)) and
-            f"inet 10.1.{number}.1/32" in str(of(number)) and of(number)))
+            f" proto {proto} " in str(self.of(number)) and
+            f" group {group} " in str(self.of(number)) and
+            f"inet 10.1.{number}.1/32" in str(self.of(number)) and self.of(number)))
 
-    ns.run("ip", "link", "set", "lo", "up")
-    one, two = keeper(1).start(), keeper(2)
+    def leave(self, number, proto):
+        """As a pin would be left."""
+        self.ns.run("ip", "route", "add", f"10.1.{number}.77/32", "dev", "lo", "proto", proto)
+
+    def kill(self, keeper, number):
+        keeper.keeper.child.kill()
+        keeper.keeper.child.wait()
+        wait_for("its device to go", lambda: not self.of(number))
+
+
+def test_two_keepers_of_one_namespace(lab):
+    """What one finds of a former run, or takes away when it ends, is its own: nothing of the other
+    is touched. The second one has taken the next number, since its configuration has the same."""
+    all_of = Keepers(lab)
+    of, there = all_of.of, all_of.there
+    one, two = all_of.keeper(1).start(), all_of.keeper(2)
     there(1, 173, 44311)
     two.start()
-    before = there(2, 159, 44312)
+    there(2, 159, 44312)
     assert two.text().count("another adit-keeper runs in this network namespace") == 1
-    one.keeper.child.kill()
-    one.keeper.child.wait()
-    wait_for("its device to go", lambda: not of(1))
-    for number, proto in (1, 173), (2, 159):  # as a pin would be left
-        ns.run("ip", "route", "add", f"10.1.{number}.77/32", "dev", "lo", "proto", proto)
+    all_of.kill(one, 1)
+    for number, proto in (1, 173), (2, 159):
+        all_of.leave(number, proto)
     before = of(2)
     one.start()
     there(1, 173, 44311)
@@ -979,6 +995,30 @@ peer "all" {{ profile = "home" }}
     mine = there(1, 173, 44311) if one.start() else None
     two.stop()
     assert of(1) == mine and not of(2)
+
+
+def test_leftovers_of_a_keeper_that_is_not_started_again(lab):
+    """Whoever starts next in the namespace removes them, under whatever number, and nothing of the
+    keeper that lives."""
+    all_of = Keepers(lab)
+    one, two = all_of.keeper(1).start(), all_of.keeper(2).start()
+    all_of.there(1, 173, 44311)
+    all_of.there(2, 159, 44312)
+    all_of.kill(two, 2)
+    for number, proto in (1, 173), (2, 159):
+        all_of.leave(number, proto)
+    ip = all_of.ns.run
+    assert ip("ip", "tuntap", "add", "tun2left", "mode", "tun").returncode == 0
+    assert ip("ip", "link", "set", "tun2left", "group", "44312").returncode == 0
+    before = all_of.of(1)
+    assert len(all_of.of(2)) == 2 and "10.1.1.77" in str(before)
+    three = all_of.keeper(3, "interface-groups = 3").start()
+    all_of.there(3, 160, 44313)
+    assert "removed 2 addresses, routes and interfaces of a former run" in three.text()
+    assert not all_of.of(2) and all_of.of(1) == before
+    three.stop()
+    assert all_of.of(1) == before
+    one.stop()
 
 
 # Every number of a keeper is taken, until the first line comes.

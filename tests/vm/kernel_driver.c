@@ -467,7 +467,7 @@ static bool command(char *line)
 	} else if (!strcmp(verb, "all")) {
 		all_out();
 	} else if (!strcmp(verb, "sweep")) {
-		printf("{\"kind\":\"sweep\",\"count\":%u}\n", kernel_sweep(k));
+		printf("{\"kind\":\"sweep\",\"count\":%u}\n", kernel_sweep(k, KERNEL_GROUPS));
 	} else if (!strcmp(verb, "send")) {
 		sscanf(rest, "%llu %n", &key, &at);
 		a = unhex(rest + at, bytes, sizeof(bytes));

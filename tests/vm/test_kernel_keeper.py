@@ -228,3 +228,41 @@ def test_two_keepers_of_one_namespace(world, lab):
     rows = records(lab.dir / "records")
     assert len(rows) == SESSIONS and min(r["sent"] for r in rows) > 0
     check_clean(rows, other.accounting_lines())
+
+
+def test_leftovers_of_a_keeper_that_is_not_started_again(world, lab):
+    """A pseudowire of the kernel's own socket outlives its keeper and the guard: whoever starts next
+    removes it, whatever groups it has itself, and none of a keeper that lives."""
+    far_end(world)
+    second = WIRE.format(name="p2", encap="udp", local="192.0.2.1", remote="192.0.2.2", t=1002, pt=2002,
+                         s=1102, ps=2102, ports="local-port = 5002 remote-port = 6002", interface="p2",
+                         more="")
+
+    def keeper(number, wire):
+        address = f"192.0.2.{10 + number}"
+        world.lns.run("ip", "addr", "add", f"{address}/24", "dev", "l0")
+        return lab.adit(world.lns, f"interface-groups = {number}\nsession-interface = s{number}\n" +
+                        KERNEL.replace("10.64.", f"10.{64 + number}.") + wire +
+                        f'listen "here" {{ address = {address} }}\n',
+                        name=f"keeper{number}", users="* * password *\n").start()
+
+    one, two = keeper(1, PSEUDOWIRE), keeper(2, second)
+    wait_for("the pseudowires", lambda: {"p1", "p2"} <= set(links(world.lns)))
+    world.lns.run("ip", "addr", "replace", "10.7.1.1/24", "dev", "p1")
+    wait_for("a ping", lambda: world.client.ping("10.7.1.1", 1, wait=2))
+    pinging = world.client.start("ping", "-i", "0.2", "10.7.1.1", name="ping")
+    os.kill(two.keeper.pid, signal.SIGKILL)
+    two.keeper.child.wait(600)
+    wait_for("the guard to be done",
+             lambda: "@adit-keeper-groups-2" not in world.lns.run("ss", "-xlH").stdout, seconds=120)
+    assert "p2" in links(world.lns)
+    three = keeper(3, "")
+    assert three.text().count("removed 1 interfaces and routes of sessions of a former run") == 1
+    assert "p2" not in links(world.lns) and "p1" in links(world.lns)
+    tunnels = world.lns.run("ip", "l2tp", "show", "tunnel").stdout
+    assert "Tunnel 1001" in tunnels and tunnels.count("Tunnel ") == 1, tunnels
+    pinging.stop(signal.SIGINT)
+    assert " 0% packet loss" in pinging.text(), pinging.text()
+    three.stop()
+    one.stop()
+    assert "of a former run" not in one.text()

@@ -13,10 +13,12 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "dp/kernel.h"
+#include "dp/nl.h"
 #include "keeper/name.h"
 #include "keeper/net.h"
 
@@ -182,6 +184,89 @@ static void test_wanted_number_of_the_dead(void **state)
 	net_close(n);
 }
 
+/* Another keeper just removes what a dead one has left under the number: it is waited for. */
+static void test_number_that_is_swept(void **state)
+{
+	const struct timespec while_ = { .tv_nsec = 200000000 };
+	struct net *n;
+	int pair[2], status;
+	char c;
+	pid_t pid;
+
+	if (!*state)
+		skip();
+	assert_int_equal(pipe(pair), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (name_borrow("adit-keeper-5") < 0 || write(pair[1], "", 1) != 1)
+			_exit(1);
+		nanosleep(&while_, NULL);
+		_exit(0);
+	}
+	assert_int_equal(read(pair[0], &c, 1), 1);
+	n = net_open();
+	net_take(n, 5, never, NULL);
+	assert_true(net_number(n) == 5 && net_alone(n));
+	net_close(n);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void count_protos(void *arg, const struct nlm_route *r)
+{
+	uint32_t *count = arg;
+
+	for (uint32_t i = 1; i <= NET_NUMBERS; i++)
+		count[i] += r->proto == KERNEL_PROTO(i);
+}
+
+/* Of numbers 1 to 4 one is our own, one a keeper's that lives, one is a guard's, one nobody's. */
+static void test_leftovers_of_others(void **state)
+{
+	uint32_t count[NET_NUMBERS + 1] = { 0 };
+	struct nlm m;
+	struct net *n;
+	int lives, guard, free_now;
+
+	if (!*state)
+		skip();
+	assert_int_equal(nlm_open(&m), 0);
+	assert_int_equal(nlm_link_set(&m, 1, 0, 0, true), 0);
+	for (uint32_t i = 1; i <= 4; i++) {
+		struct nlm_route r = { .family = AF_INET,
+				       .type = RTN_UNICAST,
+				       .proto = KERNEL_PROTO(i),
+				       .len = 32,
+				       .table = RT_TABLE_MAIN };
+
+		r.prefix = (struct prefix){ { .family = AF_INET, .ip = { 10, 0, 0, (uint8_t)i } },
+					    32 };
+		r.hop.ifindex = 1;
+		assert_int_equal(nlm_route(&m, &r, true, NLM_F_EXCL), 0);
+	}
+	n = net_open();
+	net_take(n, 1, never, NULL);
+	lives = name_take("adit-keeper-2");
+	guard = orphan("adit-keeper-3");
+	assert_int_equal(net_sweep_dead(n), 1);
+	assert_int_equal(nlm_routes(&m, AF_INET, count_protos, count), 0);
+	for (uint32_t i = 1; i <= 4; i++)
+		assert_int_equal(count[i], i < 4);
+	free_now = name_take("adit-keeper-4"); /* given back */
+	assert_true(lives >= 0 && free_now >= 0);
+	close(lives);
+	close(guard);
+	close(free_now);
+	assert_int_equal(net_sweep_dead(n), 2);
+	assert_int_equal(net_sweep_dead(n), 0);
+	assert_int_equal(net_sweep_all(n), 1);
+	net_close(n);
+	nlm_close(&m);
+}
+
 static void test_more_than_there_are_numbers(void **state)
 {
 	struct net *v[NET_NUMBERS], *n;
@@ -218,6 +303,8 @@ int main(void)
 		cmocka_unit_test(test_number_that_cannot_be),
 		cmocka_unit_test(test_number_of_the_dead),
 		cmocka_unit_test(test_wanted_number_of_the_dead),
+		cmocka_unit_test(test_number_that_is_swept),
+		cmocka_unit_test(test_leftovers_of_others),
 		cmocka_unit_test(test_more_than_there_are_numbers),
 	};
 
