@@ -31,6 +31,7 @@
 #include "l2tp/msg3.h"
 
 #define L2TP3_BEATEN_US (3 * US_S) /* how long we wait for the request that beat ours */
+#define L2TP3_LATE_US	(1 * US_S) /* how far the net may put a request behind its answer */
 #define L2TP3_RESTARTS	3	   /* equal tie breakers in a row that we take for chance */
 #define L2TP3_DROPS	11
 

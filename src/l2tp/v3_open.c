@@ -13,7 +13,8 @@
  *
  * Ties: the peer is known by its address, and by Host Name and Router ID where the profile says
  * what these are. Whoever loses waits until the winner's connection is up, so that a forged tie
- * breaker cannot stop us; a losing request of the peer is answered with StopCCN 3. Equal values:
+ * breaker cannot stop us; a losing request of the peer is answered with StopCCN 3, also when it
+ * comes a little later than the answer to ours. Equal values:
  * ours starts over with another one, theirs is not answered (they do the same). Without any there
  * are two connections.
  */
@@ -171,6 +172,29 @@ static bool same_peer(const struct conn *c, const struct l2tp_msg *m)
 	return !p->peer_name || text_glob(p->peer_name, host);
 }
 
+/* Between the same two: of messages that we believe. */
+static bool same_pair(const struct conn *c, const struct in3 *in, const struct l2tp_msg *m)
+{
+	return addr_same_ip(&c->path.remote, &in->path->remote) &&
+	       c->over_ip == path_is_ip(in->path) && same_peer(c, m) && believed(c, in);
+}
+
+/* Our connection that is up already, where the peer has answered our request and knows that its
+ * own has lost: that one was overtaken by its answer. NULL: there is none. */
+static struct conn *won_before(struct l2tp3 *l, const struct in3 *in, const struct l2tp_msg *m)
+{
+	struct htab_node *n = htab_find(&l->by_host, conn_dial_hash(l, &in->path->remote));
+
+	for (; n && l2tp_msg_has(m, L2TP3_AVP_TIE); n = htab_next(n)) {
+		struct conn *c = container_of(n, struct conn, by_dial);
+
+		if (c->state == L2TP3_CS_UP && c->initiator && tie_of(c, m) == TIE_OURS &&
+		    !mono_due(mono_add(c->up_at, L2TP3_LATE_US), l->now) && same_pair(c, in, m))
+			return c;
+	}
+	return NULL;
+}
+
 /*
  * Settle a collision. True when the peer's SCCRQ is dealt with. *ret_loser is our connection that
  * has to wait for the peer's, or NULL.
@@ -182,15 +206,17 @@ static bool tie_settle(struct l2tp3 *l, const struct in3 *in, const struct l2tp_
 			       .text = "a connection was being opened already and has the lower "
 				       "tie breaker" };
 	struct htab_node *n = htab_find(&l->by_dial, conn_dial_hash(l, &in->path->remote)), *next;
-	struct conn *loser = NULL;
+	struct conn *loser = NULL, *winner = won_before(l, in, m);
 
+	if (winner) {
+		refuse(l, in, m->connection_id, winner, &lost);
+		return true;
+	}
 	for (; n; n = next) {
 		struct conn *c = container_of(n, struct conn, by_dial);
 
 		next = htab_next(n);
-		if (!addr_same_ip(&c->path.remote, &in->path->remote) || c->yields ||
-		    c->over_ip != path_is_ip(in->path) || c->state != L2TP3_CS_WAIT_REPLY ||
-		    !same_peer(c, m) || !believed(c, in))
+		if (c->yields || c->state != L2TP3_CS_WAIT_REPLY || !same_pair(c, in, m))
 			continue;
 		switch (tie_of(c, m)) {
 		case TIE_NONE:
