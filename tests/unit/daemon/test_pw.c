@@ -38,6 +38,25 @@ static void test_short_form(void **state)
 	world_close(&w);
 }
 
+/* The same over IPv6, both ways. */
+static void test_ip6(void **state)
+{
+	static const uint16_t mtus[] = { 1418, 1430 };
+	struct world w;
+
+	for (int ip = 0; ip < 2; ip++) {
+		world_open(&w,
+			   ip ? "pseudowire \"x\" { remote = \"2001:db8::2\" encapsulation = ip }"
+			      : "pseudowire \"x\" { remote = \"2001:db8::2\" }",
+			   ip ? "pseudowire \"x\" { remote = \"2001:db8::1\" encapsulation = ip }"
+			      : "pseudowire \"x\" { remote = \"2001:db8::1\" }");
+		both_up(&w);
+		assert_int_equal(w.side[0].rows[0].row.path.remote.family, AF_INET6);
+		assert_int_equal(w.side[0].rows[0].row.mtu, mtus[ip]);
+		world_close(&w);
+	}
+}
+
 /* Every pair of settings, with a fifth of the datagrams lost. */
 static void test_product(void **state)
 {
@@ -682,27 +701,17 @@ static void test_drain_fixed(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_short_form),
-		cmocka_unit_test(test_product),
-		cmocka_unit_test(test_numbers_asked_by_one),
-		cmocka_unit_test(test_standby),
-		cmocka_unit_test(test_circuits),
-		cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_amnesia),
-		cmocka_unit_test(test_secrets),
-		cmocka_unit_test(test_two_secrets),
-		cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_no_such_wire),
-		cmocka_unit_test(test_types),
-		cmocka_unit_test(test_fixed),
-		cmocka_unit_test(test_disconnect),
-		cmocka_unit_test(test_said),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_reserved),
-		cmocka_unit_test(test_path),
-		cmocka_unit_test(test_plane_fails),
-		cmocka_unit_test(test_shutdown),
-		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_short_form),  cmocka_unit_test(test_ip6),
+		cmocka_unit_test(test_product),	    cmocka_unit_test(test_numbers_asked_by_one),
+		cmocka_unit_test(test_standby),	    cmocka_unit_test(test_circuits),
+		cmocka_unit_test(test_restart),	    cmocka_unit_test(test_amnesia),
+		cmocka_unit_test(test_secrets),	    cmocka_unit_test(test_two_secrets),
+		cmocka_unit_test(test_reload),	    cmocka_unit_test(test_no_such_wire),
+		cmocka_unit_test(test_types),	    cmocka_unit_test(test_fixed),
+		cmocka_unit_test(test_disconnect),  cmocka_unit_test(test_said),
+		cmocka_unit_test(test_limits),	    cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_path),	    cmocka_unit_test(test_plane_fails),
+		cmocka_unit_test(test_shutdown),    cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_drain_fixed),
 	};
 

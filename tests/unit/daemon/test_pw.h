@@ -97,18 +97,23 @@ static inline void side_open(struct world *w, int n)
 		assert_int_equal(pwe_do(s->pw, w->now, &cmd), 0);
 }
 
+/* The addresses are of the family of the first one's peer. */
 static inline void world_open(struct world *w, const char *a, const char *b)
 {
+	static const char *const addrs[2][2] = { { "192.0.2.1", "192.0.2.2" },
+						 { "2001:db8::1", "2001:db8::2" } };
+	bool v6;
+
 	memset(w, 0, sizeof(*w));
 	w->now.us = 1000 * US_S;
 	w->seed = 1;
 	w->want_rows = 1;
 	w->flying = calloc(FLYING, sizeof(*w->flying));
-	addr_parse("192.0.2.1", &w->side[0].addr);
-	addr_parse("192.0.2.2", &w->side[1].addr);
 	w->side[0].conf = conf_of(a);
 	w->side[1].conf = conf_of(b);
+	v6 = w->side[0].conf->sockets[0].addr.family == AF_INET6;
 	for (int n = 0; n < 2; n++) {
+		assert_int_equal(addr_parse(addrs[v6][n], &w->side[n].addr), 0);
 		w->side[n].via = w->side[n].conf->sockets[0].via;
 		w->side[n].records = calloc(RECORDS, sizeof(struct record));
 		side_open(w, n);
@@ -179,11 +184,12 @@ static inline void plane_del(struct world *w, struct side *s, const struct pw_ev
 static inline void resolve(struct world *w, struct side *s, const struct pw_event *ev)
 {
 	struct pw_cmd cmd = { .kind = PW_CMD_RESOLVED };
-	struct path path = { .via = ev->via4, .local = s->addr };
+	struct path path = { .local = s->addr };
 	char name[CONF_NAME];
 
 	snprintf(name, sizeof(name), "%s", ev->name);
 	assert_int_equal(addr_parse(ev->host, &path.remote), 0);
+	path.via = path.remote.family == AF_INET ? ev->via4 : ev->via6;
 	path.remote.port = path.local.port = ev->port;
 	cmd.name = name;
 	cmd.paths = &path;
