@@ -2,7 +2,8 @@
  *
  * Pseudowires between two engines in virtual time (access/pw.h), made from the text of two
  * configurations: whoever begins, over UDP and over IP, through loss, collisions, a restart from
- * records, and changes of the configuration. The data plane is a list of rows here.
+ * records, and changes of the configuration. The data plane is a list of rows here; all
+ * combinations of settings, with whole data planes, are in test_product.c.
  */
 #include "test_pw.h"
 
@@ -53,47 +54,6 @@ static void test_ip6(void **state)
 		both_up(&w);
 		assert_int_equal(w.side[0].rows[0].row.path.remote.family, AF_INET6);
 		assert_int_equal(w.side[0].rows[0].row.mtu, mtus[ip]);
-		world_close(&w);
-	}
-}
-
-/* Every pair of settings, with a fifth of the datagrams lost. */
-static void test_product(void **state)
-{
-	static const char *const encaps[] = { "udp", "ip" };
-	static const char *const secrets[] = { "", "secret = s digest = md5", "secret = s",
-					       "secret = s digest = none challenge = yes",
-					       "secret = s hide = yes" };
-	static const char *const cookies[] = { "0", "4", "8" };
-	static const char *const shapes[] = { "sublayer = none", "sublayer = default",
-					      "sequencing = yes" };
-	uint32_t seed = 1;
-
-	for (unsigned int n = 0; n < 2 * 5 * 3 * 3 * 2; n++, seed++) {
-		const char *encap = encaps[n % 2], *secret = secrets[n / 2 % 5];
-		const char *cookie = cookies[n / 10 % 3], *shape = shapes[n / 30 % 3];
-		const char *connect = n / 90 ? "auto" : "wait";
-		char a[512], b[512];
-		struct world w;
-
-		snprintf(a, sizeof(a),
-			 "tunnel \"t\" { remote = " PEER_B " encapsulation = %s %s retries = 9 }\n"
-			 "pseudowire \"x\" { tunnel = t cookie-length = %s %s }",
-			 encap, secret, cookie, shape);
-		snprintf(b, sizeof(b),
-			 "tunnel \"t\" { remote = " PEER_A " encapsulation = %s %s retries = 9 "
-			 "connect = %s }\n"
-			 "pseudowire \"x\" { tunnel = t cookie-length = %s %s }",
-			 encap, secret, connect, cookies[(n + 1) % 3], shape);
-		world_open(&w, a, b);
-		w.seed = seed;
-		w.loss = 20;
-		run_until(&w, 600, up_everywhere);
-		check_rows(&w);
-		assert_int_equal(w.side[0].rows[0].row.flags & DP_F_SEND_SEQ ? 1 : 0,
-				 strstr(shape, "seq") != NULL);
-		assert_int_equal(w.side[0].rows[0].row.l2spec,
-				 strstr(shape, "none") ? DP_L2SPEC_NONE : DP_L2SPEC_DEFAULT);
 		world_close(&w);
 	}
 }
@@ -701,17 +661,27 @@ static void test_drain_fixed(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_short_form),  cmocka_unit_test(test_ip6),
-		cmocka_unit_test(test_product),	    cmocka_unit_test(test_numbers_asked_by_one),
-		cmocka_unit_test(test_standby),	    cmocka_unit_test(test_circuits),
-		cmocka_unit_test(test_restart),	    cmocka_unit_test(test_amnesia),
-		cmocka_unit_test(test_secrets),	    cmocka_unit_test(test_two_secrets),
-		cmocka_unit_test(test_reload),	    cmocka_unit_test(test_no_such_wire),
-		cmocka_unit_test(test_types),	    cmocka_unit_test(test_fixed),
-		cmocka_unit_test(test_disconnect),  cmocka_unit_test(test_said),
-		cmocka_unit_test(test_limits),	    cmocka_unit_test(test_reserved),
-		cmocka_unit_test(test_path),	    cmocka_unit_test(test_plane_fails),
-		cmocka_unit_test(test_shutdown),    cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_short_form),
+		cmocka_unit_test(test_ip6),
+		cmocka_unit_test(test_numbers_asked_by_one),
+		cmocka_unit_test(test_standby),
+		cmocka_unit_test(test_circuits),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_amnesia),
+		cmocka_unit_test(test_secrets),
+		cmocka_unit_test(test_two_secrets),
+		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_no_such_wire),
+		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_fixed),
+		cmocka_unit_test(test_disconnect),
+		cmocka_unit_test(test_said),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_path),
+		cmocka_unit_test(test_plane_fails),
+		cmocka_unit_test(test_shutdown),
+		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_drain_fixed),
 	};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two sides with pseudowires, a net that loses datagrams, and data planes that are lists of rows.
+ * Two sides with pseudowires, a net that loses datagrams, and data planes that are lists of rows;
+ * a test may have planes of its own behind these lists.
  */
 #ifndef TEST_PW_H
 #define TEST_PW_H
@@ -15,6 +16,7 @@
 
 #include "base/wire.h"
 #include "daemon/conf.h"
+#include "dp/dp.h"
 
 #define ROWS	4
 #define RECORDS 16
@@ -32,16 +34,27 @@ struct record {
 	uint8_t bytes[PW_SAVE_CONN_MAX];
 };
 
+/* A plane behind a list of rows, each call until it is carried out. `put` gives the error. */
+struct side_plane {
+	int (*put)(void *arg, uint64_t key, uint32_t generation, const struct dp_row *row);
+	void (*del)(void *arg, uint64_t key, uint32_t generation);
+	void (*tunnel)(void *arg, const struct dp_tunnel *t);
+	void (*tunnel_del)(void *arg, uint32_t local);
+	void *arg;
+};
+
 struct side {
 	struct pw *pw;
 	struct conf *conf;
 	struct addr addr;
-	uint32_t via; /* of its socket */
+	uint32_t via;			/* of its socket */
+	const struct side_plane *plane; /* NULL = the list alone */
 	struct side_row rows[ROWS];
 	size_t row_count;
 	struct record *records;
 	size_t record_count;
 	int put_error;
+	uint32_t told; /* ends of pseudowires that had been up, by the peer's word */
 	uint32_t starts;
 	uint32_t drain_rate; /* a successor is told of it, as by the daemon from its STATE record */
 };
@@ -156,7 +169,9 @@ static inline void plane_put(struct world *w, struct side *s, const struct pw_ev
 
 	assert_true(dp_row_ok(ev->row));
 	done.error = s->put_error;
-	if (!s->put_error && !r) {
+	if (s->plane)
+		done.error = s->plane->put(s->plane->arg, ev->key, ev->generation, ev->row);
+	if (!done.error && !r) {
 		/* the interface of a former row is gone before it is made again */
 		assert_null(row_of(s, ev->row->ifname));
 		assert_true(s->row_count < ROWS);
@@ -174,6 +189,8 @@ static inline void plane_del(struct world *w, struct side *s, const struct pw_ev
 	struct pw_cmd cmd = { .kind = PW_CMD_DP_DONE, .done = &done };
 	struct side_row *r = row_at(s, ev->key);
 
+	if (s->plane)
+		s->plane->del(s->plane->arg, ev->key, ev->generation);
 	if (r) {
 		memmove(r, r + 1, (size_t)(s->rows + s->row_count - r - 1) * sizeof(*r));
 		s->row_count--;
@@ -197,6 +214,20 @@ static inline void resolve(struct world *w, struct side *s, const struct pw_even
 	pwe_do(s->pw, w->now, &cmd);
 }
 
+static inline void plane_tunnel(struct side *s, uint32_t local)
+{
+	struct dp_tunnel t = { .version = 3, .local = local };
+	struct pw_tunnel_info i;
+
+	if (!s->plane || !pwe_tunnel(s->pw, local, &i))
+		return;
+	t.want = i.plane;
+	t.remote = i.l2tp.remote_id;
+	t.path = i.l2tp.path;
+	t.encap = i.l2tp.over_ip ? DP_ENCAP_IP : DP_ENCAP_UDP;
+	s->plane->tunnel(s->plane->arg, &t);
+}
+
 static inline void take_events(struct world *w, struct side *s)
 {
 	struct pw_event ev;
@@ -214,9 +245,15 @@ static inline void take_events(struct world *w, struct side *s)
 			break;
 		case PW_EV_DOWN:
 			w->downs += ev.established;
+			s->told += ev.established && ev.by_peer;
 			break;
 		case PW_EV_TUNNEL_UP:
+			plane_tunnel(s, ev.tunnel);
+			break;
 		case PW_EV_TUNNEL_DOWN:
+			if (s->plane)
+				s->plane->tunnel_del(s->plane->arg, ev.tunnel);
+			break;
 		case PW_EV_UP:
 		case PW_EV_CIRCUIT:
 			break;

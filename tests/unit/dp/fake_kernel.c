@@ -108,18 +108,31 @@ static int fake_socket(const struct kernel_sys *sys, int domain, int type, int p
 	return err ? err : fd_new(f, kind, false);
 }
 
+static void name_set(struct fake_kernel *f, int fd, bool far, const void *sa, socklen_t len)
+{
+	pthread_mutex_lock(&f->lock);
+	memcpy(&f->fds[fd].name[far], sa, len);
+	pthread_mutex_unlock(&f->lock);
+}
+
 static int fake_bind(const struct kernel_sys *sys, int fd, const void *sa, socklen_t len)
 {
 	struct fake_kernel *f = fake_of(sys);
 
-	return strcmp(kind_of(f, fd), "udp") ? 0 : step(f, "bind");
+	if (strcmp(kind_of(f, fd), "udp") != 0)
+		return 0;
+	name_set(f, fd, false, sa, len);
+	return step(f, "bind");
 }
 
 static int fake_connect(const struct kernel_sys *sys, int fd, const void *sa, socklen_t len)
 {
 	struct fake_kernel *f = fake_of(sys);
 
-	return step(f, strcmp(kind_of(f, fd), "pppox") == 0 ? "connect-pppox" : "connect-udp");
+	if (strcmp(kind_of(f, fd), "pppox") == 0)
+		return step(f, "connect-pppox");
+	name_set(f, fd, true, sa, len);
+	return step(f, "connect-udp");
 }
 
 static int fake_setsockopt(const struct kernel_sys *sys, int fd, int level, int name,
@@ -277,6 +290,8 @@ static ssize_t netlink(struct fake_kernel *f, int fd, const void *bytes, size_t 
 		const char *name = netlink_step(h, genl);
 		int err = step(f, name);
 
+		if (!err && f->l2tp && h->nlmsg_type == FAMILY)
+			err = f->l2tp(f, h);
 		if (strcmp(name, "setlink") == 0)
 			setlink(f, h);
 		if (!err && strcmp(name, "family") == 0)

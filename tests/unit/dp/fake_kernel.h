@@ -7,6 +7,7 @@
 #ifndef ADIT_TEST_FAKE_KERNEL_H
 #define ADIT_TEST_FAKE_KERNEL_H
 
+#include <linux/netlink.h>
 #include <pthread.h>
 
 #include "dp/kernel.h"
@@ -36,12 +37,18 @@ struct fake_kernel {
 	struct {
 		const char *kind; /* "pppox", "chan", "unit", ...; NULL = closed */
 		int other;	  /* the far end of the pair */
+		struct sockaddr_storage
+			name[2]; /* "udp": its own, of the last bind(); the peer's */
 	} fds[FAKE_FDS];
 	uint32_t opened, closed;
 	uint32_t ups, masters; /* messages that set an interface up; that put it somewhere */
 	bool dormant;	       /* the last one about that said so */
 	uint32_t dormant_ups;  /* set up while that was so */
 	int next_index;
+	/* What is made of a request of the family "l2tp" that is not to fail, from several threads:
+	 * 0 or a negative errno. NULL = nothing. See fake_l2tp.h. */
+	int (*l2tp)(struct fake_kernel *f, const struct nlmsghdr *request);
+	void *l2tp_arg;
 	int hints; /* the far end of the socket that takes notifications */
 	/* It has lost some, and loses in silence until it was read empty; just before that this
 	 * step begins to fail, because somebody deletes something. */
