@@ -18,12 +18,14 @@
 #define PIECES	(2 + 2 * DIGESTS + 1) /* nonces; up to each digest, its zeros; the rest */
 
 /* The places of the digests in a message. */
+struct place {
+	size_t at, len; /* of the digest itself, behind the type octet */
+	uint8_t type;
+};
+
 struct places {
 	unsigned int n;
-	struct {
-		size_t at, len; /* of the digest itself, behind the type octet */
-		uint8_t type;
-	} d[DIGESTS];
+	struct place d[DIGESTS];
 };
 
 static const uint8_t zeros[AVP_VALUE_MAX];
@@ -80,6 +82,12 @@ static struct places places_of(const uint8_t *msg, size_t len)
 	return found;
 }
 
+/* Of a type that we know, and as long as it should be? */
+static bool is_digest(const struct place *d)
+{
+	return d->type <= L2TP3_DIGEST_SHA1 && d->len == l2tp3_digest_len(d->type);
+}
+
 /* Nonces in the order of the sender. */
 static void digest_of(uint8_t ret[SHA1_LEN], enum l2tp3_digest kind, const struct l2tp3_key *key,
 		      const struct l2tp_bytes *first, const struct l2tp_bytes *second,
@@ -111,11 +119,15 @@ void l2tp3_sign(uint8_t *msg, size_t len, const struct l2tp3_auth *auth,
 
 	if (where.n > auth->n)
 		where.n = auth->n;
-	for (unsigned int i = 0; i < where.n; i++)
-		digest_of(digest[i], auth->keys[i].digest, &auth->keys[i], &use->own, &use->peer,
-			  msg, len, &where);
-	for (unsigned int i = 0; i < where.n; i++)
-		memcpy(msg + where.d[i].at, digest[i], where.d[i].len);
+	for (unsigned int i = 0; i < where.n; i++) {
+		if (is_digest(&where.d[i]))
+			digest_of(digest[i], where.d[i].type, &auth->keys[i], &use->own, &use->peer,
+				  msg, len, &where);
+	}
+	for (unsigned int i = 0; i < where.n; i++) {
+		if (is_digest(&where.d[i]))
+			memcpy(msg + where.d[i].at, digest[i], where.d[i].len);
+	}
 }
 
 enum l2tp3_check l2tp3_verify(const uint8_t *msg, size_t len, const struct l2tp3_auth *auth,
@@ -128,8 +140,7 @@ enum l2tp3_check l2tp3_verify(const uint8_t *msg, size_t len, const struct l2tp3
 	uint8_t digest[SHA1_LEN];
 
 	for (unsigned int i = 0; i < where.n; i++) {
-		if (where.d[i].type > L2TP3_DIGEST_SHA1 ||
-		    where.d[i].len != l2tp3_digest_len(where.d[i].type))
+		if (!is_digest(&where.d[i]))
 			continue;
 		for (unsigned int k = 0; k < auth->n; k++) {
 			digest_of(digest, where.d[i].type, &auth->keys[k], &use->peer, &use->own,

@@ -76,7 +76,8 @@ static inline struct l2tp_secret l2tp3_hide_secret(const struct l2tp3_key *key)
 /*
  * Fill the digests of a message that is otherwise complete. `msg` begins with the T bit (over IP:
  * behind the session id). `nonces`: NULL for an SCCRQ and for the checksum. The i-th Message Digest
- * AVP gets the i-th key. Nothing happens when the message has none.
+ * AVP gets the i-th key, and is of the kind that stands in it. Nothing happens when the message has
+ * none, or one that is not as long as its kind.
  */
 void l2tp3_sign(uint8_t *msg, size_t len, const struct l2tp3_auth *auth,
 		const struct l2tp3_nonces *nonces);

@@ -231,6 +231,34 @@ static void checksum(void **state)
 	}
 }
 
+/*
+ * What was built before the configuration changed, or comes back from a record that is broken: the
+ * kind that stands in the message counts, and a length that does not fit it is left alone.
+ */
+static void signed_as_it_was_built(void **state)
+{
+	struct signed_msg s = load(&vec3_digests[2]); /* MD5 */
+	struct octets ours = octets_copy(s.msg.p, s.msg.n);
+
+	s.auth.keys[0].digest = L2TP3_DIGEST_SHA1;
+	memset(ours.p + 27, 0xee, 16);
+	l2tp3_sign(ours.p, ours.n, &s.auth, &s.sender);
+	assert_memory_equal(ours.p, s.msg.p, s.msg.n);
+	for (unsigned len = 0; len < 256; len++) {
+		struct octets before;
+
+		ours.p[21] = (uint8_t)len;
+		if (len == 7 + 16)
+			continue;
+		before = octets_copy(ours.p, ours.n);
+		l2tp3_sign(ours.p, ours.n, &s.auth, &s.sender);
+		assert_memory_equal(ours.p, before.p, ours.n);
+		free(before.p);
+	}
+	free(ours.p);
+	unload(&s);
+}
+
 static void peek_at_the_nonce(void **state)
 {
 	struct octets sccrp = octets_hex(vec3_messages[1].plain),
@@ -256,6 +284,7 @@ int main(void)
 		cmocka_unit_test(unknown_digest_type),
 		cmocka_unit_test(only_behind_the_message_type),
 		cmocka_unit_test(checksum),
+		cmocka_unit_test(signed_as_it_was_built),
 		cmocka_unit_test(peek_at_the_nonce),
 	};
 
