@@ -5,10 +5,11 @@
  *
  * drives: src/l2tp/v3.c src/l2tp/v3_conn.c src/l2tp/v3_ctl.c src/l2tp/v3_data.c
  * drives: src/l2tp/v3_digest.c src/l2tp/v3_info.c src/l2tp/v3_open.c src/l2tp/v3_save.c
- * drives: src/l2tp/v3_session.c src/l2tp/v3_smsg.c src/l2tp/bound.c
+ * drives: src/l2tp/v3_doubt.c src/l2tp/v3_session.c src/l2tp/v3_smsg.c src/l2tp/bound.c
  *
  * Input: one octet of options, then operations, each an octet whose low bits say which, with its
- * operands behind it. Messages are either raw octets or built with ids, numbers and digests that
+ * operands behind it. Each input is played twice, the second time with UDP and IP the other way
+ * round. Messages are either raw octets or built with ids, numbers and digests that
  * fit what the engine has, so that the fuzzer need not guess them. Besides what the sanitizers find
  * it is an error when a packet that comes out cannot be read, when an event has a handle that is
  * unknown, when a record does not fit or does not come back, or when something is left after
@@ -41,6 +42,7 @@ struct run {
 	struct rcur c;
 	adit_handle conn, session; /* the latest seen */
 	bool answer, refuse;
+	bool other; /* what the input has over UDP goes over IP, and the other way round */
 	struct record records[RECORDS];
 	uint32_t record_count;
 	bool records_full;
@@ -57,10 +59,10 @@ static struct l2tp3_config config(void)
 }
 
 /* Bit 0: another port, bit 1: another host, bit 2: over IP. */
-static struct path path_of(unsigned which)
+static struct path path_of(const struct run *r, unsigned which)
 {
 	struct path p = { .via = 1 };
-	bool ip = which & 4;
+	bool ip = !(which & 4) == r->other;
 
 	p.local = (struct addr){ .family = AF_INET, .port = L2TP_PORT, .ip = { 10, 0, 0, 1 } };
 	p.remote = (struct addr){ .family = AF_INET, .port = L2TP_PORT, .ip = { 10, 0, 0, 2 } };
@@ -252,7 +254,7 @@ static void input(struct run *r, const struct path *path, const uint8_t *bytes, 
 
 static void op_raw(struct run *r)
 {
-	struct path path = path_of(rcur_u8(&r->c));
+	struct path path = path_of(r, rcur_u8(&r->c));
 	size_t n = rcur_u8(&r->c);
 
 	if (n > rcur_left(&r->c))
@@ -437,7 +439,7 @@ static void op_message(struct run *r, bool stranger)
 	struct conn *c = stranger ? NULL : conn_at(r, which);
 	struct pw *s =
 		c && type != L2TP_ICRQ && type != L2TP_OCRQ ? session_at(r, c, which >> 2) : NULL;
-	struct path path = c && !(twist & 0x80) ? c->path : path_of(which);
+	struct path path = c && !(twist & 0x80) ? c->path : path_of(r, which);
 	uint16_t ns = c ? (uint16_t)c->rel.nr : 0, nr = c ? (uint16_t)c->rel.ns : 0;
 	const struct l2tp3_auth *keys = r->profile->auth.n ? &r->profile->auth : NULL;
 	static uint8_t buf[2048 + L2TP3_IP_PREFIX];
@@ -506,7 +508,7 @@ static void op_command(struct run *r)
 				 .conn = which & 0x40 || !c ? r->conn : c->handle,
 				 .session = which & 0x40 || !s ? r->session : s->handle,
 				 .profile = which & 0x80 ? NULL : r->profile,
-				 .path = path_of(which),
+				 .path = path_of(r, which),
 				 .at = mono_add(r->now, -US_S * (which & 15)),
 				 .result = which & 15,
 				 .error = which >> 4,
@@ -675,12 +677,9 @@ static void step(struct run *r)
 		drain(r);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void play(struct run *r, const uint8_t *data, size_t size, bool other)
 {
-	static struct run run;
-	struct run *r = &run;
-
-	*r = (struct run){ .now = { 1000 * US_S }, .c = rcur_of(data, size) };
+	*r = (struct run){ .now = { 1000 * US_S }, .c = rcur_of(data, size), .other = other };
 	start(r, rcur_u8(&r->c));
 	for (int i = 0; i < 200 && rcur_left(&r->c); i++)
 		step(r);
@@ -691,5 +690,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		record_drop(r, 0);
 	l2tp3_free(r->l);
 	l2tp3_profile_unref(r->profile);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct run run;
+
+	play(&run, data, size, false);
+	play(&run, data, size, true);
 	return 0;
 }

@@ -6,7 +6,8 @@
  *
  * Input: one octet of flags (1: over IP; 2: one secret, 4: a second one; 8: HMAC-SHA-1; 16: hide
  * what is written again; 32: no nonces), then a UDP or IP payload. Besides what the sanitizers find
- * it is an error when a field points outside the message and the scratch space, when a verdict has
+ * it is an error when a message of UDP is read otherwise over IP, with the session id 0 before it,
+ * when a field points outside the message and the scratch space, when a verdict has
  * no words, when what was signed does not verify, or when a message that was read does not come
  * back the same after it was written.
  */
@@ -175,6 +176,23 @@ static void others(const struct l2tp3_auth *auth)
 	CHECK(l2tp3_fallback_parse(buf, n, &h) && h.total == n);
 }
 
+/* A control message that is good over UDP is the same over IP. */
+static void same_over_ip(const uint8_t *data, size_t size, const struct l2tp3_header *udp)
+{
+	uint8_t *copy = malloc(size + L2TP3_IP_PREFIX);
+	struct l2tp3_header ip;
+
+	CHECK(copy);
+	memset(copy, 0, L2TP3_IP_PREFIX);
+	memcpy(copy + L2TP3_IP_PREFIX, data, size);
+	CHECK(l2tp3_header_parse(L2TP3_IP, copy, size + L2TP3_IP_PREFIX, &ip) == L2TP_HDR_OK);
+	CHECK(ip.control && ip.connection == udp->connection);
+	CHECK(ip.ns == udp->ns && ip.nr == udp->nr && ip.len == udp->len);
+	CHECK(ip.start == L2TP3_IP_PREFIX && ip.payload == udp->payload + L2TP3_IP_PREFIX);
+	CHECK(ip.total == udp->total);
+	free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t scratch[L2TP_SCRATCH], flags;
@@ -200,6 +218,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		CHECK(h.payload + h.len <= size && h.start + h.total <= size);
 	} else if (l2tp3_header_parse(flags & 1 ? L2TP3_IP : L2TP3_UDP, data, size, &h)) {
 		return 0;
+	} else if (!(flags & 1) && h.control) {
+		same_over_ip(data, size, &h);
 	}
 	CHECK(h.payload <= size && h.len <= size - h.payload);
 	if (!h.control)
