@@ -660,10 +660,16 @@ static bool dual_event(struct dp *dp, struct dp_event *ret)
 		on_tunnel(d, ret);
 		return true;
 	}
-	*ret = (struct dp_event){ .kind = DP_EV_CIRCUIT, .fd = -1 };
-	if (d->circuits && d->config.awake)
+	if (!d->circuits)
+		return false;
+	*ret = (struct dp_event){ .kind = DP_EV_CIRCUITS_DEAF, .fd = -1 };
+	ret->error = circuits_deaf(d->circuits);
+	if (ret->error)
+		return true;
+	ret->kind = DP_EV_CIRCUIT;
+	if (d->config.awake)
 		d->config.awake(d->config.user);
-	return d->circuits && circuits_event(d->circuits, &ret->key, &ret->up);
+	return circuits_event(d->circuits, &ret->key, &ret->up);
 }
 
 /* ---- the rest ---- */

@@ -45,6 +45,8 @@ struct circuit {
 struct circuits {
 	int fd;
 	bool joined; /* the kernel tells of all interfaces */
+	int error;   /* why it does not: a negative errno */
+	bool told;   /* ... which was told */
 	struct htab keys, names;
 	struct list news, doubt;
 	uint32_t seq, port; /* of our questions */
@@ -83,8 +85,10 @@ struct circuits *circuits_new(const uint8_t hash_key[16])
 	list_init(&c->news);
 	list_init(&c->doubt);
 	c->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+	c->error = c->fd < 0 ? -errno : 0;
 	if (c->fd >= 0 && (bind(c->fd, (struct sockaddr *)&nl, sizeof(nl)) < 0 ||
 			   getsockname(c->fd, (struct sockaddr *)&nl, &len) < 0)) {
+		c->error = -errno;
 		close(c->fd);
 		c->fd = -1;
 	}
@@ -288,8 +292,23 @@ static void listen_to(struct circuits *c, bool on)
 {
 	int group = RTNLGRP_LINK, how = on ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP;
 
-	if (on != c->joined && setsockopt(c->fd, SOL_NETLINK, how, &group, sizeof(group)) == 0)
+	if (c->fd < 0 || on == c->joined)
+		return;
+	if (setsockopt(c->fd, SOL_NETLINK, how, &group, sizeof(group)) == 0) {
 		c->joined = on;
+		c->error = 0;
+		c->told = false;
+	} else if (on) {
+		c->error = -errno;
+	}
+}
+
+int circuits_deaf(struct circuits *c)
+{
+	if (!c->error || c->told || !c->keys.n)
+		return 0;
+	c->told = true;
+	return c->error;
 }
 
 static void drop(struct circuits *c, struct circuit *i)
@@ -338,8 +357,7 @@ static struct circuit *add(struct circuits *c, uint64_t key, const char *ifname,
 	snprintf(i->ifname, sizeof(i->ifname), "%s", ifname);
 	htab_put(&c->keys, &i->by_key, key_hash(c, key));
 	htab_put(&c->names, &i->by_name, name_hash(c, ifname));
-	if (c->fd >= 0)
-		listen_to(c, true);
+	listen_to(c, true);
 	return i;
 }
 

@@ -32,6 +32,10 @@ int circuits_put(struct circuits *c, uint64_t key, const char *ifname, bool own)
 int circuits_expect(struct circuits *c, uint64_t key, const char *ifname);
 void circuits_drop(struct circuits *c, uint64_t key);
 
+/* Why the kernel is not listened to though there are circuits, a negative errno; told once. 0 = it
+ * is, or that was told. */
+int circuits_deaf(struct circuits *c);
+
 /* The next change. */
 bool circuits_event(struct circuits *c, uint64_t *ret_key, bool *ret_up);
 

@@ -42,7 +42,9 @@ enum dp_event_kind {
 	DP_EV_ROW_LOST = 3,    /* ... a session; its row is still to be deleted */
 	/* DP_L2TP_ETH: our circuit (dp_row.circuit) is up or down. One comes soon after each put
 	 * that made the row active or changed its circuit, then one with each change. */
-	DP_EV_CIRCUIT = 4
+	DP_EV_CIRCUIT = 4,
+	/* Nobody tells how circuits change: told once, until it works again and fails anew. */
+	DP_EV_CIRCUITS_DEAF = 5
 };
 
 struct dp_event {
@@ -50,7 +52,7 @@ struct dp_event {
 	uint32_t tunnel;    /* TUNNEL, TUNNEL_LOST: our id */
 	uint64_t key;	    /* ROW_LOST, CIRCUIT */
 	bool up;	    /* CIRCUIT */
-	int error;	    /* TUNNEL: 0 or a negative errno */
+	int error;	    /* TUNNEL: 0 or a negative errno; CIRCUITS_DEAF: a negative errno */
 	int fd;		    /* TUNNEL: the tunnel's own connected socket, the taker's; -1 = none */
 	char text[DP_TEXT]; /* in words, with a remedy where there is one */
 };

@@ -4,6 +4,7 @@
  * and damaged. The socket is a real one; what it says of other interfaces does not matter here. */
 #include "dp/circuit.h"
 
+#include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -12,9 +13,28 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static const uint8_t hash_key[16] = "0123456789abcde";
+
+static int join_error;	  /* what joining the group of interfaces comes to */
+static int joins, leaves; /* how often it was asked for */
+
+/* In place of the one of libc. */
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	if (level == SOL_NETLINK && name == NETLINK_ADD_MEMBERSHIP) {
+		joins++;
+		errno = join_error;
+		if (join_error)
+			return -1;
+	}
+	leaves += level == SOL_NETLINK && name == NETLINK_DROP_MEMBERSHIP;
+	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+}
 
 /* A message about a link: `type`, its name behind another attribute, its flags. */
 static size_t link_message(uint8_t *at, uint16_t type, const char *name, unsigned int flags,
@@ -239,6 +259,65 @@ static void test_more_than_the_socket_holds(void **state)
 	circuits_free(c);
 }
 
+/* The kernel says a lot of interfaces: only while there is somebody to hear it. */
+static void test_listens_while_there_are_any(void **state)
+{
+	struct circuits *c;
+
+	(void)state;
+	joins = leaves = 0;
+	c = circuits_new(hash_key);
+	assert_non_null(c);
+	if (circuits_fd(c) < 0)
+		skip();
+	quiet(c);
+	assert_int_equal(joins, 0);
+	assert_int_equal(circuits_put(c, 1, "adit-no-such1", true), 0);
+	assert_int_equal(circuits_expect(c, 2, "adit-no-such2"), 0);
+	assert_int_equal(joins, 1);
+	circuits_drop(c, 1);
+	assert_int_equal(leaves, 0);
+	circuits_drop(c, 2);
+	assert_int_equal(leaves, 1);
+	assert_int_equal(circuits_deaf(c), 0);
+	circuits_free(c);
+	assert_int_equal(joins, 1);
+}
+
+/* That it cannot be listened to is told once; a circuit has the state it was found in. */
+static void test_cannot_listen(void **state)
+{
+	struct circuits *c;
+
+	(void)state;
+	joins = 0;
+	c = circuits_new(hash_key);
+	assert_non_null(c);
+	if (circuits_fd(c) < 0)
+		skip();
+	join_error = ENOMEM;
+	assert_int_equal(circuits_deaf(c), 0); /* nobody wants it */
+	assert_int_equal(circuits_put(c, 1, "adit-no-such1", true), 0);
+	assert_int_equal(joins, 1);
+	assert_int_equal(circuits_deaf(c), -ENOMEM);
+	assert_int_equal(circuits_deaf(c), 0);
+	nothing_there(c, 1);
+	assert_int_equal(circuits_put(c, 2, "lo", true), 0);
+	assert_int_equal(joins, 2); /* the next one tries again */
+	assert_int_equal(circuits_deaf(c), 0);
+	join_error = 0;
+	assert_int_equal(circuits_put(c, 3, "adit-no-such3", true), 0);
+	assert_int_equal(joins, 3);
+	circuits_drop(c, 1);
+	circuits_drop(c, 2);
+	circuits_drop(c, 3);
+	join_error = EPERM; /* it worked meanwhile */
+	assert_int_equal(circuits_put(c, 1, "adit-no-such1", true), 0);
+	assert_int_equal(circuits_deaf(c), -EPERM);
+	join_error = 0;
+	circuits_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +326,8 @@ int main(void)
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_expected),
 		cmocka_unit_test(test_more_than_the_socket_holds),
+		cmocka_unit_test(test_listens_while_there_are_any),
+		cmocka_unit_test(test_cannot_listen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
