@@ -113,6 +113,24 @@ def test_circuit_on_both_sides(sites):
     bridged(a, b)
 
 
+def test_circuit_after_changes(sites):
+    """The interface is made anew, by both sides at once: its circuit is up again, and the other side
+    hears of it, though nothing else happens."""
+    a, b = sites
+    start(a, b, short(a), short(b))
+    bridged(a, b)
+    for n in range(12):
+        before = [s.wire()["session"] for s in (a, b)]
+        more = f"cookie-length = {4 + n % 2 * 4}"
+        for site in (a, b):
+            site.reload(short(site, more=more))
+        wait_for("new sessions", lambda: all(
+            s.wire().get("session") not in (None, 0, old) and s.up()
+            for s, old in zip((a, b), before)))
+        wait_for("circuits that are up", lambda: all(
+            s.wire()["circuit"] == s.wire()["peer_circuit"] == "up" for s in (a, b)), 2)
+
+
 @pytest.mark.parametrize("encap", ["udp", "ip"])
 def test_killed_aditd_loses_nothing(sites, encap):
     a, b = sites
