@@ -388,6 +388,8 @@ static int dual_del(struct dp *dp, uint64_t key, uint32_t generation)
 		free(r->asked); /* it is not wanted anywhere any more */
 		r->asked = NULL;
 	}
+	if (rc == 0 && d->circuits)
+		circuits_drop(d->circuits, key); /* that its interface goes is no news */
 	return rc;
 }
 

@@ -33,6 +33,7 @@ struct keeper {
 static struct {
 	uint32_t tunnel, via;
 	int attached, detached, error;
+	bool wakes;
 } attach;
 
 static int keeper_send(void *arg, const uint8_t *bytes, size_t len)
@@ -64,6 +65,11 @@ static void on_detach(struct dp *user, uint32_t tunnel)
 	attach.detached++;
 }
 
+static int on_wake(struct dp *user, int fd)
+{
+	return 0;
+}
+
 struct lab {
 	struct keeper keeper;
 	struct dp *sim, *remote, *dp;
@@ -87,6 +93,8 @@ static struct lab *lab_new(const char *why, uint64_t had)
 	int error;
 
 	assert_non_null(l);
+	if (attach.wakes)
+		ac.wake = on_wake;
 	memset(&attach, 0, sizeof(attach));
 	memcpy(rc.hash_key, hash_key, sizeof(hash_key));
 	memcpy(ac.hash_key, hash_key, sizeof(hash_key));
@@ -927,6 +935,39 @@ static void test_tunnels_that_cannot_be(void **state)
 	assert_false(dp_tunnel_ok(&u));
 }
 
+/* The circuit of a pseudowire, while it is there: that its interface goes with it is no news. */
+static void test_circuit_of_a_row_that_goes(void **state)
+{
+	struct lab *l;
+	struct dp_event e;
+	struct dp_row r = row(1);
+
+	attach.wakes = true;
+	l = lab_new("none", 0);
+	r.ends = DP_L2TP_ETH;
+	r.version = 3;
+	r.flags = 0;
+	r.prefix_count = 0;
+	strcpy(r.circuit, "adit-no-such1");
+	for (uint64_t key = 1; key <= 2; key++) {
+		assert_int_equal(l->dp->ops->put(l->dp, key, 1, &r), 0);
+		sim_runs(l);
+		assert_done(l, DP_OP_PUT, key, 1, 0);
+		if (key == 1) {
+			assert_true(l->dp->ops->event(l->dp, &e));
+			assert_int_equal(e.kind, DP_EV_CIRCUIT);
+			assert_int_equal(e.key, key);
+			assert_false(e.up);
+		}
+		assert_int_equal(l->dp->ops->del(l->dp, key, 2), 0);
+		assert_false(l->dp->ops->event(l->dp, &e));
+		sim_runs(l);
+		assert_done(l, DP_OP_DEL, key, 2, 0);
+		assert_false(l->dp->ops->event(l->dp, &e));
+	}
+	lab_free(l);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -954,6 +995,7 @@ int main(void)
 		cmocka_unit_test(test_many_in_a_datagram),
 		cmocka_unit_test(test_records_come_back),
 		cmocka_unit_test(test_tunnels_that_cannot_be),
+		cmocka_unit_test(test_circuit_of_a_row_that_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
