@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Shared by control.c (clients, methods) and show.c (what is shown), and the frame of the protocol
- * for those who speak it: varlink, a JSON object and a NUL per message.
+ * Shared by control.c (clients), control_call.c (calls) and show.c (what is shown), and the frame
+ * of the protocol for those who speak it: varlink, a JSON object and a NUL per message.
  */
 #ifndef ADIT_DAEMON_CONTROL_H
 #define ADIT_DAEMON_CONTROL_H

@@ -13,7 +13,7 @@
  *   kplane.c   the kernel's data plane, which the keeper has
  *   reload.c   a new configuration
  *   hook.c     programs run when a session is up or down
- *   control.c  the control socket; show.c what it shows
+ *   control.c  the control socket; control_call.c what is asked for; show.c what it shows
  *   log.c acct.c spare.c progress.c conf*.c  stand for themselves
  */
 #ifndef ADIT_DAEMON_DAEMON_H

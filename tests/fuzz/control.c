@@ -2,7 +2,7 @@
  *
  * Fuzz target: clients of the control socket, around a daemon of paper (tests/unit/daemon/paper.c).
  *
- * drives: src/daemon/control.c src/daemon/control_msg.c src/daemon/show.c
+ * drives: src/daemon/control.c src/daemon/control_call.c src/daemon/control_msg.c src/daemon/show.c
  *
  * Input: what a client sends. An octet 0x01 instead lets the daemon work and changes the state of
  * the dialled session, 0x02 ends a reload. Besides what the sanitizers find it is an error when an
