@@ -7,125 +7,15 @@
  * look at every slot that was ever used, believe it only when key, check sum, encoding and tunnel
  * fit, apply a valid redo record, and build the lookups.
  *
- * Tests compile this file with DPT_STEP() defined, which is called before each store into the
- * shared memory, and die there.
+ * Tests compile this file and table_tunnel.c with DPT_STEP() defined, which is called before each
+ * store into the shared memory, and die there.
  */
-#include "table.h"
-#include "base/fault.h"
+#include "table_int.h"
 #include "base/wire.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
-
-#ifndef DPT_STEP
-#define DPT_STEP() FAULT("in-table")
-#endif
-
-#define PAGE	    4096u
-#define HEAD_OCTETS (2 * PAGE)
-#define INLINE_ROW  168
-#define MORE_ROW    (DP_ROW_SAVE_MAX - INLINE_ROW)
-#define MAX_SLOTS   (1u << 24)
-#define MAX_TUNNELS 65536u
-
-struct ext {
-	uint64_t key;
-	uint32_t generation;
-	uint32_t check; /* over key and row */
-	uint16_t len;	/* of the encoding */
-	uint8_t routed;
-	uint8_t reserved[5];
-	uint8_t row[INLINE_ROW];
-};
-
-struct more {
-	uint8_t row[MORE_ROW];
-};
-
-struct redo {
-	_Atomic uint32_t valid;
-	uint32_t slot, generation, check;
-	uint64_t key;
-	uint16_t len;
-	uint8_t routed, up;
-	uint8_t fresh; /* the slot was free: its counters begin at 0 */
-	uint8_t seq;   /* forwarding begins: take Ns and Nr from the row */
-	uint8_t reserved[2];
-	uint8_t row[DP_ROW_SAVE_MAX];
-};
-
-struct net {
-	uint32_t len, check;
-	uint8_t bytes[DP_NET_SAVE_MAX];
-};
-
-struct head {
-	_Atomic uint32_t magic; /* written last */
-	uint32_t version, slots, tunnels;
-	uint64_t size;
-	_Atomic uint32_t slot_high, tunnel_high; /* numbers below have been used */
-	_Atomic uint32_t net_which;		 /* 0 none, else net[which - 1] holds */
-	uint8_t reserved[28];
-	struct redo redo;
-	struct net net[2];
-};
-
-static_assert(sizeof(struct dpt_config) == 64, "a cache line");
-static_assert(sizeof(struct dpt_slot) == 64, "a cache line");
-static_assert(sizeof(struct dpt_run) == 128, "two cache lines");
-static_assert(offsetof(struct dpt_run, tx_packets) == 64, "one for each direction");
-static_assert(sizeof(struct dpt_tunnel) == 72, "as the eBPF plane has it");
-static_assert(sizeof(struct ext) == 192, "three cache lines");
-static_assert(sizeof(struct head) <= HEAD_OCTETS, "the head has its room");
-
-struct dpt {
-	struct head *head;
-	struct dpt_slot *slots;
-	struct dpt_run *runs;
-	struct ext *exts;
-	struct more *mores;
-	struct dpt_tunnel *tunnels;
-	_Atomic uint64_t *heards;
-	struct index *index;
-	struct qsbr *qsbr;
-	uint32_t slot_max, tunnel_max, rows;
-
-	/* Slots given back, a stack of them; slots above slot_high come when it is empty. */
-	uint32_t *slot_free, slot_free_count;
-
-	/* Tunnels: references by slots, chains by our id (plus one), and those given back, which
-	 * wait for the reader like the nodes of index.c. */
-	uint32_t *tunnel_refs, *tunnel_next, *tunnel_heads;
-	uint32_t tunnel_spare, tunnel_retired, tunnel_waiting;
-	uint64_t tunnel_tag;
-};
-
-#define TUNNEL_HEADS 1024u
-
-/* ---- stores into the shared memory ---- */
-
-static void store_bytes(void *at, const void *bytes, size_t n)
-{
-	for (size_t i = 0; i < n; i += 8) {
-		DPT_STEP();
-		memcpy((uint8_t *)at + i, (const uint8_t *)bytes + i, n - i < 8 ? n - i : 8);
-	}
-	atomic_signal_fence(memory_order_seq_cst);
-}
-
-static void store32(_Atomic uint32_t *at, uint32_t v)
-{
-	DPT_STEP();
-	atomic_store_explicit(at, v, memory_order_release);
-}
-
-static void store64(_Atomic uint64_t *at, uint64_t v)
-{
-	DPT_STEP();
-	atomic_store_explicit(at, v, memory_order_release);
-}
 
 /* FNV-1a; finds damage, not malice. */
 static uint32_t check_of(uint64_t key, const uint8_t *bytes, size_t n)
@@ -357,137 +247,6 @@ const struct index *dpt_index(const struct dpt *t)
 	return t->index;
 }
 
-/* ---- tunnels ---- */
-
-static struct dpt_tunnel tunnel_of(const struct dp_row *r)
-{
-	struct dpt_tunnel n;
-
-	memset(&n, 0, sizeof(n));
-	n.state = DPT_USED;
-	n.family = r->path.remote.family;
-	if (r->version == 3) {
-		n.local_id3 = r->local_tunnel;
-		n.remote_id3 = r->remote_tunnel;
-	} else {
-		n.local_id = (uint16_t)r->local_tunnel;
-		n.remote_id = (uint16_t)r->remote_tunnel;
-	}
-	n.encap = r->encap;
-	n.local_port = r->path.local.port;
-	n.remote_port = r->path.remote.port;
-	n.via = r->path.via;
-	n.local_scope = r->path.local.scope;
-	n.remote_scope = r->path.remote.scope;
-	memcpy(n.local, r->path.local.ip, 16);
-	memcpy(n.remote, r->path.remote.ip, 16);
-	return n;
-}
-
-/* One of the two is 0. */
-static uint32_t tunnel_chain(const struct dpt_tunnel *n)
-{
-	return (n->local_id ^ n->local_id3) % TUNNEL_HEADS;
-}
-
-static uint32_t tunnel_find(const struct dpt *t, const struct dpt_tunnel *n)
-{
-	uint32_t v = t->tunnel_heads[tunnel_chain(n)];
-
-	while (v && memcmp(&t->tunnels[v - 1], n, sizeof(*n)) != 0)
-		v = t->tunnel_next[v - 1];
-	return v ? v - 1 : DPT_NONE;
-}
-
-static void tunnel_link(struct dpt *t, uint32_t i)
-{
-	uint32_t *head = &t->tunnel_heads[tunnel_chain(&t->tunnels[i])];
-
-	t->tunnel_next[i] = *head;
-	*head = i + 1;
-}
-
-static void tunnel_unlink(struct dpt *t, uint32_t i)
-{
-	uint32_t *at = &t->tunnel_heads[tunnel_chain(&t->tunnels[i])];
-
-	while (*at && *at != i + 1)
-		at = &t->tunnel_next[*at - 1];
-	if (*at)
-		*at = t->tunnel_next[i];
-}
-
-/* Tunnels the forwarding thread cannot look at any more become spare. */
-static void tunnels_reclaim(struct dpt *t)
-{
-	for (unsigned int i = 0; i < 2; i++) {
-		if (t->tunnel_waiting && !qsbr_passed(t->qsbr, t->tunnel_tag))
-			return;
-		while (t->tunnel_waiting) {
-			uint32_t n = t->tunnel_waiting - 1;
-
-			t->tunnel_waiting = t->tunnel_next[n];
-			t->tunnel_next[n] = t->tunnel_spare;
-			t->tunnel_spare = n + 1;
-		}
-		if (!t->tunnel_retired)
-			return;
-		t->tunnel_waiting = t->tunnel_retired;
-		t->tunnel_retired = 0;
-		t->tunnel_tag = qsbr_advance(t->qsbr);
-	}
-}
-
-/* A tunnel row for `n`, new or there already; nobody refers to a new one yet, and a crash now
- * leaves a row that the next opening takes as free. DPT_NONE when all are in use. */
-static uint32_t tunnel_take(struct dpt *t, const struct dpt_tunnel *n)
-{
-	uint32_t i = tunnel_find(t, n), high;
-
-	if (i != DPT_NONE)
-		return i;
-	if (!t->tunnel_spare)
-		tunnels_reclaim(t);
-	high = atomic_load_explicit(&t->head->tunnel_high, memory_order_relaxed);
-	if (t->tunnel_spare) {
-		i = t->tunnel_spare - 1;
-		t->tunnel_spare = t->tunnel_next[i];
-	} else if (high < t->tunnel_max) {
-		i = high;
-		store32(&t->head->tunnel_high, high + 1);
-	} else {
-		return DPT_NONE;
-	}
-	store_bytes(&t->tunnels[i], n, sizeof(*n));
-	store64(&t->heards[i], 0);
-	t->tunnel_refs[i] = 0;
-	tunnel_link(t, i);
-	return i;
-}
-
-static void tunnel_drop(struct dpt *t, uint32_t i)
-{
-	if (t->tunnel_refs[i] && --t->tunnel_refs[i])
-		return;
-	tunnel_unlink(t, i);
-	t->tunnel_next[i] = t->tunnel_retired;
-	t->tunnel_retired = i + 1;
-}
-
-uint64_t dpt_heard(const struct dpt *t, uint16_t local_tunnel)
-{
-	uint64_t latest = 0;
-
-	for (uint32_t v = t->tunnel_heads[local_tunnel % TUNNEL_HEADS]; v;
-	     v = t->tunnel_next[v - 1]) {
-		uint64_t at = atomic_load_explicit(&t->heards[v - 1], memory_order_relaxed);
-
-		if (t->tunnels[v - 1].local_id == local_tunnel && at > latest)
-			latest = at;
-	}
-	return latest;
-}
-
 /* ---- rows ---- */
 
 static bool ext_get(const struct dpt *t, uint32_t slot, struct dpt_info *ret)
@@ -697,7 +456,7 @@ int dpt_put(struct dpt *t, uint64_t key, uint32_t generation, const struct dp_ro
 	    uint8_t routed, bool up, uint32_t *ret_slot, uint64_t *ret_other)
 {
 	uint32_t slot = dpt_find(t, key), tunnel, old_tunnel = DPT_NONE;
-	struct dpt_tunnel n = tunnel_of(row);
+	struct dpt_tunnel n = dpt_tunnel_of(row);
 	struct dpt_info old;
 	bool fresh = slot == DPT_NONE;
 	int rc = conflicts(t, slot, row, ret_other);
@@ -708,7 +467,7 @@ int dpt_put(struct dpt *t, uint64_t key, uint32_t generation, const struct dp_ro
 		slot = slot_take(t);
 	if (slot == DPT_NONE)
 		return -ENOSPC;
-	tunnel = tunnel_take(t, &n);
+	tunnel = dpt_tunnel_take(t, &n);
 	if (tunnel == DPT_NONE) {
 		if (fresh)
 			slot_return(t, slot);
@@ -729,7 +488,7 @@ int dpt_put(struct dpt *t, uint64_t key, uint32_t generation, const struct dp_ro
 	if (tunnel != old_tunnel) {
 		t->tunnel_refs[tunnel]++;
 		if (old_tunnel != DPT_NONE)
-			tunnel_drop(t, old_tunnel);
+			dpt_tunnel_drop(t, old_tunnel);
 	}
 	if (fresh) {
 		index_key_put(t->index, key, slot);
@@ -770,7 +529,7 @@ void dpt_free(struct dpt *t, uint32_t slot)
 
 	state_store(&t->slots[slot], 0);
 	index_key_drop(t->index, slot);
-	tunnel_drop(t, tunnel);
+	dpt_tunnel_drop(t, tunnel);
 	t->slot_free[t->slot_free_count++] = slot;
 	t->rows--;
 }
@@ -825,20 +584,6 @@ bool dpt_net_get(const struct dpt *t, struct dp_net *ret)
 
 /* ---- opening ---- */
 
-/* The tunnel of a slot when it is the one its row asks for, else one that is. */
-static uint32_t tunnel_again(struct dpt *t, uint32_t tunnel, const struct dp_row *row)
-{
-	struct dpt_tunnel n = tunnel_of(row);
-
-	if (tunnel < atomic_load_explicit(&t->head->tunnel_high, memory_order_relaxed) &&
-	    memcmp(&t->tunnels[tunnel], &n, sizeof(n)) == 0) {
-		if (!t->tunnel_refs[tunnel])
-			tunnel_link(t, tunnel);
-		return tunnel;
-	}
-	return tunnel_take(t, &n);
-}
-
 /* Take one slot over as it lies there; false when it is not fit for use. */
 static bool adopt(struct dpt *t, uint32_t slot)
 {
@@ -853,7 +598,7 @@ static bool adopt(struct dpt *t, uint32_t slot)
 	if (dpt_find(t, i.key) != DPT_NONE || (!i.ended && conflicts(t, slot, &i.row, &other)) ||
 	    index_prefix_reserve(t->index, DP_PREFIXES) < 0)
 		return false;
-	tunnel = tunnel_again(t, was.tunnel, &i.row);
+	tunnel = dpt_tunnel_again(t, was.tunnel, &i.row);
 	if (tunnel == DPT_NONE)
 		return false;
 	if (i.ended) {
@@ -879,18 +624,6 @@ static bool adopt(struct dpt *t, uint32_t slot)
 	return true;
 }
 
-/* Tunnels nobody refers to are free. Before this, none is spare: they are taken above the mark. */
-static void spare_tunnels(struct dpt *t)
-{
-	for (uint32_t i = atomic_load_explicit(&t->head->tunnel_high, memory_order_relaxed);
-	     i-- > 0;) {
-		if (!t->tunnel_refs[i]) {
-			t->tunnel_next[i] = t->tunnel_spare;
-			t->tunnel_spare = i + 1;
-		}
-	}
-}
-
 static void recover(struct dpt *t)
 {
 	struct redo *r = &t->head->redo;
@@ -900,7 +633,7 @@ static void recover(struct dpt *t)
 	if (atomic_load_explicit(&t->head->tunnel_high, memory_order_relaxed) > t->tunnel_max)
 		store32(&t->head->tunnel_high, t->tunnel_max);
 	if (redo_check(t, r, &row)) {
-		struct dpt_tunnel n = tunnel_of(&row);
+		struct dpt_tunnel n = dpt_tunnel_of(&row);
 
 		/* The dead process had made the tunnel before the record; find it by looking. */
 		for (tunnel = 0;
@@ -926,7 +659,7 @@ static void recover(struct dpt *t)
 		if (!(config_load(&t->slots[i]).state & DPT_USED))
 			t->slot_free[t->slot_free_count++] = i;
 	}
-	spare_tunnels(t);
+	dpt_tunnels_spare(t);
 }
 
 /* Memory that was never written. */

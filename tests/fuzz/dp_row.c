@@ -3,7 +3,7 @@
  * Fuzz target: the flat encodings of rows, nets and completions, and the session table as it lies
  * in shared memory.
  *
- * drives: src/base/dp_types.c src/dp/table.c src/dp/index.c
+ * drives: src/base/dp_types.c src/dp/table.c src/dp/table_tunnel.c src/dp/index.c
  *
  * Input: one octet that says what follows. 0 a row, 1 a net, 2 a completion: what is accepted must
  * come back the same after it was written. 3: changes of a table (offset in two octets, octet),

@@ -8,6 +8,7 @@
 static void step(void);
 #define DPT_STEP() step()
 #include "dp/table.c"
+#include "dp/table_tunnel.c"
 
 #include <stdarg.h>
 #include <stdio.h>
