@@ -47,62 +47,6 @@ static void say(struct job *j, int error, const char *what, const char *why)
 		memcpy(j->text + sizeof(j->text) - 4, "...", 4);
 }
 
-/* ---- names of devices ---- */
-
-static struct client *client_of(const struct user *u, uint32_t slot)
-{
-	list_for_each (l, &u->clients) {
-		struct client *c = container_of(l, struct client, link);
-
-		if (c->slot == slot)
-			return c;
-	}
-	return NULL;
-}
-
-static bool name_used(const struct user *u, const char *name)
-{
-	if (strcmp(name, u->ifname) == 0)
-		return true;
-	list_for_each (l, &u->clients) {
-		if (strcmp(container_of(l, struct client, link)->name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* The first of "adit1", "adit2", ... that no session has, leaving out `skip` of them. */
-static void pick_name(const struct user *u, uint32_t skip, char ret[DP_IFNAME])
-{
-	for (uint32_t n = 1;; n++) {
-		snprintf(ret, DP_IFNAME, "adit%u", n);
-		if (!name_used(u, ret) && skip-- == 0)
-			return;
-	}
-}
-
-static bool client_add(struct user *u, uint32_t slot, const char *name)
-{
-	struct client *c = calloc(1, sizeof(*c));
-
-	if (!c)
-		return false;
-	c->slot = slot;
-	memcpy(c->name, name, sizeof(c->name));
-	list_push(&u->clients, &c->link);
-	return true;
-}
-
-static void client_drop(struct user *u, uint32_t slot)
-{
-	struct client *c = client_of(u, slot);
-
-	if (c) {
-		list_drop(&c->link);
-		free(c);
-	}
-}
-
 /* ---- items ---- */
 
 static unsigned int item_count(const struct job *j)
@@ -290,13 +234,13 @@ static bool table_put(struct user *u, struct job *j, bool up)
 /* The device of a client's new session: its name, and the place for it. */
 static bool take_name(struct user *u, struct job *j)
 {
-	if (j->row.ifname[0] && name_used(u, j->row.ifname)) {
+	if (j->row.ifname[0] && device_used(u, j->row.ifname)) {
 		say(j, -EBUSY, j->row.ifname, "this interface belongs to another session");
 		return false;
 	}
 	j->picked = !j->row.ifname[0];
 	if (j->picked)
-		pick_name(u, j->picks, j->row.ifname);
+		device_pick(u, j->picks, j->row.ifname);
 	memcpy(j->ifname, j->row.ifname, sizeof(j->ifname));
 	return true;
 }
@@ -313,7 +257,7 @@ static void begin_fresh(struct user *u, struct job *j)
 		j->phase = j->later ? JOB_BEGIN : JOB_END;
 		return;
 	}
-	if (client && !client_add(u, j->slot, j->ifname)) {
+	if (client && !device_add(u, j->slot, j->ifname)) {
 		say(j, -ENOMEM, "no interface", "the machine is out of memory");
 		j->undo = true;
 		j->phase = JOB_GONE;
@@ -413,7 +357,7 @@ static void begin_del(struct user *u, struct job *j)
 static void end_slot(struct user *u, struct job *j)
 {
 	dpt_counters(u->table, j->slot, &j->counters);
-	client_drop(u, j->slot);
+	device_drop(u, j->slot);
 	j->held = j->op == JOB_DEL && u->keep_ended;
 	if (!j->held)
 		dpt_free(u->table, j->slot);
@@ -796,10 +740,10 @@ static void failed(struct user *u, struct job *j, int error, const char *text)
 	case JOB_OPEN:
 		/* Somebody else's interface has the name we picked: try the next. */
 		if (j->picked && ++j->picks < PICKS_MAX && (error == EBUSY || error == EEXIST)) {
-			client_drop(u, j->slot);
-			pick_name(u, j->picks, j->row.ifname);
+			device_drop(u, j->slot);
+			device_pick(u, j->picks, j->row.ifname);
 			memcpy(j->ifname, j->row.ifname, sizeof(j->ifname));
-			if (table_put(u, j, false) && client_add(u, j->slot, j->ifname))
+			if (table_put(u, j, false) && device_add(u, j->slot, j->ifname))
 				return;
 			j->later = false; /* the name is taken: that is what is said */
 		}
@@ -1000,7 +944,7 @@ void job_recover(struct user *u)
 			continue;
 		if (!row.device)
 			shared = true;
-		else if (dpt_get(u->table, slot, &info) && client_add(u, slot, info.row.ifname))
+		else if (dpt_get(u->table, slot, &info) && device_add(u, slot, info.row.ifname))
 			again(u, info.key, info.generation);
 	}
 	if (shared)

@@ -500,8 +500,7 @@ static void user_free(struct dp *dp)
 	jobs_free(&u->asking);
 	jobs_free(&u->shared_wait);
 	jobs_free(&u->quiet);
-	for (struct list *l; (l = list_pop(&u->clients)) != NULL;)
-		free(container_of(l, struct client, link));
+	devices_free(u);
 	attach_free(u);
 	htab_free(&u->keys);
 	admit_free(u->fwd.admit);

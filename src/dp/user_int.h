@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The control side of the user-space plane, inside: user.c (the operations of dp.h, sockets, punts)
- * and job.c (requests that take several steps at the host).
+ * The control side of the user-space plane, inside: user.c (the operations of dp.h, sockets,
+ * punts), job.c (requests that take several steps at the host), device.c (who has a device of its
+ * own).
  */
 #ifndef ADIT_DP_USER_INT_H
 #define ADIT_DP_USER_INT_H
@@ -114,6 +115,15 @@ struct user {
 /* attach.c: close what the forwarding thread has let go of. */
 void attach_poll(struct user *u);
 void attach_free(struct user *u);
+
+/* device.c: does a session, or the shared device, have this name? */
+bool device_used(const struct user *u, const char *name);
+/* The first of "adit1", "adit2", ... that nobody has, leaving out `skip` of them. */
+void device_pick(const struct user *u, uint32_t skip, char ret[DP_IFNAME]);
+/* The session of a slot has the device `name`; false when out of memory. It has it no more. */
+bool device_add(struct user *u, uint32_t slot, const char *name);
+void device_drop(struct user *u, uint32_t slot);
+void devices_free(struct user *u);
 
 /* pin.c: does a session other than `key` need the pin of `to`? Walks over all rows. */
 bool pin_shared(const struct user *u, uint64_t key, const struct addr *to);
