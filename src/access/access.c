@@ -163,6 +163,20 @@ void acc_failure(struct access *a, struct mono now, uint64_t key, const char *wh
 	a->state_dirty = true;
 }
 
+bool acc_wanted(enum adit_cause cause)
+{
+	return cause == ADIT_CAUSE_ADMIN || cause == ADIT_CAUSE_SHUTDOWN ||
+	       cause == ADIT_CAUSE_CONFIG;
+}
+
+void access_fail(struct access *a, struct mono now, uint64_t key, const char *who,
+		 const struct addr *remote, enum adit_cause cause, const char *text)
+{
+	acc_begin(a);
+	if (!acc_wanted(cause))
+		acc_failure(a, now, key, who, strlen(who), remote, cause, text);
+}
+
 /* ---- glue ---- */
 
 /* Of L2TPv3 the plane cannot tell when data came last over a tunnel, and data does not show that

@@ -307,7 +307,7 @@ struct access_failure { /* `adit show errors` */
 	struct mono at;
 	int64_t unix_us;
 	uint64_t key;
-	char who[96]; /* user or peer, escaped */
+	char who[96]; /* user, peer or pseudowire, escaped */
 	struct addr remote;
 	enum adit_cause cause;
 	char text[160]; /* escaped */
@@ -328,6 +328,10 @@ bool access_pool(const struct access *a, size_t index, struct access_pool_info *
 bool access_peer(const struct access *a, size_t index, struct access_peer_info *ret);
 /* The `back`-th newest failure, 0 = the newest; false when there are not so many. */
 bool access_failure(const struct access *a, size_t back, struct access_failure *ret);
+/* Put the end of something that is not this engine's, a pseudowire, among the failures, unless an
+ * administrator wanted it. `key` may be 0, `remote` and `text` NULL. */
+void access_fail(struct access *a, struct mono now, uint64_t key, const char *who,
+		 const struct addr *remote, enum adit_cause cause, const char *text);
 
 struct access_summary {
 	uint32_t tunnels, sessions, sessions_up, halfopen;

@@ -414,6 +414,8 @@ void acc_begin(struct access *a);
 void acc_pump(struct access *a, struct mono now);
 void acc_failure(struct access *a, struct mono now, uint64_t key, const char *who, size_t who_len,
 		 const struct addr *remote, enum adit_cause cause, const char *text);
+/* Ends an administrator or the user asked for: no failure, even before a session was up. */
+bool acc_wanted(enum adit_cause cause);
 struct acc_tunnel *acc_tunnel_of(struct access *a, adit_handle owner);
 struct acc_session *acc_session_of(struct access *a, adit_handle owner);
 struct acc_session *acc_session_find(const struct access *a, uint64_t key);

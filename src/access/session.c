@@ -583,16 +583,9 @@ static bool is_general(enum adit_cause cause)
 	       cause == ADIT_CAUSE_PEER_CLOSED_SESSION || cause == ADIT_CAUSE_PEER_CLOSED_TUNNEL;
 }
 
-/* Ends an administrator or the user asked for: no failure, even before the session was up. */
-static bool is_wanted(enum adit_cause cause)
-{
-	return cause == ADIT_CAUSE_ADMIN || cause == ADIT_CAUSE_SHUTDOWN ||
-	       cause == ADIT_CAUSE_CONFIG;
-}
-
 static bool is_usual(enum adit_cause cause)
 {
-	return is_wanted(cause) || cause == ADIT_CAUSE_PEER_CLOSED_PPP ||
+	return acc_wanted(cause) || cause == ADIT_CAUSE_PEER_CLOSED_PPP ||
 	       cause == ADIT_CAUSE_PEER_CLOSED_SESSION || cause == ADIT_CAUSE_PEER_CLOSED_TUNNEL ||
 	       cause == ADIT_CAUSE_SESSION_TIMEOUT || cause == ADIT_CAUSE_IDLE_TIMEOUT ||
 	       cause == ADIT_CAUSE_REPLACED;
@@ -660,7 +653,7 @@ static void session_dead(struct access *a, struct mono now, struct acc_session *
 	trace_who(a, TRACE_ACCESS_DOWN, now, s, s->cause,
 		  s->established ? (uint32_t)((now.us - s->since.us) / US_S) : 0, 0);
 	if (s->established ? !is_usual((enum adit_cause)s->cause)
-			   : !is_wanted((enum adit_cause)s->cause)) {
+			   : !acc_wanted((enum adit_cause)s->cause)) {
 		name = who(s, &n);
 		acc_failure(a, now, s->key, name, n, &s->tunnel->path.remote,
 			    (enum adit_cause)s->cause, acc_session_text(s));

@@ -108,6 +108,8 @@ static const struct fmt_column wire_columns[] = {
 	{ "mtu", "MTU", FMT_TEXT, true, true },
 	{ "rx_bytes", "IN", FMT_OCTETS, true, true },
 	{ "tx_bytes", "OUT", FMT_OCTETS, true, true },
+	{ "because", "BECAUSE", FMT_TEXT, false, true },
+	{ "text", "TEXT", FMT_MORE, false, true },
 	{ "vlan", "VLAN", FMT_TEXT, true, false },
 	{ "tagged_vlans", "TAGGED-VLANS", FMT_TEXT, false, false },
 	{ "tag", "TAG", FMT_TEXT, true, false },
@@ -134,8 +136,6 @@ static const struct fmt_column wire_columns[] = {
 	{ "since", "SINCE", FMT_TEXT, false, false },
 	{ "seconds", "FOR", FMT_DURATION, true, false },
 	{ "key", "KEY", FMT_TEXT, false, false },
-	{ "because", "BECAUSE", FMT_TEXT, false, false },
-	{ "text", "WHY", FMT_TEXT, false, false },
 	{ NULL, NULL, FMT_TEXT, false, false },
 };
 

@@ -209,6 +209,10 @@ def test_reload_and_reasons(sites):
     start(a, b, short(a) + two % SITES["b"][0], short(b))
     wait_for("a reason", lambda: a.wire("y")["text"])
     assert "Remote End ID" in a.wire("y")["text"]
+    assert "Remote End ID" in a.adit.ctl("show", "pseudowires", "name=y").stdout
+    failures = a.adit.json("show", "errors")["errors"]
+    assert {f["who"] for f in failures} == {"y"}
+    assert failures[0]["cause"] == "peer-closed-session" and "End ID" in failures[0]["text"]
     session = a.wire()["session"]
     b.reload(short(b) + two % SITES["a"][0])
     wait_for("the other one", lambda: a.up("y") and b.up("y"), 60)
@@ -222,6 +226,8 @@ def test_reload_and_reasons(sites):
     told = a.reload(two % SITES["b"][0])
     assert 'pseudowire "x" is ended' in told
     wait_for("its end there", lambda: not b.up())
+    assert {f["who"] for f in a.adit.json("show", "errors")["errors"]} == {"y"}  # x was wanted
+    assert "x" in {f["who"] for f in b.adit.json("show", "errors")["errors"]}
     assert a.ns.run("ip", "link", "show", "x", check=False).returncode != 0
 
 
