@@ -617,13 +617,7 @@ static int sim_fd(struct dp *dp)
 
 static bool sim_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
 {
-	struct sim *s = sim_of(dp);
-	uint32_t slot = dpt_find(s->table, key);
-
-	if (slot == DPT_NONE)
-		return false;
-	dpt_counters(s->table, slot, ret);
-	return true;
+	return dpt_stats(sim_of(dp)->table, key, ret);
 }
 
 static struct mono sim_heard(struct dp *dp, uint16_t local_tunnel)
@@ -633,18 +627,7 @@ static struct mono sim_heard(struct dp *dp, uint16_t local_tunnel)
 
 static bool sim_list(struct dp *dp, uint64_t *pos, uint64_t *ret_key, uint32_t *ret_generation)
 {
-	struct sim *s = sim_of(dp);
-	struct dpt_info info;
-
-	for (; *pos < dpt_high(s->table); ++*pos) {
-		if (!dpt_get(s->table, (uint32_t)*pos, &info))
-			continue;
-		*ret_key = info.key;
-		*ret_generation = info.generation;
-		++*pos;
-		return true;
-	}
-	return false;
+	return dpt_list(sim_of(dp)->table, pos, ret_key, ret_generation);
 }
 
 static void sim_plane_stats(struct dp *dp, struct dp_plane_stats *ret)

@@ -551,6 +551,31 @@ void dpt_counters(const struct dpt *t, uint32_t slot, struct dp_counters *ret)
 	ret->last_tx.us = (int64_t)atomic_load_explicit(&r->last_tx, memory_order_relaxed);
 }
 
+bool dpt_stats(const struct dpt *t, uint64_t key, struct dp_counters *ret)
+{
+	uint32_t slot = dpt_find(t, key);
+
+	if (slot == DPT_NONE)
+		return false;
+	dpt_counters(t, slot, ret);
+	return true;
+}
+
+bool dpt_list(const struct dpt *t, uint64_t *pos, uint64_t *ret_key, uint32_t *ret_generation)
+{
+	struct dpt_brief row;
+
+	for (; *pos < dpt_high(t); ++*pos) {
+		if (!dpt_brief(t, (uint32_t)*pos, &row))
+			continue;
+		*ret_key = row.key;
+		*ret_generation = row.generation;
+		++*pos;
+		return true;
+	}
+	return false;
+}
+
 /* ---- the network of the plane ---- */
 
 void dpt_net_put(struct dpt *t, const struct dp_net *net)

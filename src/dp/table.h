@@ -191,6 +191,10 @@ void dpt_free(struct dpt *t, uint32_t slot);
 
 void dpt_counters(const struct dpt *t, uint32_t slot, struct dp_counters *ret);
 
+/* dp_stats() and dp_list() of a plane that has this table. */
+bool dpt_stats(const struct dpt *t, uint64_t key, struct dp_counters *ret);
+bool dpt_list(const struct dpt *t, uint64_t *pos, uint64_t *ret_key, uint32_t *ret_generation);
+
 /* When data last came over any tunnel with this id; 0 never. */
 uint64_t dpt_heard(const struct dpt *t, uint16_t local_tunnel);
 

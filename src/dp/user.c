@@ -404,13 +404,7 @@ static int user_unlisten(struct dp *dp, uint32_t via)
 
 static bool user_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
 {
-	struct user *u = user_of(dp);
-	uint32_t slot = dpt_find(u->table, key);
-
-	if (slot == DPT_NONE)
-		return false;
-	dpt_counters(u->table, slot, ret);
-	return true;
+	return dpt_stats(user_of(dp)->table, key, ret);
 }
 
 static struct mono user_heard(struct dp *dp, uint16_t local_tunnel)
@@ -420,18 +414,7 @@ static struct mono user_heard(struct dp *dp, uint16_t local_tunnel)
 
 static bool user_list(struct dp *dp, uint64_t *pos, uint64_t *ret_key, uint32_t *ret_generation)
 {
-	struct user *u = user_of(dp);
-	struct dpt_brief row;
-
-	for (; *pos < dpt_high(u->table); ++*pos) {
-		if (!dpt_brief(u->table, (uint32_t)*pos, &row))
-			continue;
-		*ret_key = row.key;
-		*ret_generation = row.generation;
-		++*pos;
-		return true;
-	}
-	return false;
+	return dpt_list(user_of(dp)->table, pos, ret_key, ret_generation);
 }
 
 static uint64_t get(const _Atomic uint64_t *counter)
