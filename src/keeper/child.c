@@ -28,6 +28,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "base/wire.h"
+#include "spawn.h"
 
 #define GRACE_US (3 * US_S)
 
@@ -113,22 +114,6 @@ static struct job *job_new(struct children *k, uint64_t tag)
 }
 
 /* ---- in the child ---- */
-
-/* Signals and descriptors as a fresh program expects them; a process group of its own. */
-static void child_begin(void)
-{
-	sigset_t none;
-	int sig, null;
-
-	setpgid(0, 0);
-	for (sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	null = open("/dev/null", O_RDWR);
-	if (null >= 0)
-		dup2(null, STDIN_FILENO);
-}
 
 static void become(uid_t uid, gid_t gid)
 {
@@ -221,7 +206,7 @@ static int job_start(struct children *k, struct job *j, struct mono now)
 		return err;
 	}
 	if (pid == 0) {
-		child_begin();
+		spawn_fresh();
 		if (j->hook)
 			hook_run(j);
 		resolve_run(k, j, ends[1]);

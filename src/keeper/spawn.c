@@ -30,20 +30,27 @@ static void die(const char *what)
 	_exit(126);
 }
 
-static void run(const struct spawn_config *config, int end)
+bool spawn_fresh(void)
 {
 	sigset_t none;
-	int sig, null, err;
+	int null;
 
-	/* What a terminal sends to all in its foreground goes to the keeper alone: asked by both,
-	 * aditd would not wait for its peers. */
 	setpgid(0, 0);
-	for (sig = 1; sig < NSIG; sig++)
+	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	null = open("/dev/null", O_RDWR);
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+	return null >= 0 && dup2(null, STDIN_FILENO) >= 0;
+}
+
+static void run(const struct spawn_config *config, int end)
+{
+	int err;
+
+	/* What a terminal sends to all in its foreground goes to the keeper alone: asked by both,
+	 * aditd would not wait for its peers. */
+	if (!spawn_fresh())
 		die("open /dev/null");
 	if (config->log_fd >= 0 &&
 	    (dup2(config->log_fd, STDOUT_FILENO) < 0 || dup2(config->log_fd, STDERR_FILENO) < 0))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Starting aditd, and when to start it again.
+ * Starting aditd, and when to start it again; what each child of the keeper begins with.
  */
 #ifndef ADIT_KEEPER_SPAWN_H
 #define ADIT_KEEPER_SPAWN_H
@@ -20,6 +20,10 @@ struct spawn_config {
 	gid_t gid;
 	int log_fd; /* its standard output and error, -1 = the keeper's own */
 };
+
+/* In a child that was just made: signals as a fresh program expects them, a process group of its
+ * own, nothing to read on standard input. False with errno: that could not be opened. */
+bool spawn_fresh(void);
 
 /* Start aditd with one end of a new pair; *ret_pair is the other, non-blocking. Returns its process
  * id or negative errno. */
