@@ -272,10 +272,11 @@ bool kplane_events(struct daemon *d)
 			on_lost(d, &e);
 			break;
 		case DP_EV_CIRCUITS_DEAF:
-			daemon_say(d, TRACE_WARNING,
-				   "interfaces are not watched: %s; the circuits of pseudowires stay "
-				   "as they are found when each is set up",
-				   strerror(-e.error));
+			daemon_say(
+				d, TRACE_WARNING,
+				"interfaces are not watched: %s; the circuits of pseudowires stay "
+				"as they are found when each is set up",
+				strerror(-e.error));
 			break;
 		case DP_EV_CIRCUIT:
 			daemon_say(d, TRACE_DEBUG, "the circuit of session %016" PRIx64 " is %s",
