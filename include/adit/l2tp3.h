@@ -113,8 +113,9 @@ struct l2tp3_params {
 	const char *host_name;	 /* our Host Name AVP; required, 1..63 octets */
 	const char *vendor_name; /* Vendor Name AVP, NULL = "adit" */
 	uint32_t router_id;	 /* our Router ID, an opaque number; 0 is allowed */
-	struct l2tp3_secret_param secret[L2TP3_SECRETS]; /* messages are sent with the first;
-				    received ones may be of either; [1] without [0] is refused */
+	struct l2tp3_secret_param secret[L2TP3_SECRETS]; /* what comes may be of either; we
+				    ask for a connection with both, then send with the one the peer
+				    has; [1] without [0] is refused */
 	enum l2tp3_auth_mode digest;
 	bool digest_optional; /* a peer without digest is taken too, although we have a secret */
 	bool challenge; /* the older form: demand an answer to a Challenge AVP (as RFC 2661) */

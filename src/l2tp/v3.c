@@ -850,7 +850,7 @@ static size_t output_message(struct l2tp3 *l, struct conn *c, const struct rel_o
 		memcpy(buf, o->msg->bytes, len);
 		l2tp_build_stamp3(buf, len, c->remote_id, (uint16_t)o->ns, (uint16_t)o->nr);
 	} else {
-		len = l2tp3_build_ack(buf, cap, digest_keys(l, c, &one), c->remote_id,
+		len = l2tp3_build_ack(buf, cap, digest_keys(l, c, type, &one), c->remote_id,
 				      (uint16_t)o->ns, (uint16_t)o->nr);
 	}
 	digest_sign(l, c, buf, len, type);

@@ -668,8 +668,8 @@ void conn_build(struct l2tp3 *l, const struct conn *c, struct l2tp_build *b, voi
 	bool hide = c->auth == CONN_AUTH_ON && c->profile->p.hide && type != L2TP_SCCRQ;
 	struct l2tp3_auth one;
 
-	l2tp3_build_begin(b, buf, L2TP_CONTROL_MAX - L2TP3_IP_PREFIX, type, digest_keys(l, c, &one),
-			  hide, &l->rng);
+	l2tp3_build_begin(b, buf, L2TP_CONTROL_MAX - L2TP3_IP_PREFIX, type,
+			  digest_keys(l, c, type, &one), hide, &l->rng);
 }
 
 int conn_push(struct l2tp3 *l, struct conn *c, struct l2tp_build *b)

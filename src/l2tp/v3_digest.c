@@ -9,10 +9,10 @@
  * always both sides or neither.
  *
  * Before the peer has told its nonce a message of its can only be a StopCCN, made without it, and
- * likewise before it knows ours. With two secrets the one that the peer used last is the one that
- * we send with: so both ends may change the key in any order while both know both. Only a message
- * that is new counts there (digest_settle): one that somebody has recorded and sends again may be
- * authentic, but must not choose for us.
+ * likewise before it knows ours. With two secrets our SCCRQ has a digest of each, since the peer
+ * may know either alone; from then on the one that the peer used last is the one that we send with.
+ * So it is enough if one end knows both. Only a message that is new counts there (digest_settle):
+ * one that somebody has recorded and sends again may be authentic, but must not choose for us.
  *
  * A message that is not authentic is dropped and counts for nothing. What it said is kept as a
  * hint, so that a connection that comes to nothing can say why.
@@ -81,9 +81,11 @@ static const struct l2tp3_auth *keys_of(const struct l2tp3 *l, const struct l2tp
 	return NULL;
 }
 
-const struct l2tp3_auth *digest_keys(const struct l2tp3 *l, const struct conn *c,
+const struct l2tp3_auth *digest_keys(const struct l2tp3 *l, const struct conn *c, uint16_t type,
 				     struct l2tp3_auth *one)
 {
+	if (type == L2TP_SCCRQ && c->auth == CONN_AUTH_ON)
+		return &c->profile->auth;
 	return keys_of(l, c->profile, (enum conn_auth)c->auth, c->key, one);
 }
 
@@ -119,7 +121,7 @@ void digest_sign(const struct l2tp3 *l, const struct conn *c, uint8_t *msg, size
 {
 	struct l2tp3_nonces n = nonces_of(c);
 	struct l2tp3_auth one;
-	const struct l2tp3_auth *keys = digest_keys(l, c, &one);
+	const struct l2tp3_auth *keys = digest_keys(l, c, type, &one);
 
 	if (!keys)
 		return;

@@ -305,8 +305,8 @@ void open_trust(struct l2tp3 *l, struct conn *c);
 
 /* A new connection of ours, or one whose SCCRQ the owner has accepted: how it begins. */
 void digest_begin(struct l2tp3 *l, struct conn *c);
-/* The keys to send with, NULL for none. `one` is room for them. */
-const struct l2tp3_auth *digest_keys(const struct l2tp3 *l, const struct conn *c,
+/* The keys to send a message with, NULL for none. `one` is room for them. */
+const struct l2tp3_auth *digest_keys(const struct l2tp3 *l, const struct conn *c, uint16_t type,
 				     struct l2tp3_auth *one);
 /* The same without a connection, for a peer with this profile or, with NULL, for anybody. */
 const struct l2tp3_auth *digest_bare(const struct l2tp3 *l, const struct l2tp3_profile *p,

@@ -117,7 +117,7 @@ static int refuse(struct l2tp3 *l, const struct in3 *in, uint32_t remote_id,
 	size_t bare = L2TP3_HEADER + 8 + 10 + 10;
 
 	if (signs)
-		keys = digest_keys(l, like, &one);
+		keys = digest_keys(l, like, L2TP_STOPCCN, &one);
 	bare += keys ? 7 + l2tp3_digest_len(keys->keys[0].digest) : 0;
 	v3_drop(l, why->error == L2TP_ERR_RESOURCES ? DROP3_LIMIT : DROP3_AVP, L2TP_SCCRQ,
 		in->path);

@@ -208,34 +208,55 @@ static void test_secrets(void **state)
 	world_close(&w);
 }
 
-/* A secret is changed in the steps of the manual: whoever dials anew at any moment gets through. */
+/* A secret is changed in the steps of the manual, of which there is one more without a digest:
+ * whoever dials anew at any moment gets through. */
 static void test_two_secrets(void **state)
 {
-#define STEP(peer, secret, old)                                 \
-	"tunnel \"t\" { remote = " peer " secret = " secret old \
-	" }\npseudowire \"x\" { tunnel = t }"
-	static const char *const steps[][2] = {
-		{ STEP(PEER_B, "a", " old-secret = b"), STEP(PEER_A, "a", " old-secret = b") },
-		{ STEP(PEER_B, "b", " old-secret = a"), STEP(PEER_A, "a", " old-secret = b") },
-		{ STEP(PEER_B, "b", " old-secret = a"), STEP(PEER_A, "b", " old-secret = a") },
-		{ STEP(PEER_B, "b", ""), STEP(PEER_A, "b", "") },
+#define STEP(peer, secret)                                \
+	"tunnel \"t\" { remote = " peer " " secret " }\n" \
+	"pseudowire \"x\" { tunnel = t }"
+#define CHALLENGE "digest = none challenge = yes secret = "
+	static const char *const with_digest[][2] = {
+		{ STEP(PEER_B, "secret = a"), STEP(PEER_A, "secret = a") },
+		{ STEP(PEER_B, "secret = b old-secret = a"), STEP(PEER_A, "secret = a") },
+		{ STEP(PEER_B, "secret = b old-secret = a"),
+		  STEP(PEER_A, "secret = b old-secret = a") },
+		{ STEP(PEER_B, "secret = b"), STEP(PEER_A, "secret = b old-secret = a") },
+		{ STEP(PEER_B, "secret = b"), STEP(PEER_A, "secret = b") },
+	};
+	static const char *const without[][2] = {
+		{ STEP(PEER_B, CHALLENGE "a"), STEP(PEER_A, CHALLENGE "a") },
+		{ STEP(PEER_B, CHALLENGE "a old-secret = b"), STEP(PEER_A, CHALLENGE "a") },
+		{ STEP(PEER_B, CHALLENGE "a old-secret = b"),
+		  STEP(PEER_A, CHALLENGE "a old-secret = b") },
+		{ STEP(PEER_B, CHALLENGE "b old-secret = a"),
+		  STEP(PEER_A, CHALLENGE "a old-secret = b") },
+		{ STEP(PEER_B, CHALLENGE "b"), STEP(PEER_A, CHALLENGE "b old-secret = a") },
+		{ STEP(PEER_B, CHALLENGE "b"), STEP(PEER_A, CHALLENGE "b") },
 	};
 	struct world w;
 
-	world_open(&w, STEP(PEER_B, "a", ""), STEP(PEER_A, "a", ""));
-	both_up(&w);
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		for (int side = 0; side < 2; side++)
-			reload(&w, side, steps[i][side]);
-		run_until(&w, 130, never);
-		assert_int_equal(w.downs, (uint32_t)(2 * i)); /* the reload ended nothing */
-		restart(&w, (int)i % 2);
-		run_until(&w, 10, never);
-		terminate(&w, (int)i % 2); /* dialled anew with the secrets of now */
-		run_until(&w, 60, never);
+	for (int how = 0; how < 4; how++) {
+		const char *const(*steps)[2] = how & 1 ? without : with_digest;
+		uint32_t n = how & 1 ? 6 : 5;
+
+		world_open(&w, steps[0][0], steps[0][1]);
 		both_up(&w);
+		for (uint32_t i = 1; i < n; i++) {
+			int by = (int)(i + (uint32_t)how / 2) % 2;
+
+			for (int side = 0; side < 2; side++)
+				reload(&w, side, steps[i][side]);
+			run_until(&w, 130, never);
+			assert_int_equal(w.downs, 2 * (i - 1)); /* the reload ended nothing */
+			restart(&w, by);
+			run_until(&w, 10, never);
+			terminate(&w, by); /* dialled anew with the secrets of now */
+			run_until(&w, 60, never);
+			both_up(&w);
+		}
+		world_close(&w);
 	}
-	world_close(&w);
 }
 
 /* A reload ends what was changed, and leaves alone what was not. */
