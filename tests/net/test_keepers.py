@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""Several keepers: one after the other, and side by side in one network namespace. What each puts into
+the kernel has marks of its own, and nobody but its owner, or who knows that it is dead, takes it away."""
+
+import os
+import re
+import subprocess
+
+from lab import ROOT, wait_for
+from test_keeper import KEEPER, STATUS, World
+
+# What a keeper has whose guard still clears up: its name and its control socket, though it has ended. It
+# is done as soon as somebody asks whose the name is.
+FORMER = """
+import os, select, socket, sys
+control, name = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+for s, at in ((control, sys.argv[1]), (name, "\\0adit-keeper")):
+    s.bind(at)
+    s.listen(64)
+if os.fork() == 0:
+    print("has the name", flush=True)
+    select.select([name], [], [])
+os._exit(0)
+"""
+
+
+def test_former_keeper_that_is_dead(lab):
+    world = World(lab, start=False)
+    former = world.ns.start("/usr/bin/python3", "-c", FORMER, world.dir / "control", name="former")
+    wait_for("the former keeper to die", lambda: "has the name" in former.text() and not former.alive())
+    world.start()
+    world.next_fake().good(STATUS)
+    assert world.log().count("the keeper before this one has died: waiting") == 1, world.log()
+    assert "another adit-keeper runs" not in world.log()
+    assert "@adit-keeper" in world.ns.run("ss", "-xlH").stdout
+
+
+def test_two_keepers_of_one_control_socket(lab):
+    world = World(lab)
+    world.fake.tun("adit0")
+    second = world.ns.start(KEEPER, "-c", world.conf, "--run", ROOT / "tests/net/fake_aditd.py",
+                            name="second", env=dict(os.environ, FAKE_DIR=str(world.dir / "fakes")))
+    assert second.child.wait(60) == 1
+    assert "runs already" in second.text()
+    assert world.ns.run("ip", "link", "show", "adit0").returncode == 0
+    world.fake.good(STATUS)
+
+
+class Keepers:
+    """Some of one namespace, with a device, addresses and routes of its own each."""
+
+    def __init__(self, lab):
+        self.lab, self.ns = lab, lab.ns("keepers")
+        self.ns.run("ip", "link", "set", "lo", "up")
+
+    def keeper(self, number, more=""):
+        return self.lab.adit(self.ns, f"""
+{more}
+interface = tun{number}
+listen "here" {{ address = 127.0.0.{number} }}
+pool "p" {{ addresses = 10.1.{number}.0/24 }}
+profile "home" {{ users = @DIR@/users pool = "p" local-address = 10.1.{number}.1 }}
+peer "all" {{ profile = "home" }}
+""", name=f"keeper{number}", users="")
+
+    def of(self, number):
+        lines = []
+        for words in ("route",), ("-o", "addr"), ("-o", "link"):
+            lines += [line for line in self.ns.run("ip", *words).stdout.splitlines()
+                      if f"10.1.{number}." in line or f"tun{number}" in line]
+        return sorted(lines)
+
+    def there(self, number, proto, group):
+        return wait_for("its device, routes and address", lambda: (
+            f" proto {proto} " in str(self.of(number)) and
+            f" group {group} " in str(self.of(number)) and
+            f"inet 10.1.{number}.1/32" in str(self.of(number)) and self.of(number)))
+
+    def leave(self, number, proto):
+        """As a pin would be left."""
+        self.ns.run("ip", "route", "add", f"10.1.{number}.77/32", "dev", "lo", "proto", proto)
+
+    def kill(self, keeper, number):
+        keeper.keeper.child.kill()
+        keeper.keeper.child.wait()
+        wait_for("its device to go", lambda: not self.of(number))
+
+
+def test_two_keepers_of_one_namespace(lab):
+    """What one finds of a former run, or takes away when it ends, is its own: nothing of the other
+    is touched. The second one has taken the next number, since its configuration has the same."""
+    all_of = Keepers(lab)
+    of, there = all_of.of, all_of.there
+    one, two = all_of.keeper(1).start(), all_of.keeper(2)
+    there(1, 173, 44311)
+    two.start()
+    there(2, 159, 44312)
+    assert two.text().count("another adit-keeper runs in this network namespace") == 1
+    all_of.kill(one, 1)
+    for number, proto in (1, 173), (2, 159):
+        all_of.leave(number, proto)
+    before = of(2)
+    one.start()
+    there(1, 173, 44311)
+    assert "removed 1 addresses, routes and interfaces of a former run" in one.text()
+    assert of(2) == before and "10.1.2.77" in str(before)
+    one.stop()
+    assert of(2) == before and not of(1)
+    # the number that is free now is the configured one
+    mine = there(1, 173, 44311) if one.start() else None
+    two.stop()
+    assert of(1) == mine and not of(2)
+
+
+def test_leftovers_of_a_keeper_that_is_not_started_again(lab):
+    """Whoever starts next in the namespace removes them, under whatever number, and nothing of the
+    keeper that lives."""
+    all_of = Keepers(lab)
+    one, two = all_of.keeper(1).start(), all_of.keeper(2).start()
+    all_of.there(1, 173, 44311)
+    all_of.there(2, 159, 44312)
+    all_of.kill(two, 2)
+    for number, proto in (1, 173), (2, 159):
+        all_of.leave(number, proto)
+    ip = all_of.ns.run
+    assert ip("ip", "tuntap", "add", "tun2left", "mode", "tun").returncode == 0
+    assert ip("ip", "link", "set", "tun2left", "group", "44312").returncode == 0
+    before = all_of.of(1)
+    assert len(all_of.of(2)) == 2 and "10.1.1.77" in str(before)
+    three = all_of.keeper(3, "interface-groups = 3").start()
+    all_of.there(3, 160, 44313)
+    assert "removed 2 addresses, routes and interfaces of a former run" in three.text()
+    assert not all_of.of(2) and all_of.of(1) == before
+    three.stop()
+    assert all_of.of(1) == before
+    one.stop()
+
+
+# Every number of a keeper is taken, until the first line comes.
+NUMBERS = """
+import socket, sys
+names = [socket.socket(socket.AF_UNIX) for _ in range(15)]
+for number, s in enumerate(names, 1):
+    s.bind("\\0adit-keeper" + (f"-{number}" if number > 1 else ""))
+    s.listen(64)
+print("has the names", flush=True)
+sys.stdin.readline()
+"""
+
+
+# A sanitizer that looks for leaks at the end waits for ever when it may not trace.
+NO_LEAKS = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:" + os.environ.get("ASAN_OPTIONS", ""))
+
+
+def test_upgrade_of_a_keeper_without_the_name(lab):
+    """Another one had its number when it started. The program that takes its place does not believe that
+    the number is its own, though nobody has the name now: it removes what it has put there, no more."""
+    ns = lab.ns("keepers")
+
+    def nobody_has_one():
+        return not re.search(r"@adit-keeper(-\d+)?\s", ns.run("ss", "-xlH").stdout)
+
+    others = subprocess.Popen(ns.argv(["/usr/bin/python3", "-c", NUMBERS]), stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        assert others.stdout.readline() == "has the names\n"
+        keeper = lab.adit(ns, """
+interface-groups = 2
+interface = tun2
+listen "here" { address = 127.0.0.2 }
+pool "p" { addresses = 10.1.2.0/24 }
+profile "home" { users = @DIR@/users pool = "p" local-address = 10.1.2.1 }
+peer "all" { profile = "home" }
+""", users="").start(env=NO_LEAKS)
+    finally:
+        others.communicate("end\n")
+    assert nobody_has_one()
+    wait_for("its address", lambda: "10.1.2.1/32" in ns.run("ip", "-o", "addr").stdout)
+    ns.run("ip", "route", "add", "10.1.2.77/32", "dev", "lo", "proto", "159")  # the other's
+    for number in 1, 2:
+        done = ns.run(KEEPER, "-c", keeper.conf, "--upgrade", timeout=60)
+        assert f"has taken over, upgrade {number}" in done.stdout, keeper.text()
+        assert nobody_has_one()
+    assert keeper.stop() == 0
+    assert ns.run("ip", "route", "show", "proto", "159").stdout.split()[:3] == ["10.1.2.77", "dev", "lo"]
+    assert "tun2" not in ns.run("ip", "-o", "link").stdout
