@@ -250,6 +250,8 @@ void pw_touch_conn(struct pw *p, adit_handle h); /* frees pseudowires that have 
 
 /* ---- pw_save.c ---- */
 
+/* The row of this session has changed: its record, if there is one, has to be written again. */
+void pw_touch_session(struct pw *p, adit_handle h);
 /* What an administrator said of it has changed: its record has to be written again. */
 void pw_touch_wire(struct pw *p, struct pww *w);
 void pw_untouch_wire(struct pw *p, struct pww *w); /* it is freed */

@@ -158,6 +158,13 @@ void pw_touch_conn(struct pw *p, adit_handle h)
 	touch(p, PW_OBJ_CONN, h);
 }
 
+void pw_touch_session(struct pw *p, adit_handle h)
+{
+	/* One that has none yet is still to be told of by the engine, and saved as it is then. */
+	if (rec_of(p, PW_OBJ_SESSION, h))
+		touch(p, PW_OBJ_SESSION, h);
+}
+
 /* ---- what was said of a pseudowire ---- */
 
 /* Is it otherwise than the configuration says? */

@@ -222,6 +222,8 @@ static void row_put(struct pw *p, struct mono now, struct pww *w)
 	w->row_state = PWW_ROW_PUT;
 	w->carried = false;
 	pw_news_w(p, w, PWW_N_PUT);
+	if (w->session)
+		pw_touch_session(p, w->session);
 }
 
 static void row_del(struct pw *p, struct pww *w)

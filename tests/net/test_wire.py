@@ -202,6 +202,24 @@ def test_secret_changed_in_two_steps(sites):
     bridged(a, b)
 
 
+def test_killed_aditd_after_a_change(sites):
+    """What was set up anew while its former row still went is taken up by the next aditd."""
+    a, b = sites
+    start(a, b, short(a), short(b))
+    bridged(a, b)
+    was = a.wire()["session"]
+    a.reload(short(a, more="mtu = 1300"))
+    wait_for("a new session", lambda: a.up() and b.up() and a.wire()["session"] != was)
+    bridged(a, b)
+    before = a.wire()
+    for _ in range(2):
+        a.adit.kill_aditd()
+        assert {k: a.wire()[k] for k in ("session", "key", "state", "since")} == \
+               {k: before[k] for k in ("session", "key", "state", "since")}
+        assert a.host.ping("10.9.0.2", count=3) == 3
+    assert not a.adit.json("show", "errors")["errors"]
+
+
 def test_reload_and_reasons(sites):
     """What a reload drops is said before; a peer that refuses is shown with its words."""
     a, b = sites
