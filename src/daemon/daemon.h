@@ -302,6 +302,8 @@ bool kplane_events(struct daemon *d);
 void kplane_session_up(struct daemon *d, const struct access_event *ev);
 void kplane_tunnel_up(struct daemon *d, uint32_t id);
 void kplane_tunnel_down(struct daemon *d, uint32_t id);
+/* The static pseudowires that are the keeper's alone are in the kernel now, or are not wanted. */
+void kplane_wires(struct daemon *d, const struct conf *c, bool is);
 void kplane_tunnels(struct daemon *d); /* all that are up, after a restart */
 
 /* ---- hook.c ---- */

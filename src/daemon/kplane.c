@@ -134,6 +134,7 @@ struct dp *kplane_open(struct daemon *d, struct dp *user, const uint8_t hash_key
 	struct dp_remote_config remote = { .send = to_keeper, .arg = d };
 	struct dp_auto_config config = { .user = user,
 					 .attach = dp_user_attach,
+					 .elsewhere = dp_user_elsewhere,
 					 .detach = dp_user_detach,
 					 .wake = dp_user_wake,
 					 .awake = dp_user_awake };
@@ -220,6 +221,16 @@ void kplane_tunnels(struct daemon *d)
 	for (uint32_t id = 0; (id = access_tunnel_next(d->access, id));)
 		if (access_tunnel(d->access, id, &i) && i.l2tp.state == L2TP_TS_UP)
 			kplane_tunnel_up(d, id);
+}
+
+void kplane_wires(struct daemon *d, const struct conf *c, bool is)
+{
+	for (size_t i = 0; i < c->wire_count; i++) {
+		const struct conf_wire *w = c->wires + i;
+
+		if (!w->via && w->row.encap == DP_ENCAP_IP)
+			dp_auto_elsewhere(d->dp, w->row.local_session, is);
+	}
 }
 
 /* ---- events ---- */

@@ -226,6 +226,7 @@ static bool start(struct daemon *d)
 	FAULT("before-sweep");
 	plane_sweep(d);
 	plane_trust_conf(d);
+	kplane_wires(d, d->conf, true);
 	plane_trust_tunnels(d);
 	kplane_tunnels(d);
 	pwire_tunnels(d);

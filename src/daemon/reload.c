@@ -92,6 +92,8 @@ static void apply(struct daemon *d, struct reload *r)
 		put(r, "out of memory; the former pseudowires stay\n");
 	log_configure(d->log, d->conf->log_to, d->conf->log_level);
 	plane_trust_conf(d);
+	kplane_wires(d, old, false);
+	kplane_wires(d, d->conf, true);
 	if (acct_path(d->acct, d->conf->accounting) < 0)
 		put(r, "out of memory; accounting goes on as before\n");
 	for (size_t i = 0; i < d->socket_count; i++)

@@ -9,6 +9,10 @@
  * counted in a table of small buckets by the same hash, without telling those apart that meet in
  * one: a flood of forged sources takes from every bucket alike, which is why known sources have a
  * table of their own.
+ *
+ * The ids of the kernel's sessions over IP stand in sets of eight, by keyed hash. One that finds
+ * its set full takes the place of another, whose data then counts as that of a lost session: a
+ * message in a second comes up, and the engine knows better.
  */
 #include "admit.h"
 
@@ -19,6 +23,15 @@
 #define SETS	8192 /* with the ways: addresses that are known */
 #define WAYS	4
 #define SOURCES 1024
+
+#define OTHERS	   65536 /* with the ways: sessions that are carried elsewhere */
+#define OTHER_WAYS 8
+#define STRAYS	   4096
+#define STRAY_US   1000000u
+
+/* Strays of one source. It is told of one, and then looks after the others by itself. */
+#define STRAYS_PER_S	   20
+#define KNOWN_STRAYS_PER_S 60
 
 /* Requests of one source: as many tunnels as somebody may want at once, see also the limit of the
  * half-open (src/l2tp/halfopen.c). */
@@ -33,6 +46,12 @@ struct net {
 	_Atomic uint16_t family;
 };
 
+/* A session of L2TPv3 that is not here, and when of it something was handed up. */
+struct stray {
+	uint64_t at; /* us */
+	uint32_t session;
+};
+
 struct admit {
 	uint8_t key[16];
 	_Atomic uint64_t known[SETS][WAYS]; /* 0 = free */
@@ -40,7 +59,9 @@ struct admit {
 	struct net nets[ADMIT_NETS];
 	_Atomic uint32_t net_count;
 	/* of the forwarding thread */
-	struct fwd_limit strangers[SOURCES], knowns[SOURCES];
+	struct fwd_limit strangers[SOURCES], knowns[SOURCES], askers[SOURCES];
+	struct stray strays[STRAYS];
+	_Atomic uint32_t others[OTHERS][OTHER_WAYS]; /* session ids, 0 = free */
 };
 
 struct admit *admit_new(const uint8_t key[16])
@@ -148,25 +169,91 @@ static bool is_known(const struct admit *a, const struct fwd_outer *o, uint64_t 
 
 /* ---- classes ---- */
 
+/* Who shares a limit with a source: who has one address of an IPv6 link has all of them. */
+static uint64_t share_of(const struct admit *a, const struct fwd_outer *o, uint64_t hash)
+{
+	uint8_t link[16] = { 0 };
+
+	if (o->family != AF_INET6)
+		return hash;
+	memcpy(link, o->remote, 8);
+	return source_hash(a, o->family, link);
+}
+
 struct fwd_bucket *admit_control(struct fwd *f, const struct fwd_outer *o, bool has_tunnel)
 {
 	static const struct dp_rate stranger = { SOURCE_PER_S, SOURCE_BURST },
 				    known = { KNOWN_SOURCE_PER_S, KNOWN_SOURCE_BURST };
 	struct admit *a = f->admit;
-	uint64_t hash = source_hash(a, o->family, o->remote), share = hash;
+	uint64_t hash = source_hash(a, o->family, o->remote);
 	bool is = is_known(a, o, hash);
-	uint8_t link[16] = { 0 };
 
 	if (has_tunnel)
 		return is ? &f->control : &f->unproven;
 	if (is)
 		return fwd_limit_take(&a->knowns[hash / SETS % SOURCES], &known, f->now) ? &f->asker
 											 : NULL;
-	if (o->family == AF_INET6) {
-		/* Who has one address of an IPv6 link has all of them. */
-		memcpy(link, o->remote, 8);
-		share = source_hash(a, o->family, link);
+	return fwd_limit_take(&a->strangers[share_of(a, o, hash) % SOURCES], &stranger, f->now)
+		       ? &f->stranger
+		       : NULL;
+}
+
+/* ---- sessions of L2TPv3 that are not here ---- */
+
+static uint64_t session_hash(const struct admit *a, uint32_t session)
+{
+	return siphash(a->key, &session, sizeof(session));
+}
+
+void admit_elsewhere(struct admit *a, uint32_t session, bool is)
+{
+	uint64_t hash = session_hash(a, session);
+	_Atomic uint32_t *set = a->others[hash % OTHERS], *at = NULL;
+
+	for (unsigned int i = 0; i < OTHER_WAYS; i++) {
+		uint32_t id = atomic_load_explicit(set + i, memory_order_relaxed);
+
+		if (id == session) {
+			at = set + i;
+			break;
+		}
+		if (!id && !at)
+			at = set + i;
 	}
-	return fwd_limit_take(&a->strangers[share % SOURCES], &stranger, f->now) ? &f->stranger
-										 : NULL;
+	if (is)
+		atomic_store_explicit(at ? at : set + hash / OTHERS % OTHER_WAYS, session,
+				      memory_order_relaxed);
+	else if (at)
+		atomic_store_explicit(at, 0, memory_order_relaxed);
+}
+
+bool admit_is_elsewhere(const struct admit *a, uint32_t session)
+{
+	const _Atomic uint32_t *set = a->others[session_hash(a, session) % OTHERS];
+
+	for (unsigned int i = 0; i < OTHER_WAYS; i++)
+		if (atomic_load_explicit(set + i, memory_order_relaxed) == session)
+			return true;
+	return false;
+}
+
+struct fwd_bucket *admit_stray(struct fwd *f, const struct fwd_outer *o, uint32_t session)
+{
+	static const struct dp_rate stranger = { STRAYS_PER_S, STRAYS_PER_S },
+				    known = { KNOWN_STRAYS_PER_S, KNOWN_STRAYS_PER_S };
+	struct admit *a = f->admit;
+	struct stray *t = &a->strays[session_hash(a, session) % STRAYS];
+	uint64_t hash;
+	bool is;
+
+	/* Sessions that meet in one place take turns. */
+	if (t->session == session && f->now - t->at < STRAY_US)
+		return NULL;
+	hash = source_hash(a, o->family, o->remote);
+	is = is_known(a, o, hash);
+	if (!fwd_limit_take(&a->askers[(is ? hash : share_of(a, o, hash)) % SOURCES],
+			    is ? &known : &stranger, f->now))
+		return NULL;
+	*t = (struct stray){ .session = session, .at = f->now };
+	return is ? &f->stray_known : &f->stray;
 }

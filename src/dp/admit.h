@@ -14,6 +14,10 @@
  * with it has been up lately (trust), when we ask it ourselves, or when it lies in a small network
  * of the configuration (nets). Whoever forges a known address shares its lot with nobody else: the
  * limit of the source holds first.
+ *
+ * Data of a session of L2TPv3 that nobody has comes up once a second for each session, so that its
+ * sender can be told; of known sources and others there are so many a second, and of each source.
+ * The sessions over IP that the kernel has are known here, since raw sockets get their data, too.
  */
 #ifndef ADIT_DP_ADMIT_H
 #define ADIT_DP_ADMIT_H
@@ -32,6 +36,15 @@ void admit_free(struct admit *a);
 void admit_trust(struct admit *a, const struct addr *addr);
 /* Control thread: all networks that are known. Those past ADMIT_NETS are left out. */
 void admit_nets(struct admit *a, const struct prefix *nets, size_t n);
+
+/* Control thread: the kernel carries this session of L2TPv3 over IP, or does not any more. */
+void admit_elsewhere(struct admit *a, uint32_t session, bool is);
+/* Forwarding thread: does it? */
+bool admit_is_elsewhere(const struct admit *a, uint32_t session);
+
+/* Forwarding thread: the class of a message for a session of L2TPv3 that nobody has; NULL: enough
+ * was handed up of this session, or of its source. */
+struct fwd_bucket *admit_stray(struct fwd *f, const struct fwd_outer *o, uint32_t session);
 
 /* Forwarding thread: the class of a control message; NULL: its source has had its share. */
 struct fwd_bucket *admit_control(struct fwd *f, const struct fwd_outer *o, bool has_tunnel);

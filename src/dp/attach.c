@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PROBES	   64 /* places where a tunnel's socket may stand */
 #define WAIT_US	   100
 #define WAIT_STEPS 2000
 
@@ -68,7 +67,7 @@ static struct fwd_tunnel *place_of(struct user *u, uint32_t tunnel, bool take)
 {
 	struct fwd_tunnel *free_one = NULL;
 
-	for (uint32_t i = 0; i < PROBES; i++) {
+	for (uint32_t i = 0; i < FWD_PROBES; i++) {
 		struct fwd_tunnel *t = &u->fwd.tunnels[(tunnel + i) % FWD_TUNNELS];
 		bool used = atomic_load(&t->sock.fd) != 0;
 

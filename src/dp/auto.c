@@ -377,12 +377,24 @@ static int dual_put(struct dp *dp, uint64_t key, uint32_t generation, const stru
 	return plane->ops->put(plane, key, generation, row);
 }
 
+/* A raw socket is given what the kernel carries, too. */
+static void elsewhere(const struct dual *d, uint64_t key, bool is)
+{
+	uint32_t session = d->config.kernel ? dp_remote_over_ip(d->config.kernel, key) : 0;
+
+	if (session && d->config.elsewhere)
+		d->config.elsewhere(d->config.user, session, is);
+}
+
 static int dual_del(struct dp *dp, uint64_t key, uint32_t generation)
 {
 	struct dual *d = dual_of(dp);
 	struct arow *r = row_find(d, key);
 	struct dp *plane = plane_of(d, place_of(d, key, r));
-	int rc = plane->ops->del(plane, key, generation);
+	int rc;
+
+	elsewhere(d, key, false);
+	rc = plane->ops->del(plane, key, generation);
 
 	if (rc == 0 && r) {
 		free(r->asked); /* it is not wanted anywhere any more */
@@ -417,6 +429,8 @@ static bool row_done(struct dual *d, enum place from, const struct dp_done *done
 {
 	struct arow *r = row_find(d, done->key);
 
+	if (from == PLACE_KERNEL && done->op == DP_OP_PUT && !done->error)
+		elsewhere(d, done->key, true);
 	if (!r || r->place != from)
 		return true;
 	if (done->op == DP_OP_DEL) {
@@ -660,6 +674,8 @@ static bool dual_event(struct dp *dp, struct dp_event *ret)
 	}
 	if (kernel && kernel->ops->event(kernel, ret)) {
 		on_tunnel(d, ret);
+		if (ret->kind == DP_EV_ROW_LOST)
+			elsewhere(d, ret->key, false);
 		return true;
 	}
 	if (!d->circuits)
@@ -865,6 +881,14 @@ void dp_auto_use(struct dp *dp, bool user, bool kernel)
 
 	d->use_user = user;
 	d->use_kernel = kernel;
+}
+
+void dp_auto_elsewhere(struct dp *dp, uint32_t session, bool is)
+{
+	struct dual *d = dual_of(dp);
+
+	if (d->config.elsewhere)
+		d->config.elsewhere(d->config.user, session, is);
 }
 
 const char *dp_auto_missing(const struct dp *dp)

@@ -24,6 +24,9 @@ struct dp_auto_config {
 	 * a duplicate is made of `fd`. `detach` ends it. */
 	int (*attach)(struct dp *user, uint32_t tunnel, uint32_t via, int fd);
 	void (*detach)(struct dp *user, uint32_t tunnel);
+	/* The kernel carries the session of L2TPv3 over IP with this id of ours, or does not any
+	 * more: dp_user_elsewhere(). NULL: `user` need not know. */
+	void (*elsewhere)(struct dp *user, uint32_t session, bool is);
 	/* See that dp_ops.fd becomes readable when `fd` has news (dp_user_wake()); NULL = nobody
 	 * tells of circuits by himself. */
 	int (*wake)(struct dp *user, int fd);
@@ -37,6 +40,9 @@ struct dp *dp_auto_new(const struct dp_auto_config *config);
 /* Whether any tunnel of the configuration may be carried in user space, by the kernel: what is
  * needed for the net (addresses, routes of pools) is set up in these planes alone. For `net`. */
 void dp_auto_use(struct dp *dp, bool user, bool kernel);
+
+/* As dp_auto_config.elsewhere, of a session that the kernel has from somebody else. */
+void dp_auto_elsewhere(struct dp *dp, uint32_t session, bool is);
 
 /* Why there is no kernel plane, "" = there is one. */
 const char *dp_auto_missing(const struct dp *dp);

@@ -15,15 +15,13 @@
  *
  * A data message of a session that is not here is counted, and nothing is delivered. PPP's
  * negotiation, which comes before there is a row, goes to the control thread, and so does one
- * message of each session in a second: the sender may not know that we have lost it. A raw socket
- * gets what the kernel carries, too, so that a second is all there can be of a session.
+ * message of each session in a second: the sender may not know that we have lost it (admit.c). A
+ * raw socket gets what the kernel carries, too: such sessions are known, and left to it.
  */
 #include "forward_int.h"
 #include "admit.h"
 #include "pkt3.h"
 #include "base/wire.h"
-
-#define STRAY_US 1000000u
 
 static void drop_up(struct fwd *f, struct dpt_run *run, _Atomic uint64_t *cause)
 {
@@ -38,29 +36,19 @@ static bool is_session(const struct dpt_config *c, uint32_t session)
 	return c->kind != DPT_PPP && rcur_u32(&r) == session;
 }
 
-/* Is it the first message of this session for a second? Sessions that meet in one place take turns.
- */
-static bool stray_first(struct fwd *f, uint32_t session)
-{
-	struct fwd_stray *t = &f->strays[(session ^ session >> 16) % FWD_STRAYS];
-	bool first = t->session != session || f->now - t->at >= STRAY_US;
-
-	if (first)
-		*t = (struct fwd_stray){ .session = session, .at = f->now };
-	return first;
-}
-
-/* Of a session that is not here, or not yet. A raw socket gets all that the kernel carries, too. */
+/* Of a session that is not here, or not yet. */
 static void stray(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
 		  uint32_t session, const uint8_t *b, size_t len, size_t front)
 {
+	if (s->raw && admit_is_elsewhere(f->admit, session))
+		return;
 	count(&f->counts.drop_unknown);
 	if (!o->unicast)
 		return;
 	if ((!s->raw || session >= DP_PPP3_IDS) && pkt3_ppp_control(b, len))
 		fwd_punt_early(f, s, o, b - front, len + front);
-	else if (stray_first(f, session))
-		fwd_punt_stray(f, s, o, b - front, len + front);
+	else
+		fwd_punt_stray(f, s, o, session, b - front, len + front);
 }
 
 /* A data message, from behind its session id; `front` octets before that are its own headers. */

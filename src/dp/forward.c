@@ -152,9 +152,12 @@ void fwd_punt_early(struct fwd *f, const struct fwd_sock *s, const struct fwd_ou
 }
 
 void fwd_punt_stray(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
-		    const uint8_t *bytes, size_t len)
+		    uint32_t session, const uint8_t *bytes, size_t len)
 {
-	punt_datagram(f, &f->stray, s, o, bytes, len);
+	struct fwd_bucket *bucket = admit_stray(f, o, session);
+
+	if (bucket)
+		punt_datagram(f, bucket, s, o, bytes, len);
 }
 
 static void punt_frame(struct fwd *f, uint32_t slot, uint32_t class, const uint8_t *bytes,
@@ -340,6 +343,27 @@ static void up_all(struct fwd *f, const struct fwd_sock *s, const struct fwd_out
 	}
 }
 
+/* Has the connection that a control message names a socket of its own, which gets it from the
+ * kernel, too? A flood of data that fills the queue of the raw one does not reach that. */
+static bool has_own(const struct fwd *f, const uint8_t *b, size_t len)
+{
+	struct rcur c = rcur_of(b, len);
+	uint32_t id;
+
+	rcur_u32(&c); /* flags and version, Length */
+	id = rcur_u32(&c);
+	for (uint32_t i = 0; f->attached && id && i < FWD_PROBES; i++) {
+		const struct fwd_tunnel *t = &f->tunnels[(id + i) % FWD_TUNNELS];
+		uint32_t at = atomic_load_explicit(&t->id, memory_order_acquire);
+
+		if (at == id && atomic_load_explicit(&t->sock.fd, memory_order_acquire))
+			return t->sock.stripped;
+		if (!at)
+			break;
+	}
+	return false;
+}
+
 /* L2TPv3 over IP. The octets of an IPv4 socket begin with the IP header. */
 static void up_raw(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o, uint8_t *b,
 		   size_t len)
@@ -359,6 +383,8 @@ static void up_raw(struct fwd *f, const struct fwd_sock *s, const struct fwd_out
 		}
 	}
 	kind = eth_up_ip(f, s, o, b + head, len - head);
+	if (kind == PKT_CONTROL && !s->stripped && has_own(f, b + head + 4, len - head - 4))
+		return;
 	if (kind == PKT_CONTROL && o->unicast)
 		up_control(f, s, o, b + head, len - head, 4);
 	else if (kind != PKT_DATA)

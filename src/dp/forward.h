@@ -17,6 +17,7 @@
 
 #define FWD_SOCKS    64
 #define FWD_TUNNELS  65536 /* sockets of tunnels that another plane carries */
+#define FWD_PROBES   64	   /* places where the socket of a tunnel may stand */
 #define FWD_BATCH    64
 #define FWD_HEADROOM 64
 /* A datagram, or as many of one length as the kernel gives at once (UDP_GRO). Not a multiple of a
@@ -57,10 +58,8 @@ struct fwd_sock {
 /* A tunnel's own socket, connected: read as the listener `via`, see attach.c. */
 struct fwd_tunnel {
 	struct fwd_sock sock;
-	/* Of the control thread: our id of the tunnel it is or was for, 0 = never used; the tag of
-	 * the last detach, see qsbr.h. */
-	uint32_t id;
-	uint64_t left;
+	_Atomic uint32_t id; /* ours of the tunnel it is or was for, 0 = never used */
+	uint64_t left;	     /* of the control thread: the tag of the last detach, see qsbr.h */
 };
 
 struct fwd_bucket {
@@ -79,13 +78,6 @@ struct fwd_counts {
 struct fwd_limit {
 	uint32_t tokens; /* thousandths of a packet */
 	uint32_t at;	 /* ms */
-};
-
-/* A session of L2TPv3 that is not here, and when of it something was handed up. */
-#define FWD_STRAYS 1024
-struct fwd_stray {
-	uint64_t at; /* us */
-	uint32_t session;
 };
 
 struct fwd_batch; /* buffers */
@@ -113,12 +105,11 @@ struct fwd {
 
 	/* of the thread alone */
 	uint64_t now; /* CLOCK_BOOTTIME, us; once a batch */
-	struct fwd_bucket control, unproven, asker, stranger, negotiation, unknown, stray, frames,
-		icmp;
+	struct fwd_bucket control, unproven, asker, stranger, negotiation, unknown, stray,
+		stray_known, frames, icmp;
 	struct dp_rate session;
 	struct fwd_limit *limits; /* of punts, by slot */
-	struct fwd_stray strays[FWD_STRAYS];
-	struct admit *admit; /* the owner of `fwd` makes and frees it */
+	struct admit *admit;	  /* the owner of `fwd` makes and frees it */
 	struct fwd_batch *batch;
 	struct fwd_counts counts;
 };

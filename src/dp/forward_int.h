@@ -167,7 +167,7 @@ void fwd_up_ppp(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_
 /* Data of a session that is not here or not active yet, for the control thread: PPP's negotiation,
  * and anything else. */
 void fwd_punt_stray(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
-		    const uint8_t *bytes, size_t len);
+		    uint32_t session, const uint8_t *bytes, size_t len);
 void fwd_punt_early(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *o,
 		    const uint8_t *bytes, size_t len);
 

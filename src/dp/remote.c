@@ -33,7 +33,8 @@ struct rrow {
 	struct list requests; /* struct request, oldest first */
 	uint64_t key;
 	uint32_t tunnel;
-	bool active; /* a put has succeeded */
+	uint32_t over_ip; /* our session id, of a row of L2TPv3 over IP that is wanted; else 0 */
+	bool active;	  /* a put has succeeded */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, drop_other;
 	struct mono last_rx, last_tx;
 };
@@ -233,6 +234,7 @@ static int remote_put(struct dp *dp, uint64_t key, uint32_t generation, const st
 	if (!e)
 		return -ENOMEM;
 	e->tunnel = row->local_tunnel;
+	e->over_ip = row->version == 3 && row->encap == DP_ENCAP_IP ? row->local_session : 0;
 	return row_request(r, e, &record, DP_OP_PUT);
 }
 
@@ -242,7 +244,10 @@ static int remote_del(struct dp *dp, uint64_t key, uint32_t generation)
 	struct rrow *e = row_make(r, key);
 	struct batch_record record = { .tag = BATCH_DEL, .key = key, .generation = generation };
 
-	return e ? row_request(r, e, &record, DP_OP_DEL) : -ENOMEM;
+	if (!e)
+		return -ENOMEM;
+	e->over_ip = 0;
+	return row_request(r, e, &record, DP_OP_DEL);
 }
 
 static int remote_net(struct dp *dp, uint32_t generation, const struct dp_net *net)
@@ -762,6 +767,13 @@ uint32_t dp_remote_tunnel_of(const struct dp *dp, uint64_t key)
 	const struct rrow *row = row_find(remote_of(dp), key);
 
 	return row ? row->tunnel : 0;
+}
+
+uint32_t dp_remote_over_ip(const struct dp *dp, uint64_t key)
+{
+	const struct rrow *row = row_find(remote_of(dp), key);
+
+	return row ? row->over_ip : 0;
 }
 
 int dp_remote_probe(struct dp *dp)

@@ -39,6 +39,8 @@ bool dp_remote_uses(const struct dp *dp, uint32_t tunnel);
 
 /* The local id of the tunnel of a row, 0 = there is no such row. */
 uint32_t dp_remote_tunnel_of(const struct dp *dp, uint64_t key);
+/* Our session id of a row of L2TPv3 over IP, 0 = it is not such, or a delete was asked for. */
+uint32_t dp_remote_over_ip(const struct dp *dp, uint64_t key);
 
 /* What the keeper found out about this kernel, for `adit doctor`: ask, and take the findings one by
  * one once they are complete. */

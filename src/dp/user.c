@@ -503,6 +503,11 @@ static void user_trust_nets(struct dp *dp, const struct prefix *nets, size_t n)
 	admit_nets(user_of(dp)->fwd.admit, nets, n);
 }
 
+void dp_user_elsewhere(struct dp *dp, uint32_t session, bool is)
+{
+	admit_elsewhere(user_of(dp)->fwd.admit, session, is);
+}
+
 static const struct dp_ops user_ops = {
 	.name = "user",
 	.free = user_free,
@@ -617,6 +622,7 @@ struct dp *dp_user_new(const struct dp_user_config *c)
 		u->fwd.negotiation = bucket(c->negotiation, 100000, 65536);
 		u->fwd.unknown = bucket(c->unknown, 100, 100);
 		u->fwd.stray = bucket(c->unknown, 100, 100);
+		u->fwd.stray_known = bucket(c->unknown, 100, 100);
 		u->fwd.frames = bucket(c->frames, 20000, 20000);
 		u->fwd.session = bucket(c->session, 100, 100).rate;
 		rc = fwd_start(&u->fwd, ring_size(c, dpt_slots(u->table)));

@@ -73,6 +73,10 @@ bool dp_user_ready(const struct dp *dp);
  * `via`; `fd` stays the caller's. One that was attached before is let go. 0 or a negative errno;
  * -ENOSPC: there is no place left near those of other tunnels with the same last 16 bits. */
 int dp_user_attach(struct dp *dp, uint32_t tunnel, uint32_t via, int fd);
+
+/* The session of L2TPv3 over IP with this id of ours is carried by another plane, or not any more:
+ * a raw socket is given its data, too, which is not looked at. */
+void dp_user_elsewhere(struct dp *dp, uint32_t session, bool is);
 void dp_user_detach(struct dp *dp, uint32_t tunnel);
 
 /* Let the plane's descriptor (dp_ops.fd) become readable, too, when `fd` has something to read;

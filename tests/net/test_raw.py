@@ -15,7 +15,7 @@ from test_main_job import USERS, World, client_conf, lns_conf, only_session
 SERVER = {4: "192.0.2.1", 6: "2001:db8:1::1"}
 CLIENT = {4: "192.0.2.2", 6: "2001:db8:1::2"}
 SITE = {4: "192.0.2.3", 6: "2001:db8:1::3"}  # the client's other address: of its pseudowire
-STOPCCN = 4
+STOPCCN, HELLO, ACK = 4, 6, 20
 L2TP = 115
 
 
@@ -51,7 +51,7 @@ class Wire:
             _, length, connection, ns, _ = struct.unpack("!HHIHH", body[4:16])
             kind = "out" if kind == socket.PACKET_OUTGOING else "in"
             mtype = struct.unpack("!H", body[22:24])[0] if length > 12 else None
-            found.append((kind, mtype, connection, ns))
+            found.append((kind, None if mtype == ACK else mtype, connection, ns))
 
 
 def tunnel(remote, more):

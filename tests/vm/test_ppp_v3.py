@@ -10,6 +10,7 @@ import pytest
 
 from lab import wait_for
 from test_interop import CLIENT, LNS, USERS, Wire, only
+from test_raw import HELLO, Wire as Sniffer, drops, repeated
 
 # With numbers it is the client's plane that is there before the first frame, see src/access/pipe.c:
 # the server's may be too late on a slow machine, and then carries them in user space.
@@ -85,3 +86,32 @@ def test_both_planes(wire, encap, family, lns, client, numbers):
     for ns in wire.lns, wire.client:
         wait_for("an empty kernel", lambda ns=ns: not kernel_sessions(ns), seconds=60)
         assert not re.search(r"l2tp\d|adit1", ns.run("ip", "-o", "link").stdout)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_the_kernel_has_is_left_to_it(wire, family):
+    """A raw socket is given a copy of all that comes over IP: data of sessions that the kernel carries is
+    not looked at, and control messages, which the tunnel's own socket has, too, are handled once."""
+    at_lns = start_lns(wire, "ip", "kernel", 'hello-interval = "1 s"')
+    at_client = start_client(wire, "ip", family, "kernel", 'hello-interval = "1 s"')
+    sniffer = Sniffer(wire.lns, "l0")
+    at_client.ctl("connect", "office")
+    wire.carries("198.51.100.2")
+    both = at_lns, at_client
+    wait_for("both to be in the kernel", lambda: [only(a)["plane"] for a in both] == ["kernel"] * 2)
+    for adit in both:
+        wait_for("the tunnel to be in the kernel", lambda adit=adit: [
+            t["plane"] for t in adit.json("show", "tunnels")["tunnels"]] == ["kernel"])
+    sniffer.begin(*both)
+    before = [drops(a) for a in both]
+    sent = []
+
+    def hello():
+        sent.extend(m for m in sniffer.messages() if m[1] is not None)
+        return [m[1] for m in sent].count(HELLO) >= 4
+
+    assert wire.client.ping("198.51.100.2", 20) == 20
+    wait_for("HELLO", hello, seconds=60)
+    wait_for("answers", lambda: wire.client.ping("198.51.100.2", 1) == 1)
+    assert sum(map(repeated, both)) - sniffer.before <= len(sent) - len(set(sent)), sent
+    assert [drops(a) for a in both] == before

@@ -191,6 +191,91 @@ static void a_table_of_fixed_size(void **state)
 	assert_true(known > 950);
 }
 
+/* ---- sessions of L2TPv3 that are not here ---- */
+
+static struct fwd_bucket *stray(struct fwd *f, const char *text, uint32_t session)
+{
+	struct fwd_outer o = from(text);
+
+	return admit_stray(f, &o, session);
+}
+
+static void a_stray_once_a_second(void **state)
+{
+	struct fwd *f = world(state);
+
+	trust(f, "192.0.2.2");
+	assert_ptr_equal(stray(f, "192.0.2.2", 7), &f->stray_known);
+	assert_ptr_equal(stray(f, "192.0.2.3", 8), &f->stray);
+	assert_null(stray(f, "192.0.2.2", 7));
+	f->now += 999999;
+	assert_null(stray(f, "192.0.2.3", 8));
+	f->now += 1;
+	assert_ptr_equal(stray(f, "192.0.2.2", 7), &f->stray_known);
+}
+
+/* Ids cannot be chosen so that they meet in one place: 7 and its like did when the place was made
+ * of the last bits. Those that meet by chance would show a session twice in a second. */
+static void strays_have_places_of_their_own(void **state)
+{
+	struct fwd *f = world(state);
+	unsigned int again = 0;
+
+	for (uint32_t i = 0; i < 10; i++)
+		assert_non_null(stray(f, "192.0.2.2", 7 + (i << 12 | i << 28)));
+	for (uint32_t i = 0; i < 10; i++)
+		again += stray(f, "192.0.2.2", 7 + (i << 12 | i << 28)) != NULL;
+	assert_int_equal(again, 0);
+}
+
+/* A flood of one source, with any ids, leaves the others their share; so do forged sources to those
+ * that are known. */
+static void strays_of_one_source(void **state)
+{
+	struct fwd *f = world(state);
+	unsigned int passed[2] = { 0 };
+
+	trust(f, "192.0.2.2");
+	for (uint32_t i = 0; i < 100000; i++) {
+		f->now += 10;
+		passed[0] += stray(f, "192.0.2.66", 1000000 + i) != NULL;
+		passed[1] += stray(f, "192.0.2.2", 2000000 + i) != NULL;
+	}
+	assert_in_range(passed[0], 30, 50); /* 20 at once, 20 in the second */
+	assert_in_range(passed[1], 100, 140);
+	assert_non_null(stray(f, "192.0.2.67", 5));
+	for (uint32_t i = 0; i < 100000; i++) {
+		struct fwd_outer o = { .family = AF_INET, .unicast = true };
+
+		memcpy(o.remote, &(uint32_t){ i * 2654435761u }, 4);
+		assert_ptr_not_equal(admit_stray(f, &o, 3000000 + i), &f->stray_known);
+	}
+	f->now += 1000000;
+	assert_ptr_equal(stray(f, "192.0.2.2", 6), &f->stray_known);
+}
+
+static void sessions_that_the_kernel_has(void **state)
+{
+	struct fwd *f = world(state);
+	unsigned int known = 0;
+
+	assert_false(admit_is_elsewhere(f->admit, 1));
+	for (uint32_t i = 1; i <= 50000; i++) {
+		admit_elsewhere(f->admit, i << 8, true);
+		admit_elsewhere(f->admit, i << 8, true);
+	}
+	for (uint32_t i = 1; i <= 50000; i++)
+		known += admit_is_elsewhere(f->admit, i << 8);
+	assert_in_range(known, 49990, 50000); /* a set may be full */
+	assert_false(admit_is_elsewhere(f->admit, 255));
+	for (uint32_t i = 1; i <= 50000; i++) {
+		admit_elsewhere(f->admit, i << 8, false);
+		assert_false(admit_is_elsewhere(f->admit, i << 8));
+	}
+	admit_elsewhere(f->admit, 9, false); /* was none */
+	assert_false(admit_is_elsewhere(f->admit, 9));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +286,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_source_has_its_share, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_flood_leaves_the_known_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_table_of_fixed_size, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_stray_once_a_second, setup, teardown),
+		cmocka_unit_test_setup_teardown(strays_have_places_of_their_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(strays_of_one_source, setup, teardown),
+		cmocka_unit_test_setup_teardown(sessions_that_the_kernel_has, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,7 @@ static struct {
 	uint32_t tunnel, via;
 	int attached, detached, error;
 	bool wakes;
+	uint32_t elsewhere; /* a session that is, 0 = none */
 } attach;
 
 static int keeper_send(void *arg, const uint8_t *bytes, size_t len)
@@ -47,6 +48,13 @@ static int keeper_send(void *arg, const uint8_t *bytes, size_t len)
 		k->count++;
 	assert_int_equal(rcur_left(&c), 0);
 	return 0;
+}
+
+static void on_elsewhere(struct dp *user, uint32_t session, bool is)
+{
+	(void)user;
+	assert_true(is || attach.elsewhere == session);
+	attach.elsewhere = is ? session : 0;
 }
 
 static int on_attach(struct dp *user, uint32_t tunnel, uint32_t via, int fd)
@@ -82,7 +90,9 @@ static struct lab *lab_new(const char *why, uint64_t had)
 	struct lab *l = calloc(1, sizeof(*l));
 	struct dp_remote_config rc = { .send = keeper_send, .arg = &l->keeper };
 	struct dp_sim_config sc = { .seed = 1 };
-	struct dp_auto_config ac = { .attach = on_attach, .detach = on_detach, .why = why };
+	struct dp_auto_config ac = {
+		.attach = on_attach, .detach = on_detach, .elsewhere = on_elsewhere, .why = why
+	};
 	struct batch_record row = {
 		.tag = BATCH_ROW, .key = had, .generation = 3, .tunnel.local = TUNNEL
 	};
@@ -286,6 +296,55 @@ static void test_kernel_carries(void **state)
 	assert_int_equal(l->dp->ops->tunnel_del(l->dp, TUNNEL), 0);
 	assert_int_equal(asked(l, BATCH_TUNNEL_DEL)->tunnel.local, TUNNEL);
 	assert_int_equal(attach.detached, 1);
+	lab_free(l);
+}
+
+/* What the kernel carries over IP comes to raw sockets, too: the other plane has to know. */
+static void test_sessions_over_ip(void **state)
+{
+	struct lab *l = lab_new(NULL, 0);
+	struct dp_row r = row(1);
+	struct batch_record lost = { .tag = BATCH_ROW_LOST, .key = 2, .text = "gone" };
+	struct dp_tunnel t = tunnel(DP_WANT_AUTO);
+	struct dp_event e;
+
+	t.version = 3;
+	assert_int_equal(l->dp->ops->tunnel(l->dp, &t), 0);
+	asked(l, BATCH_TUNNEL);
+	r.version = 3;
+	r.encap = DP_ENCAP_IP;
+	for (uint32_t key = 1; key <= 2; key++) {
+		r.local_session = 0x12340000 + key;
+		assert_int_equal(l->dp->ops->put(l->dp, key, 1, &r), 0);
+		asked(l, BATCH_PUT);
+		assert_int_equal(attach.elsewhere, 0); /* it has not got it yet */
+		answer_done(l, DP_OP_PUT, key, 1, 0, "");
+		assert_done(l, DP_OP_PUT, key, 1, 0);
+		assert_int_equal(attach.elsewhere, r.local_session);
+		if (key == 2)
+			break;
+		/* an answer that comes after it was given up */
+		assert_int_equal(l->dp->ops->put(l->dp, key, 2, &r), 0);
+		asked(l, BATCH_PUT);
+		assert_int_equal(l->dp->ops->del(l->dp, key, 3), 0);
+		asked(l, BATCH_DEL);
+		answer_done(l, DP_OP_PUT, key, 2, 0, "");
+		assert_done(l, DP_OP_PUT, key, 2, 0);
+		assert_int_equal(attach.elsewhere, 0);
+		answer_done(l, DP_OP_DEL, key, 3, 0, "");
+		assert_done(l, DP_OP_DEL, key, 3, 0);
+	}
+	answer(l, &lost, -1);
+	while (l->dp->ops->event(l->dp, &e))
+		;
+	assert_int_equal(attach.elsewhere, 0);
+	/* over UDP the tunnel's socket has it to itself */
+	r.encap = DP_ENCAP_UDP;
+	assert_int_equal(l->dp->ops->put(l->dp, 3, 1, &r), 0);
+	asked(l, BATCH_PUT);
+	answer_done(l, DP_OP_PUT, 3, 1, 0, "");
+	assert_done(l, DP_OP_PUT, 3, 1, 0);
+	assert_int_equal(attach.elsewhere, 0);
 	lab_free(l);
 }
 
@@ -972,6 +1031,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kernel_carries),
+		cmocka_unit_test(test_sessions_over_ip),
 		cmocka_unit_test(test_refused_session_goes_to_user_space),
 		cmocka_unit_test(test_place_is_never_left),
 		cmocka_unit_test(test_deleted_before_it_is_refused),
