@@ -4,6 +4,7 @@
  * the actions of its automaton. The automaton is that of v2 (tunnel_table in tunnel.c), the
  * messages are in v3_ctl.c.
  */
+#include <stdio.h>
 #include "l2tp/v3_int.h"
 
 /* ---- keys ---- */
@@ -220,6 +221,20 @@ void conn_hint(struct l2tp3 *l, struct conn *c, const char *text)
 	c->hint = v3_text(l, text);
 }
 
+void conn_unlike(struct l2tp3 *l, const struct conn *c, enum l2tp3_check check)
+{
+	struct htab_node *n = htab_find(&l->by_dial, conn_dial_hash(l, &c->path.remote));
+
+	for (; n; n = htab_next(n)) {
+		struct conn *ours = container_of(n, struct conn, by_dial);
+
+		if (ours->state == L2TP3_CS_WAIT_REPLY && ours->auth == CONN_AUTH_ON &&
+		    ours->profile == c->profile && ours->over_ip == c->over_ip &&
+		    addr_same_ip(&ours->path.remote, &c->path.remote))
+			ours->unlike = (uint8_t)check;
+	}
+}
+
 bool conn_worth_record(const struct conn *c)
 {
 	switch ((unsigned)c->state) {
@@ -377,10 +392,28 @@ static void state_due(struct l2tp3 *l, struct conn *c)
 		conn_step(l, c, c->verified && !c->offered ? TE_CLOSE : TE_LOST, &late);
 }
 
+/* Why nobody has answered, as far as it can be told. */
+static const char *lost_text(const struct conn *c, char text[L2TP_TEXT_MAX])
+{
+	const char *came = c->hint ? c->hint : "no acknowledgement after all retransmissions";
+	char all[2 * L2TP_TEXT_MAX];
+	int n;
+
+	n = snprintf(
+		all, sizeof(all), "%s%s",
+		c->was_up || c->unlike == L2TP3_CHECK_GOOD ? ""
+		: c->unlike == L2TP3_CHECK_WRONG
+			? "the peer signs with another secret: set the same secret on both sides; "
+			: "the peer does not sign: set the same secret on both sides; ",
+		came);
+	engine_name(text, L2TP_TEXT_MAX, (struct l2tp_bytes){ (const uint8_t *)all, (uint16_t)n });
+	return text;
+}
+
 static void rel_due(struct l2tp3 *l, struct conn *c)
 {
-	struct ending why = { .cause = c->was_up ? ADIT_CAUSE_TUNNEL_LOST : ADIT_CAUSE_UNREACHABLE,
-			      .text = "no acknowledgement after all retransmissions" };
+	struct ending why = { .cause =
+				      c->was_up ? ADIT_CAUSE_TUNNEL_LOST : ADIT_CAUSE_UNREACHABLE };
 	char text[L2TP_TEXT_MAX];
 
 	switch (rel_expire(&c->rel, l->now)) {
@@ -390,13 +423,9 @@ static void rel_due(struct l2tp3 *l, struct conn *c)
 		v3_work(l, c);
 		break;
 	case REL_LOST:
-		if (c->hint) { /* something did come, but it could not be believed */
+		if (c->hint) /* something did come, but it could not be believed */
 			why.cause = ADIT_CAUSE_TUNNEL_AUTH_FAILED;
-			engine_name(text, sizeof(text),
-				    (struct l2tp_bytes){ (const uint8_t *)c->hint,
-							 (uint16_t)strlen(c->hint) });
-			why.text = text;
-		}
+		why.text = lost_text(c, text);
 		conn_step(l, c, TE_LOST, &why);
 		break;
 	}

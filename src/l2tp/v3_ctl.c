@@ -196,9 +196,11 @@ int conn_accept(struct l2tp3 *l, struct conn *c, struct l2tp3_cmd *cmd)
 		open_trust(l, c);
 	switch (digest_request(l, c, c->request, c->request_len)) {
 	case L2TP3_CHECK_WRONG:
+		conn_unlike(l, c, L2TP3_CHECK_WRONG);
 		conn_step(l, c, TE_LOST, &forged);
 		break;
 	case L2TP3_CHECK_ABSENT:
+		conn_unlike(l, c, L2TP3_CHECK_ABSENT);
 		conn_step(l, c, TE_SCCRQ_BAD, &none);
 		break;
 	case L2TP3_CHECK_GOOD:

@@ -87,6 +87,7 @@ struct conn {
 	bool doubt_sure; /* the peer is there, and has nearly surely lost it */
 	bool told_nonce; /* our SCCRP, with our nonce, has a number */
 	bool beaten;	 /* the peer refused ours for its own, which has not come yet */
+	uint8_t unlike;	 /* enum l2tp3_check of a request from there that has not our secret */
 	struct rel rel;
 
 	struct heap_node timer; /* the earliest of these and of rel's */
@@ -342,6 +343,9 @@ void conn_release_request(struct l2tp3 *l, struct conn *c);
 bool conn_worth_record(const struct conn *c);
 int conn_names(struct l2tp3 *l, struct conn *c, struct l2tp_bytes host, struct l2tp_bytes vendor);
 void conn_hint(struct l2tp3 *l, struct conn *c, const char *text);
+/* The request of `c` was not made with the secret of its profile: our own request to the same peer,
+ * should nobody answer it, has this to tell. */
+void conn_unlike(struct l2tp3 *l, const struct conn *c, enum l2tp3_check check);
 void conn_key_peer(struct l2tp3 *l, struct conn *c, uint32_t remote_id);
 struct conn *conn_by_peer(struct l2tp3 *l, const struct path *path, uint32_t remote_id,
 			  const struct conn *after);
