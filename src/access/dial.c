@@ -143,7 +143,8 @@ static void failed(struct access *a, struct mono now, struct acc_dial *d, enum a
 		     strcmp(d->text, cause_text(cause)) ? d->text : "");
 	trace_bytes(a->trace, TRACE_ACCESS_DIAL_FAILED, now, 0, (uint32_t)cause, 0, raw,
 		    (size_t)n < sizeof(raw) ? (size_t)n : sizeof(raw) - 1);
-	acc_failure(a, now, 0, d->c->name, strlen(d->c->name), NULL, cause, d->text);
+	acc_failure(a, now, 0, d->c->name, strlen(d->c->name),
+		    d->path_next ? &d->paths[d->path_next - 1].remote : NULL, cause, d->text);
 	wait_longer(a, now, d);
 }
 
@@ -240,11 +241,11 @@ int acc_dial_resolved(struct access *a, struct mono now, struct acc_dial *d,
 {
 	if (d->state != ACC_D_RESOLVING)
 		return 2;
+	forget_paths(d);
 	if (cmd->path_count == 0) {
 		failed(a, now, d, cmd->cause ? cmd->cause : ADIT_CAUSE_NAME_NOT_FOUND, cmd->text);
 		return 0;
 	}
-	forget_paths(d);
 	d->paths = calloc(cmd->path_count, sizeof(*d->paths));
 	if (!d->paths) {
 		failed(a, now, d, ADIT_CAUSE_NO_MEMORY, NULL);

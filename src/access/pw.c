@@ -393,6 +393,24 @@ static bool event_conn(struct pw *p, struct pwc *c, uint8_t bit, struct pw_event
 	return true;
 }
 
+/* Whom the session that ended was with, or the last attempt went to. */
+static struct addr remote_of(const struct pww *w)
+{
+	const struct pwt *t = w->t;
+	struct addr a;
+
+	if (w->why.established || !t)
+		return w->row.path.remote;
+	if (t->conn)
+		return t->conn->path.remote;
+	if (t->path_next)
+		return t->paths[t->path_next - 1].remote;
+	if (!t->c || addr_parse(t->c->remote, &a) < 0)
+		return (struct addr){ 0 };
+	a.port = t->c->port;
+	return a;
+}
+
 static void wire_fill(const struct pww *w, struct pw_event *ret)
 {
 	ret->key = w->key;
@@ -400,6 +418,7 @@ static void wire_fill(const struct pww *w, struct pw_event *ret)
 	ret->row = &w->row;
 	ret->name = w->name;
 	ret->path = &w->row.path;
+	ret->remote = remote_of(w);
 	ret->ifname = w->row.ifname;
 	ret->mtu = w->row.mtu;
 	ret->near_up = w->near_up;

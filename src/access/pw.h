@@ -196,6 +196,7 @@ struct pw_event {
 	bool prefer6;
 	uint32_t via4, via6;
 	const struct path *path;
+	struct addr remote; /* DOWN: the peer's, also of an attempt; family 0 = not known */
 	const char *ifname;
 	uint16_t mtu;
 	bool near_up, far_up;

@@ -137,8 +137,7 @@ static void on_event(struct daemon *d, const struct pw_event *ev)
 	case PW_EV_DOWN:
 		daemon_say(d, TRACE_NOTICE, "pseudowire \"%s\" %s because %s", ev->name,
 			   ev->established ? "ended" : "failed", reason(ev, why, sizeof(why)));
-		access_fail(d->access, d->now, ev->key, ev->name, &ev->path->remote, ev->cause,
-			    ev->text);
+		access_fail(d->access, d->now, ev->key, ev->name, &ev->remote, ev->cause, ev->text);
 		break;
 	}
 }

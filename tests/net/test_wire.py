@@ -229,7 +229,7 @@ def test_reload_and_reasons(sites):
     assert "Remote End ID" in a.wire("y")["text"]
     assert "Remote End ID" in a.adit.ctl("show", "pseudowires", "name=y").stdout
     failures = a.adit.json("show", "errors")["errors"]
-    assert {f["who"] for f in failures} == {"y"}
+    assert {(f["who"], f["remote"]) for f in failures} == {("y", f"{SITES['b'][0]}:1701")}
     assert failures[0]["cause"] == "peer-closed-session" and "End ID" in failures[0]["text"]
     session = a.wire()["session"]
     b.reload(short(b) + two % SITES["a"][0])

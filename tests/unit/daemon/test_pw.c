@@ -305,6 +305,27 @@ static void test_reload(void **state)
 	world_close(&w);
 }
 
+/* An attempt is told with the address it went to, or was to go to. */
+static void test_whom_an_attempt_was_for(void **state)
+{
+	char text[ADDR_TEXT_MAX];
+	struct world w;
+
+	world_open(&w, "pseudowire \"x\" { remote = 192.0.2.8 }",
+		   "pseudowire \"x\" { remote = 192.0.2.8 connect = wait }");
+	for (int turn = 0; turn < 2; turn++) {
+		w.side[0].no_route = turn == 0;
+		w.side[0].failed = (struct addr){ 0 };
+		reload(&w, 0,
+		       turn == 0 ? "pseudowire \"x\" { remote = 192.0.2.9 }"
+				 : "pseudowire \"x\" { remote = 192.0.2.10 }");
+		run_until(&w, 300, never);
+		assert_string_equal(addr_text(&w.side[0].failed, text),
+				    turn == 0 ? "192.0.2.9:1701" : "192.0.2.10:1701");
+	}
+	world_close(&w);
+}
+
 /* A call for what is not there is refused, and tried again later and later. */
 static void test_no_such_wire(void **state)
 {
@@ -318,6 +339,7 @@ static void test_no_such_wire(void **state)
 	assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
 	assert_string_equal(i.text, "no pseudowire of the configuration has this Remote End ID");
 	assert_in_range(i.attempts, 3, 10);
+	assert_true(addr_same_ip(&w.side[0].failed, &w.side[1].addr));
 	reload(&w, 1, "pseudowire \"y\" { remote = " PEER_A " remote-end-id = x }");
 	run_until(&w, 120, up_everywhere);
 	check_rows(&w);
@@ -692,6 +714,7 @@ int main(void)
 		cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_two_secrets),
 		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_whom_an_attempt_was_for),
 		cmocka_unit_test(test_no_such_wire),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_fixed),

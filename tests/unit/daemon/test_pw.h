@@ -54,7 +54,9 @@ struct side {
 	struct record *records;
 	size_t record_count;
 	int put_error;
-	uint32_t told; /* ends of pseudowires that had been up, by the peer's word */
+	bool no_route;	    /* the resolver finds no way to anybody */
+	struct addr failed; /* whom the last end of a pseudowire was told of */
+	uint32_t told;	    /* ends of pseudowires that had been up, by the peer's word */
 	uint32_t starts;
 	uint32_t drain_rate; /* a successor is told of it, as by the daemon from its STATE record */
 };
@@ -210,7 +212,8 @@ static inline void resolve(struct world *w, struct side *s, const struct pw_even
 	path.remote.port = path.local.port = ev->port;
 	cmd.name = name;
 	cmd.paths = &path;
-	cmd.path_count = 1;
+	cmd.path_count = !s->no_route;
+	cmd.cause = ADIT_CAUSE_UNREACHABLE;
 	pwe_do(s->pw, w->now, &cmd);
 }
 
@@ -245,6 +248,7 @@ static inline void take_events(struct world *w, struct side *s)
 			break;
 		case PW_EV_DOWN:
 			w->downs += ev.established;
+			s->failed = ev.remote;
 			s->told += ev.established && ev.by_peer;
 			break;
 		case PW_EV_TUNNEL_UP:
