@@ -440,11 +440,12 @@ void l2tp_save(const struct l2tp *l, enum l2tp_object kind, adit_handle h, struc
 #define L2TP_SAVE_SESSION_MAX (512 + L2TP_PROXY_MAX)
 
 /*
- * Bring objects back, all tunnels first. What was loaded is dirty under its new handle; the caller
- * forgets the records it came from. What was established goes on where it was: ids, Ns, Nr,
- * window and unacknowledged messages. What was being set up ends with StopCCN or CDN. Handles are
- * new; `owner` is the caller's. 0; 1 when the record cannot be used (its object is not made; a
- * session whose ids could be read gets a CDN); -ENOMEM.
+ * Bring objects back, all tunnels first. What was loaded has a record: the one it came from is from
+ * now on that of its new handle, and l2tp_dirty() says to write it again, or that it is gone should
+ * the object have ended by then. What was established goes on where it was: ids, Ns, Nr, window and
+ * unacknowledged messages. What was being set up ends with StopCCN or CDN. Handles are new; `owner`
+ * is the caller's. 0; 1 when the record cannot be used (its object is not made, the caller removes
+ * it; a session whose ids could be read gets a CDN); -ENOMEM.
  */
 int l2tp_load_tunnel(struct l2tp *l, struct mono now, struct rcur *c, struct l2tp_profile *profile,
 		     uint64_t owner, adit_handle *ret_handle);

@@ -497,11 +497,12 @@ void l2tp3_save(const struct l2tp3 *l, enum l2tp3_object kind, adit_handle h, st
 #define L2TP3_SAVE_SESSION_MAX 1024
 
 /*
- * Bring objects back, all connections first. What was loaded is dirty under its new handle; the
- * caller forgets the records it came from. What was established goes on where it was: ids, Ns, Nr,
+ * Bring objects back, all connections first. What was loaded has a record: the one it came from is
+ * from now on that of its new handle, and l2tp3_dirty() says to write it again, or that it is gone
+ * should the object have ended by then. What was established goes on where it was: ids, Ns, Nr,
  * window, nonces, cookies and unacknowledged messages. What was being set up ends with StopCCN or
  * CDN. Handles are new; `owner` is the caller's. 0; 1 when the record cannot be used (its object is
- * not made; a session whose ids could be read gets a CDN); -ENOMEM.
+ * not made, the caller removes it; a session whose ids could be read gets a CDN); -ENOMEM.
  */
 int l2tp3_load_conn(struct l2tp3 *l, struct mono now, struct rcur *c, struct l2tp3_profile *profile,
 		    uint64_t owner, adit_handle *ret_handle);

@@ -125,6 +125,24 @@ static void gone(struct pw *p, enum pw_object kind, adit_handle h)
 	list_push(&p->recs_gone, &r->in);
 }
 
+static struct rec *rec_new(struct pw *p, enum pw_object kind, adit_handle h, uint64_t id)
+{
+	struct rec *r;
+
+	if (htab_reserve(&p->recs) < 0 || htab_reserve(&p->recs_by_id) < 0)
+		return NULL;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	r->kind = kind;
+	r->h = h;
+	r->id = id;
+	list_init(&r->in);
+	htab_put(&p->recs, &r->by_handle, kind_hash(&p->recs, kind, h));
+	htab_put(&p->recs_by_id, &r->by_id, kind_hash(&p->recs_by_id, kind, id));
+	return r;
+}
+
 /* A connection or session has changed. Without memory it stays without a record. */
 static void touch(struct pw *p, enum pw_object kind, adit_handle h)
 {
@@ -135,19 +153,10 @@ static void touch(struct pw *p, enum pw_object kind, adit_handle h)
 		gone(p, kind, h);
 		r = NULL;
 	}
-	if (!r) {
-		if (!id || htab_reserve(&p->recs) < 0 || htab_reserve(&p->recs_by_id) < 0)
-			return;
-		r = calloc(1, sizeof(*r));
-		if (!r)
-			return;
-		r->kind = kind;
-		r->h = h;
-		r->id = id;
-		list_init(&r->in);
-		htab_put(&p->recs, &r->by_handle, kind_hash(&p->recs, kind, h));
-		htab_put(&p->recs_by_id, &r->by_id, kind_hash(&p->recs_by_id, kind, id));
-	}
+	if (!r)
+		r = id ? rec_new(p, kind, h, id) : NULL;
+	if (!r)
+		return;
 	if (!r->dirty)
 		list_push(&p->recs_dirty, &r->in);
 	r->dirty = true;
@@ -379,7 +388,7 @@ static int load_wire(struct pw *p, struct mono now, uint64_t id, const struct sa
 	return 0;
 }
 
-static int load_conn(struct pw *p, struct mono now, struct saved *s)
+static int load_conn(struct pw *p, struct mono now, uint64_t id, struct saved *s)
 {
 	struct pwt *t = pwt_find(p, s->name);
 	struct l2tp3_conn_info i;
@@ -396,6 +405,8 @@ static int load_conn(struct pw *p, struct mono now, struct saved *s)
 		pwc_free(p, c);
 		return rc;
 	}
+	if (!rec_new(p, PW_OBJ_CONN, c->h, id))
+		return -ENOMEM;
 	if (!l2tp3_conn_info(p->l, c->h, &i) || i.state != L2TP3_CS_UP)
 		return 0; /* it ends: CONN_DOWN follows */
 	pwc_up(p, c, &i);
@@ -414,7 +425,7 @@ static int load_conn(struct pw *p, struct mono now, struct saved *s)
 	return 0;
 }
 
-static int load_session(struct pw *p, struct mono now, struct saved *s)
+static int load_session(struct pw *p, struct mono now, uint64_t id, struct saved *s)
 {
 	struct pww *w = pww_by_name(p, s->name);
 	adit_handle h;
@@ -425,6 +436,8 @@ static int load_session(struct pw *p, struct mono now, struct saved *s)
 	rc = l2tp3_load_session(p->l, now, &s->engine, w->id, &h);
 	if (rc)
 		return rc;
+	if (!rec_new(p, PW_OBJ_SESSION, h, id))
+		return -ENOMEM;
 	pww_take_up(p, now, w, h, s->key, s->generation + GENERATIONS, s->near);
 	return 0;
 }
@@ -439,7 +452,7 @@ int pwe_load(struct pw *p, struct mono now, enum pw_object kind, uint64_t id, st
 	else if (kind == PW_OBJ_SESSION && id >= WIRE_ID)
 		rc = load_wire(p, now, id, &s);
 	else if (s.engine.p)
-		rc = kind == PW_OBJ_CONN ? load_conn(p, now, &s) : load_session(p, now, &s);
+		rc = kind == PW_OBJ_CONN ? load_conn(p, now, id, &s) : load_session(p, now, id, &s);
 	return rc == 1 ? spoilt(p, kind, id) : rc;
 }
 

@@ -71,7 +71,7 @@ struct thing {
 	struct list journal; /* in a list of l2tp while the record is out of date */
 	uint8_t kind;	     /* enum l2tp_object */
 	uint8_t mask;	     /* NEWS_* */
-	bool recorded;	     /* the owner was told to write a record */
+	bool recorded;	     /* the owner has a record: told to write it, or loaded from it */
 	bool known;	     /* the owner knows the handle */
 	bool over;	     /* DOWN was raised, or the owner never knew */
 	bool finished;	     /* the automaton is done with it */

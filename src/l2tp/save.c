@@ -430,6 +430,7 @@ static void tunnel_fill(struct l2tp *l, struct tunnel *t, const struct record *r
 {
 	t->owner = owner;
 	t->thing.known = true;
+	t->thing.recorded = true;
 	t->state = (uint8_t)r->state;
 	t->initiator = r->state & FLAG_INITIATOR;
 	t->was_up = r->state & FLAG_WAS_UP;
@@ -566,6 +567,7 @@ static void session_fill(struct l2tp *l, struct session *s, const struct record 
 {
 	s->owner = owner;
 	s->thing.known = true;
+	s->thing.recorded = true;
 	s->state = (uint8_t)r->state;
 	s->initiator = r->state & FLAG_INITIATOR;
 	s->send_seq = r->state & FLAG_SEND_SEQ;

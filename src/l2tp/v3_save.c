@@ -500,6 +500,7 @@ static void conn_fill(struct l2tp3 *l, struct conn *k, const struct record3 *r, 
 {
 	k->owner = owner;
 	k->thing.known = true;
+	k->thing.recorded = true;
 	k->state = (uint8_t)r->state;
 	k->initiator = r->state & FLAG_INITIATOR;
 	k->was_up = r->state & FLAG_WAS_UP;
@@ -652,6 +653,7 @@ static void pw_fill(struct l2tp3 *l, struct pw *s, const struct record3 *r, uint
 
 	s->owner = owner;
 	s->thing.known = true;
+	s->thing.recorded = true;
 	s->state = (uint8_t)r->state;
 	s->initiator = r->state & FLAG_INITIATOR;
 	s->outgoing = r->state & FLAG_OUTGOING;

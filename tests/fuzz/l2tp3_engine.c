@@ -114,8 +114,8 @@ static void record_put(struct run *r, enum l2tp3_object kind, adit_handle h, boo
 
 static void drain(struct run *r);
 
-static void load(struct run *r, const struct record *old, uint32_t n, enum l2tp3_object kind,
-		 bool broken)
+/* What is brought back has its record under its new handle. */
+static void load(struct run *r, struct record *old, uint32_t n, enum l2tp3_object kind, bool broken)
 {
 	adit_handle h;
 
@@ -129,6 +129,11 @@ static void load(struct run *r, const struct record *old, uint32_t n, enum l2tp3
 					    : l2tp3_load_session(r->l, r->now, &c, 2, &h);
 		CHECK(rc == 0 || rc == 1);
 		CHECK(rc == 0 || broken || kind == L2TP3_OBJ_SESSION);
+		if (rc)
+			continue;
+		r->records[r->record_count] = old[i];
+		r->records[r->record_count++].handle = h;
+		old[i].bytes = NULL;
 	}
 }
 

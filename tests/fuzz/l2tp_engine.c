@@ -137,6 +137,12 @@ static void restart(struct run *r, uint8_t broken)
 				     : l2tp_load_session(r->l, r->now, &c, 2, &h);
 			CHECK(rc == 0 || rc == 1);
 			CHECK(rc == 0 || broken || kind == L2TP_OBJ_SESSION);
+			if (rc)
+				continue;
+			/* what is brought back has its record under its new handle */
+			r->records[r->record_count] = old[i];
+			r->records[r->record_count++].handle = h;
+			old[i].bytes = NULL;
 		}
 	}
 	for (uint32_t i = 0; i < n; i++)

@@ -618,6 +618,32 @@ static void test_plane_fails(void **state)
 	world_close(&w);
 }
 
+/* A session that ends while it is taken up takes its record along; so does a connection. */
+static void test_ends_while_taken_up(void **state)
+{
+	struct world w;
+
+	for (int conn = 0; conn < 2; conn++) {
+		world_open(&w, "pseudowire \"x\" { remote = " PEER_B " }",
+			   "pseudowire \"x\" { remote = " PEER_A " }");
+		both_up(&w);
+		assert_int_equal(w.side[0].record_count, 2);
+		w.side[0].put_error = conn ? 0 : -EEXIST;
+		restart(&w, 0);
+		if (conn) {
+			terminate(&w, 0);
+			restart(&w, 0); /* it is closing */
+			restart(&w, 0);
+		}
+		w.side[0].put_error = 0;
+		run_until(&w, 300, up_everywhere);
+		run_until(&w, 300, never);
+		check_rows(&w);
+		assert_int_equal(w.side[0].record_count, 2);
+		world_close(&w);
+	}
+}
+
 /* An orderly stop ends everything on both sides. */
 static void test_shutdown(void **state)
 {
@@ -724,6 +750,7 @@ int main(void)
 		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_path),
 		cmocka_unit_test(test_plane_fails),
+		cmocka_unit_test(test_ends_while_taken_up),
 		cmocka_unit_test(test_shutdown),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_drain_fixed),

@@ -525,6 +525,21 @@ static void test_bad_network(void **state)
 	world_start(&w, &wp);
 }
 
+/* There is no record of what is gone. */
+static void check_records(void)
+{
+	for (int i = 0; i < 2; i++) {
+		for (const struct record *r = w.e[i].records; r; r = r->next) {
+			struct l2tp_session_info s;
+			struct l2tp_tunnel_info t;
+
+			assert_true(r->kind == L2TP_OBJ_TUNNEL
+					    ? l2tp_tunnel_info(w.e[i].l, r->handle, &t)
+					    : l2tp_session_info(w.e[i].l, r->handle, &s));
+		}
+	}
+}
+
 /* Ends are killed and come back from their records at any time. */
 static void restarts(uint32_t seed)
 {
@@ -562,6 +577,7 @@ static void restarts(uint32_t seed)
 	w.loss = w.reorder = 0;
 	world_run(&w, 120 * US_S);
 	check_same(seed);
+	check_records();
 	assert_int_equal(world_tunnels(&w, 0, L2TP_TS_UP), world_tunnels(&w, 1, L2TP_TS_UP));
 	close_all();
 	world_stop(&w);

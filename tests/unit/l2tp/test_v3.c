@@ -844,10 +844,18 @@ static void settle(struct world3 *w)
 	world3_run(w, 400 * US_S);
 }
 
-/* Both ends say the same of what there is. */
+/* Both ends say the same of what there is, and have records of nothing else. */
 static void agree(struct world3 *w)
 {
 	for (int i = 0; i < 2; i++) {
+		for (const struct record3 *r = w->e[i].records; r; r = r->next) {
+			struct l2tp3_session_info s;
+			struct l2tp3_conn_info c;
+
+			assert_true(r->kind == L2TP3_OBJ_CONN
+					    ? l2tp3_conn_info(w->e[i].l, r->handle, &c)
+					    : l2tp3_session_info(w->e[i].l, r->handle, &s));
+		}
 		for (adit_handle h = l2tp3_session_next(w->e[i].l, 0, 0); h;
 		     h = l2tp3_session_next(w->e[i].l, 0, h)) {
 			struct l2tp3_session_info a, b = { .state = L2TP3_SS_ASKING };

@@ -203,7 +203,7 @@ static void record_write(struct end *e, enum l2tp_object kind, adit_handle h, bo
 void world_restart(struct world *w, int i)
 {
 	struct end *e = &w->e[i];
-	struct record *r, *old = e->records;
+	struct record **at, *r, *old = e->records;
 	adit_handle h;
 
 	l2tp_free(e->l);
@@ -212,24 +212,29 @@ void world_restart(struct world *w, int i)
 	end_start(e);
 	e->records = NULL;
 	for (int kind = L2TP_OBJ_TUNNEL; kind <= L2TP_OBJ_SESSION; kind++) {
-		for (r = old; r; r = r->next) {
+		for (at = &old; (r = *at);) {
 			struct rcur c = rcur_of(r->bytes, r->len);
 			int rc = 0;
 
-			if (r->kind != (enum l2tp_object)kind)
+			if (r->kind != (enum l2tp_object)kind) {
+				at = &r->next;
 				continue;
+			}
+			*at = r->next;
 			if (kind == L2TP_OBJ_TUNNEL)
 				rc = l2tp_load_tunnel(e->l, w->now, &c, e->profile, 71, &h);
 			else
 				rc = l2tp_load_session(e->l, w->now, &c, 81, &h);
 			assert_true(rc >= 0);
+			if (rc) {
+				free(r->bytes);
+				free(r);
+				continue;
+			}
+			r->handle = h; /* what is brought back has its record under it */
+			r->next = e->records;
+			e->records = r;
 		}
-	}
-	while (old) {
-		r = old;
-		old = r->next;
-		free(r->bytes);
-		free(r);
 	}
 	world_drain(w, i);
 }

@@ -178,23 +178,37 @@ static void record_write(struct end3 *e, enum l2tp3_object kind, adit_handle h, 
 	r->len = c.len;
 }
 
-static void load_kind(struct world3 *w, struct end3 *e, struct record3 *r, enum l2tp3_object kind)
+/* What is brought back has its record under its new handle. */
+static void load_kind(struct world3 *w, struct end3 *e, struct record3 **old,
+		      enum l2tp3_object kind)
 {
-	for (; r; r = r->next) {
+	while (*old) {
+		struct record3 *r = *old;
 		struct rcur c = rcur_of(r->bytes, r->len);
 		adit_handle h;
 		int rc;
 
-		if (r->kind != kind)
+		if (r->kind != kind) {
+			old = &r->next;
 			continue;
+		}
+		*old = r->next;
 		if (kind == L2TP3_OBJ_CONN)
 			rc = l2tp3_load_conn(e->l, w->now, &c, e->profile, 71, &h);
 		else
 			rc = l2tp3_load_session(e->l, w->now, &c, 81, &h);
 		assert_true(rc >= 0);
-		if (rc == 0 && kind == L2TP3_OBJ_CONN)
+		if (rc) {
+			free(r->bytes);
+			free(r);
+			continue;
+		}
+		r->handle = h;
+		r->next = e->records;
+		e->records = r;
+		if (kind == L2TP3_OBJ_CONN)
 			e->conn = h;
-		if (rc == 0 && kind == L2TP3_OBJ_SESSION)
+		else
 			e->session = h;
 	}
 }
@@ -210,9 +224,8 @@ void world3_restart(struct world3 *w, int i)
 	e->l = l2tp3_new(&e->config);
 	assert_non_null(e->l);
 	e->records = NULL;
-	load_kind(w, e, old, L2TP3_OBJ_CONN);
-	load_kind(w, e, old, L2TP3_OBJ_SESSION);
-	records_free(old);
+	load_kind(w, e, &old, L2TP3_OBJ_CONN);
+	load_kind(w, e, &old, L2TP3_OBJ_SESSION);
 	world3_drain(w, i);
 }
 
