@@ -138,7 +138,9 @@ static int refuse(struct l2tp3 *l, const struct in3 *in, uint32_t remote_id,
 	r->path = *in->path;
 	l->reply_count++;
 	r->told = open_tell(l);
-	if (r->told)
+	if (r->told && like) /* an ordinary thing where both sides dial */
+		trace(l->trace, TRACE_L2TP3_CONN_TIE_WON, l->now, like->handle, like->local_id, 0);
+	else if (r->told)
 		trace_put(l->trace, TRACE_L2TP3_STRANGER_REFUSED, l->now, 0, why->result,
 			  why->error, 0, 0, why->text, strlen(why->text));
 	return L2TP3_IN_DROP;
@@ -225,9 +227,6 @@ static bool tie_settle(struct l2tp3 *l, const struct in3 *in, const struct l2tp_
 			conn_again(l, c);
 			return true;
 		case TIE_OURS:
-			if (open_tell(l))
-				trace(l->trace, TRACE_L2TP3_CONN_TIE_WON, l->now, c->handle,
-				      c->local_id, 0);
 			refuse(l, in, m->connection_id, c, &lost);
 			return true;
 		case TIE_THEIRS:

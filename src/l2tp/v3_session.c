@@ -363,6 +363,8 @@ static void note_end(struct l2tp3 *l, struct pw *s, const struct ending *why)
 	s->by_peer = why->by_peer;
 	v3_text_free(l, &s->text);
 	s->text = v3_text(l, why->text);
+	if (s->orphan)
+		return; /* its refusal has said all */
 	trace_put(l->trace, TRACE_L2TP3_SESSION_END, l->now, s->handle, s->local_id, why->cause,
 		  why->result, why->error, s->text, s->text ? strlen(s->text) : 0);
 }

@@ -4,6 +4,7 @@
  * loss, restarts at every step, failing allocations, bounds.
  */
 #include "world3.h"
+#include "base/trace.h"
 #include <errno.h>
 
 /* ---- one way ---- */
@@ -378,6 +379,41 @@ static void session_ties(void **state)
 		both_ways(&w, session[0], session[1]);
 		world3_stop(&w);
 	}
+}
+
+/* Both sides ask for all: nobody has done anything wrong, and the log does not say so. */
+static void ties_are_ordinary(void **state)
+{
+	enum { RECORDS = 4096, RAW = 1 << 20 };
+	void *memory = calloc(1, trace_size(RECORDS, RAW));
+	static struct world3 w;
+	struct world3_params wp;
+
+	(void)state;
+	for (unsigned n = 0; n < 8; n++) {
+		uint64_t pos = 0, lost;
+		struct trace_record r;
+		uint8_t raw[2048];
+		uint32_t won = 0;
+
+		world3_params(&wp);
+		wp.seed = n + 1;
+		wp.trace = trace_open(memory, RECORDS, RAW);
+		world3_start(&w, &wp);
+		for (int i = 0; i < 2; i++)
+			world3_session(&w, i, world3_dial(&w, i), "42");
+		world3_run(&w, 10 * US_S);
+		assert_int_equal(world3_sessions(&w, 0, L2TP3_SS_UP), 1);
+		while (trace_read(wp.trace, &pos, &r, raw, sizeof(raw), &lost)) {
+			assert_true(trace_level_of((enum trace_kind)r.kind) < TRACE_NOTICE);
+			assert_true(r.kind != TRACE_L2TP3_SESSION_END);
+			won += r.kind == TRACE_L2TP3_CONN_TIE_WON;
+		}
+		assert_true(won);
+		world3_stop(&w);
+		trace_close(wp.trace);
+	}
+	free(memory);
 }
 
 /* Neither side sends one: both requests end (5.4.4). */
@@ -1156,6 +1192,7 @@ int main(void)
 		cmocka_unit_test(no_tie_breakers),
 		cmocka_unit_test(equal_connection_ties),
 		cmocka_unit_test(session_ties),
+		cmocka_unit_test(ties_are_ordinary),
 		cmocka_unit_test(session_tie_without),
 		cmocka_unit_test(circuit_status),
 		cmocka_unit_test(circuit_refused),

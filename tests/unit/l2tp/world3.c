@@ -60,6 +60,7 @@ void world3_start(struct world3 *w, const struct world3_params *wp)
 		e->addr.ip[wp->v6 ? 15 : 3] = (uint8_t)(i + 1);
 		e->profile = l2tp3_profile_new(&wp->p[i], &err);
 		assert_non_null(e->profile);
+		e->config.trace = wp->trace;
 		e->l = l2tp3_new(&e->config);
 		assert_non_null(e->l);
 	}

@@ -79,6 +79,7 @@ struct world3_params {
 	struct l2tp3_circuit circuit[2];
 	bool ip, v6;
 	uint64_t seed;
+	struct trace *trace; /* of both, or NULL */
 };
 
 void world3_params(struct world3_params *wp);
