@@ -43,7 +43,9 @@ struct head {
 	uint32_t finger[2];
 	_Atomic uint32_t raw_next; /* low bits of the position in the raw ring */
 	_Atomic uint32_t newest;   /* low bits of the number of the newest record */
-	uint32_t reserved[9];
+	_Atomic uint32_t told;	/* low bits of the number of the last record that was told, ... */
+	_Atomic uint32_t tells; /* 1 = if any ever was */
+	uint32_t reserved[7];
 };
 
 struct trace {
@@ -127,6 +129,9 @@ static void resume(struct trace *t)
 	}
 	t->raw_next = atomic_load(&t->head->raw_next) & ~3u;
 	atomic_store(&t->head->newest, (uint32_t)t->last);
+	/* trace_quiet() has not seen what came before */
+	for (unsigned int i = 0; i <= TRACE_WARNING; i++)
+		t->said[i] = t->last;
 }
 
 struct trace *trace_open(void *mem, uint32_t records, uint32_t raw)
@@ -285,6 +290,23 @@ bool trace_quiet(const struct trace *t, uint64_t *pos, enum trace_level level)
 	}
 	*pos = t->last;
 	return true;
+}
+
+void trace_tell(struct trace *t, uint64_t pos)
+{
+	atomic_store_explicit(&t->head->told, (uint32_t)pos, memory_order_relaxed);
+	atomic_store_explicit(&t->head->tells, 1, memory_order_relaxed);
+}
+
+uint64_t trace_told(const struct trace *t)
+{
+	uint32_t behind = (uint32_t)t->last - atomic_load(&t->head->told);
+
+	if (!atomic_load(&t->head->tells))
+		return t->last;
+	if (behind > t->records)
+		behind = t->records;
+	return behind < t->last ? t->last - behind : 0;
 }
 
 enum trace_level trace_level_of(enum trace_kind kind)

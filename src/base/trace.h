@@ -91,6 +91,11 @@ bool trace_read(const struct trace *t, uint64_t *pos, struct trace_record *ret, 
  * to the newest record, without a look at those between. */
 bool trace_quiet(const struct trace *t, uint64_t *pos, enum trace_level level);
 
+/* Note in the ring that all records up to this position were told, and for a successor where to go
+ * on: behind the newest record, if none ever was told. */
+void trace_tell(struct trace *t, uint64_t pos);
+uint64_t trace_told(const struct trace *t);
+
 enum trace_level trace_level_of(enum trace_kind kind);
 const char *trace_name(enum trace_kind kind);
 /* The cause that its text names, ADIT_CAUSE_NONE when it names none. */

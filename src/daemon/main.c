@@ -154,7 +154,6 @@ static bool say_hello(struct daemon *d, struct memory *ret, int *ret_control)
 
 static bool open_trace(struct daemon *d, const struct memory *m)
 {
-	struct trace_record r;
 	struct trace *t = NULL;
 
 	if (m->trace_size >= trace_size(LAYOUT_TRACE_RECORDS, LAYOUT_TRACE_RAW))
@@ -165,9 +164,8 @@ static bool open_trace(struct daemon *d, const struct memory *m)
 			   "keeper and start it anew");
 		return false;
 	}
-	/* what former processes wrote has been logged by them */
-	while (trace_read(t, &d->trace_pos, &r, NULL, 0, NULL))
-		;
+	/* the last words of one that has died come first */
+	d->trace_pos = trace_told(t);
 	d->trace = t;
 	return true;
 }

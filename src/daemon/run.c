@@ -92,10 +92,13 @@ void run_log(struct daemon *d)
 		d->trace_pos = at;
 		if (!trace_read(d->trace, &d->trace_pos, &r, raw, sizeof(raw), &lost))
 			break;
+		/* before: should it be the end of us, it is not that of each successor, too */
+		trace_tell(d->trace, d->trace_pos);
 		trace_text(&r, raw, text, sizeof(text));
 		log_line_of(d->log, r.at, d->wall_us + (r.at.us - d->now.us),
 			    trace_level_of((enum trace_kind)r.kind), kind_of(&r), text);
 	}
+	trace_tell(d->trace, d->trace_pos);
 	log_hold(d->log, false);
 }
 

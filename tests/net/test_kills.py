@@ -4,6 +4,7 @@ and re-orders, with sessions that come and go. What the generator on the other s
 against the sessions and the accounting of the LNS."""
 
 import random
+import re
 
 import pytest
 
@@ -78,3 +79,21 @@ def test_octets_of_a_stop_record_survive(world, lab):
         assert stop["in_packets"] == stop["out_packets"] == row["received"] == 20, (name, stop)
         assert stop["in_octets"] == row["sent_octets"], (name, stop, row)
         assert stop["out_octets"] == row["received_octets"], (name, stop, row)
+
+
+def test_last_words(world):
+    """What aditd had to say when it died, and nobody had logged yet, stands in the trace ring: its successor
+    logs it, once."""
+    adit = world.start_lns()
+    old = adit.aditd_pid()
+    world.faults.arm("before-commit")
+    load = world.load("--sessions", 1, "--hold", 1000)
+    world.faults.wait_death("before-commit")
+    world.killed(old)
+    world.wait_up(load, 1)
+    log = adit.text()
+    begins = [m.start() for m in re.finditer("adit-keeper info: started ", log)]
+    assert len(begins) == 2
+    first, second = log[:begins[1]], log[begins[1]:]
+    # of the request that killed the first one, and of the peer's repetition
+    assert "SCCRQ" not in first and len(re.findall("<- SCCRQ", second)) == 2, second

@@ -221,6 +221,40 @@ struct race {
 	_Atomic bool stop;
 };
 
+/* A successor goes on where the one that has died left off, whatever stands there. */
+static void test_told(void **state)
+{
+	void *mem = new_mem(8, 64);
+	struct trace *t = trace_open(mem, 8, 64);
+	struct trace_record r;
+	uint64_t pos;
+
+	(void)state;
+	assert_int_equal(trace_told(t), 0);
+	for (int i = 0; i < 5; i++)
+		trace(t, TRACE_DAEMON_WARNING, (struct mono){ i }, 0, 0, 0);
+	assert_int_equal(trace_told(t), 5); /* nobody ever told any */
+	trace_tell(t, 3);
+	trace_close(t);
+	t = trace_open(mem, 8, 64);
+	pos = trace_told(t);
+	assert_int_equal(pos, 3);
+	assert_false(trace_quiet(t, &pos, TRACE_WARNING));
+	assert_true(trace_read(t, &pos, &r, NULL, 0, NULL));
+	assert_int_equal(r.seq, 4);
+	trace_tell(t, 5);
+	pos = trace_told(t);
+	assert_int_equal(pos, 5);
+	assert_true(trace_quiet(t, &pos, TRACE_DEBUG));
+	trace_tell(t, 6); /* of none that there is: all that the ring has, no more */
+	assert_int_equal(trace_told(t), 0);
+	for (int i = 0; i < 20; i++)
+		trace(t, TRACE_DAEMON_WARNING, (struct mono){ i }, 0, 0, 0);
+	assert_int_equal(trace_told(t), 25 - 8);
+	trace_close(t);
+	free(mem);
+}
+
 static void *busy_writer(void *arg)
 {
 	struct race *race = arg;
@@ -388,12 +422,19 @@ static void test_all_texts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_write_read), cmocka_unit_test(test_overwritten),
-		cmocka_unit_test(test_raw),	   cmocka_unit_test(test_overwritten_large),
-		cmocka_unit_test(test_goes_on),	   cmocka_unit_test(test_quiet),
-		cmocka_unit_test(test_race),	   cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_text),	   cmocka_unit_test(test_all_texts),
-		cmocka_unit_test(test_forms),	   cmocka_unit_test(test_words_left_out),
+		cmocka_unit_test(test_write_read),
+		cmocka_unit_test(test_overwritten),
+		cmocka_unit_test(test_raw),
+		cmocka_unit_test(test_overwritten_large),
+		cmocka_unit_test(test_told),
+		cmocka_unit_test(test_goes_on),
+		cmocka_unit_test(test_quiet),
+		cmocka_unit_test(test_race),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_all_texts),
+		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_words_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
