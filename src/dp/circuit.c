@@ -129,30 +129,38 @@ static void seen(struct circuits *c, const char *name, unsigned int flags, bool 
 
 /* ---- netlink ---- */
 
-/* The name in a message about a link, or "". */
-static void name_of(const uint8_t *at, size_t len, char ret[DP_IFNAME])
+/* An attribute of a message about a link, NULL = it has none. */
+static const void *attr_find(const uint8_t *at, size_t len, uint16_t type, size_t *ret_len)
 {
 	struct rtattr a;
 
-	ret[0] = '\0';
 	while (len >= sizeof(a)) {
 		size_t whole;
 
 		memcpy(&a, at, sizeof(a));
 		if (a.rta_len < sizeof(a) || a.rta_len > len)
-			return;
-		if (a.rta_type == IFLA_IFNAME && a.rta_len - sizeof(a) <= DP_IFNAME) {
-			memset(ret, 0, DP_IFNAME);
-			memcpy(ret, at + sizeof(a), a.rta_len - sizeof(a));
-			ret[DP_IFNAME - 1] = '\0';
-			return;
-		}
+			return NULL;
+		*ret_len = a.rta_len - sizeof(a);
+		if (a.rta_type == type)
+			return at + sizeof(a);
 		whole = RTA_ALIGN((size_t)a.rta_len);
 		if (whole > len)
-			return;
+			return NULL;
 		at += whole;
 		len -= whole;
 	}
+	return NULL;
+}
+
+/* The name in a message about a link, or "". */
+static void name_of(const uint8_t *at, size_t len, char ret[DP_IFNAME])
+{
+	const void *name = attr_find(at, len, IFLA_IFNAME, &len);
+
+	memset(ret, 0, DP_IFNAME);
+	if (name && len <= DP_IFNAME)
+		memcpy(ret, name, len);
+	ret[DP_IFNAME - 1] = '\0';
 }
 
 static void link_message(struct circuits *c, uint16_t type, const uint8_t *at, size_t len)
@@ -208,23 +216,35 @@ bool circuits_input(struct circuits *c, const uint8_t *bytes, size_t len)
 	return len == 0;
 }
 
+struct question {
+	struct nlmsghdr h;
+	struct ifinfomsg ifi;
+	struct rtattr a;
+	char name[DP_IFNAME];
+};
+
+/* About the interface of that index, or (0) of that name. */
+static void question_fill(struct question *q, const char *ifname, int ifindex)
+{
+	memset(q, 0, sizeof(*q));
+	q->h.nlmsg_type = RTM_GETLINK;
+	q->h.nlmsg_flags = NLM_F_REQUEST;
+	q->h.nlmsg_len = (uint32_t)offsetof(struct question, a);
+	q->ifi.ifi_index = ifindex;
+	if (ifindex)
+		return;
+	q->a.rta_type = IFLA_IFNAME;
+	q->a.rta_len = (unsigned short)(sizeof(q->a) + strlen(ifname) + 1);
+	snprintf(q->name, sizeof(q->name), "%s", ifname);
+	q->h.nlmsg_len += (uint32_t)RTA_ALIGN((size_t)q->a.rta_len);
+}
+
 static bool ask_now(struct circuits *c, const struct circuit *i)
 {
-	struct {
-		struct nlmsghdr h;
-		struct ifinfomsg ifi;
-		struct rtattr a;
-		char name[DP_IFNAME];
-	} m;
+	struct question m;
 
-	memset(&m, 0, sizeof(m));
-	m.h.nlmsg_type = RTM_GETLINK;
-	m.h.nlmsg_flags = NLM_F_REQUEST;
+	question_fill(&m, i->ifname, 0);
 	m.h.nlmsg_seq = ++c->seq;
-	m.a.rta_type = IFLA_IFNAME;
-	m.a.rta_len = (unsigned short)(sizeof(m.a) + strlen(i->ifname) + 1);
-	memcpy(m.name, i->ifname, sizeof(m.name));
-	m.h.nlmsg_len = (uint32_t)(offsetof(__typeof__(m), a) + RTA_ALIGN((size_t)m.a.rta_len));
 	if (c->fd < 0 || send(c->fd, &m, m.h.nlmsg_len, MSG_DONTWAIT) < 0)
 		return false;
 	c->asked++;
@@ -421,4 +441,51 @@ bool circuits_event(struct circuits *c, uint64_t *ret_key, bool *ret_up)
 	*ret_key = i->key;
 	*ret_up = i->state == STATE_UP;
 	return true;
+}
+
+/* ---- bridges ---- */
+
+/* The answer to a question about the interface `ifname`, or `ifindex`. */
+static bool link_ask(int fd, const char *ifname, int ifindex, char ret_name[DP_IFNAME],
+		     int *ret_master)
+{
+	union {
+		struct nlmsghdr align;
+		uint8_t bytes[BUFFER];
+	} buf;
+	struct question q;
+	struct nlmsghdr h;
+	size_t head = sizeof(h) + sizeof(struct ifinfomsg), len;
+	const void *master;
+	ssize_t n;
+
+	question_fill(&q, ifname, ifindex);
+	if (send(fd, &q, q.h.nlmsg_len, MSG_DONTWAIT) < 0)
+		return false;
+	n = recv(fd, buf.bytes, sizeof(buf), MSG_DONTWAIT); /* the kernel has answered */
+	if (n < (ssize_t)head)
+		return false;
+	h = buf.align;
+	if (h.nlmsg_type != RTM_NEWLINK || h.nlmsg_len < head || h.nlmsg_len > (size_t)n)
+		return false;
+	len = h.nlmsg_len - head;
+	name_of(buf.bytes + head, len, ret_name);
+	master = attr_find(buf.bytes + head, len, IFLA_MASTER, &len);
+	*ret_master = 0;
+	if (master && len == sizeof(*ret_master))
+		memcpy(ret_master, master, len);
+	return true;
+}
+
+bool circuit_master(const char *ifname, char ret[DP_IFNAME])
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), master, none;
+	bool ok = fd >= 0 && link_ask(fd, ifname, 0, ret, &master);
+
+	ret[0] = '\0';
+	if (ok && master)
+		ok = link_ask(fd, "", master, ret, &none);
+	if (fd >= 0)
+		close(fd);
+	return ok;
 }

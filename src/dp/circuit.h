@@ -42,4 +42,8 @@ bool circuits_event(struct circuits *c, uint64_t *ret_key, bool *ret_up);
 /* Octets of messages of the kernel; for circuits_event() and tests. False: they are damaged. */
 bool circuits_input(struct circuits *c, const uint8_t *bytes, size_t len);
 
+/* The bridge or VRF that the interface is in now, "" = none. False: nobody knows, or there is no
+ * such interface. */
+bool circuit_master(const char *ifname, char ret[DP_IFNAME]);
+
 #endif

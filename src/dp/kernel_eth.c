@@ -171,14 +171,16 @@ static bool same_wire(const struct dp_row *a, const struct dp_row *b)
 
 int keth_put(struct kwork *w, struct kjob *j)
 {
+	bool moves = j->first || strcmp(j->row.master, j->old.master) != 0;
 	struct khave was = j->have;
-	int err = 0, master;
+	int err = 0, master = 0;
 
 	if (!j->first && !same_wire(&j->row, &j->old))
 		return kjob_fail(j, KERNEL_STEP_SESSION, -EBUSY, j->have.ifname);
 	if (j->row.netns)
 		return kjob_fail(j, KERNEL_STEP_LINK, -EOPNOTSUPP, j->row.ifname);
-	err = kmaster(w, j, &master);
+	if (moves) /* else the bridge may be gone */
+		err = kmaster(w, j, &master);
 	if (!err && j->first)
 		err = eth_create(w, j);
 	if (!err)

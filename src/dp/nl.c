@@ -811,9 +811,12 @@ static int link_cb(const struct nlmsghdr *h, void *arg)
 	if (h->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(h) < sizeof(*ifi))
 		return 0;
 	r.ifindex = ifi->ifi_index;
+	r.up = ifi->ifi_flags & IFF_UP;
 	nlm_for_each_msg_attr(a, left, h, ifi)
 	{
-		if (mnl_attr_get_type(a) == IFLA_GROUP && mnl_attr_get_payload_len(a) >= 4)
+		if (mnl_attr_get_type(a) == IFLA_MASTER && mnl_attr_get_payload_len(a) >= 4)
+			r.master = (int)mnl_attr_get_u32(a);
+		else if (mnl_attr_get_type(a) == IFLA_GROUP && mnl_attr_get_payload_len(a) >= 4)
 			r.group = mnl_attr_get_u32(a);
 		else if (mnl_attr_get_type(a) == IFLA_IFNAME)
 			snprintf(r.name, sizeof(r.name), "%.*s", (int)mnl_attr_get_payload_len(a),
@@ -846,4 +849,22 @@ int nlm_links(struct nlm *m, void (*each)(void *arg, const struct nlm_link *l), 
 	struct walk w = { .link = each, .arg = arg };
 
 	return nlm_talk(m, nlm_begin(m, RTM_GETLINK, NLM_F_DUMP, &ifi, sizeof(ifi)), link_cb, &w);
+}
+
+static void link_found(void *arg, const struct nlm_link *l)
+{
+	*(struct nlm_link *)arg = *l;
+}
+
+int nlm_link_find(struct nlm *m, const char *ifname, struct nlm_link *ret)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
+	struct walk w = { .link = link_found, .arg = ret };
+	struct nlmsghdr *h = nlm_begin(m, RTM_GETLINK, NLM_F_ACK, &ifi, sizeof(ifi));
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	mnl_attr_put_strz(h, IFLA_IFNAME, ifname);
+	err = nlm_talk(m, h, link_cb, &w);
+	return err ? err : ret->ifindex ? 0 : -ENODEV;
 }

@@ -51,6 +51,8 @@ struct nlm_addr {
 
 struct nlm_link {
 	int ifindex;
+	int master; /* bridge or VRF it is in, 0 = none */
+	bool up;    /* administratively */
 	uint32_t group;
 	char name[DP_IFNAME];
 };
@@ -115,6 +117,9 @@ int nlm_link_up_gather(struct nlm *m, int ifindex, bool direct);
 int nlm_link_del_group(struct nlm *m, uint32_t group);
 /* Index of an interface in the namespace of the socket; 0 = there is none. */
 int nlm_link_index(struct nlm *m, const char *ifname);
+
+/* What is to be said of one interface; -ENODEV. */
+int nlm_link_find(struct nlm *m, const char *ifname, struct nlm_link *ret);
 
 /* The routing table of a VRF, 0 = it is none. */
 uint32_t nlm_link_vrf_table(struct nlm *m, int ifindex);

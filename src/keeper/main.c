@@ -178,6 +178,7 @@ static struct mono deadline(const struct keeper_main *k)
 {
 	struct mono d = server_deadline(&k->s);
 
+	d = mono_min(d, ports_deadline(k->s.ports));
 	d = mono_min(d, k->start_at);
 	d = mono_min(d, k->kill_at);
 	if (life_over(k))
@@ -204,6 +205,7 @@ static void expire(struct keeper_main *k)
 	struct timespec ts;
 
 	server_expire(s);
+	ports_expire(s->ports, s->now);
 	life_expire(k);
 	if (life_over(k) && (children_hooks(s->children) == 0 || mono_due(k->hooks_end, s->now)))
 		k->done = true;
@@ -245,7 +247,7 @@ static bool any_event(const struct pollfd *fds, size_t n)
 static void loop(struct keeper_main *k)
 {
 	struct server *s = &k->s;
-	struct pollfd fds[4 + GATE_FDS + CHILD_RUNNING_MAX];
+	struct pollfd fds[5 + GATE_FDS + CHILD_RUNNING_MAX];
 	size_t n, gates;
 
 	while (!k->done) {
@@ -254,8 +256,9 @@ static void loop(struct keeper_main *k)
 		fds[1] = (struct pollfd){ .fd = s->pair, .events = server_events(s) };
 		fds[2] = (struct pollfd){ .fd = k->output[0], .events = POLLIN };
 		fds[3] = (struct pollfd){ .fd = kplane_fd(s->plane), .events = POLLIN };
-		gates = gate_poll(k->gate, fds + 4);
-		n = 4 + gates;
+		fds[4] = (struct pollfd){ .fd = ports_fd(s->ports), .events = POLLIN };
+		gates = gate_poll(k->gate, fds + 5);
+		n = 5 + gates;
 		n += children_poll(s->children, fds + n, CHILD_RUNNING_MAX);
 		if (poll(fds, n, timeout_ms(k)) < 0 && errno != EINTR)
 			break;
@@ -264,10 +267,12 @@ static void loop(struct keeper_main *k)
 			output_read(k);
 		if (fds[3].revents)
 			server_news(s);
+		if (fds[4].revents)
+			ports_read(s->ports, s->now);
 		life_work(k, fds[1].revents != 0);
 		if (fds[0].revents)
 			signals_read(k);
-		if (any_event(fds + 4, gates))
+		if (any_event(fds + 5, gates))
 			gate_read(k);
 		if (k->upgrade)
 			keeper_main_replace(k);
@@ -487,6 +492,11 @@ static void say_room(void *arg, const char *text)
 	server_say(arg, TRACE_WARNING, "%s", text);
 }
 
+static void say_port(void *arg, enum trace_level level, const char *text)
+{
+	server_say(arg, level, "%s", text);
+}
+
 static bool begin(struct keeper_main *k)
 {
 	struct server *s = &k->s;
@@ -524,6 +534,10 @@ static bool begin(struct keeper_main *k)
 		return false;
 	if (k->opt.check >= 0)
 		_exit(0); /* it can be done; nothing was done */
+	s->ports = ports_new(s->net, say_port, s);
+	if (!s->ports)
+		return keeper_main_fail("out of memory");
+	ports_conf(s->ports, s->conf, s->now);
 	k->spawn.log_fd = k->output[1];
 	if (state >= 0) {
 		close(state);
@@ -541,6 +555,7 @@ static void end(struct keeper_main *k)
 	struct timespec ts;
 
 	rooms_close(s->rooms);
+	ports_free(s->ports);
 	kplane_free(s->plane); /* says what it has to say through the log and net */
 	if (s->net && s->hold) {
 		hold_tun_sweep(s->hold, s->net, UINT32_MAX);

@@ -705,6 +705,7 @@ bool server_reload(struct server *s, char *err)
 	s->conf = c;
 	hold_reload(s->hold, c);
 	kplane_conf(s->plane, c, s->now);
+	ports_conf(s->ports, c, s->now);
 	return true;
 }
 

@@ -12,6 +12,7 @@
 #include "hold.h"
 #include "net.h"
 #include "plane.h"
+#include "ports.h"
 #include "rights.h"
 
 #define SERVE_SWEEP_US	  (10 * US_S) /* after READY, see client.h */
@@ -27,6 +28,7 @@ struct server {
 	struct hold *hold;
 	struct children *children;
 	struct kplane *plane;
+	struct ports *ports;
 
 	int pair;	 /* our end, -1 = there is no aditd */
 	struct list out; /* datagrams that did not fit into the pair */

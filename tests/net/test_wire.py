@@ -283,3 +283,64 @@ def test_drain_and_stop(sites):
     assert a.adit.keeper.stop(seconds=90) == 0
     assert "stopping: telling the peers, one after the other" in a.adit.text()
     wait_for("the other side to hear of it", lambda: not b.up(), 60)
+
+
+def master(site, name="x"):
+    text = site.ns.run("ip", "-o", "link", "show", name).stdout
+    return text.split(" master ")[1].split()[0] if " master " in text else None
+
+
+def bridge_again(site, name="br0"):
+    site.ns.run("ip", "link", "add", name, "type", "bridge")
+    site.ns.run("ip", "link", "set", "eth1", "master", name)
+    site.ns.run("ip", "link", "set", name, "up")
+
+
+def test_bridge_goes_and_comes(sites):
+    """A bridge is deleted: one line says so. It is made again: frames flow again, by themselves."""
+    a, b = sites
+    start(a, b, short(a), short(b))
+    bridged(a, b)
+    session = a.wire()["session"]
+    for n in range(1, 3):
+        a.ns.run("ip", "link", "del", "br0")
+        wait_for("a word", lambda: a.adit.text().count("there is no bridge br0 any more") == n)
+        assert master(a) is None and a.wire()["bridge"] is None
+        bridge_again(a)
+        bridged(a, b)
+        assert master(a) == a.wire()["bridge"] == "br0"
+    assert a.adit.text().count("x is put into bridge br0 again") == 2
+    # so fast that nobody sees it go
+    a.ns.run("sh", "-c", "ip link del br0; ip link add br0 type bridge; "
+             "ip link set eth1 master br0; ip link set br0 up")
+    bridged(a, b)
+    assert a.wire()["session"] == session
+
+
+def test_taken_out_of_the_bridge(sites):
+    """What an administrator does on purpose is said once and left so. What is in no bridge is put
+    back by a reload, what is in another one is not."""
+    a, b = sites
+    start(a, b, short(a), short(b))
+    bridged(a, b)
+
+    def taken_out():
+        """Again and again: what has just been made may not have been seen in its bridge yet."""
+        a.ns.run("ip", "link", "set", "x", "nomaster")
+        return "was taken out of bridge br0" in a.adit.text()
+
+    wait_for("a word", taken_out)
+    assert master(a) is None and a.wire()["bridge"] is None
+    a.reload(short(a))
+    bridged(a, b)
+    a.ns.run("ip", "link", "add", "br1", "type", "bridge")
+    a.ns.run("ip", "link", "set", "x", "master", "br1")
+    wait_for("a word", lambda: "was put into another bridge and stays there" in a.adit.text())
+    a.reload(short(a))
+    a.ns.run("ip", "link", "del", "br0")
+    bridge_again(a)
+    assert master(a) == a.wire()["bridge"] == "br1"
+    a.ns.run("ip", "link", "set", "x", "nomaster")
+    a.reload(short(a))
+    bridged(a, b)
+    assert a.adit.text().count("was put into another bridge") == 1

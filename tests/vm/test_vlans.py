@@ -29,16 +29,10 @@ class Site:
         self.number = ord(name) - ord("a") + 1
         for ns in self.ns, self.host:
             ns.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-        self.ns.run("ip", "link", "add", "br0", "type", "bridge", "vlan_filtering", "1")
-        self.ns.run("ip", "link", "set", "br0", "up")
         for port in "access", "trunk":
             lab.cable(self.ns, self.host, a_if=port, b_if=port)
-            self.ns.run("ip", "link", "set", port, "master", "br0")
-            self.ns.run("bridge", "vlan", "del", "dev", port, "vid", "1")
             self.host.run("ip", "link", "set", port, "mtu", "1400")
-        self.ns.run("bridge", "vlan", "add", "dev", "access", "vid", UNTAGGED[name], "pvid",
-                    "untagged")
-        self.ns.run("bridge", "vlan", "add", "dev", "trunk", "vid", "20-40")
+        self.bridge()
         # VLAN 30 of a port here is VLAN 40 of one there
         lab.cable(self.ns, self.host, a_if="port", b_if="port")
         self.own = f"port.{OWN[name]}"
@@ -49,6 +43,17 @@ class Site:
             self.ns.run("ip", "link", "set", device, "up")
         self.ns.run("ip", "link", "set", self.own, "master", "br1")
         self.adit = None
+
+    def bridge(self):
+        """br0, with the hosts' ports."""
+        self.ns.run("ip", "link", "add", "br0", "type", "bridge", "vlan_filtering", "1")
+        self.ns.run("ip", "link", "set", "br0", "up")
+        for port in "access", "trunk":
+            self.ns.run("ip", "link", "set", port, "master", "br0")
+            self.ns.run("bridge", "vlan", "del", "dev", port, "vid", "1")
+        self.ns.run("bridge", "vlan", "add", "dev", "access", "vid", UNTAGGED[self.name], "pvid",
+                    "untagged")
+        self.ns.run("bridge", "vlan", "add", "dev", "trunk", "vid", "20-40")
 
     def start(self):
         self.adit = self.lab.adit(self.ns, f"""
@@ -180,3 +185,30 @@ def test_vlans_of_a_bridge(sites):
     wait_for("the same again", lambda: a.up() and b.up(), seconds=60)
     rewritten(sites)
     assert a.vlans() == ([7], [7, 20, 30, 31, 32])
+
+
+def test_bridge_goes_and_comes(sites):
+    """The bridge of either plane's pseudowire is deleted, and made again: frames flow again by
+    themselves, of the same VLANs."""
+    a, b = sites
+    wait_for("the pseudowires", lambda: a.up() and b.up(), seconds=60)
+    sessions = [s.wire()["session"] for s in sites]
+    for site in sites:
+        site.ns.run("ip", "link", "del", "br0")
+        wait_for("a word", lambda site=site: "x carries nothing, there is no bridge br0 any more"
+                 in site.adit.text(), seconds=60)
+        assert site.wire()["bridge"] is None and site.wire("y")["bridge"] == "br1"
+        site.bridge()
+        wait_for("the interface in the bridge", lambda site=site: site.wire()["bridge"] == "br0",
+                 seconds=60)
+        wait_for("a word", lambda site=site: "x is put into bridge br0 again" in site.adit.text())
+        assert site.vlans() == ([UNTAGGED[site.name]],
+                                sorted([UNTAGGED[site.name], 20, 30, 31, 32]))
+    ports = [Port(s.host, "access") for s in sites]
+    try:
+        for there, back in ports, ports[::-1]:
+            through({"access": there}, {"access": back}, "access", b"", b"")
+    finally:
+        for port in ports:
+            port.close()
+    assert [s.wire()["session"] for s in sites] == sessions
