@@ -222,8 +222,9 @@ enum pw_object { PW_OBJ_CONN = 1, PW_OBJ_SESSION = 2 };
 bool pwe_dirty(struct pw *p, enum pw_object *ret_kind, uint64_t *ret_id, bool *ret_gone);
 void pwe_save(const struct pw *p, enum pw_object kind, uint64_t id, struct wcur *c);
 
-/* Recovery: CMD_CONF, then all records, connections first, then pwe_loaded(). 0; 1 the record could
- * not be used; -ENOMEM. */
+/* Recovery: CMD_CONF, then all records, connections first, then pwe_loaded(). 0, also
+ * when the configuration has no place for it any more: its session gets a CDN, its record goes;
+ * 1 the record could not be used; -ENOMEM. */
 int pwe_load(struct pw *p, struct mono now, enum pw_object kind, uint64_t id, struct rcur *c);
 void pwe_loaded(struct pw *p, struct mono now);
 

@@ -227,6 +227,9 @@ void pww_place(struct pw *p, struct pww *w, const struct pw_conf_wire *c, struct
 void pww_unplace(struct pw *p, struct pww *w);
 void pww_free(struct pw *p, struct pww *w);
 void pww_advance(struct pw *p, struct mono now, struct pww *w);
+/* End a session, tell the peer. */
+void pww_close_session(struct pw *p, struct mono now, adit_handle h, uint16_t result,
+		       enum adit_cause cause, const char *text);
 /* End its session, tell the peer. It is asked for again when it is wanted. */
 void pww_end(struct pw *p, struct mono now, struct pww *w, uint16_t result, enum adit_cause cause,
 	     const char *text);

@@ -344,8 +344,12 @@ static bool read_record(struct rcur *c, struct saved *ret)
 			break;
 		}
 	}
-	return !c->bad && ret->name[0];
+	return !c->bad;
 }
+
+/* What loading says, besides 1 and errors: the record is good, and what it is of has no place in
+ * the configuration or without its connection. */
+#define NO_PLACE 2
 
 /* The former record is of no use: have it removed. */
 static int spoilt(struct pw *p, enum pw_object kind, uint64_t id)
@@ -373,8 +377,10 @@ static int load_wire(struct pw *p, struct mono now, uint64_t id, const struct sa
 {
 	struct pww *w = pww_by_name(p, s->name);
 
-	if (!w || w->rec_id)
+	if (!s->name[0])
 		return 1;
+	if (!w || w->rec_id)
+		return NO_PLACE;
 	w->rec_id = id;
 	if (id - WIRE_ID > p->next_rec)
 		p->next_rec = id - WIRE_ID;
@@ -395,8 +401,10 @@ static int load_conn(struct pw *p, struct mono now, uint64_t id, struct saved *s
 	struct pwc *c;
 	int rc;
 
-	if (!t)
+	if (!s->name[0])
 		return 1;
+	if (!t)
+		return NO_PLACE;
 	c = pwc_new(p, t);
 	if (!c)
 		return -ENOMEM;
@@ -431,14 +439,17 @@ static int load_session(struct pw *p, struct mono now, uint64_t id, struct saved
 	adit_handle h;
 	int rc;
 
-	if (!w || w->session)
-		return 1;
-	rc = l2tp3_load_session(p->l, now, &s->engine, w->id, &h);
+	rc = l2tp3_load_session(p->l, now, &s->engine, w ? w->id : 0, &h);
 	if (rc)
-		return rc;
+		return rc == L2TP3_LOAD_ALONE ? NO_PLACE : rc;
 	if (!rec_new(p, PW_OBJ_SESSION, h, id))
 		return -ENOMEM;
-	pww_take_up(p, now, w, h, s->key, s->generation + GENERATIONS, s->near);
+	if (!w) /* one that is ending may have lost its name */
+		pww_close_session(p, now, h, L2TP_CDN_ADMIN, ADIT_CAUSE_CONFIG, NULL);
+	else if (w->session)
+		pww_close_session(p, now, h, L2TP_CDN_ADMIN, ADIT_CAUSE_REPLACED, NULL);
+	else
+		pww_take_up(p, now, w, h, s->key, s->generation + GENERATIONS, s->near);
 	return 0;
 }
 
@@ -453,7 +464,11 @@ int pwe_load(struct pw *p, struct mono now, enum pw_object kind, uint64_t id, st
 		rc = load_wire(p, now, id, &s);
 	else if (s.engine.p)
 		rc = kind == PW_OBJ_CONN ? load_conn(p, now, id, &s) : load_session(p, now, id, &s);
-	return rc == 1 ? spoilt(p, kind, id) : rc;
+	if (rc <= 0)
+		return rc;
+	if (spoilt(p, kind, id) < 0)
+		return -ENOMEM;
+	return rc == NO_PLACE ? 0 : 1;
 }
 
 void pwe_loaded(struct pw *p, struct mono now)

@@ -306,8 +306,8 @@ void pww_advance(struct pw *p, struct mono now, struct pww *w)
 		session_open(p, now, w);
 }
 
-static void close_session(struct pw *p, struct mono now, adit_handle h, uint16_t result,
-			  enum adit_cause cause, const char *text)
+void pww_close_session(struct pw *p, struct mono now, adit_handle h, uint16_t result,
+		       enum adit_cause cause, const char *text)
 {
 	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_SESSION_CLOSE, .session = h };
 
@@ -327,7 +327,7 @@ void pww_end(struct pw *p, struct mono now, struct pww *w, uint16_t result, enum
 	w->session = 0;
 	w->session_up = false;
 	if (h)
-		close_session(p, now, h, result, cause, text);
+		pww_close_session(p, now, h, result, cause, text);
 	if (any)
 		failed(p, now, w, cause, text, false);
 	pww_advance(p, now, w);

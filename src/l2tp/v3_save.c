@@ -723,7 +723,7 @@ int l2tp3_load_session(struct l2tp3 *l, struct mono now, struct rcur *c, uint64_
 	read_record(&r, c);
 	k = r.conn ? idmap_find(l->conn_ids, 0, r.conn) : NULL;
 	if (!k || k->thing.over)
-		return 1;
+		return r.bad || !r.conn ? 1 : L2TP3_LOAD_ALONE;
 	if (!pw_good(&r))
 		return pw_unusable(l, k, &r);
 	rc = pw_new(l, k, r.local, &s);

@@ -127,7 +127,7 @@ static void load(struct run *r, struct record *old, uint32_t n, enum l2tp3_objec
 			continue;
 		rc = kind == L2TP3_OBJ_CONN ? l2tp3_load_conn(r->l, r->now, &c, r->profile, 1, &h)
 					    : l2tp3_load_session(r->l, r->now, &c, 2, &h);
-		CHECK(rc == 0 || rc == 1);
+		CHECK(rc == 0 || rc == 1 || (rc == L2TP3_LOAD_ALONE && kind == L2TP3_OBJ_SESSION));
 		CHECK(rc == 0 || broken || kind == L2TP3_OBJ_SESSION);
 		if (rc)
 			continue;

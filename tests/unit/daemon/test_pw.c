@@ -644,6 +644,40 @@ static void test_ends_while_taken_up(void **state)
 	}
 }
 
+/* What the configuration has no more after a restart is no damage: it ends, and so do records. */
+static void test_no_place_after_restart(void **state)
+{
+#define TUNNEL(peer)  "tunnel \"t\" { remote = " peer " }\n"
+#define WIRE(name)    "pseudowire \"" name "\" { tunnel = t }\n"
+#define WIRES_2(peer) TUNNEL(peer) WIRE("a") WIRE("b")
+	static const char *const later[] = { TUNNEL(PEER_B) WIRE("b"), TUNNEL(PEER_B), "" };
+	static const size_t rows[] = { 1, 0, 0 }, records[] = { 2, 1, 0 };
+	struct conf *before;
+	struct world w;
+
+	for (size_t k = 0; k < 3; k++) {
+		world_open(&w, WIRES_2(PEER_B), WIRES_2(PEER_A));
+		w.want_rows = 2;
+		both_up(&w);
+		assert_int_equal(w.side[0].record_count, 3);
+		before = w.side[0].conf;
+		w.side[0].conf = conf_of(later[k]);
+		w.loss = 100;
+		restart(&w, 0); /* each record is read */
+		restart(&w, 0); /* and those of what is ending, too */
+		conf_free(before);
+		w.loss = 0;
+		run_until(&w, 20, never);
+		if (k < 2) /* the peer was told */
+			assert_int_equal(w.side[1].row_count, rows[k]);
+		run_until(&w, 300, never);
+		assert_int_equal(w.side[0].row_count, rows[k]);
+		assert_int_equal(w.side[1].row_count, rows[k]);
+		assert_in_range(w.side[0].record_count, 0, records[k]);
+		world_close(&w);
+	}
+}
+
 /* An orderly stop ends everything on both sides. */
 static void test_shutdown(void **state)
 {
@@ -751,6 +785,7 @@ int main(void)
 		cmocka_unit_test(test_path),
 		cmocka_unit_test(test_plane_fails),
 		cmocka_unit_test(test_ends_while_taken_up),
+		cmocka_unit_test(test_no_place_after_restart),
 		cmocka_unit_test(test_shutdown),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_drain_fixed),
