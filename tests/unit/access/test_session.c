@@ -666,6 +666,40 @@ static void lines_again(void **state)
 	pair_free(p);
 }
 
+/* A session keeps the limits and the clocks that it was given, whatever its profile says by now. */
+static void limits_over_a_restart(void **state)
+{
+	struct pair_options o = { .session_us = 200 * US_S,
+				  .interim_us = 30 * US_S,
+				  .manual = true };
+	struct pair *p = pair_new(&o);
+	struct mono up;
+	uint64_t key;
+
+	assert_int_equal(pair_dial(CLIENT(p), ACCESS_CMD_CONNECT, "d0"), 0);
+	pair_until(p, LNS(p), ACCESS_EV_UP, 1, 30 * US_S);
+	up = p->now;
+	key = pair_latest(LNS(p), ACCESS_EV_UP)->key;
+	pair_traffic(LNS(p), key, 4242);
+	pair_run(p, 20 * US_S);
+	o.session_us = 1000 * US_S;
+	o.interim_us = 70 * US_S;
+	assert_int_equal(pair_conf(LNS(p), pair_lns_conf(&o)), 0);
+	pair_stop(LNS(p));
+	assert_true(pair_start(LNS(p)));
+	assert_int_equal(pair_lines(LNS(p), key, "interim"), 0);
+	pair_run(p, up.us + 35 * US_S - p->now.us);
+	assert_int_equal(pair_lines(LNS(p), key, "interim"), 1);
+	assert_non_null(strstr(LNS(p)->lines[1].text, "\"seconds\":30,\"in_octets\":4242,"));
+	pair_run(p, up.us + 199 * US_S - p->now.us);
+	assert_int_equal(pair_told(LNS(p), ACCESS_EV_DOWN), 0);
+	pair_until(p, LNS(p), ACCESS_EV_DOWN, 1, 2 * US_S);
+	assert_int_equal(down_of(LNS(p)), ADIT_CAUSE_SESSION_TIMEOUT);
+	pair_run(p, 100 * US_S);
+	pair_check_empty(LNS(p));
+	pair_free(p);
+}
+
 /* A line that could not be kept is not overtaken by the next one of its session. */
 static void lines_in_order(void **state)
 {
@@ -1020,6 +1054,7 @@ int main(void)
 		cmocka_unit_test(lost_peer),
 		cmocka_unit_test(shutdown_refuses),
 		cmocka_unit_test(lines_again),
+		cmocka_unit_test(limits_over_a_restart),
 		cmocka_unit_test(lines_in_order),
 		cmocka_unit_test(restart_client),
 		cmocka_unit_test(told_once),
