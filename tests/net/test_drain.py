@@ -2,6 +2,7 @@
 """An LNS is emptied before it is stopped: newcomers are refused, what is up is ended at a chosen
 pace, a restart in the middle goes on with it."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -43,6 +44,9 @@ def test_drain(world):
     status = adit.json("status")
     assert status["state"] == "running" and status["oldest_session"] and status["starts"] == 1
     assert "oldest      session is up since" in adit.ctl("status").stdout
+    times = [status[name] for name in ("since", "keeper_since", "oldest_session")]
+    wait_for("the next second", lambda: datetime.datetime.now(datetime.timezone.utc)
+             > datetime.datetime.fromisoformat(times[0]) + datetime.timedelta(seconds=2))
 
     begun = time.monotonic()
     adit.ctl("drain", "--rate", 20, "--no-wait")
@@ -54,7 +58,9 @@ def test_drain(world):
     assert "shutting down" in late.text(), late.text()
     adit.kill_aditd()  # it goes on where it was
     assert adit.json("status")["state"] == "draining"
-    assert adit.json("status")["starts"] == 2
+    status = adit.json("status")
+    assert status["starts"] == 2 and status["since"] > times[0]
+    assert [status["keeper_since"], status["oldest_session"]] == times[1:]
     out = adit.ctl("drain", "--rate", 20, timeout=60).stdout
     left = [int(n) for n in re.findall(r"(\d+) sessions left", out)]
     assert left == sorted(left, reverse=True) and "no session is left" in out, out
