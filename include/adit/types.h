@@ -143,7 +143,8 @@ typedef uint64_t adit_handle;
 	X(NO_ENCRYPTION, "encryption is required and could not be agreed")                  \
 	X(NO_DIAL_OUT, "the peer does not place such calls")                                \
 	X(CALL_REFUSED, "no session block of the configuration takes this call")            \
-	X(PW_TYPE, "the peer does not support this type of pseudowire")
+	X(PW_TYPE, "the peer does not support this type of pseudowire")                     \
+	X(NO_SOCKET, "there is no socket to send from")
 
 enum adit_cause {
 #define X(name, text) ADIT_CAUSE_##name,

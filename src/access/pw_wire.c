@@ -274,8 +274,7 @@ static void session_open(struct pw *p, struct mono now, struct pww *w)
 	if (rc == 0)
 		w->session = cmd.ret_handle;
 	else if (rc == 4)
-		failed(p, now, w, ADIT_CAUSE_CALL_REFUSED,
-		       "the peer does not support this type of pseudowire", true);
+		failed(p, now, w, ADIT_CAUSE_PW_TYPE, NULL, true);
 	else
 		failed(p, now, w, rc == 2 ? ADIT_CAUSE_LIMIT_SESSIONS : ADIT_CAUSE_NO_MEMORY, NULL,
 		       false);
@@ -392,13 +391,18 @@ static bool end_text(const uint8_t *id, size_t n, char ret[L2TP3_END_ID_MAX + 1]
 	return true;
 }
 
-static struct pww *wire_for(const struct pw *p, const struct l2tp3_event *ev)
+/* What the peer asks for, and its name in `id`; "" when it can have none. */
+static struct pww *wire_for(const struct pw *p, const struct l2tp3_event *ev,
+			    char id[L2TP3_END_ID_MAX + 1])
 {
 	const struct pwc *c = pwc_find(p, ev->conn_owner);
-	char id[L2TP3_END_ID_MAX + 1];
 	struct htab_node *n;
 
-	if (!c || !end_text(ev->remote_end_id, ev->remote_end_id_len, id))
+	if (!end_text(ev->remote_end_id, ev->remote_end_id_len, id)) {
+		id[0] = '\0';
+		return NULL;
+	}
+	if (!c)
 		return NULL;
 	for (n = htab_find(&p->by_end, end_hash(p, c->t, id)); n; n = htab_next(n)) {
 		struct pww *w = container_of(n, struct pww, by_end);
@@ -422,15 +426,17 @@ static void refuse(struct pw *p, struct mono now, const struct l2tp3_event *ev, 
 static void on_ask(struct pw *p, struct mono now, const struct l2tp3_event *ev)
 {
 	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_SESSION_ACCEPT, .session = ev->session };
-	struct pww *w = pw_closed(p) ? NULL : wire_for(p, ev);
+	char id[L2TP3_END_ID_MAX + 1], text[L2TP_TEXT_MAX];
+	struct pww *w = pw_closed(p) ? NULL : wire_for(p, ev, id);
 
 	if (pw_closed(p)) {
 		refuse(p, now, ev, L2TP_CDN_ADMIN, cause_text(ADIT_CAUSE_SHUTDOWN));
 		return;
 	}
 	if (!w) {
-		refuse(p, now, ev, L2TP3_CDN_NO_FORWARDER,
-		       "no pseudowire of the configuration has this Remote End ID");
+		snprintf(text, sizeof(text), "no pseudowire of the configuration has %s %.50s",
+			 id[0] ? "the Remote End ID" : "this Remote End ID", id);
+		refuse(p, now, ev, L2TP3_CDN_NO_FORWARDER, text);
 		return;
 	}
 	if (!w->wanted) {

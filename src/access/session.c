@@ -570,6 +570,7 @@ static void cdn_of(enum adit_cause cause, uint16_t *ret_result, uint16_t *ret_er
 	case ADIT_CAUSE_NO_DIAL_OUT:
 	case ADIT_CAUSE_CALL_REFUSED:
 	case ADIT_CAUSE_PW_TYPE:
+	case ADIT_CAUSE_NO_SOCKET:
 	case ADIT_CAUSE_COUNT:
 		break;
 	}

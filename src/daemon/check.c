@@ -164,7 +164,12 @@ void check_advise(const struct conf *c, bool other, void (*say)(void *arg, const
 		advise_hook(&a, x->dials + i, x->dials[i].hook_up);
 		advise_hook(&a, x->dials + i, x->dials[i].hook_down);
 	}
-	if (!x->peer_count && !x->dial_count && !c->pw->wire_count && !c->wire_count)
+	if (x->peer_count || x->dial_count || c->pw->wire_count || c->wire_count)
+		return;
+	if (c->pw->tunnel_count)
+		say(arg, "no pseudowire block uses the tunnel blocks: they carry nothing; see "
+			 "adit.conf(5)");
+	else
 		say(arg,
 		    "there is neither a peer nor a session block: nobody is let in, and nobody "
 		    "is dialled; see adit.conf(5)");

@@ -372,7 +372,7 @@ static const struct conf_key schema[] = {
 	{ CONF_WIRE, "encapsulation", CONF_T_CHOICE, 0, "udp", 0, 0, "udp|ip",
 	  "what L2TP is carried in: UDP, or IP alone (protocol 115)" },
 	{ CONF_WIRE, "local", CONF_T_ADDR, 0, NULL, 0, 0, NULL,
-	  "our address; without it the one the route to the peer gives" },
+	  "our address, that packets to the peer come from; needed with tunnel-id alone" },
 	{ CONF_WIRE, "local-port", CONF_T_NUMBER, CONF_K_AUTO, "auto", 1, 65535, NULL,
 	  "our UDP port; auto: 1701, or none with encapsulation = ip" },
 	{ CONF_WIRE, "remote-port", CONF_T_NUMBER, CONF_K_AUTO, "auto", 1, 65535, NULL,
@@ -385,9 +385,9 @@ static const struct conf_key schema[] = {
 	  "number of the session on our side, that stands in packets to us" },
 	{ CONF_WIRE, "peer-session-id", CONF_T_NUMBER, 0, NULL, 1, UINT32_MAX, NULL,
 	  "number of the session on the peer's side, that stands in packets to it" },
-	{ CONF_WIRE, "cookie", CONF_T_TEXT, CONF_K_SECRET, NULL, 8, 16, NULL,
+	{ CONF_WIRE, "cookie", CONF_T_TEXT, CONF_K_SECRET, NULL, 1, 255, NULL,
 	  "8 or 16 hexadecimal digits that packets to us have to carry" },
-	{ CONF_WIRE, "peer-cookie", CONF_T_TEXT, CONF_K_SECRET, NULL, 8, 16, NULL,
+	{ CONF_WIRE, "peer-cookie", CONF_T_TEXT, CONF_K_SECRET, NULL, 1, 255, NULL,
 	  "8 or 16 hexadecimal digits that the peer wants to see" },
 };
 /* clang-format on */

@@ -166,10 +166,14 @@ static int path_to(struct daemon *d, const struct resolving *r, const struct add
 	struct addr local;
 	int rc;
 
+	if (!s && cs) {
+		snprintf(why, cap, "the one on %s could not be made; the log says why",
+			 addr_text(&cs->addr, text));
+		return -ENOTSOCK;
+	}
 	if (!s) {
-		snprintf(why, cap, "%s is of a family we have no socket for",
-			 addr_text(remote, text));
-		return -EAFNOSUPPORT;
+		snprintf(why, cap, "none of ours is of the family of %s", addr_text(remote, text));
+		return -ENOTSOCK;
 	}
 	rc = local_for(s, r->source.family ? &r->source : &(struct addr){ 0 }, remote, &local);
 	if (rc == -EADDRNOTAVAIL && r->source.family) {
@@ -193,20 +197,25 @@ static void answer(struct daemon *d, struct resolving *r, const struct addr *add
 	struct access_cmd cmd = { .kind = ACCESS_CMD_RESOLVED, .name = r->name };
 	struct path paths[PATHS_MAX];
 	char why[1024];
+	enum adit_cause cause = ADIT_CAUSE_NAME_NOT_FOUND;
 	size_t n = 0;
+	int rc;
 
 	snprintf(why, sizeof(why), "%s", failure);
 	for (int turn = 0; turn < 2; turn++) {
 		uint16_t family = (turn == 0) == r->prefer6 ? AF_INET6 : AF_INET;
 
-		for (size_t i = 0; i < count && n < PATHS_MAX; i++)
-			if (addrs[i].family == family &&
-			    path_to(d, r, addrs + i, paths + n, why, sizeof(why)) == 0)
-				n++;
+		for (size_t i = 0; i < count && n < PATHS_MAX; i++) {
+			if (addrs[i].family != family)
+				continue;
+			rc = path_to(d, r, addrs + i, paths + n, why, sizeof(why));
+			cause = rc == -ENOTSOCK ? ADIT_CAUSE_NO_SOCKET : ADIT_CAUSE_NO_ROUTE;
+			n += rc == 0;
+		}
 	}
 	cmd.paths = paths;
 	cmd.path_count = n;
-	cmd.cause = n ? ADIT_CAUSE_NONE : count ? ADIT_CAUSE_NO_ROUTE : ADIT_CAUSE_NAME_NOT_FOUND;
+	cmd.cause = n ? ADIT_CAUSE_NONE : cause;
 	cmd.text = n ? NULL : why[0] ? why : "the name has no address";
 	list_drop(&r->in);
 	if (r->wire) {

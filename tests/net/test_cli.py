@@ -80,6 +80,8 @@ def test_likely_mistakes_of_a_configuration(tmp_path):
     assert rc == 0 and f"may not read {users}" in out
     rc, out = check(tmp_path, "")
     assert rc == 0 and "neither a peer nor a session block" in out
+    rc, out = check(tmp_path, 'tunnel "t" { remote = 192.0.2.1 }')
+    assert rc == 0 and "no pseudowire block uses the tunnel blocks" in out
     secret = tmp_path / "secret"
     secret.write_text("open sesame\n")
     secret.chmod(0o600)

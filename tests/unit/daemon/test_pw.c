@@ -337,7 +337,7 @@ static void test_no_such_wire(void **state)
 	run_until(&w, 120, never);
 	assert_int_equal(w.side[0].row_count, 0);
 	assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
-	assert_string_equal(i.text, "no pseudowire of the configuration has this Remote End ID");
+	assert_string_equal(i.text, "no pseudowire of the configuration has the Remote End ID x");
 	assert_in_range(i.attempts, 3, 10);
 	assert_true(addr_same_ip(&w.side[0].failed, &w.side[1].addr));
 	reload(&w, 1, "pseudowire \"y\" { remote = " PEER_A " remote-end-id = x }");
