@@ -147,7 +147,9 @@ static void check(struct space *s)
 {
 	struct dpt_info i;
 	struct dpt_config c;
-	uint32_t rows = 0;
+	struct dp_counters seen;
+	uint64_t pos = 0, key;
+	uint32_t rows = 0, generation;
 
 	for (uint32_t slot = 0; slot < dpt_slots(s->t); slot++) {
 		if (!dpt_get(s->t, slot, &i))
@@ -171,6 +173,9 @@ static void check(struct space *s)
 			CHECK(index_prefix_find(dpt_index(s->t), &i.row.prefixes[n]) == slot);
 	}
 	CHECK(rows == dpt_rows(s->t));
+	for (; dpt_list(s->t, &pos, &key, &generation); rows--)
+		CHECK(dpt_stats(s->t, key, &seen));
+	CHECK(rows == 0);
 }
 
 static void damage(struct rcur *c)
