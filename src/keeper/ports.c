@@ -9,6 +9,7 @@
 
 #include "base/htab.h"
 #include "base/list.h"
+#include "dp/kernel.h"
 #include "dp/nl.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@
 #define BUFFER	      32768
 #define SOCKET_BUFFER (1 << 20)
 #define PAUSE_US      (100 * US_MS)
+#define LOOKS	      16 /* at most in one turn: each waits for the lock of the kernel's links */
 
 enum where {
 	UNKNOWN,
@@ -190,28 +192,51 @@ static bool nobody(const struct port *i, int bridge)
 	return i->where == UNKNOWN || i->where == GONE || (i->where == IN && i->bridge != bridge);
 }
 
-static void look(struct ports *p, struct port *i)
+/* Made by a keeper. One of the same name may be the host's own, which nobody has told us to move.
+ */
+static bool made(const struct nlm_link *l)
 {
-	struct nlm_link link, bridge;
+	return KERNEL_GROUPS_OK(l->group >> 16) || l->group - NET_MARK_GROUP < NET_NUMBERS;
+}
+
+/* Others have put it into a bridge that is made anew, and they know of no VLANs. */
+static bool bare(const struct port *i, int bridge)
+{
+	return (i->where == GONE || i->where == OUT || i->where == IN) && i->bridge != bridge &&
+	       (i->row->vlan || i->row->vlan_count);
+}
+
+static void look(struct ports *p, struct port *i, struct mono now)
+{
+	struct nlm_link link;
 	enum where where;
+	int err, bridge;
 	bool put;
 
 	i->look = false;
-	if (nlm_link_find(&p->asks, i->row->ifname, &link) < 0) {
+	err = nlm_link_find(&p->asks, i->row->ifname, &link);
+	if (err < 0 && err != -ENODEV) {
+		look_soon(p, i, now);
+		return;
+	}
+	if (err < 0 || !made(&link)) {
 		i->where = UNKNOWN;
 		return;
 	}
-	if (nlm_link_find(&p->asks, i->row->master, &bridge) < 0)
-		bridge.ifindex = 0;
-	where = where_is(&link, bridge.ifindex);
+	bridge = nlm_link_index(&p->asks, i->row->master);
+	where = where_is(&link, bridge);
 	if (!link.up && where != IN)
 		return; /* it is being made, or out of use */
-	put = i->put || nobody(i, bridge.ifindex);
+	put = i->put || nobody(i, bridge);
 	i->put = false;
+	if (where == IN && bare(i, bridge)) {
+		put_back(p, i, &link, bridge);
+		return;
+	}
 	if (where == IN) {
 		if (i->where == GONE || i->where == OUT || i->where == OTHER)
 			say(p, i, TRACE_NOTICE, "is in bridge", " again");
-		i->bridge = bridge.ifindex;
+		i->bridge = bridge;
 	} else if (where == OTHER) {
 		if (i->where != UNKNOWN && i->where != OTHER)
 			say(p, i, TRACE_WARNING,
@@ -222,7 +247,7 @@ static void look(struct ports *p, struct port *i)
 			say(p, i, TRACE_WARNING, "carries nothing, there is no bridge",
 			    " any more; make it again, then the interface is put into it");
 	} else if (put) {
-		put_back(p, i, &link, bridge.ifindex);
+		put_back(p, i, &link, bridge);
 		return;
 	} else if (i->where != OUT) {
 		say(p, i, TRACE_WARNING, "was taken out of bridge",
@@ -241,9 +266,15 @@ void ports_expire(struct ports *p, struct mono now)
 	if (!mono_due(p->look_at, now))
 		return;
 	p->look_at = MONO_NEVER;
-	for (size_t i = 0; i < p->count; i++)
-		if (p->all[i].look)
-			look(p, p->all + i);
+	for (size_t i = 0, n = 0; i < p->count; i++) {
+		if (!p->all[i].look)
+			continue;
+		if (n++ == LOOKS) {
+			p->look_at = now; /* after what else there is to do */
+			return;
+		}
+		look(p, p->all + i, now);
+	}
 }
 
 /* ---- the configuration ---- */
@@ -274,7 +305,8 @@ static void listen_to(struct ports *p)
 	p->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	if (p->fd >= 0 && bind(p->fd, (struct sockaddr *)&nl, sizeof(nl)) == 0 &&
 	    setsockopt(p->fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) == 0) {
-		setsockopt(p->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+		if (setsockopt(p->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+			setsockopt(p->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 		return;
 	}
 	deaf(p, strerror(errno));

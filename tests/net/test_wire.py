@@ -3,6 +3,7 @@
 two sites over UDP and over IP, circuits whose cables are pulled, a killed aditd, a changed secret."""
 
 import json
+import time
 
 import pytest
 
@@ -315,6 +316,23 @@ def test_bridge_goes_and_comes(sites):
              "ip link set eth1 master br0; ip link set br0 up")
     bridged(a, b)
     assert a.wire()["session"] == session
+
+
+def test_interface_of_the_host_is_left(sites):
+    """The name of an interface that the host has already: that is none of ours, and is not moved."""
+    a, b = sites
+    a.ns.run("ip", "link", "add", "x", "type", "veth", "peer", "name", "y")
+    a.ns.run("ip", "link", "set", "x", "up")
+    a.configure(short(a))
+    b.configure(short(b))
+    a.adit.start()
+    b.adit.start()
+    wait_for("it to be refused", lambda: not a.up() and "x" in a.adit.ctl("show", "errors").stdout, 40)
+    a.reload(short(a, more="mtu = 1400"))
+    # news of another interface are heard after those of this one
+    a.ns.run("ip", "link", "add", "br7", "type", "bridge")
+    time.sleep(1)
+    assert master(a) is None
 
 
 def test_taken_out_of_the_bridge(sites):
