@@ -63,7 +63,7 @@ enum name_whose name_whose(const char *name)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
 		who.pid = 0;
 	close(fd);
-	if (who.pid <= 0)
+	if (who.pid <= 0 || who.uid != geteuid()) /* or it is no keeper at all */
 		return NAME_LIVES;
 	p.fd = (int)syscall(SYS_pidfd_open, who.pid, 0);
 	/* EINVAL: it has gone, but its number is still that of a process group or session. */

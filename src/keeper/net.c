@@ -120,8 +120,9 @@ static void number_take(struct net *n)
 	n->name_fd = name_take(name_of(n->number, name));
 }
 
-/* False: a keeper that lives has it. True: it is ours, or soon nobody's. */
-static bool number_try(struct net *n, uint32_t number)
+/* False: a keeper that lives has it, or who may be sweeping it for so many ticks. True: it is ours,
+ * or soon nobody's. */
+static bool number_try(struct net *n, uint32_t number, int ticks)
 {
 	const struct timespec tick = { .tv_nsec = 20000000 };
 	enum name_whose whose;
@@ -131,7 +132,7 @@ static bool number_try(struct net *n, uint32_t number)
 	number_take(n);
 	for (int i = 0; n->name_fd < 0; i++) {
 		whose = name_whose(name_of(number, name));
-		if (whose != NAME_BRIEF || i == BRIEF_TICKS)
+		if (whose != NAME_BRIEF || i == ticks)
 			return whose == NAME_DEAD;
 		if (i % 50 == 1)
 			notify_send("EXTEND_TIMEOUT_USEC=10000000");
@@ -148,9 +149,9 @@ void net_take(struct net *n, uint32_t wanted, net_waits_fn *waits, void *arg)
 	bool found, told = false;
 
 	for (;;) {
-		found = number_try(n, wanted);
+		found = number_try(n, wanted, BRIEF_TICKS);
 		for (uint32_t i = 1; !found && i <= NET_NUMBERS; i++)
-			found = number_try(n, i);
+			found = number_try(n, i, 1);
 		if (!found)
 			n->number = wanted;
 		if (!found || n->name_fd >= 0)

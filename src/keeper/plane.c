@@ -23,6 +23,7 @@
 
 #define DROP_MS	    8000
 #define CLAIM_TICKS 3000 /* of 20 ms: how long to wait for a dead keeper's guard */
+#define BRIEF_TICKS 500	 /* ... for who sweeps in its place */
 
 void kplane_say(struct kplane *p, enum trace_level level, const char *format, ...)
 {
@@ -97,7 +98,11 @@ static bool claim(struct kplane *p)
 		return true;
 	claim_name(p->groups, name);
 	p->claim = name_take(name);
-	for (int i = 0; p->claim < 0 && i < CLAIM_TICKS && name_whose(name) != NAME_LIVES; i++) {
+	for (int i = 0; p->claim < 0; i++) {
+		enum name_whose whose = name_whose(name);
+
+		if (whose == NAME_LIVES || i == (whose == NAME_DEAD ? CLAIM_TICKS : BRIEF_TICKS))
+			break;
 		if (i)
 			nanosleep(&tick, NULL);
 		p->claim = name_take(name);

@@ -46,6 +46,32 @@ def test_two_keepers_of_one_control_socket(lab):
     world.fake.good(STATUS)
 
 
+# Names are free for all: somebody without rights has two, one as if its keeper were dead, the other as if
+# another keeper swept what is there.
+STRANGER = """
+import os, select, socket
+os.setuid(65534)
+names = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+names[0].bind("\\0adit-keeper")
+names[0].listen(64)
+names[1].bind("\\0adit-keeper-2")
+if os.fork() == 0:
+    print("has the names", flush=True)
+    select.select([], [], [])
+os._exit(0)
+"""
+
+
+def test_names_of_somebody_without_rights(lab):
+    world = World(lab, start=False)
+    stranger = world.ns.start("/usr/bin/python3", "-c", STRANGER, name="stranger")
+    wait_for("the stranger", lambda: "has the names" in stranger.text() and not stranger.alive())
+    world.start()
+    world.next_fake().good(STATUS)
+    assert "has died" not in world.log()
+    assert "@adit-keeper-3" in world.ns.run("ss", "-xlH").stdout
+
+
 class Keepers:
     """Some of one namespace, with a device, addresses and routes of its own each."""
 
