@@ -526,21 +526,23 @@ static bool step_link(struct user *u, struct job *j)
 {
 	uint16_t mtu = link_mtu(u, j);
 	bool own = j->ifname[0];
+	bool moves = j->op != JOB_PUT || j->fresh || strcmp(j->old.master, j->row.master) != 0;
 
 	/* Only the first to open the shared device and a new net set its MTU. */
 	if ((!own && (j->op == JOB_PUT || j->op == JOB_AGAIN)) ||
 	    (!own && j->op == JOB_NET && u->shared_mtu == mtu) ||
-	    (own && j->op == JOB_PUT && !j->fresh && j->old.mtu == mtu &&
-	     strcmp(j->old.master, j->row.master) == 0)) {
+	    (own && !moves && j->old.mtu == mtu)) {
 		j->phase = JOB_ADD;
 		return true;
 	}
 	if (!own)
 		u->shared_mtu = mtu;
 	j->ask = ++u->ask;
+	/* With another MTU it stays where it is: somebody may have moved it, or the bridge be gone.
+	 */
 	asked(u, j,
 	      u->host_ops.link_up(u->host, j->ask, device(u, j), mtu,
-				  own && j->row.ends == DP_L2TP_ETH ? j->row.master : ""));
+				  own && moves && j->row.ends == DP_L2TP_ETH ? j->row.master : ""));
 	return false;
 }
 

@@ -305,10 +305,14 @@ int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
 		if (!err)
 			err = nlm_port_vlans(&n->m, ifindex, wire->vlan, wire->vlans,
 					     wire->vlan_count);
-		if (err)
-			return fail(n, ret_text, err, "could not give the interface its VLANs");
+		if (err) {
+			err = fail(n, ret_text, err, "could not give the interface its VLANs");
+			/* rather out of the bridge than in the VLAN of others */
+			nlm_link_set(&n->m, ifindex, 0, 0, false);
+			return err;
+		}
 	}
-	err = nlm_link_set(&n->m, ifindex, mtu, into, true);
+	err = nlm_link_set(&n->m, ifindex, mtu, into ? into : -1, true);
 	return err ? fail(n, ret_text, err, "could not set the interface up") : 0;
 }
 
