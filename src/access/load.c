@@ -526,6 +526,8 @@ static enum adit_cause revive(struct access *a, struct mono now, struct acc_sess
 		/* The half that has ended already has no record of its own. */
 		if (r->flags & FLAG_ENDING && !r->has_l2tp)
 			return cause_of(r, ADIT_CAUSE_RESTART);
+		if (s->tunnel->version == 3 && rc == L2TP3_LOAD_ALONE)
+			return cause_of(r, ADIT_CAUSE_TUNNEL_LOST); /* its connection ends */
 		return s->tunnel->l2tp ? ADIT_CAUSE_JOURNAL : ADIT_CAUSE_TUNNEL_LOST;
 	}
 	if (r->flags & FLAG_ENDING)
