@@ -93,6 +93,9 @@ static bool put_rule(struct filter *f, const struct daemon_socket *t)
 			return false; /* before Linux 5.0 */
 		at[n] = (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX);
 		want[n++] = (uint32_t)device;
+	} else if (t->addr.scope) {
+		at[n] = (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX);
+		want[n++] = t->addr.scope;
 	}
 	for (unsigned int i = 0; i < words && !addr_is_any(&t->addr); i++) {
 		at[n] = (uint32_t)SKF_NET_OFF + (words == 1 ? DST_IP4 : DST_IP6) + 4 * i;
