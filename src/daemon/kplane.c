@@ -228,7 +228,8 @@ void kplane_wires(struct daemon *d, const struct conf *c, bool is)
 	for (size_t i = 0; i < c->wire_count; i++) {
 		const struct conf_wire *w = c->wires + i;
 
-		if (!w->via && w->row.encap == DP_ENCAP_IP)
+		/* marked although the plane itself carries it: no harm, it finds the row first */
+		if (w->plane != DP_WANT_USER && w->row.encap == DP_ENCAP_IP)
 			dp_auto_elsewhere(d->dp, w->row.local_session, is);
 	}
 }
