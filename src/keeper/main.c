@@ -368,6 +368,36 @@ static void former_waited(void *arg)
 		   "kernel");
 }
 
+/* The number of this keeper in its network namespace. */
+static bool number_begin(struct keeper_main *k)
+{
+	struct server *s = &k->s;
+	bool took = net_take(s->net, s->conf->groups, former_waited, k), keeper;
+	const char *taken = net_taken(s->net, &keeper);
+
+	if (!took)
+		return keeper_main_fail(
+			"all %u names that adit-keepers of one network namespace can have are "
+			"taken: %s; `ss -xap` shows who has @adit-keeper-2 to @adit-keeper-%u: end "
+			"one of them",
+			NET_NUMBERS, taken, NET_NUMBERS);
+	if (net_number(s->net) == s->conf->groups)
+		return true;
+	if (keeper)
+		server_say(
+			s, TRACE_INFO,
+			"another adit-keeper runs in this network namespace; routes and addresses "
+			"of this one have the protocol number %u",
+			net_proto(s->net));
+	else
+		server_say(s, TRACE_WARNING,
+			   "%s, so routes and addresses of this adit-keeper have the protocol "
+			   "number %u instead of %u; `ss -xap` shows who has the name: end it, and "
+			   "start adit-keeper again",
+			   taken, net_proto(s->net), KERNEL_PROTO(s->conf->groups));
+	return true;
+}
+
 /* Everything is new: nothing of ours is there, but what a former run has left. */
 static bool parts_make(struct keeper_main *k, gid_t group)
 {
@@ -378,7 +408,8 @@ static bool parts_make(struct keeper_main *k, gid_t group)
 	uint32_t swept;
 	int err;
 
-	net_take(s->net, s->conf->groups, former_waited, k);
+	if (!number_begin(k))
+		return false;
 	err = hold_new(s->conf, 0, group, &s->hold, text);
 	/* Its aditd has been told, and is about to end. */
 	for (int i = 0; err == -EADDRINUSE && k->former_died && i < 100; i++) {
@@ -393,12 +424,6 @@ static bool parts_make(struct keeper_main *k, gid_t group)
 		server_say(s, TRACE_WARNING, "%s; `adit-keeper --upgrade` cannot be used", text);
 	}
 	k->former_died |= left;
-	if (net_number(s->net) != s->conf->groups || !net_alone(s->net))
-		server_say(
-			s, TRACE_INFO,
-			"another adit-keeper runs in this network namespace; routes and addresses "
-			"of this one have the protocol number %u",
-			net_proto(s->net));
 	swept = net_sweep_all(s->net) + net_sweep_dead(s->net);
 	if (swept)
 		server_say(s, TRACE_NOTICE,
@@ -524,7 +549,7 @@ static bool begin(struct keeper_main *k)
 	/* Rights belong to threads: those of the plane are made with what is left. */
 	if (!server_plane(s, state >= 0))
 		return keeper_main_fail("out of memory");
-	if (k->former_died && net_alone(s->net))
+	if (k->former_died)
 		server_say(
 			s, TRACE_NOTICE,
 			"the keeper before this one has died; nothing of its sessions is left in "

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -49,22 +50,36 @@ int name_borrow(const char *name)
 	return name_open(name, bind);
 }
 
-enum name_whose name_whose(const char *name)
+enum name_whose name_whose(const char *name, char ret_who[NAME_WHO])
 {
 	struct pollfd p = { .events = POLLIN };
-	struct ucred who = { 0 };
+	struct ucred who = { .uid = geteuid() };
 	socklen_t len = sizeof(who);
 	int fd = name_open(name, connect);
+	char process[32] = "a process";
 	bool dead;
 
-	if (fd < 0) /* refused: nobody listens */
-		return errno == ECONNREFUSED ? NAME_BRIEF : NAME_LIVES;
+	if (fd < 0 && errno == ECONNREFUSED) {
+		snprintf(ret_who, NAME_WHO, "a process that does not listen there");
+		return NAME_BRIEF;
+	}
+	snprintf(ret_who, NAME_WHO, "another adit-keeper");
+	if (fd < 0)
+		return NAME_LIVES;
 	/* As it was when it listened. 0: it is in another PID namespace, and nobody can say. */
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
 		who.pid = 0;
 	close(fd);
-	if (who.pid <= 0 || who.uid != geteuid()) /* or it is no keeper at all */
+	if (who.pid > 0)
+		snprintf(process, sizeof(process), "process %d", (int)who.pid);
+	if (who.uid != geteuid()) {
+		snprintf(ret_who, NAME_WHO, "%s of user %u, which is no adit-keeper", process,
+			 (unsigned int)who.uid);
+		return NAME_STRANGER;
+	}
+	if (who.pid <= 0)
 		return NAME_LIVES;
+	snprintf(ret_who, NAME_WHO, "another adit-keeper, %s", process);
 	p.fd = (int)syscall(SYS_pidfd_open, who.pid, 0);
 	/* EINVAL: it has gone, but its number is still that of a process group or session. */
 	dead = p.fd < 0 ? errno == ESRCH || errno == EINVAL : poll(&p, 1, 0) == 1;

@@ -66,7 +66,9 @@ struct item {
 struct net {
 	struct nlm m;
 	uint32_t number;
-	int name_fd; /* abstract socket, -1 = none: another keeper has the number */
+	int name_fd;	       /* abstract socket, -1 = none: another keeper has the number */
+	enum name_whose whose; /* ... who: of the number that was wanted */
+	char taken[NAME_MAX_LEN + NAME_WHO + 32]; /* ... in words, with the name */
 	struct htab items;
 	struct list all;
 	uint32_t epoch;
@@ -120,9 +122,9 @@ static void number_take(struct net *n)
 	n->name_fd = name_take(name_of(n->number, name));
 }
 
-/* False: a keeper that lives has it, or who may be sweeping it for so many ticks. True: it is ours,
- * or soon nobody's. */
-static bool number_try(struct net *n, uint32_t number, int ticks)
+/* NAME_DEAD: it is ours, or soon nobody's. NAME_BRIEF: for so many ticks somebody who does not
+ * listen has it. `ret_who` says who has it, if it is not ours. */
+static enum name_whose number_try(struct net *n, uint32_t number, int ticks, char ret_who[NAME_WHO])
 {
 	const struct timespec tick = { .tv_nsec = 20000000 };
 	enum name_whose whose;
@@ -131,31 +133,34 @@ static bool number_try(struct net *n, uint32_t number, int ticks)
 	n->number = number;
 	number_take(n);
 	for (int i = 0; n->name_fd < 0; i++) {
-		whose = name_whose(name_of(number, name));
+		whose = name_whose(name_of(number, name), ret_who);
 		if (whose != NAME_BRIEF || i == ticks)
-			return whose == NAME_DEAD;
+			return whose;
 		if (i % 50 == 1)
 			notify_send("EXTEND_TIMEOUT_USEC=10000000");
 		if (i)
 			nanosleep(&tick, NULL);
 		number_take(n); /* a guard, or who swept it, may have been done just now */
 	}
-	return true;
+	return NAME_DEAD;
 }
 
-void net_take(struct net *n, uint32_t wanted, net_waits_fn *waits, void *arg)
+bool net_take(struct net *n, uint32_t wanted, net_waits_fn *waits, void *arg)
 {
 	const struct timespec tick = { .tv_nsec = 20000000 };
+	char name[NAME_MAX_LEN], who[NAME_WHO];
 	bool found, told = false;
 
 	for (;;) {
-		found = number_try(n, wanted, BRIEF_TICKS);
-		for (uint32_t i = 1; !found && i <= NET_NUMBERS; i++)
-			found = number_try(n, i, 1);
+		n->whose = number_try(n, wanted, BRIEF_TICKS, who);
+		found = n->whose == NAME_DEAD;
 		if (!found)
-			n->number = wanted;
+			snprintf(n->taken, sizeof(n->taken), "the name @%s is that of %s",
+				 name_of(wanted, name), who);
+		for (uint32_t i = 1; !found && i <= NET_NUMBERS; i++)
+			found = number_try(n, i, 1, who) == NAME_DEAD;
 		if (!found || n->name_fd >= 0)
-			return;
+			return found;
 		if (!told)
 			waits(arg);
 		told = true;
@@ -165,8 +170,14 @@ void net_take(struct net *n, uint32_t wanted, net_waits_fn *waits, void *arg)
 			number_take(n);
 		}
 		if (n->name_fd >= 0)
-			return;
+			return true;
 	}
+}
+
+const char *net_taken(const struct net *n, bool *ret_keeper)
+{
+	*ret_keeper = n->whose == NAME_LIVES;
+	return n->taken;
 }
 
 struct net *net_open(void)
@@ -834,11 +845,6 @@ enum {
 uint32_t net_number(const struct net *n)
 {
 	return n->number;
-}
-
-bool net_alone(const struct net *n)
-{
-	return n->name_fd >= 0;
 }
 
 int net_name(const struct net *n)

@@ -27,23 +27,24 @@ struct net *net_open(void);
 void net_close(struct net *n); /* removes nothing */
 
 /* Over an upgrade of the keeper: as in hold.h. The number is carried, too; who had it without its
- * name, as another keeper had that, has it so afterwards. */
+ * name, as in a former release when another keeper had that, has it so afterwards. */
 void net_carry(const struct net *n, struct carry *c);
 int net_carried(struct net *n, uint16_t tag, struct rcur v);
-/* Nobody else has our number. */
-bool net_alone(const struct net *n);
 uint32_t net_number(const struct net *n);
 uint8_t net_proto(const struct net *n);
 /* The descriptor that has the number, -1 = there is none. */
 int net_name(const struct net *n);
 
-/* Takes the number `wanted` (1..NET_NUMBERS), or the first that no keeper of this network namespace
- * that lives has. As long as the guard (guard.h) of a dead one removes what that had, it is waited
- * for: `waits` is called once before, and systemd is told that it takes longer. So is who sweeps
- * the number (net_sweep_dead()), without a word. When all are those of keepers that live, it is
- * `wanted`, and net_alone() is false. */
+/* Takes the number `wanted` (1..NET_NUMBERS), or the first whose name nobody has who lives, keeper
+ * of this network namespace or not. As long as the guard (guard.h) of a dead one removes what that
+ * had, it is waited for: `waits` is called once before, and systemd is told that it takes longer.
+ * So is who sweeps the number (net_sweep_dead()), without a word. False: all are taken, so nothing
+ * may be put there, since whoever has its number removes it. */
 typedef void net_waits_fn(void *arg);
-void net_take(struct net *n, uint32_t wanted, net_waits_fn *waits, void *arg);
+bool net_take(struct net *n, uint32_t wanted, net_waits_fn *waits, void *arg);
+/* When net_take() has not taken the wanted number: says who has its name. `ret_keeper`: another
+ * keeper has it. */
+const char *net_taken(const struct net *n, bool *ret_keeper);
 
 /* All functions below: 0 or negative errno; on failure *ret_text (if not NULL) is set to a text
  * that says what was refused and what to do; it is static or lies in `n` until the next call. */

@@ -90,7 +90,8 @@ static const char *claim_name(uint16_t groups, char name[NAME_MAX_LEN])
 static bool claim(struct kplane *p)
 {
 	const struct timespec tick = { .tv_nsec = 20000000 };
-	char name[NAME_MAX_LEN];
+	char name[NAME_MAX_LEN], who[NAME_WHO];
+	enum name_whose whose = NAME_LIVES;
 
 	if (!p->groups)
 		p->groups = (uint16_t)(KERNEL_GROUPS - 1 + p->conf->groups);
@@ -99,9 +100,9 @@ static bool claim(struct kplane *p)
 	claim_name(p->groups, name);
 	p->claim = name_take(name);
 	for (int i = 0; p->claim < 0; i++) {
-		enum name_whose whose = name_whose(name);
-
-		if (whose == NAME_LIVES || i == (whose == NAME_DEAD ? CLAIM_TICKS : BRIEF_TICKS))
+		whose = name_whose(name, who);
+		if (whose == NAME_LIVES || whose == NAME_STRANGER ||
+		    i == (whose == NAME_DEAD ? CLAIM_TICKS : BRIEF_TICKS))
 			break;
 		if (i)
 			nanosleep(&tick, NULL);
@@ -110,10 +111,17 @@ static bool claim(struct kplane *p)
 	p->others = p->claim < 0;
 	if (!p->others)
 		return true;
-	snprintf(p->missing, sizeof(p->missing),
-		 "interface-groups = %u is used by another adit-keeper of this network namespace: "
-		 "give this one another number from 1 to %d",
-		 p->groups & 0xfu, CONF_GROUPS_MAX);
+	if (whose == NAME_LIVES)
+		snprintf(p->missing, sizeof(p->missing),
+			 "interface-groups = %u is used by another adit-keeper of this network "
+			 "namespace: give this one another number from 1 to %d",
+			 p->groups & 0xfu, CONF_GROUPS_MAX);
+	else
+		snprintf(p->missing, sizeof(p->missing),
+			 "interface-groups = %u cannot be used, the name @%s is that of %s: end it "
+			 "(`ss -xap` shows it) and reload, or give this one another number from 1 "
+			 "to %d",
+			 p->groups & 0xfu, name, who, CONF_GROUPS_MAX);
 	p->groups = 0; /* asked again after a reload */
 	return false;
 }

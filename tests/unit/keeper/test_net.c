@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -57,14 +58,13 @@ static void test_former_release_without_the_name(void **state)
 	/* what it has put there is marked so; the number is the other's */
 	assert_int_equal(net_number(n), 1);
 	assert_int_equal(net_proto(n), KERNEL_PROTO(1));
-	assert_false(net_alone(n));
 	assert_int_equal(net_name(n), -1);
 	/* and so it is after the next upgrade */
 	net_carry(n, &c);
 	net_close(n);
 	n = carried(&c);
 	assert_int_equal(net_number(n), 1);
-	assert_false(net_alone(n));
+	assert_int_equal(net_name(n), -1);
 	net_close(n);
 }
 
@@ -81,7 +81,6 @@ static void test_with_the_name(void **state)
 	carry_end(&c);
 	n = carried(&c);
 	assert_int_equal(net_number(n), 15);
-	assert_true(net_alone(n));
 	assert_int_equal(net_name(n), fd);
 	net_close(n);
 }
@@ -158,13 +157,10 @@ static void test_number_of_the_dead(void **state)
 	one = net_open();
 	two = net_open();
 	three = net_open();
-	net_take(one, 1, never, NULL);
-	assert_true(net_number(one) == 1 && net_alone(one));
+	assert_true(net_take(one, 1, never, NULL) && net_number(one) == 1);
 	g.fd = orphan("adit-keeper-2");
-	net_take(two, 1, guard_done, &g);
-	assert_true(net_number(two) == 2 && net_alone(two) && g.asked == 1);
-	net_take(three, 2, never, NULL);
-	assert_true(net_number(three) == 3 && net_alone(three));
+	assert_true(net_take(two, 1, guard_done, &g) && net_number(two) == 2 && g.asked == 1);
+	assert_true(net_take(three, 2, never, NULL) && net_number(three) == 3);
 	net_close(three);
 	net_close(two);
 	net_close(one);
@@ -179,8 +175,7 @@ static void test_wanted_number_of_the_dead(void **state)
 		skip();
 	g.fd = orphan("adit-keeper-5");
 	n = net_open();
-	net_take(n, 5, guard_done, &g);
-	assert_true(net_number(n) == 5 && net_alone(n) && g.asked == 1);
+	assert_true(net_take(n, 5, guard_done, &g) && net_number(n) == 5 && g.asked == 1);
 	net_close(n);
 }
 
@@ -206,8 +201,7 @@ static void test_number_that_is_swept(void **state)
 	}
 	assert_int_equal(read(pair[0], &c, 1), 1);
 	n = net_open();
-	net_take(n, 5, never, NULL);
-	assert_true(net_number(n) == 5 && net_alone(n));
+	assert_true(net_take(n, 5, never, NULL) && net_number(n) == 5);
 	net_close(n);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
@@ -248,7 +242,7 @@ static void test_leftovers_of_others(void **state)
 		assert_int_equal(nlm_route(&m, &r, true, NLM_F_EXCL), 0);
 	}
 	n = net_open();
-	net_take(n, 1, never, NULL);
+	assert_true(net_take(n, 1, never, NULL));
 	lives = name_take("adit-keeper-2");
 	guard = orphan("adit-keeper-3");
 	assert_int_equal(net_sweep_dead(n), 1);
@@ -270,20 +264,68 @@ static void test_leftovers_of_others(void **state)
 static void test_more_than_there_are_numbers(void **state)
 {
 	struct net *v[NET_NUMBERS], *n;
+	char who[NAME_WHO];
+	bool keeper;
 
 	if (!*state)
 		skip();
 	for (uint32_t i = 0; i < NET_NUMBERS; i++) {
 		v[i] = net_open();
-		net_take(v[i], 1, never, NULL);
-		assert_true(net_number(v[i]) == i + 1 && net_alone(v[i]));
+		assert_true(net_take(v[i], 1, never, NULL) && net_number(v[i]) == i + 1);
 	}
 	n = net_open();
-	net_take(n, 4, never, NULL);
-	assert_true(net_number(n) == 4 && !net_alone(n));
+	assert_false(net_take(n, 4, never, NULL));
+	assert_int_equal(net_name(n), -1);
+	snprintf(who, sizeof(who), "@adit-keeper-4 is that of another adit-keeper, process %d",
+		 (int)getpid());
+	assert_non_null(strstr(net_taken(n, &keeper), who));
+	assert_true(keeper);
 	net_close(n);
 	for (uint32_t i = 0; i < NET_NUMBERS; i++)
 		net_close(v[i]);
+}
+
+/* Somebody without rights has it, and has died, or has not even listened. */
+static void test_names_of_strangers(void **state)
+{
+	static const char *const names[] = { "adit-keeper-4", "adit-keeper-5" };
+	char who[NAME_WHO], expected[NAME_WHO];
+	int pair[2], hold[2], status;
+	struct net *n;
+	bool keeper;
+	pid_t pid;
+	char c;
+
+	if (!*state)
+		skip();
+	assert_int_equal(pipe(pair) | pipe(hold), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(hold[1]);
+		if (setuid(65534) < 0 || name_take(names[0]) < 0 || name_borrow(names[1]) < 0)
+			_exit(1);
+		if (fork() == 0 && write(pair[1], "", 1) == 1 && read(hold[0], &c, 1) < 0)
+			_exit(2); /* not before the other one has closed it */
+		_exit(0);
+	}
+	assert_int_equal(read(pair[0], &c, 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	snprintf(expected, sizeof(expected), "process %d of user 65534, which is no adit-keeper",
+		 (int)pid);
+	assert_int_equal(name_whose(names[0], who), NAME_STRANGER);
+	assert_string_equal(who, expected);
+	assert_int_equal(name_whose(names[1], who), NAME_BRIEF);
+	n = net_open();
+	assert_true(net_take(n, 4, never, NULL) && net_number(n) == 1);
+	assert_non_null(strstr(net_taken(n, &keeper), expected));
+	assert_false(keeper);
+	net_close(n);
+	close(hold[0]);
+	close(hold[1]);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 /* State is NULL where the names are not the test's own. */
@@ -306,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_number_that_is_swept),
 		cmocka_unit_test(test_leftovers_of_others),
 		cmocka_unit_test(test_more_than_there_are_numbers),
+		cmocka_unit_test(test_names_of_strangers),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

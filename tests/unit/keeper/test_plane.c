@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -18,6 +19,7 @@
 #include "base/wire.h"
 #include "dp/batch.h"
 #include "dp/kernel.h"
+#include "keeper/name.h"
 #include "keeper/plane.h"
 
 #define LOG 64
@@ -371,6 +373,46 @@ static void interface_groups_are_of_one_keeper(void **state)
 	end(a);
 }
 
+/* Somebody without rights has the name: no other keeper is to blame, and a reload asks again. */
+static void interface_groups_of_a_stranger(void **state)
+{
+	int pair[2], hold[2], status;
+	char name[64], who[128], c;
+	struct world *w;
+	uint16_t groups;
+	pid_t pid;
+	int free_one;
+
+	if (geteuid() != 0)
+		skip();
+	end(begin_in_free(1, &free_one));
+	snprintf(name, sizeof(name), "adit-keeper-groups-%d", free_one);
+	assert_int_equal(pipe(pair) | pipe(hold), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(hold[1]);
+		if (setuid(65534) < 0 || name_take(name) < 0 || write(pair[1], "", 1) != 1)
+			_exit(1);
+		_exit(read(hold[0], &c, 1) != 0); /* until the other side is closed */
+	}
+	assert_int_equal(read(pair[0], &c, 1), 1);
+	w = begin_in(0, free_one);
+	assert_int_equal(kplane_claim(w->p, &groups), -1);
+	assert_int_equal(tunnel(w, 5)->error, -EOPNOTSUPP);
+	snprintf(who, sizeof(who), "@%s is that of process %d of user 65534,", name, (int)pid);
+	assert_says(w->log[w->at - 1].text, who);
+	close(hold[0]);
+	close(hold[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	kplane_conf(w->p, w->c, w->now);
+	assert_true(kplane_claim(w->p, &groups) >= 0);
+	end(w);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 /* `adit doctor` tells only of what could be tried: not that all is well with what stands on
  * something missing, nor that it lacks it, too. */
 static void doctor_tells_what_was_tried(void **state)
@@ -561,6 +603,7 @@ int main(void)
 		cmocka_unit_test(what_the_kernel_lacks_is_said),
 		cmocka_unit_test(each_kind_by_itself),
 		cmocka_unit_test(interface_groups_are_of_one_keeper),
+		cmocka_unit_test(interface_groups_of_a_stranger),
 		cmocka_unit_test(doctor_tells_what_was_tried),
 		cmocka_unit_test(dev_ppp_that_vanishes),
 		cmocka_unit_test(limits),
