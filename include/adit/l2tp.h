@@ -183,6 +183,11 @@ struct l2tp_frame {
 	uint32_t off, len;
 };
 
+/* A packet may come by another socket than its tunnel's, which would have got it, too, were there
+ * not that one for fewer addresses. The `via` of the tunnel that it names, if that talks to this
+ * address of ours; 0 = it names none. */
+uint32_t l2tp_via(const struct l2tp *l, const struct path *path, const uint8_t *bytes, size_t len);
+
 /*
  * A UDP payload has come over `path`. `bytes` need to live only until the return. Data of a
  * session that is not established yet, out of sequence, or from another path than the tunnel's is

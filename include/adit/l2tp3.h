@@ -203,9 +203,10 @@ enum l2tp3_which l2tp3_which(const uint8_t *bytes, size_t len);
  * that shares a socket gets it: the payload does not say whose it is. */
 bool l2tp3_stops_all(const struct path *path, const uint8_t *bytes, size_t len);
 
-/* Directly over IP there are no ports, and a packet may match several sockets. The `via` of the
- * connection that this one is about by the ids in it (a StopCCN without one: by its sender), if
- * that talks to this address of ours; 0 = it is about none. */
+/* A packet may come by another socket than its connection's: directly over IP there are no ports,
+ * and several match; over UDP one for fewer addresses gets it. The `via` of the connection that it
+ * is about by the ids in it (a StopCCN without one: by its sender), if that talks to this address
+ * of ours; 0 = it is about none. */
 uint32_t l2tp3_via(const struct l2tp3 *l, const struct path *path, const uint8_t *bytes,
 		   size_t len);
 

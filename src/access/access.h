@@ -64,7 +64,7 @@ int access_input(struct access *a, struct mono now, const struct path *path, con
 bool access_serves3(const struct access *a, const struct path *path, const uint8_t *bytes,
 		    size_t len);
 
-/* As l2tp3_via(). */
+/* As l2tp_via() and l2tp3_via(), whichever it is for. */
 uint32_t access_via(const struct access *a, const struct path *path, const uint8_t *bytes,
 		    size_t len);
 

@@ -497,6 +497,8 @@ bool access_serves3(const struct access *a, const struct path *path, const uint8
 uint32_t access_via(const struct access *a, const struct path *path, const uint8_t *bytes,
 		    size_t len)
 {
+	if (path->remote.port && l2tp3_which(bytes, len) == L2TP3_WHICH_V2)
+		return l2tp_via(a->l2tp, path, bytes, len);
 	return a->l2tp3 ? l2tp3_via(a->l2tp3, path, bytes, len) : 0;
 }
 

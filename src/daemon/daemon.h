@@ -235,8 +235,8 @@ void peer_resolve_wire(struct daemon *d, const struct pw_event *ev);
 /* A socket has come or gone, or its place in the configuration is another: see that each packet
  * over IP comes by one of them. */
 void raw_sockets(struct daemon *d);
-/* A packet over IP: its path has the socket of the connection it is about, see raw.c. */
-void raw_settle(const struct daemon *d, struct dp_punt *p);
+/* A packet that has come: its path has the socket of the tunnel it is about, see raw.c. */
+void socket_settle(const struct daemon *d, struct dp_punt *p);
 
 /* ---- pwire.c ---- */
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sockets of protocol 115 (L2TPv3 directly over IP) that overlap. There are no ports, and the
- * kernel gives a copy of a packet to each raw socket that matches: to one that is bound to its
- * address, to one for all addresses, and to one that the configuration has given up, but tunnels
- * still use.
+ * Sockets that overlap: one is for all addresses, another for one of them, or the configuration
+ * has given one up that tunnels still use. Of UDP the kernel gives a packet to the narrowest.
+ *
+ * With protocol 115 (L2TPv3 directly over IP) there are no ports, and the kernel gives a copy to
+ * each raw socket that matches.
  *
  * So a packet has one owner, the first of its sockets by these rules: one bound to the device, a
  * listener that the configuration has, one bound to the address, any that the configuration has.
@@ -11,10 +12,10 @@
  * copy then, and the filters hold while aditd is away. They are made anew whenever a socket comes,
  * goes or changes its place.
  *
- * A connection stays on the socket that it was set up with, whoever owns its packets later: that
- * one has the mark, and is in the journal. What names a connection of ours, or a session, is
- * handled as if it had come by that socket, if it matches there (raw_settle(); data of sessions
- * with a row: fwd_path_ok() of the plane).
+ * A tunnel stays on the socket that it was set up with, whoever gets its packets later: that one
+ * has the mark, and is in the journal. What names a tunnel of ours, or a session, is handled as if
+ * it had come by that socket, if it matches there (socket_settle(); data of sessions with a row:
+ * fwd_path_ok() of the plane).
  *
  * A socket bound to an interface that lies in a VRF gets packets whose device is the VRF: such
  * come twice where another socket, bound to no device, takes all that VRFs receive.
@@ -47,14 +48,15 @@ static bool is_raw(const struct daemon_socket *s)
 
 static bool same_room(const struct daemon_socket *a, const struct daemon_socket *b)
 {
-	return is_raw(a) && is_raw(b) && a->addr.family == b->addr.family &&
+	return a->conf.encap == b->conf.encap && a->addr.family == b->addr.family &&
+	       (is_raw(a) || a->addr.port == b->addr.port) &&
 	       strcmp(a->conf.netns, b->conf.netns) == 0;
 }
 
-/* A packet may match both. */
+/* A packet over IP may match both. */
 static bool overlap(const struct daemon_socket *a, const struct daemon_socket *b)
 {
-	return same_room(a, b) &&
+	return is_raw(a) && same_room(a, b) &&
 	       (!a->conf.device[0] || !b->conf.device[0] ||
 		strcmp(a->conf.device, b->conf.device) == 0) &&
 	       (addr_is_any(&a->addr) || addr_is_any(&b->addr) || addr_same_ip(&a->addr, &b->addr));
@@ -174,14 +176,11 @@ static bool matches(const struct daemon_socket *s, const struct daemon_socket *a
 	       (addr_is_any(&s->addr) || addr_same_ip(&s->addr, local));
 }
 
-void raw_settle(const struct daemon *d, struct dp_punt *p)
+void socket_settle(const struct daemon *d, struct dp_punt *p)
 {
 	const struct daemon_socket *at, *own;
-	uint32_t via;
+	uint32_t via = pwe_via(d->pw, &p->path, p->bytes, p->len);
 
-	if (p->path.remote.port)
-		return;
-	via = pwe_via(d->pw, &p->path, p->bytes, p->len);
 	if (!via)
 		via = access_via(d->access, &p->path, p->bytes, p->len);
 	if (!via || via == p->path.via)

@@ -555,7 +555,7 @@ void run_punts(struct daemon *d)
 
 		for (; n < PUNT_BATCH && d->dp->ops->punt(d->dp, &p); n++) {
 			if (p.class == DP_PUNT_DATAGRAM)
-				raw_settle(d, &p);
+				socket_settle(d, &p);
 			if (p.class == DP_PUNT_DATAGRAM && pwire_input(d, &p, &rc))
 				;
 			else if (p.class == DP_PUNT_DATAGRAM)

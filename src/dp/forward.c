@@ -216,14 +216,16 @@ void fwd_up_ppp(struct fwd *f, const struct dpt_config *c, uint32_t slot, uint8_
 		punt_frame(f, slot, DP_PUNT_PPP, b + ppp.off, len - ppp.off);
 }
 
-/* Would the raw socket `via` have got what came by `s`, if it had been alone? */
+/* Would the socket `via` have got what came by `s`, if it had been alone? */
 static bool shares(const struct fwd *f, uint32_t via, const struct fwd_sock *s,
 		   const struct fwd_outer *o)
 {
-	uint32_t i = s->raw ? fwd_sock_of(f, via) : FWD_SOCKS;
+	uint32_t i = fwd_sock_of(f, via);
 	const struct fwd_sock *own = f->socks + i;
 
-	return i != FWD_SOCKS && own->raw && own->room == s->room &&
+	return i != FWD_SOCKS && own->raw == s->raw && own->room == s->room &&
+	       atomic_load_explicit(&own->port, memory_order_relaxed) ==
+		       atomic_load_explicit(&s->port, memory_order_relaxed) &&
 	       (!own->device || own->device == s->device) &&
 	       (fwd_unspecified(own->local) || memcmp(own->local, o->local, 16) == 0);
 }

@@ -49,8 +49,8 @@ struct fwd_sock {
 	 * before the descriptor. */
 	uint8_t local[16];
 	uint32_t local_scope;
-	/* Raw: the interface it is bound to, 0 = none, and the namespace it lies in, 0 = the kernel
-	 * does not say. Set before the descriptor. */
+	/* The interface it is bound to, 0 = none, and the namespace it lies in, 0 = the kernel does
+	 * not say. Set before the descriptor. */
 	int device;
 	uint64_t room;
 };

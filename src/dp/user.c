@@ -328,11 +328,13 @@ static int prepare(int fd, struct sockaddr_storage *ret_name, struct addr *ret)
 	return rc < 0 ? -errno : 0;
 }
 
-/* Where a raw socket lies; an old kernel does not say it all. */
+/* Where a socket lies; an old kernel does not say it all. */
 static void place(int fd, struct fwd_sock *s)
 {
 	socklen_t n = sizeof(s->device), m = sizeof(s->room);
 
+	s->device = 0;
+	s->room = 0;
 	(void)getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &s->device, &n);
 	(void)getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &s->room, &m);
 }
@@ -362,12 +364,9 @@ static int user_listen(struct dp *dp, uint32_t via, int fd)
 		return -errno;
 	s = &u->fwd.socks[i];
 	s->raw = fwd_is_raw(fd);
-	s->device = 0;
-	s->room = 0;
-	if (s->raw) {
+	place(fd, s);
+	if (s->raw)
 		a.port = 0; /* the kernel shows the protocol there */
-		place(fd, s);
-	}
 	atomic_store(&s->via, via);
 	atomic_store(&s->port, a.port);
 	memcpy(s->local, a.ip, sizeof(s->local));

@@ -339,6 +339,17 @@ static int control_input(struct l2tp *l, const struct path *path, const struct l
 	return tunnel_receive(l, t, path, h, bytes);
 }
 
+uint32_t l2tp_via(const struct l2tp *l, const struct path *path, const uint8_t *bytes, size_t len)
+{
+	const struct tunnel *t;
+	struct l2tp_header h;
+
+	if (l2tp_header_parse(bytes, len, &h) != L2TP_HDR_OK || !h.tunnel)
+		return 0;
+	t = idmap_find(l->tunnel_ids, 0, h.tunnel);
+	return t && addr_equal(&t->path.local, &path->local) ? t->path.via : 0;
+}
+
 int l2tp_input(struct l2tp *l, struct mono now, const struct path *path, const uint8_t *bytes,
 	       size_t len, struct l2tp_frame *ret_frame)
 {

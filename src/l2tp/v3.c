@@ -367,11 +367,12 @@ static const struct conn *conn_with(const struct l2tp3 *l, const struct path *pa
 
 uint32_t l2tp3_via(const struct l2tp3 *l, const struct path *path, const uint8_t *bytes, size_t len)
 {
+	enum l2tp3_carrier carrier = path_is_ip(path) ? L2TP3_IP : L2TP3_UDP;
 	const struct conn *c = NULL;
 	struct l2tp3_header h;
 	const struct pw *s;
 
-	if (!path_is_ip(path) || l2tp3_header_parse(L2TP3_IP, bytes, len, &h) != L2TP_HDR_OK)
+	if (l2tp3_header_parse(carrier, bytes, len, &h) != L2TP_HDR_OK)
 		return 0;
 	if (!h.control) {
 		s = pw_find(l, h.session);

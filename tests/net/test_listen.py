@@ -3,7 +3,11 @@
 
 import signal
 
+import pytest
+
 from lab import PYTHON, wait_for
+from test_main_job import USERS, World, client_conf, lns_conf, only_session, wait_stops
+from test_wire import Site, both_up, bridged, short, start
 
 LNS = """
 data-plane = {plane}
@@ -131,3 +135,47 @@ def test_what_others_have_here(lab):
     lns.start(wait=False)
     wait_for("it to be told", lambda: "listen here, UDP 0.0.0.0:1701: could not bind" in lns.text())
     assert outside.run("ss", "-nuaH").stdout.count(":1701") == 2
+
+
+ALL = 'listen "all" { }\n'
+ONE = 'listen "one" { address = "192.0.2.1" }\n'
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_narrower_listener(lab, version):
+    """A reload brings a listener for one address, which all packets to it come by from then on: a tunnel of
+    before goes on, data and control both ways, and newcomers are served."""
+    world = World(lab)
+    conf = lns_conf(peer=f"version = {version}")
+    lns = lab.adit(world.lns, ALL + conf, users=USERS).start()
+    client = world.start_client(more=f"version = {version}\n    echo-interval = \"1 s\"")
+    carries(world.client)
+    before = only_session(lns)
+    text = lns.conf.read_text()
+    lns.conf.write_text(text.replace(ALL, ALL + ONE))
+    lns.ctl("reload")
+    carries(world.client)
+    world.wait_ip6()
+    assert only_session(lns)["key"] == before["key"]
+    client.ctl("disconnect", "office")
+    wait_for("its end to be heard", lambda: not lns.sessions())
+    wait_stops(lns)
+    assert [r["cause"] for r in lns.accounting_lines() if r["event"] == "stop"] == ["peer-closed-session"]
+    client.ctl("connect", "office")
+    carries(world.client)
+
+
+def test_a_narrower_listener_of_a_pseudowire(lab):
+    a, b = Site(lab, "a"), Site(lab, "b")
+    lab.cable(a.ns, b.ns, ["192.0.2.1/24"], ["192.0.2.2/24"], a_if="wan", b_if="wan")
+    start(a, b, ALL + short(a), short(b))
+    bridged(a, b)
+    before = a.wire()["session"]
+    a.reload(ALL + ONE + short(a))
+    assert a.host.ping("10.9.0.2") == 3
+    assert a.wire()["session"] == before
+    b.adit.ctl("disconnect", "x")
+    wait_for("its end to be heard", lambda: not a.up())
+    b.adit.ctl("connect", "x")
+    both_up(a, b)
+    bridged(a, b)

@@ -682,14 +682,18 @@ static void whose_socket(void **state)
 	struct l2tp3_conn_info conn;
 	struct l2tp3_session_info info;
 	struct path path;
-	uint8_t stop[] = { 0, 0, 0, 0, 0xc8, 3, 0, 20, 0, 0, 0, 0,
-			   0, 0, 0, 0, 0x80, 8, 0, 0,  0, 0, 0, 4 },
-		data[] = { 0, 0, 0, 0, 1, 2, 3, 4 };
+	uint8_t stop_ip[] = { 0, 0, 0, 0, 0xc8, 3, 0, 20, 0, 0, 0, 0,
+			      0, 0, 0, 0, 0x80, 8, 0, 0,  0, 0, 0, 4 },
+		data_udp[] = { 0, 3, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4 };
 
 	(void)state;
 	for (int ip = 0; ip < 2; ip++) {
-		uint32_t own = ip ? 1 : 0; /* over UDP ports tell it */
+		uint8_t *stop = ip ? stop_ip : stop_ip + 4, *at = stop_ip + 8;
+		uint8_t *data = ip ? data_udp + 4 : data_udp, *session = data_udp + 4;
+		size_t stop_len = ip ? 24 : 20, data_len = ip ? 8 : 12;
 
+		put32(at, 0);
+		stop_ip[23] = 4;
 		world3_params(&wp);
 		wp.ip = ip;
 		world3_start(&w, &wp);
@@ -697,31 +701,31 @@ static void whose_socket(void **state)
 		world3_run(&w, 2 * US_S);
 		path = world3_path(&w, 1);
 		path.via = 9;
-		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), own);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, stop_len), 1);
 		assert_true(l2tp3_conn_info(w.e[1].l, w.e[1].conn, &conn));
-		put32(stop + 8, conn.local_id);
-		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), own);
+		put32(at, conn.local_id);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, stop_len), 1);
 		assert_true(l2tp3_session_info(w.e[1].l, w.e[1].session, &info));
-		put32(data, info.local_id);
-		assert_int_equal(l2tp3_via(w.e[1].l, &path, data, sizeof(data)), own);
+		put32(session, info.local_id);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, data, data_len), 1);
 		/* to another address of ours */
 		path.local.ip[3] ^= 8;
-		assert_int_equal(l2tp3_via(w.e[1].l, &path, data, sizeof(data)), 0);
-		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), 0);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, data, data_len), 0);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, stop_len), 0);
 		path.local.ip[3] ^= 8;
 		/* of nobody; a request; not even a message */
-		stop[11] ^= 1;
-		data[3] ^= 1;
-		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), 0);
-		assert_int_equal(l2tp3_via(w.e[1].l, &path, data, sizeof(data)), 0);
-		put32(stop + 8, 0);
-		stop[23] = 1;
-		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), 0);
+		at[3] ^= 1;
+		session[3] ^= 1;
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, stop_len), 0);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, data, data_len), 0);
+		put32(at, 0);
+		stop_ip[23] = 1;
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, stop_len), 0);
 		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, 3), 0);
 		/* of another host */
-		stop[23] = 4;
+		stop_ip[23] = 4;
 		path.remote.ip[3] ^= 8;
-		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, sizeof(stop)), 0);
+		assert_int_equal(l2tp3_via(w.e[1].l, &path, stop, stop_len), 0);
 		world3_stop(&w);
 	}
 }

@@ -321,6 +321,7 @@ void world_drain(struct world *w, int i)
 void world_inject(struct world *w, int to, const struct path *path, const uint8_t *bytes,
 		  size_t len)
 {
+	struct path elsewhere = *path;
 	struct end *e = &w->e[to];
 	struct l2tp_frame f;
 	uint8_t *copy = malloc(len ? len : 1); /* exact, so that a read past the end is seen */
@@ -329,6 +330,8 @@ void world_inject(struct world *w, int to, const struct path *path, const uint8_
 	assert_non_null(copy);
 	if (len)
 		memcpy(copy, bytes, len);
+	elsewhere.via++;
+	assert_in_range(l2tp_via(e->l, &elsewhere, copy, len), 0, path->via);
 	world_enter(w);
 	rc = l2tp_input(e->l, w->now, path, copy, len, &f);
 	world_leave(w);
