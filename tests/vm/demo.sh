@@ -9,6 +9,8 @@
 #   3 the messages of the session, and PPP's negotiation in user space
 #   4 the session and its interface in the kernel: from here on no packet sees user space
 #
+# Then a bridge between the two, by an Ethernet pseudowire that the kernels carry, too.
+#
 #   client 192.0.2.2 ----- 192.0.2.1 LNS, 198.51.100.2 on its lo
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -61,6 +63,13 @@ in_ns $L ip addr add 198.51.100.2/32 dev lo
 in_ns $C ip link set c0 up
 in_ns $L ip link set l0 up
 in_ns $L sysctl -qw net.ipv4.ip_forward=1
+# the two sites of the pseudowire: each has a bridge
+for x in "$L 10.99.0.1/30" "$C 10.99.0.2/30"; do
+    set -- $x
+    in_ns $1 ip link add br0 type bridge
+    in_ns $1 ip addr add $2 dev br0
+    in_ns $1 ip link set br0 up
+done
 echo 'alice * "open sesame" *' >"$dir/lns/users"
 chmod 600 "$dir/lns/users"
 cat >"$dir/lns/adit.conf" <<E2
@@ -70,6 +79,7 @@ data-plane = kernel
 pool "subscribers" { addresses = {"10.64.0.0/16"} }
 profile "home" { users = "$dir/lns/users" pool = "subscribers" local-address = "10.64.0.1" ipv6 = false }
 peer "anybody" { profile = "home" secret = "tunnel secret" }
+pseudowire "sites" { remote = 192.0.2.2 secret = "another secret" bridge = br0 connect = wait }
 E2
 cat >"$dir/client/adit.conf" <<E2
 control = "$dir/client/control"
@@ -83,6 +93,7 @@ session "office" {
     connect = manual
     routes = {"198.51.100.0/24"}
 }
+pseudowire "sites" { remote = 192.0.2.1 secret = "another secret" bridge = br0 connect = manual }
 E2
 chmod 755 "$dir"
 chown -R adit "$dir" 2>/dev/null || chown -R nobody "$dir"
@@ -114,6 +125,16 @@ E2
 }
 check "control messages, the tunnel in the kernel, the session's messages and PPP, the session in the kernel" order
 
+bold "A bridge between two sites: an Ethernet pseudowire (L2TPv3), one line on each side"
+show "adit connect sites" ctl client connect sites
+wire_up() { ctl "$1" show pseudowires state=up | grep -q sites; }
+wait_for "the pseudowire on the LNS" wire_up lns
+wait_for "the pseudowire on the client" wire_up client
+show "adit show pseudowires  (on the LNS)" ctl lns show pseudowires
+show "bridge link            (on the client)" in_ns $C bridge link
+wait_for "the bridges to forward" in_ns $C ping -n -c 1 -W 1 10.99.0.1
+check "ping from bridge to bridge" in_ns $C ping -n -q -c 3 -i 0.2 -W 5 10.99.0.1
+
 bold "What the kernels hold now"
 for ns in $L $C; do
     show "ss -uan                (on ${ns#adit-demo-})" in_ns $ns ss -uan
@@ -126,18 +147,23 @@ check "ping through the session" in_ns $C ping -n -c 5 -i 0.2 -W 5 198.51.100.2
 show "adit show sessions     (on the LNS)" ctl lns show sessions
 
 bold "kill -9 of the client's aditd: the kernel goes on, and so does the next aditd"
-in_ns $C ping -n -q -c 30 -i 0.2 -W 5 198.51.100.2 >"$dir/ping" &
-ping=$!
+pings=()
+for to in 198.51.100.2 10.99.0.1; do
+    in_ns $C ping -n -q -c 30 -i 0.2 -W 5 $to >"$dir/ping-$to" &
+    pings+=($!)
+done
 sleep 1
 old=$(pgrep -P "${pids[1]}" -x aditd)
 kill -9 "$old"
-wait $ping || true
-cat "$dir/ping"
-check "no packet was lost" grep -q "30 received" "$dir/ping"
+wait "${pings[@]}" || true
+cat "$dir"/ping-*
+check "no packet of the session was lost" grep -q "30 received" "$dir/ping-198.51.100.2"
+check "no packet from bridge to bridge was lost" grep -q "30 received" "$dir/ping-10.99.0.1"
 wait_for "the next aditd" ctl client status
 
 bold "The client hangs up"
 show "adit disconnect office" ctl client disconnect office
+show "adit disconnect sites" ctl client disconnect sites
 empty() { [ -z "$(in_ns $C ip l2tp show session)$(in_ns $L ip l2tp show session)" ]; }
 wait_for "empty kernels" empty
 sleep 1
