@@ -4,19 +4,24 @@ directly over IP, both families, with numbers; through kills of aditd."""
 
 import re
 import signal
+import socket
+import struct
 import time
 
 import pytest
 
 from lab import wait_for
+from test_dp_user import inside
 from test_interop import CLIENT, LNS, USERS, Wire, only
-from test_raw import HELLO, Wire as Sniffer, drops, repeated
+from test_raw import CLIENT as CLIENT_IP, HELLO, L2TP, Wire as Sniffer, drops, repeated
 
 # With numbers it is the client's plane that is there before the first frame, see src/access/pipe.c:
 # the server's may be too late on a slow machine, and then carries them in user space.
 WAYS = [("udp", 4, "kernel", "kernel", ""), ("udp", 6, "user", "kernel", "sequencing = yes"),
         ("ip", 4, "kernel", "user", ""), ("ip", 6, "kernel", "kernel", "sequencing = yes")]
 SERVER = {4: "192.0.2.1", 6: "2001:db8:1::1"}
+SLI = 16
+ACTIVE, STANDBY = 1, 0x40  # bits of Circuit Status
 
 
 @pytest.fixture
@@ -115,3 +120,54 @@ def test_what_the_kernel_has_is_left_to_it(wire, family):
     wait_for("answers", lambda: wire.client.ping("198.51.100.2", 1) == 1)
     assert sum(map(repeated, both)) - sniffer.before <= len(sent) - len(set(sent)), sent
     assert [drops(a) for a in both] == before
+
+
+class Line:
+    """The client as LAC: its aditd, which has no circuit, does not say what this one says (RFC 3931 6.14)."""
+
+    def __init__(self, wire, sniffer, at_lns):
+        self.socket = inside(wire.client, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, L2TP))
+        self.socket.bind((CLIENT_IP[4], 0))
+        self.session = only(at_lns)
+        seen = [m for m in sniffer.messages() if m[1] is not None]
+        self.ns, self.nr = ([m[3] + 1 for m in seen if m[0] == way][-1] for way in ("out", "in"))
+        self.at_lns = at_lns
+
+    def says(self, status, circuit):
+        values = (0, struct.pack("!H", SLI)), (63, struct.pack("!I", self.session["remote_session"])), \
+            (64, struct.pack("!I", self.session["session"])), (71, struct.pack("!H", status))
+        avps = b"".join(struct.pack("!HHH", 0x8000 | 6 + len(v), 0, number) + v for number, v in values)
+        message = struct.pack("!IHHIHH", 0, 0xc803, 12 + len(avps), self.session["tunnel"], self.ns, self.nr)
+        self.ns += 1
+        self.socket.sendto(message + avps, (SERVER[4], 0))
+        wait_for(f"the circuit to be {circuit}", lambda: only(self.at_lns)["peer_circuit"] == circuit)
+
+
+def test_circuit_that_takes_no_data(wire):
+    """RFC 3931 5.4.5, RFC 5641 2: nothing goes to a client whose circuit is down or stands by, nor does it
+    go elsewhere: the route stays. What the client sends comes in."""
+    # Rows: V3-5.4.5-02, CS-2-01
+    wire.lns.run("ip", "route", "add", "default", "via", CLIENT_IP[4])  # where it would go
+    sniffer = Sniffer(wire.client, "c0")
+    unsigned = 'secret = "tunnel secret"', ""  # so that somebody else may speak for the client
+    at_lns = wire.lab.adit(wire.lns, LNS.format(plane="kernel", profile="", peer="version = 3").replace(
+        *unsigned) + 'listen "ip" { encapsulation = ip }\n', users=USERS).start()
+    at_client = wire.lab.adit(wire.client, CLIENT.format(
+        plane="user", server=SERVER[4], more="version = 3\n    encapsulation = ip").replace(*unsigned)).start()
+    at_client.ctl("connect", "office")
+    wire.carries()
+    session = only(at_lns)
+    assert session["plane"] == "kernel"
+    routes = wire.lns.run("ip", "route").stdout
+    line, client = Line(wire, sniffer, at_lns), session["peer_ip4"]
+    for status in 0, ACTIVE | STANDBY:
+        line.says(status, "down")
+        wait_for("data to stop", lambda: wire.lns.ping(client, 1, wait=1) == 0)
+        before = only(at_lns)["rx_packets"]
+        assert wire.client.ping("198.51.100.2", 2, wait=1) == 0
+        assert wire.lns.run("ip", "route").stdout == routes
+        wait_for("what the client has sent", lambda: only(at_lns)["rx_packets"] >= before + 2)
+        line.says(ACTIVE, "up")
+        wait_for("data to go on", lambda: wire.lns.ping(client, 1, wait=1) == 1)
+        assert wire.client.ping("198.51.100.2", 2) == 2
+    assert only(at_lns)["since"] == session["since"]
