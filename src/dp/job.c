@@ -416,6 +416,7 @@ static void begin_again(struct user *u, struct job *j)
 		return;
 	}
 	j->row = info.row;
+	j->stays = info.up && !j->lost;
 	j->routed = (uint8_t)(info.routed | item_routed(&u->net, &info.row));
 	dpt_routed(u->table, j->slot, j->routed);
 	memcpy(j->ifname, info.row.ifname, sizeof(j->ifname));
@@ -526,7 +527,8 @@ static bool step_link(struct user *u, struct job *j)
 {
 	uint16_t mtu = link_mtu(u, j);
 	bool own = j->ifname[0];
-	bool moves = j->op != JOB_PUT || j->fresh || strcmp(j->old.master, j->row.master) != 0;
+	bool moves = j->op == JOB_PUT ? j->fresh || strcmp(j->old.master, j->row.master) != 0
+				      : !j->stays;
 
 	/* Only the first to open the shared device and a new net set its MTU. */
 	if ((!own && (j->op == JOB_PUT || j->op == JOB_AGAIN)) ||
@@ -538,8 +540,8 @@ static bool step_link(struct user *u, struct job *j)
 	if (!own)
 		u->shared_mtu = mtu;
 	j->ask = ++u->ask;
-	/* With another MTU it stays where it is: somebody may have moved it, or the bridge be gone.
-	 */
+	/* With another MTU, and under another owner, it stays where it is: somebody may have moved
+	 * it, or the bridge be gone. */
 	asked(u, j,
 	      u->host_ops.link_up(u->host, j->ask, device(u, j), mtu,
 				  own && moves && j->row.ends == DP_L2TP_ETH ? j->row.master : ""));
@@ -971,6 +973,7 @@ void job_lost(struct user *u, uint32_t dev)
 					      : NULL;
 	if (!j)
 		return;
+	j->lost = true;
 	j->fd = fwd_unwatch_dev(&u->fwd, dev);
 	if (j->fd < 0 || job_start(u, j) < 0)
 		job_free(j);

@@ -58,7 +58,8 @@ struct job {
 	uint32_t picks;
 	bool held;  /* DEL: the slot keeps its counters until job_committed() */
 	bool made;  /* the device was opened by this job */
-	bool lost;  /* SHARED: it was there before */
+	bool lost;  /* SHARED, AGAIN: its device was there before, and is gone */
+	bool stays; /* AGAIN: its device is as it was set up, or as others have made it since */
 	bool later; /* its phase is tried again when the forwarding thread was quiet */
 	uint8_t routed, old_routed;
 	int error;

@@ -355,6 +355,9 @@ def test_taken_out_of_the_bridge(sites):
     a.ns.run("ip", "link", "set", "x", "master", "br1")
     wait_for("a word", lambda: "was put into another bridge and stays there" in a.adit.text())
     a.reload(short(a))
+    a.adit.kill_aditd()
+    wait_for("the next aditd to have it", a.up)
+    assert master(a) == "br1"
     a.ns.run("ip", "link", "del", "br0")
     bridge_again(a)
     assert master(a) == a.wire()["bridge"] == "br1"
