@@ -227,13 +227,14 @@ void control_client(void *client, short events)
 {
 	struct client *c = client;
 	struct daemon *d = c->control->d;
+	bool news = kplane_events(d); /* what is shown is as it is now */
 
 	run_probe(d);
 	if (events & POLLOUT)
 		client_write(c);
 	if (events & POLLIN)
 		client_read(c);
-	if (client_work(c))
+	if (client_work(c) || news)
 		run_drain(d); /* settles all clients, this one too */
 	else
 		client_settle(c);

@@ -304,6 +304,10 @@ void kplane_tunnel_up(struct daemon *d, uint32_t id);
 void kplane_tunnel_down(struct daemon *d, uint32_t id);
 /* The static pseudowires that are the keeper's alone are in the kernel now, or are not wanted. */
 void kplane_wires(struct daemon *d, const struct conf *c, bool is);
+/* Follow the interfaces of all pseudowires, or do not any more: where they are is shown. */
+void kplane_watch(struct daemon *d, const struct conf *c, bool is);
+struct circuit_link;
+bool kplane_link(const struct daemon *d, const char *ifname, struct circuit_link *ret);
 void kplane_tunnels(struct daemon *d); /* all that are up, after a restart */
 
 /* ---- hook.c ---- */

@@ -26,6 +26,7 @@
 #include <linux/if_tun.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
+#include <linux/sockios.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -144,6 +145,7 @@ static const struct rule rules[] = {
 	IS(ioctl, 1, FIONBIO), IS(ioctl, 1, FIOCLEX), /* libuv */
 	/* the forwarding thread's devices */
 	IS(ioctl, 1, TUNGETIFF), IS(ioctl, 1, TUNSETOFFLOAD), IS(ioctl, 1, TUNSETCARRIER),
+	IS(ioctl, 1, SIOCGIFINDEX),	/* circuit.c: is there such an interface? */
 	IS(ioctl, 1, TCGETS),		/* C library: is standard error a terminal? */
 	IS(fcntl, 1, F_GETFD), IS(fcntl, 1, F_SETFD), IS(fcntl, 1, F_GETFL), IS(fcntl, 1, F_SETFL),
 	IS(fcntl, 1, F_DUPFD_CLOEXEC), IS(fcntl64, 1, F_GETFD), IS(fcntl64, 1, F_SETFD),

@@ -234,6 +234,29 @@ void kplane_wires(struct daemon *d, const struct conf *c, bool is)
 	}
 }
 
+static void watch(struct daemon *d, const char *ifname, bool is)
+{
+	if (!ifname[0])
+		return;
+	if (!is)
+		dp_auto_unwatch(d->dp, ifname);
+	else if (dp_auto_watch(d->dp, ifname) < 0)
+		daemon_say(d, TRACE_WARNING, "out of memory: interface %s is not watched", ifname);
+}
+
+void kplane_watch(struct daemon *d, const struct conf *c, bool is)
+{
+	for (size_t i = 0; i < c->wire_count; i++)
+		watch(d, c->wires[i].row.ifname, is);
+	for (size_t i = 0; i < c->pw->wire_count; i++)
+		watch(d, c->pw->wires[i].row.ifname, is);
+}
+
+bool kplane_link(const struct daemon *d, const char *ifname, struct circuit_link *ret)
+{
+	return dp_auto_link(d->dp, ifname, ret);
+}
+
 /* ---- events ---- */
 
 static void on_tunnel(struct daemon *d, const struct dp_event *e)

@@ -92,6 +92,7 @@ bool plane_open(struct daemon *d, void *table, uint64_t size)
 		return false;
 	}
 	kplane_conf(d, d->conf);
+	kplane_watch(d, d->conf, true);
 	return true;
 }
 

@@ -94,6 +94,8 @@ static void apply(struct daemon *d, struct reload *r)
 	plane_trust_conf(d);
 	kplane_wires(d, old, false);
 	kplane_wires(d, d->conf, true);
+	kplane_watch(d, d->conf, true); /* what both have stays known */
+	kplane_watch(d, old, false);
 	if (acct_path(d->acct, d->conf->accounting) < 0)
 		put(r, "out of memory; accounting goes on as before\n");
 	for (size_t i = 0; i < d->socket_count; i++)

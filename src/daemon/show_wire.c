@@ -40,18 +40,19 @@ static void set_vlans(json_t *o, const struct dp_row *r)
 	show_set(o, "tag", r->tag ? json_integer(r->tag) : json_null());
 }
 
-/* One that is up is where somebody may have put it. */
-static void set_bridge(json_t *o, const struct dp_row *r, bool up)
+/* The interface of one that is up has the name, and is where, somebody may have put it. */
+static void set_interface(const struct daemon *d, json_t *o, const struct dp_row *r, bool up)
 {
-	char now[DP_IFNAME];
+	struct circuit_link now;
+	bool known = up && kplane_link(d, r->ifname, &now);
 
-	show_set_text(o, "bridge", up && circuit_master(r->ifname, now) ? now : r->master);
+	show_set_text(o, "interface", known ? now.name : r->ifname);
+	show_set_text(o, "bridge", known ? now.master : r->master);
 }
 
-static void set_row(json_t *o, const struct dp_row *r, bool up)
+static void set_row(const struct daemon *d, json_t *o, const struct dp_row *r, bool up)
 {
-	show_set_text(o, "interface", r->ifname);
-	set_bridge(o, r, up);
+	set_interface(d, o, r, up);
 	set_vlans(o, r);
 	show_set_text(o, "encapsulation", r->encap == DP_ENCAP_IP ? "ip" : "udp");
 	show_set_u64(o, "session", r->local_session);
@@ -80,7 +81,7 @@ static json_t *show_static(struct daemon *d, const struct conf_wire *c)
 		dp_remote_wire(d->remote, c->name, &w);
 	show_set_text(o, "name", c->name);
 	show_set_text(o, "state", w.ok ? "up" : "down");
-	set_row(o, &c->row, w.ok);
+	set_row(d, o, &c->row, w.ok);
 	if (w.mtu)
 		show_set_u64(o, "mtu", w.mtu);
 	show_set_text(o, "kind", "static");
@@ -129,7 +130,7 @@ static json_t *show_agreed(struct daemon *d, const struct pw_wire_info *i)
 	show_set_text(o, "type", i->conf && i->conf->type == PW_VLAN ? "vlan" : "ethernet");
 	show_set_text(o, "remote_end_id", i->conf && !i->conf->fixed ? i->conf->end_id : NULL);
 	show_set_text(o, "control", i->tunnel ? i->tunnel->name : NULL);
-	set_row(o, &i->row, i->up);
+	set_row(d, o, &i->row, i->up);
 	if (i->up) {
 		show_set_addr(o, "local", &i->row.path.local);
 		show_set_addr(o, "remote", &i->row.path.remote);

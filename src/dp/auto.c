@@ -938,6 +938,28 @@ static int adopt(struct dual *d, enum place place)
 	return 0;
 }
 
+int dp_auto_watch(struct dp *dp, const char *ifname)
+{
+	struct dual *d = dual_of(dp);
+
+	return d->circuits ? circuits_watch(d->circuits, ifname) : 0;
+}
+
+void dp_auto_unwatch(struct dp *dp, const char *ifname)
+{
+	struct dual *d = dual_of(dp);
+
+	if (d->circuits)
+		circuits_unwatch(d->circuits, ifname);
+}
+
+bool dp_auto_link(const struct dp *dp, const char *ifname, struct circuit_link *ret)
+{
+	const struct dual *d = dual_of(dp);
+
+	return d->circuits && circuits_link(d->circuits, ifname, ret);
+}
+
 struct dp *dp_auto_new(const struct dp_auto_config *config)
 {
 	struct dual *d = calloc(1, sizeof(*d));

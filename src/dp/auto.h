@@ -14,6 +14,7 @@
 #ifndef ADIT_DP_AUTO_H
 #define ADIT_DP_AUTO_H
 
+#include "circuit.h"
 #include "dp.h"
 
 struct dp_auto_config {
@@ -53,5 +54,11 @@ const char *dp_auto_missing(const struct dp *dp);
  * once the tunnel is asked for again. -ENOMEM: it stays unused.
  */
 int dp_auto_kernel(struct dp *dp, const char *why);
+
+/* As circuits_watch(), circuits_unwatch() and circuits_link() (circuit.h), of the interfaces of
+ * pseudowires, whoever carries them. */
+int dp_auto_watch(struct dp *dp, const char *ifname);
+void dp_auto_unwatch(struct dp *dp, const char *ifname);
+bool dp_auto_link(const struct dp *dp, const char *ifname, struct circuit_link *ret);
 
 #endif

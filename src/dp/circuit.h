@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which interfaces are the circuits of pseudowires, and whether they are up: what DP_EV_CIRCUIT
- * (dp.h) tells. The kernel says so by itself to whoever listens (rtnetlink(7)); no right is needed.
+ * (dp.h) tells; and in which bridges those of pseudowires are. The kernel says so by itself to
+ * whoever listens (rtnetlink(7)); no right is needed.
  */
 #ifndef ADIT_DP_CIRCUIT_H
 #define ADIT_DP_CIRCUIT_H
@@ -14,7 +15,8 @@ struct circuits;
 struct circuits *circuits_new(const uint8_t hash_key[16]);
 void circuits_free(struct circuits *c);
 
-/* Becomes readable when an interface has changed while there are circuits; -1 = never. */
+/* Becomes readable when an interface has changed while there are circuits, or any is watched; -1 =
+ * never. */
 int circuits_fd(const struct circuits *c);
 
 /*
@@ -42,8 +44,20 @@ bool circuits_event(struct circuits *c, uint64_t *ret_key, bool *ret_up);
 /* Octets of messages of the kernel; for circuits_event() and tests. False: they are damaged. */
 bool circuits_input(struct circuits *c, const uint8_t *bytes, size_t len);
 
-/* The bridge or VRF that the interface is in now, "" = none. False: nobody knows, or there is no
- * such interface. */
-bool circuit_master(const char *ifname, char ret[DP_IFNAME]);
+/*
+ * Whatever becomes of the interface that is called `ifname` now, or will be, is kept for
+ * circuits_link(): it is a pseudowire's own. As often as that, circuits_unwatch(). -ENOMEM.
+ */
+int circuits_watch(struct circuits *c, const char *ifname);
+void circuits_unwatch(struct circuits *c, const char *ifname);
+
+struct circuit_link {
+	char name[DP_IFNAME];	/* somebody may have renamed it */
+	char master[DP_IFNAME]; /* the bridge or VRF that it is in, "" = none */
+};
+
+/* What the kernel has said of it until the last circuits_event(); it is not asked. False: nothing,
+ * or that there is no such interface. */
+bool circuits_link(const struct circuits *c, const char *ifname, struct circuit_link *ret);
 
 #endif

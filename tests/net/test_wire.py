@@ -3,6 +3,8 @@
 two sites over UDP and over IP, circuits whose cables are pulled, a killed aditd, a changed secret."""
 
 import json
+import os
+import signal
 import time
 
 import pytest
@@ -365,3 +367,36 @@ def test_taken_out_of_the_bridge(sites):
     a.reload(short(a))
     bridged(a, b)
     assert a.adit.text().count("was put into another bridge") == 1
+
+
+def rename(site, old, new):
+    site.ns.run("ip", "link", "set", old, "down")
+    site.ns.run("ip", "link", "set", old, "name", new)
+    site.ns.run("ip", "link", "set", new, "up")
+
+
+def test_shown_where_it_is(sites):
+    """What `adit show pseudowires` says of an interface is what an administrator has made of it: moved,
+    its bridge renamed, itself renamed; while aditd looks, and while it was away."""
+    a, b = sites
+    start(a, b, short(a), short(b))
+    bridged(a, b)
+    for name in ("br1", "br2"):
+        a.ns.run("ip", "link", "add", name, "type", "bridge")
+        a.ns.run("ip", "link", "set", name, "up")
+    a.ns.run("ip", "link", "set", "x", "master", "br1")
+    assert a.wire()["bridge"] == "br1"
+    rename(a, "br1", "lan")
+    assert a.wire()["bridge"] == "lan"
+    os.kill(a.adit.aditd_pid(), signal.SIGSTOP)
+    a.ns.run("ip", "link", "set", "x", "master", "br2")
+    a.adit.kill_aditd()
+    wait_for("the next aditd to see it", lambda: a.up() and a.wire()["bridge"] == "br2")
+    a.ns.run("ip", "link", "set", "x", "nomaster")
+    assert a.wire()["bridge"] is None
+    a.ns.run("ip", "link", "set", "x", "master", "br0")
+    bridged(a, b)
+    rename(a, "x", "cable")
+    assert a.wire()["interface"] == "cable" and a.wire()["bridge"] == "br0"
+    assert a.wire()["circuit"] == "up"
+    bridged(a, b)

@@ -70,6 +70,16 @@ void run_probe(struct daemon *d)
 	(void)d;
 }
 
+bool kplane_events(struct daemon *d)
+{
+	return false;
+}
+
+bool kplane_link(const struct daemon *d, const char *ifname, struct circuit_link *ret)
+{
+	return false;
+}
+
 void run_drain(struct daemon *d)
 {
 	while (control_push(d->control))

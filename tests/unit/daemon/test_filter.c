@@ -342,6 +342,7 @@ static void everyday(void)
 	need(getsockname(fd, &sa, &n) == 0);
 	need(recv(fd, buf, sizeof(buf), MSG_ERRQUEUE | MSG_DONTWAIT) < 0);
 	need(ioctl(fd, FIONBIO, &one) == 0);
+	need(ioctl(fd, 0x8933 /* SIOCGIFINDEX */, &(char[64]){ "lo" }) == 0);
 	need(fcntl(fd, F_DUPFD_CLOEXEC, 3) > 0);
 	write_many();
 	need(epoll_create1(EPOLL_CLOEXEC) >= 0);

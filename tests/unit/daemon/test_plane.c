@@ -59,6 +59,11 @@ void kplane_conf(struct daemon *d, const struct conf *c)
 	(void)d, (void)c;
 }
 
+void kplane_watch(struct daemon *d, const struct conf *c, bool is)
+{
+	(void)d, (void)c, (void)is;
+}
+
 bool swire_has(const struct daemon *d, uint64_t key)
 {
 	(void)d, (void)key;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Circuits of pseudowires: what messages of the kernel about interfaces come to, whole, cut short
- * and damaged. The socket is a real one; what it says of other interfaces does not matter here. */
+ * Circuits of pseudowires and the bridges of their interfaces: what messages of the kernel come to,
+ * whole, cut short and damaged. The socket is a real one; what it says of other interfaces does not
+ * matter here. */
 #include "dp/circuit.h"
 
 #include <errno.h>
@@ -22,6 +23,14 @@ static const uint8_t hash_key[16] = "0123456789abcde";
 
 static int join_error;	  /* what joining the group of interfaces comes to */
 static int joins, leaves; /* how often it was asked for */
+static int questions;	  /* sent to the kernel */
+
+/* In place of the one of libc. */
+ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+	questions++;
+	return syscall(SYS_sendto, fd, bytes, len, flags, NULL, 0);
+}
 
 /* In place of the one of libc. */
 int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
@@ -36,12 +45,13 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
 }
 
-/* A message about a link: `type`, its name behind another attribute, its flags. */
-static size_t link_message(uint8_t *at, uint16_t type, const char *name, unsigned int flags,
-			   uint8_t family)
+/* A message about a link: `type`, its name behind another attribute, its flags and index, and what
+ * it is in, if that is not 0. */
+static size_t link_whole(uint8_t *at, uint16_t type, const char *name, unsigned int flags,
+			 uint8_t family, int index, uint32_t master)
 {
 	struct nlmsghdr h = { .nlmsg_type = type };
-	struct ifinfomsg ifi = { .ifi_family = family, .ifi_flags = flags };
+	struct ifinfomsg ifi = { .ifi_family = family, .ifi_flags = flags, .ifi_index = index };
 	struct rtattr mtu = { .rta_len = 8, .rta_type = IFLA_MTU },
 		      a = { .rta_len = (unsigned short)(4 + strlen(name) + 1),
 			    .rta_type = IFLA_IFNAME };
@@ -54,9 +64,21 @@ static size_t link_message(uint8_t *at, uint16_t type, const char *name, unsigne
 	memcpy(at + n, &a, 4);
 	memcpy(at + n + 4, name, strlen(name) + 1);
 	n += NLMSG_ALIGN(a.rta_len);
+	if (master) {
+		a = (struct rtattr){ .rta_len = 8, .rta_type = IFLA_MASTER };
+		memcpy(at + n, &a, 4);
+		memcpy(at + n + 4, &master, 4);
+		n += 8;
+	}
 	h.nlmsg_len = (uint32_t)n;
 	memcpy(at, &h, sizeof(h));
 	return n;
+}
+
+static size_t link_message(uint8_t *at, uint16_t type, const char *name, unsigned int flags,
+			   uint8_t family)
+{
+	return link_whole(at, type, name, flags, family, 0, 0);
 }
 
 static void tell(struct circuits *c, uint16_t type, const char *name, unsigned int flags)
@@ -64,6 +86,33 @@ static void tell(struct circuits *c, uint16_t type, const char *name, unsigned i
 	uint8_t buf[256] = { 0 };
 
 	assert_true(circuits_input(c, buf, link_message(buf, type, name, flags, AF_UNSPEC)));
+}
+
+/* The same of one with an index, and with a bridge or none. */
+static void tell_in(struct circuits *c, uint16_t type, int index, const char *name, uint32_t master)
+{
+	uint8_t buf[256] = { 0 };
+
+	assert_true(circuits_input(c, buf,
+				   link_whole(buf, type, name, IFF_UP, AF_UNSPEC, index, master)));
+}
+
+/* What is known of the interface that is wanted by this name: its own, and its bridge's. */
+static void is_in(const struct circuits *c, const char *wanted, const char *name,
+		  const char *master)
+{
+	struct circuit_link l;
+
+	assert_true(circuits_link(c, wanted, &l));
+	assert_string_equal(l.name, name);
+	assert_string_equal(l.master, master);
+}
+
+static void unknown(const struct circuits *c, const char *wanted)
+{
+	struct circuit_link l;
+
+	assert_false(circuits_link(c, wanted, &l));
 }
 
 static void expect(struct circuits *c, uint64_t key, bool up)
@@ -318,6 +367,150 @@ static void test_cannot_listen(void **state)
 	circuits_free(c);
 }
 
+enum { BR0 = 0x7fff0001, BR1, BR2 }; /* indexes that no interface here has */
+
+/* The bridge of an interface is known from what the kernel says by itself: whoever looks, however
+ * often, asks for nothing. */
+static void test_looking_asks_nothing(void **state)
+{
+	enum { MANY = 1000 };
+	struct circuits *c = circuits_new(hash_key);
+	char name[DP_IFNAME];
+
+	(void)state;
+	assert_non_null(c);
+	if (circuits_fd(c) < 0)
+		skip();
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "adit-none%d", i);
+		assert_int_equal(circuits_watch(c, name), 0);
+		unknown(c, name);
+	}
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "adit-none%d", i);
+		tell_in(c, RTM_NEWLINK, BR0 + 100 + i, name, BR0);
+	}
+	quiet(c); /* asks for the bridge, which was not told of yet */
+	tell_in(c, RTM_NEWLINK, BR0, "br0", 0);
+	questions = 0;
+	for (int i = 0; i < 10 * MANY; i++) {
+		snprintf(name, sizeof(name), "adit-none%d", i % MANY);
+		is_in(c, name, name, "br0");
+		quiet(c);
+	}
+	assert_int_equal(questions, 0);
+	circuits_free(c);
+}
+
+/* What is there already, as after a restart, is asked for once, and so is its bridge. */
+static void test_there_before(void **state)
+{
+	struct circuits *c = circuits_new(hash_key);
+
+	(void)state;
+	assert_non_null(c);
+	if (circuits_fd(c) < 0)
+		skip();
+	questions = 0;
+	assert_int_equal(circuits_watch(c, "lo"), 0);
+	assert_int_equal(questions, 1);
+	quiet(c);
+	is_in(c, "lo", "lo", "");
+	/* one more who wants it, and one less */
+	assert_int_equal(circuits_watch(c, "lo"), 0);
+	circuits_unwatch(c, "lo");
+	is_in(c, "lo", "lo", "");
+	assert_int_equal(circuits_put(c, 1, "lo", true), 0);
+	assert_int_equal(questions, 1);
+	circuits_unwatch(c, "lo");
+	is_in(c, "lo", "lo", "");
+	leaves = 0;
+	circuits_drop(c, 1);
+	assert_int_equal(leaves, 1);
+	unknown(c, "lo");
+	circuits_free(c);
+}
+
+static void test_bridges_come_and_go(void **state)
+{
+	struct circuits *c = circuits_new(hash_key);
+
+	(void)state;
+	assert_non_null(c);
+	if (circuits_fd(c) < 0)
+		skip();
+	assert_int_equal(circuits_watch(c, "adit-no-such1"), 0);
+	assert_int_equal(circuits_watch(c, "adit-no-such2"), 0);
+	unknown(c, "adit-no-such1");
+	tell_in(c, RTM_NEWLINK, BR0 + 10, "adit-no-such1", 0);
+	is_in(c, "adit-no-such1", "adit-no-such1", "");
+	unknown(c, "adit-no-such2");
+	tell_in(c, RTM_NEWLINK, BR0 + 10, "adit-no-such1", BR0);
+	tell_in(c, RTM_NEWLINK, BR0 + 11, "adit-no-such2", BR0);
+	unknown(c, "adit-no-such1"); /* in one without a name yet */
+	tell_in(c, RTM_NEWLINK, BR0, "br0", 0);
+	is_in(c, "adit-no-such1", "adit-no-such1", "br0");
+	/* the bridge gets another name */
+	tell_in(c, RTM_NEWLINK, BR0, "lan", 0);
+	is_in(c, "adit-no-such1", "adit-no-such1", "lan");
+	is_in(c, "adit-no-such2", "adit-no-such2", "lan");
+	/* one of them is moved */
+	tell_in(c, RTM_NEWLINK, BR0 + 10, "adit-no-such1", BR1);
+	tell_in(c, RTM_NEWLINK, BR1, "br1", 0);
+	is_in(c, "adit-no-such1", "adit-no-such1", "br1");
+	is_in(c, "adit-no-such2", "adit-no-such2", "lan");
+	/* deleted, and made again under the same name */
+	tell_in(c, RTM_NEWLINK, BR0 + 11, "adit-no-such2", 0);
+	tell_in(c, RTM_DELLINK, BR0, "lan", 0);
+	is_in(c, "adit-no-such2", "adit-no-such2", "");
+	tell_in(c, RTM_NEWLINK, BR2, "lan", 0);
+	tell_in(c, RTM_NEWLINK, BR0 + 11, "adit-no-such2", BR2);
+	tell_in(c, RTM_NEWLINK, BR2, "lan", 0);
+	is_in(c, "adit-no-such2", "adit-no-such2", "lan");
+	tell_in(c, RTM_DELLINK, BR0 + 10, "adit-no-such1", 0);
+	unknown(c, "adit-no-such1");
+	circuits_free(c);
+}
+
+/* A pseudowire's own interface is the same under another name, and its circuit is not down for
+ * that. The circuit of another interface is what has the name. */
+static void test_renamed(void **state)
+{
+	struct circuits *c = circuits_new(hash_key);
+
+	(void)state;
+	assert_non_null(c);
+	if (circuits_fd(c) < 0)
+		skip();
+	assert_int_equal(circuits_put(c, 1, "adit-no-such1", true), 0);
+	nothing_there(c, 1);
+	assert_int_equal(circuits_put(c, 2, "adit-no-such2", false), 0);
+	nothing_there(c, 2);
+	tell_in(c, RTM_NEWLINK, BR0 + 10, "adit-no-such1", 0);
+	expect(c, 1, true);
+	tell_in(c, RTM_NEWLINK, BR0 + 10, "other", 0);
+	quiet(c);
+	is_in(c, "adit-no-such1", "other", "");
+	tell_in(c, RTM_NEWLINK, BR0 + 11, "adit-no-such1", 0); /* not ours */
+	is_in(c, "adit-no-such1", "other", "");
+	tell_in(c, RTM_DELLINK, BR0 + 10, "other", 0);
+	expect(c, 1, false);
+	unknown(c, "adit-no-such1");
+	/* one that took a name away, and one that gets it */
+	tell_in(c, RTM_NEWLINK, BR0 + 12, "adit-no-such1", 0);
+	expect(c, 1, true);
+	tell_in(c, RTM_NEWLINK, BR0 + 12, "adit-no-such1", 0);
+	quiet(c);
+	tell(c, RTM_NEWLINK, "adit-no-such2", IFF_UP | IFF_RUNNING);
+	expect(c, 2, true);
+	tell_in(c, RTM_NEWLINK, BR0 + 13, "adit-no-such2", 0);
+	expect(c, 2, false); /* it does not run */
+	tell_in(c, RTM_NEWLINK, BR0 + 13, "other", 0);
+	quiet(c);
+	unknown(c, "adit-no-such2");
+	circuits_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +521,10 @@ int main(void)
 		cmocka_unit_test(test_more_than_the_socket_holds),
 		cmocka_unit_test(test_listens_while_there_are_any),
 		cmocka_unit_test(test_cannot_listen),
+		cmocka_unit_test(test_looking_asks_nothing),
+		cmocka_unit_test(test_there_before),
+		cmocka_unit_test(test_bridges_come_and_go),
+		cmocka_unit_test(test_renamed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
