@@ -501,14 +501,18 @@ void l2tp3_save(const struct l2tp3 *l, enum l2tp3_object kind, adit_handle h, st
  * Bring objects back, all connections first. What was loaded has a record: the one it came from is
  * from now on that of its new handle, and l2tp3_dirty() says to write it again, or that it is gone
  * should the object have ended by then. What was established goes on where it was: ids, Ns, Nr,
- * window, nonces, cookies and unacknowledged messages. What was being set up ends with StopCCN or
- * CDN. Handles are new; `owner` is the caller's. 0; 1 when the record cannot be used (its object is
- * not made, the caller removes it; a session whose ids could be read gets a CDN); a session also
- * LOAD_ALONE; -ENOMEM.
+ * window, nonces, cookies and unacknowledged messages; a connection also with the keys that it had,
+ * whatever the secrets of `profile` are. What was being set up ends with StopCCN or CDN. Handles
+ * are new; `owner` is the caller's. 0; 1 when the record cannot be used (its object is not made,
+ * the caller removes it; a session whose ids could be read gets a CDN); a connection also
+ * LOAD_MUTE, a session LOAD_ALONE, which come to the same, but the record is whole; -ENOMEM.
  */
 int l2tp3_load_conn(struct l2tp3 *l, struct mono now, struct rcur *c, struct l2tp3_profile *profile,
 		    uint64_t owner, adit_handle *ret_handle);
 #define L2TP3_LOAD_ALONE 2 /* its connection is not there, or ends */
+#define L2TP3_LOAD_MUTE                                                              \
+	3 /* the profile has no secret to sign with, nor has the record the keys, as \
+	     one of a former release */
 int l2tp3_load_session(struct l2tp3 *l, struct mono now, struct rcur *c, uint64_t owner,
 		       adit_handle *ret_handle);
 

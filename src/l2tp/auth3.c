@@ -62,6 +62,18 @@ void l2tp3_auth_empty(struct l2tp3_auth *ret, enum l2tp3_digest digest)
 	ret->empty = true;
 }
 
+bool l2tp3_auth_same(const struct l2tp3_auth *a, const struct l2tp3_auth *b)
+{
+	for (unsigned int i = 0; i < a->n && a->n == b->n; i++) {
+		const struct l2tp3_key *x = a->keys + i, *y = b->keys + i;
+
+		if (x->digest != y->digest || !bytes_equal_ct(x->sign, y->sign, sizeof(x->sign)) ||
+		    !bytes_equal_ct(x->hide, y->hide, sizeof(x->hide)))
+			return false;
+	}
+	return a->n == b->n;
+}
+
 static struct places places_of(const uint8_t *msg, size_t len)
 {
 	struct rcur c = rcur_of(msg, len);

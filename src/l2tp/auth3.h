@@ -67,6 +67,9 @@ void l2tp3_auth_set(struct l2tp3_auth *ret, const struct l2tp_secret *secrets, u
 /* The checksum of 4.3: an empty secret. Use it with empty nonces (NULL). */
 void l2tp3_auth_empty(struct l2tp3_auth *ret, enum l2tp3_digest digest);
 
+/* The same keys, of the same kind, in the same order? */
+bool l2tp3_auth_same(const struct l2tp3_auth *a, const struct l2tp3_auth *b);
+
 /* The hiding key in the form that l2tp3_build_begin() and l2tp3_msg_parse() take (5.3). */
 static inline struct l2tp_secret l2tp3_hide_secret(const struct l2tp3_key *key)
 {

@@ -4,8 +4,11 @@
  * tags that a reader skips when it does not know them. See include/adit/l2tp3.h, "what must outlive
  * the process".
  *
- * A connection's record has its ids, its path, both nonces (not the secret: that is the profile's),
- * the sequence numbers and windows, and every message that has a number and is not acknowledged. A
+ * A connection's record has its ids, its path, both nonces and the keys that it signs with, the
+ * sequence numbers and windows, and every message that has a number and is not acknowledged. The
+ * keys are made of the secret (auth3.c), which the configuration may have otherwise by the time the
+ * record is read, or not at all: the connection goes on with those it was made with, and one that
+ * has to end can tell its peer. A
  * session's record exists from the moment the peer may know of it until its CDN has a number; from
  * then on the CDN is in the connection's record.
  *
@@ -40,7 +43,8 @@ enum tag {
 	TAG_REMOTE_END = 20,
 	TAG_LOCAL_END = 21,
 	TAG_GROUP = 22,
-	TAG_LINE = 23 /* our speeds, the peer's, channel id, errors told by WEN, errors of ours */
+	TAG_LINE = 23, /* our speeds, the peer's, channel id, errors told by WEN, errors of ours */
+	TAG_KEYS = 24  /* of the connection's digests, each: kind, to sign, to hide */
 };
 
 /* Bits above the state. */
@@ -108,6 +112,18 @@ static uint32_t conn_state(const struct conn *c)
 	return state;
 }
 
+static void save_keys(struct wcur *c, const struct l2tp3_auth *auth)
+{
+	size_t at = wcur_tlv_begin(c, TAG_KEYS);
+
+	for (unsigned int i = 0; i < auth->n; i++) {
+		wcur_u8(c, (uint8_t)auth->keys[i].digest);
+		wcur_bytes(c, auth->keys[i].sign, sizeof(auth->keys[i].sign));
+		wcur_bytes(c, auth->keys[i].hide, sizeof(auth->keys[i].hide));
+	}
+	wcur_tlv_end(c, at);
+}
+
 static void save_conn(const struct conn *k, struct wcur *c)
 {
 	size_t at;
@@ -130,6 +146,8 @@ static void save_conn(const struct conn *k, struct wcur *c)
 	wcur_u8(c, k->auth);
 	wcur_u8(c, k->key);
 	wcur_tlv_end(c, at);
+	if (k->auth == CONN_AUTH_ON && k->profile)
+		save_keys(c, &k->profile->auth);
 	save_some(c, TAG_OWN_NONCE, k->own_nonce, k->own_nonce_len);
 	save_some(c, TAG_PEER_NONCE, k->peer_nonce, k->peer_nonce_len);
 	at = wcur_tlv_begin(c, TAG_PW_TYPES);
@@ -254,6 +272,7 @@ struct record3 {
 	struct l2tp_bytes host, vendor, own_nonce, peer_nonce;
 	uint32_t router_id;
 	uint8_t quirks, quirks_used, auth, key;
+	struct l2tp3_auth keys;
 	uint16_t pw_types[L2TP3_PW_TYPES_MAX];
 	uint64_t since;
 	struct ending why;
@@ -369,6 +388,22 @@ static bool read_session(struct record3 *r, uint16_t tag, struct rcur *v)
 	return false;
 }
 
+static void read_keys(struct record3 *r, struct rcur *v)
+{
+	while (rcur_left(v) && !v->bad) {
+		struct l2tp3_key *key = r->keys.keys + r->keys.n;
+
+		if (r->keys.n++ == L2TP3_SECRETS_MAX) {
+			v->bad = true;
+			return;
+		}
+		key->digest =
+			rcur_u8(v) == L2TP3_DIGEST_SHA1 ? L2TP3_DIGEST_SHA1 : L2TP3_DIGEST_MD5;
+		rcur_copy(v, key->sign, sizeof(key->sign));
+		rcur_copy(v, key->hide, sizeof(key->hide));
+	}
+}
+
 static void read_conn(struct record3 *r, uint16_t tag, struct rcur *v)
 {
 	switch (tag) {
@@ -395,6 +430,9 @@ static void read_conn(struct record3 *r, uint16_t tag, struct rcur *v)
 	case TAG_AUTH:
 		r->auth = rcur_u8(v);
 		r->key = rcur_u8(v);
+		break;
+	case TAG_KEYS:
+		read_keys(r, v);
 		break;
 	case TAG_OWN_NONCE:
 		r->own_nonce = rest(v);
@@ -447,7 +485,7 @@ static void read_record(struct record3 *r, struct rcur *c)
 
 /* ---- connections ---- */
 
-static bool conn_good(const struct record3 *r, const struct l2tp3_profile *p)
+static bool conn_good(const struct record3 *r)
 {
 	uint32_t state = r->state & 0xff;
 
@@ -461,10 +499,22 @@ static bool conn_good(const struct record3 *r, const struct l2tp3_profile *p)
 	if (r->auth > CONN_AUTH_ON || r->own_nonce.n > L2TP3_NONCE ||
 	    r->peer_nonce.n > L2TP3_NONCE_MAX)
 		return false;
-	/* Without a secret its messages can neither be read nor written any more. */
-	if (r->auth == CONN_AUTH_ON && !p->auth.n)
-		return false;
 	return ((r->ns - r->una) & 0xffff) == r->messages;
+}
+
+/* The profile with the keys of the record, where they are others: its own to unref. NULL: out of
+ * memory. */
+static struct l2tp3_profile *profile_of(const struct record3 *r, struct l2tp3_profile *p)
+{
+	struct l2tp3_profile *own;
+	int err;
+
+	if (r->auth != CONN_AUTH_ON || !r->keys.n || l2tp3_auth_same(&r->keys, &p->auth))
+		return l2tp3_profile_ref(p);
+	own = l2tp3_profile_new(&p->p, &err);
+	if (own)
+		own->auth = r->keys;
+	return own;
 }
 
 /* The unacknowledged messages, in their order. 0, 1 when one is broken, -ENOMEM. */
@@ -556,9 +606,13 @@ static void conn_resume(struct l2tp3 *l, struct conn *k, const struct record3 *r
 static int conn_load(struct l2tp3 *l, struct conn *k, const struct record3 *r, struct rcur c,
 		     struct l2tp3_profile *profile, uint64_t owner)
 {
+	struct l2tp3_profile *own = profile_of(r, profile);
 	int rc;
 
-	conn_adopt(k, profile);
+	if (!own)
+		return -ENOMEM;
+	conn_adopt(k, own);
+	l2tp3_profile_unref(own);
 	k->rel.p.peer_window = r->window < 0x7fff ? r->window : 0x7fff;
 	k->rel.cwnd = r->cwnd < k->rel.p.peer_window ? r->cwnd : k->rel.p.peer_window;
 	k->rel.ssthresh = r->ssthresh ? r->ssthresh : 1;
@@ -585,8 +639,10 @@ int l2tp3_load_conn(struct l2tp3 *l, struct mono now, struct rcur *c, struct l2t
 	if (!profile)
 		return -EINVAL;
 	read_record(&r, c);
-	if (!conn_good(&r, profile))
+	if (!conn_good(&r))
 		return 1;
+	if (r.auth == CONN_AUTH_ON && !r.keys.n && !profile->auth.n)
+		return L2TP3_LOAD_MUTE;
 	rc = conn_new(l, &r.path, false, r.local, &k);
 	if (rc)
 		return rc == -ENOMEM ? rc : 1;

@@ -273,25 +273,57 @@ static void killed_at_each_step(void **state)
 	}
 }
 
-/* The configuration no longer has v3: what goes on of before ends, and the peer is told. */
+/* The configuration no longer has v3, or none of the peer: what goes on of before ends, and the
+ * peer is told, be it with the secret of before. */
 static void no_longer_wanted(void **state)
 {
-	/* with a secret the peer would not believe it: nobody keeps that */
-	struct pair_options o = { .version = { CONF_V3, CONF_V3 }, .no_secret = true };
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct pair_options o = { .version = { CONF_V3, CONF_V3 }, .no_secret = i & 1 };
+		struct pair *p = pair_new(&o);
+
+		pair_until(p, CLIENT(p), ACCESS_EV_UP, 1, 30 * US_S);
+		pair_run(p, 5 * US_S);
+		pair_stop(LNS(p));
+		o.version[0] = CONF_V2;
+		access_conf_unref(LNS(p)->conf);
+		LNS(p)->conf = pair_lns_conf(&o);
+		if (i & 2)
+			strcpy(LNS(p)->conf->peers[0].name, "another");
+		assert_true(pair_start(LNS(p)));
+		pair_until(p, CLIENT(p), ACCESS_EV_DOWN, 1, 10 * US_S);
+		assert_true(pair_latest(CLIENT(p), ACCESS_EV_DOWN)->by_peer);
+		pair_dial(CLIENT(p), ACCESS_CMD_DISCONNECT, "d0");
+		pair_run(p, 100 * US_S);
+		assert_int_equal(pair_rows(LNS(p)), 0);
+		pair_check_lines(LNS(p), true);
+		pair_run(p, 300 * US_S);
+		pair_check_empty(LNS(p));
+		pair_free(p);
+	}
+}
+
+/* The secret is gone from the configuration: what was made with it goes on. */
+static void secret_removed(void **state)
+{
+	struct pair_options o = { .version = { CONF_V3, CONF_V3 } };
 	struct pair *p = pair_new(&o);
 
 	(void)state;
 	pair_until(p, CLIENT(p), ACCESS_EV_UP, 1, 30 * US_S);
 	pair_run(p, 5 * US_S);
-	pair_stop(LNS(p));
-	o.version[0] = CONF_V2;
-	access_conf_unref(LNS(p)->conf);
-	LNS(p)->conf = pair_lns_conf(&o);
-	assert_true(pair_start(LNS(p)));
+	o.no_secret = true;
+	for (int i = 0; i < 2; i++) {
+		pair_stop(LNS(p));
+		access_conf_unref(LNS(p)->conf);
+		LNS(p)->conf = pair_lns_conf(&o);
+		assert_true(pair_start(LNS(p)));
+		pair_run(p, 300 * US_S);
+		assert_true(only(LNS(p)).up && only(CLIENT(p)).up);
+	}
+	pair_do(LNS(p),
+		&(struct access_cmd){ .kind = ACCESS_CMD_TERMINATE, .key = only(LNS(p)).key });
 	pair_until(p, CLIENT(p), ACCESS_EV_DOWN, 1, 10 * US_S);
-	pair_run(p, 100 * US_S);
-	assert_int_equal(pair_rows(LNS(p)), 0);
-	pair_check_lines(LNS(p), true);
 	pair_free(p);
 }
 
@@ -422,7 +454,8 @@ int main(void)
 		cmocka_unit_test(nobody_at_first),  cmocka_unit_test(wrong_secret),
 		cmocka_unit_test(restart),	    cmocka_unit_test(killed_at_each_step),
 		cmocka_unit_test(no_longer_wanted), cmocka_unit_test(over_ip),
-		cmocka_unit_test(inactive_circuit), cmocka_unit_test(without_cookies),
+		cmocka_unit_test(secret_removed),   cmocka_unit_test(inactive_circuit),
+		cmocka_unit_test(without_cookies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

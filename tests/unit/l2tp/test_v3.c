@@ -1080,6 +1080,53 @@ static void bad_records(void **state)
 	world3_stop(&w);
 }
 
+/* Where the top-level value of this tag stands in a record. */
+static uint8_t *value_of(const struct record3 *r, uint16_t tag)
+{
+	for (size_t at = 0; at + 4 <= r->len;) {
+		if ((r->bytes[at] << 8 | r->bytes[at + 1]) == tag)
+			return r->bytes + at;
+		at += 4u + (size_t)(r->bytes[at + 2] << 8 | r->bytes[at + 3]);
+	}
+	return NULL;
+}
+
+/* A record of a release that kept no keys: it is whole, and of no use without the secret. */
+static void record_without_keys(void **state)
+{
+	static const uint8_t secret[] = { 's' };
+	struct l2tp3_params none = { .host_name = "none" };
+	static struct world3 w;
+	struct world3_params wp;
+	struct l2tp3 *l;
+	adit_handle h;
+	uint8_t *keys;
+
+	(void)state;
+	world3_params(&wp);
+	for (int i = 0; i < 2; i++)
+		wp.p[i].secret[0] = (struct l2tp3_secret_param){ secret, 1 };
+	world3_start(&w, &wp);
+	world3_dial(&w, 0);
+	world3_run(&w, 2 * US_S);
+	keys = value_of(w.e[0].records, 24);
+	assert_non_null(keys);
+	for (int i = 0; i < 4; i++) { /* with keys, without; with the secret, without */
+		int err, rc;
+		struct l2tp3_profile *p = l2tp3_profile_new(i & 2 ? &none : &wp.p[0], &err);
+		struct rcur c = rcur_of(w.e[0].records->bytes, w.e[0].records->len);
+
+		l = l2tp3_new(&w.e[0].config);
+		assert_true(l && p);
+		keys[0] = i & 1 ? 0x7f : 0; /* a tag that nobody knows */
+		rc = l2tp3_load_conn(l, w.now, &c, p, 1, &h);
+		assert_int_equal(rc, i == 3 ? L2TP3_LOAD_MUTE : 0);
+		l2tp3_profile_unref(p);
+		l2tp3_free(l);
+	}
+	world3_stop(&w);
+}
+
 /* The n-th allocation fails, for every n that there is: it comes up all the same. */
 static void allocations(void **state)
 {
@@ -1212,6 +1259,7 @@ int main(void)
 		cmocka_unit_test(restarts),
 		cmocka_unit_test(status_survives),
 		cmocka_unit_test(bad_records),
+		cmocka_unit_test(record_without_keys),
 		cmocka_unit_test(allocations),
 		cmocka_unit_test(scarce),
 		cmocka_unit_test(many),
