@@ -223,8 +223,8 @@ bool pwe_dirty(struct pw *p, enum pw_object *ret_kind, uint64_t *ret_id, bool *r
 void pwe_save(const struct pw *p, enum pw_object kind, uint64_t id, struct wcur *c);
 
 /* Recovery: CMD_CONF, then all records, connections first, then pwe_loaded(). 0, also
- * when the configuration has no place for it any more: its session gets a CDN, its record goes;
- * 1 the record could not be used; -ENOMEM. */
+ * when the configuration has no place for it any more: its peer is told, its record goes; 1 the
+ * record could not be used; L2TP3_LOAD_MUTE as with access_load(); -ENOMEM. */
 int pwe_load(struct pw *p, struct mono now, enum pw_object kind, uint64_t id, struct rcur *c);
 void pwe_loaded(struct pw *p, struct mono now);
 

@@ -191,6 +191,7 @@ static inline bool pw_closed(const struct pw *p)
 
 /* ---- pw_tunnel.c ---- */
 
+/* `c` may be NULL: then it is there for a connection that ends. */
 struct pwt *pwt_new(struct pw *p, const struct pw_conf_tunnel *c);
 /* Put it under its configuration; NULL = it is no longer in there. */
 void pwt_place(struct pw *p, struct pwt *t, const struct pw_conf_tunnel *c);

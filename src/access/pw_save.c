@@ -394,6 +394,23 @@ static int load_wire(struct pw *p, struct mono now, uint64_t id, const struct sa
 	return 0;
 }
 
+/* The engine's half; with a profile of no meaning where it is only brought back to be closed. */
+static int conn_back(struct pw *p, struct mono now, struct saved *s, struct pwc *c)
+{
+	struct l2tp3_params params = { .host_name = "adit" };
+	struct l2tp3_profile *made = NULL;
+	int err, rc;
+
+	if (!c->t->c) {
+		made = l2tp3_profile_new(&params, &err);
+		if (!made)
+			return -ENOMEM;
+	}
+	rc = l2tp3_load_conn(p->l, now, &s->engine, made ? made : c->t->c->l2tp, c->id, &c->h);
+	l2tp3_profile_unref(made);
+	return rc;
+}
+
 static int load_conn(struct pw *p, struct mono now, uint64_t id, struct saved *s)
 {
 	struct pwt *t = pwt_find(p, s->name);
@@ -401,14 +418,16 @@ static int load_conn(struct pw *p, struct mono now, uint64_t id, struct saved *s
 	struct pwc *c;
 	int rc;
 
-	if (!s->name[0])
-		return 1;
-	if (!t)
-		return NO_PLACE;
-	c = pwc_new(p, t);
-	if (!c)
+	if (!t) /* as one that a new configuration drops */
+		t = pwt_new(p, NULL);
+	c = t ? pwc_new(p, t) : NULL;
+	if (!c) {
+		if (t)
+			pwt_release(p, t);
 		return -ENOMEM;
-	rc = l2tp3_load_conn(p->l, now, &s->engine, t->c->l2tp, c->id, &c->h);
+	}
+	snprintf(c->name, sizeof(c->name), "%s", s->name);
+	rc = conn_back(p, now, s, c);
 	if (rc) {
 		pwc_free(p, c);
 		return rc;
@@ -420,6 +439,10 @@ static int load_conn(struct pw *p, struct mono now, uint64_t id, struct saved *s
 	pwc_up(p, c, &i);
 	c->path_mtu = s->path_mtu <= UINT16_MAX ? (uint16_t)s->path_mtu : 0;
 	c->told = true;
+	if (!t->c) {
+		pwt_drop(p, now, t, ADIT_CAUSE_CONFIG, NULL);
+		return 0;
+	}
 	/* of several the one that came up last is in use */
 	if (t->conn && t->conn->up) {
 		struct l2tp3_conn_info o;
@@ -468,7 +491,7 @@ int pwe_load(struct pw *p, struct mono now, enum pw_object kind, uint64_t id, st
 		return rc;
 	if (spoilt(p, kind, id) < 0)
 		return -ENOMEM;
-	return rc == NO_PLACE ? 0 : 1;
+	return rc == NO_PLACE ? 0 : rc;
 }
 
 void pwe_loaded(struct pw *p, struct mono now)

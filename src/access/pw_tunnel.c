@@ -128,9 +128,11 @@ struct pwc *pwc_new(struct pw *p, struct pwt *t)
 		return NULL;
 	c->id = ++p->next_id;
 	c->t = t;
-	c->encap = t->c->encap;
-	c->plane = t->c->plane;
-	snprintf(c->name, sizeof(c->name), "%s", t->c->name);
+	if (t->c) {
+		c->encap = t->c->encap;
+		c->plane = t->c->plane;
+		snprintf(c->name, sizeof(c->name), "%s", t->c->name);
+	}
 	list_init(&c->news);
 	list_push(&t->conns, &c->in);
 	htab_put(&p->conns_by_id, &c->by_id, pw_hash(&p->conns_by_id, c->id));

@@ -644,12 +644,14 @@ static void test_ends_while_taken_up(void **state)
 	}
 }
 
-/* What the configuration has no more after a restart is no damage: it ends, and so do records. */
-static void test_no_place_after_restart(void **state)
-{
-#define TUNNEL(peer)  "tunnel \"t\" { remote = " peer " }\n"
+#define TUNNEL(peer)  "tunnel \"t\" { remote = " peer " secret = s }\n"
 #define WIRE(name)    "pseudowire \"" name "\" { tunnel = t }\n"
 #define WIRES_2(peer) TUNNEL(peer) WIRE("a") WIRE("b")
+
+/* What the configuration has no more after a restart is no damage: it ends, the peer is told, with
+ * the secret of before, and records go. */
+static void test_no_place_after_restart(void **state)
+{
 	static const char *const later[] = { TUNNEL(PEER_B) WIRE("b"), TUNNEL(PEER_B), "" };
 	static const size_t rows[] = { 1, 0, 0 }, records[] = { 2, 1, 0 };
 	struct conf *before;
@@ -668,12 +670,59 @@ static void test_no_place_after_restart(void **state)
 		conf_free(before);
 		w.loss = 0;
 		run_until(&w, 20, never);
-		if (k < 2) /* the peer was told */
-			assert_int_equal(w.side[1].row_count, rows[k]);
+		assert_int_equal(w.side[1].row_count, rows[k]);
+		assert_int_equal(w.side[1].told, k ? 2 : 1);
+		assert_int_equal(tunnels(&w.side[1]), k < 2);
 		run_until(&w, 300, never);
 		assert_int_equal(w.side[0].row_count, rows[k]);
 		assert_int_equal(w.side[1].row_count, rows[k]);
 		assert_in_range(w.side[0].record_count, 0, records[k]);
+		world_close(&w);
+	}
+}
+
+/* The same without a restart. */
+static void test_block_removed(void **state)
+{
+	struct world w;
+
+	world_open(&w, WIRES_2(PEER_B), WIRES_2(PEER_A));
+	w.want_rows = 2;
+	both_up(&w);
+	reload(&w, 0, "");
+	run_until(&w, 5, never);
+	assert_int_equal(w.side[1].row_count, 0);
+	assert_int_equal(w.side[1].told, 2);
+	assert_int_equal(tunnels(&w.side[1]), 0);
+	run_until(&w, 100, never);
+	assert_int_equal(w.side[0].record_count, 0);
+	world_close(&w);
+}
+
+/* The secret is another one, or none at all, when the connection is taken up: it goes on with its
+ * own, as after a reload. */
+static void test_secret_changed_while_away(void **state)
+{
+	static const char *const later[] = { "secret = new", "secret = new old-secret = s", "" };
+	char text[256];
+	struct world w;
+
+	for (size_t k = 0; k < 3; k++) {
+		world_open(&w, WIRES_2(PEER_B), WIRES_2(PEER_A));
+		w.want_rows = 2;
+		both_up(&w);
+		snprintf(text, sizeof(text), "tunnel \"t\" { remote = " PEER_B " %s }\n%s%s",
+			 later[k], WIRE("a"), WIRE("b"));
+		conf_free(w.side[0].conf);
+		w.side[0].conf = conf_of(text);
+		restart(&w, 0);
+		run_until(&w, 300, never); /* HELLO, both ways */
+		restart(&w, 0);
+		circuit(&w, 0, false);
+		run_until(&w, 300, never);
+		check_rows(&w);
+		assert_true(w.side[1].rows[0].row.flags & DP_F_FAR_DOWN);
+		assert_int_equal(w.downs, 0);
 		world_close(&w);
 	}
 }
@@ -786,6 +835,8 @@ int main(void)
 		cmocka_unit_test(test_plane_fails),
 		cmocka_unit_test(test_ends_while_taken_up),
 		cmocka_unit_test(test_no_place_after_restart),
+		cmocka_unit_test(test_block_removed),
+		cmocka_unit_test(test_secret_changed_while_away),
 		cmocka_unit_test(test_shutdown),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_drain_fixed),
