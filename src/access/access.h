@@ -238,7 +238,8 @@ void access_save(const struct access *a, enum access_object kind, uint64_t id, s
  * SESSION, ACCT, then access_loaded(). What was established goes on; what was being set up ends and
  * its peer is told; a record that cannot be read ends its session with a CDN. Accounting lines that
  * were not confirmed come again as EV_ACCT (the writer looks whether it has them). 0; 1 the record
- * could not be used; -ENOMEM.
+ * could not be used, the caller removes it; L2TP3_LOAD_MUTE likewise, but nothing is wrong with it:
+ * what it was of ends, and its peer cannot be told; -ENOMEM.
  */
 int access_load(struct access *a, struct mono now, enum access_object kind, uint64_t id,
 		struct rcur *c);

@@ -658,7 +658,7 @@ int access_load(struct access *a, struct mono now, enum access_object kind, uint
 		rc = load_line(a, id, &r);
 		break;
 	}
-	if (rc != 0)
+	if (rc != 0 && rc != L2TP3_LOAD_MUTE)
 		trace_bytes(a->trace, TRACE_ACCESS_LOAD_BAD, now, id, kind, 0,
 			    names[kind <= ACCESS_OBJ_STATE ? kind : 0],
 			    strlen(names[kind <= ACCESS_OBJ_STATE ? kind : 0]));

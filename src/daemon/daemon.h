@@ -202,14 +202,17 @@ void output_drain(struct daemon *d);
 bool journal_open(struct daemon *d, void *mem, uint64_t size);
 /* Load all records. False when out of memory. */
 bool journal_load(struct daemon *d);
-/* What was found in it that is not as it was written. `former`: the record before the last one. */
+/* What was found in it that is not as it was written. `former`: the record before the last one;
+ * `mute`: tunnels that end without a word, since nobody has their secret any more. */
 enum journal_kind { JOURNAL_STATE, JOURNAL_TUNNEL, JOURNAL_SESSION, JOURNAL_LINE, JOURNAL_KINDS };
 struct journal_lost {
-	size_t bad[JOURNAL_KINDS], former;
+	size_t bad[JOURNAL_KINDS], former, mute;
 };
 struct store_record;
 /* Count it; false: not even whose it was is known. */
 bool journal_found(struct journal_lost *lost, enum journal_kind kind, const struct store_record *r);
+/* Count what its engine said of it, which is no error. */
+void journal_took(struct journal_lost *lost, enum journal_kind kind, int rc);
 /* Commit all dirty records. Returns how many. */
 size_t journal_commit(struct daemon *d);
 

@@ -102,6 +102,12 @@ bool journal_found(struct journal_lost *lost, enum journal_kind kind, const stru
 	return false;
 }
 
+void journal_took(struct journal_lost *lost, enum journal_kind kind, int rc)
+{
+	lost->mute += rc == L2TP3_LOAD_MUTE;
+	lost->bad[kind] += rc != 0 && rc != L2TP3_LOAD_MUTE;
+}
+
 static size_t list_lost(char *buf, size_t cap, const size_t *bad)
 {
 	static const char *const names[][2] = {
@@ -124,6 +130,12 @@ static size_t list_lost(char *buf, size_t cap, const size_t *bad)
 static void say_lost(struct daemon *d, const struct journal_lost *lost)
 {
 	char list[160];
+
+	if (lost->mute)
+		daemon_say(d, TRACE_NOTICE,
+			   "%zu tunnel%s without a word to the peer: the secret to sign it with is "
+			   "no longer in the configuration",
+			   lost->mute, lost->mute == 1 ? " ends" : "s end");
 
 	if (list_lost(list, sizeof(list), lost->bad))
 		daemon_say(
@@ -164,7 +176,13 @@ static bool load_class(struct daemon *d, enum access_object kind, uint8_t class,
 		if (rc < 0)
 			return false;
 		FAULT("in-load");
-		lost->bad[kinds[kind]] += rc != 0 && r.id_known;
+		if (!r.id_known)
+			continue;
+		journal_took(lost, kinds[kind], rc);
+		/* What is of no use is told once. That STATE was lost has to be known until there
+		 * is another one; what cannot be read goes with the rest of its kind. */
+		if (rc && kind != ACCESS_OBJ_STATE && r.state != STORE_UNREADABLE)
+			del(d, kind, r.id);
 	}
 	return true;
 }

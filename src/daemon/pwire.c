@@ -341,7 +341,7 @@ bool pwire_load(struct daemon *d, struct journal_lost *lost)
 			rc = pwe_load(d->pw, d->now, kinds[i], r.id, &c);
 			if (rc < 0)
 				return false;
-			lost->bad[kind] += rc != 0;
+			journal_took(lost, kind, rc);
 		}
 	}
 	pwe_loaded(d->pw, d->now);

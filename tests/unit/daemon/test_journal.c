@@ -31,6 +31,7 @@ static struct {
 	unsigned int loaded;
 	unsigned int warnings;
 	bool refuses;	/* records */
+	int answer;	/* to each, if not 0 */
 	char said[512]; /* last */
 } engine;
 
@@ -54,6 +55,8 @@ void access_save(const struct access *a, enum access_object kind, uint64_t id, s
 int access_load(struct access *a, struct mono now, enum access_object kind, uint64_t id,
 		struct rcur *c)
 {
+	if (engine.answer)
+		return engine.answer;
 	if (engine.refuses)
 		return rcur_left(c) ? 0 : 1;
 	assert_int_equal(kind, engine.kind);
@@ -293,6 +296,37 @@ static void test_damage_is_told(void **state)
 	free(mem);
 }
 
+/* What the engine cannot use is told once, and is gone; what ends without a word is no damage. */
+static void test_of_no_use(void **state)
+{
+	static const int answers[] = { 1, L2TP3_LOAD_MUTE };
+	uint64_t size = store_size(classes, 3);
+	void *mem = calloc(1, size);
+	struct daemon *d = calloc(1, sizeof(*d));
+
+	assert_non_null(mem);
+	assert_non_null(d);
+	assert_int_equal(store_format(mem, size, classes, 3), 0);
+	assert_true(journal_open(d, mem, size));
+	for (size_t i = 0; i < 2; i++) {
+		for (size_t k = 0; k < 3; k++)
+			assert_int_equal(store_put(d->store, classes[k].kind, ID + k, "record", 6),
+					 0);
+		engine.answer = answers[i];
+		engine.warnings = 0;
+		assert_true(journal_load(d));
+		assert_int_equal(engine.warnings, answers[i] == 1);
+		for (size_t k = 0; k < 3; k++)
+			assert_int_equal(store_count(d->store, classes[k].kind), 0);
+		assert_true(journal_load(d));
+		assert_int_equal(engine.warnings, answers[i] == 1);
+	}
+	engine.answer = 0;
+	store_close(d->store);
+	free(d);
+	free(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +334,7 @@ int main(void)
 		cmocka_unit_test(test_long_session),
 		cmocka_unit_test(test_short_session),
 		cmocka_unit_test(test_damage_is_told),
+		cmocka_unit_test(test_of_no_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
