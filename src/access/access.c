@@ -179,18 +179,6 @@ void access_fail(struct access *a, struct mono now, uint64_t key, const char *wh
 
 /* ---- glue ---- */
 
-/* Of L2TPv3 the plane cannot tell when data came last over a tunnel, and data does not show that
- * the peer hears us: it is always asked. */
-static void on_quiet(struct access *a, struct mono now, struct acc_tunnel *t)
-{
-	struct l2tp_cmd heard = { .kind = L2TP_CMD_TUNNEL_HEARD, .tunnel = t->l2tp };
-
-	if (t->version == 3)
-		(void)acc_l2_do(a, now, t->version, &heard);
-	else
-		acc_tunnel_tell(a, t, ACC_TN_HEARD);
-}
-
 /* The tunnel that an event is about; NULL when it is not in use any more. */
 static struct acc_tunnel *tunnel_about(struct access *a, struct mono now, uint8_t version,
 				       const struct l2tp_event *ev)
@@ -219,7 +207,7 @@ static void on_l2tp(struct access *a, struct mono now, uint8_t version, const st
 	case L2TP_EV_TUNNEL_QUIET:
 		t = acc_tunnel_of(a, ev->owner);
 		if (t && t->version == version && t->l2tp == ev->tunnel)
-			on_quiet(a, now, t);
+			acc_tunnel_tell(a, t, ACC_TN_HEARD);
 		break;
 	case L2TP_EV_TUNNEL_DOWN:
 		t = tunnel_about(a, now, version, ev);

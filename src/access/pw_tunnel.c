@@ -550,7 +550,8 @@ void pwt_event(struct pw *p, struct mono now, const struct l2tp3_event *ev)
 			on_up(p, now, c);
 		break;
 	case L2TP3_EV_CONN_QUIET:
-		/* data shows that the peer sends, not that it hears us: always ask */
+		/* 4.4 lets data count. A bridge has nothing like PPP's echo, and data shows that
+		 * the peer sends, not that it hears us: always ask. */
 		l2tp3_do(p->l, now, &heard);
 		break;
 	case L2TP3_EV_CONN_MOVED:

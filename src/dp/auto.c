@@ -736,7 +736,7 @@ static bool dual_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
 	return plane->ops->stats(plane, key, ret);
 }
 
-static struct mono dual_heard(struct dp *dp, uint16_t local_tunnel)
+static struct mono dual_heard(struct dp *dp, uint32_t local_tunnel)
 {
 	struct dual *d = dual_of(dp);
 	struct dp *user = d->config.user, *kernel = d->config.kernel;

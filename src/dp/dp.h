@@ -113,7 +113,7 @@ struct dp_ops {
 	bool (*stats)(struct dp *dp, uint64_t key, struct dp_counters *ret);
 
 	/* When data last came over a tunnel, by our tunnel id; us = 0: never. */
-	struct mono (*heard)(struct dp *dp, uint16_t local_tunnel);
+	struct mono (*heard)(struct dp *dp, uint32_t local_tunnel);
 
 	/* Keys the plane has, for recovery: start with *pos = 0; false at the end. */
 	bool (*list)(struct dp *dp, uint64_t *pos, uint64_t *ret_key, uint32_t *ret_generation);

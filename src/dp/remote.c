@@ -682,7 +682,7 @@ static bool remote_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
 	return true;
 }
 
-static struct mono remote_heard(struct dp *dp, uint16_t local_tunnel)
+static struct mono remote_heard(struct dp *dp, uint32_t local_tunnel)
 {
 	const struct rtunnel *t = tunnel_find(remote_of(dp), local_tunnel);
 

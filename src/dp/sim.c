@@ -620,7 +620,7 @@ static bool sim_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
 	return dpt_stats(sim_of(dp)->table, key, ret);
 }
 
-static struct mono sim_heard(struct dp *dp, uint16_t local_tunnel)
+static struct mono sim_heard(struct dp *dp, uint32_t local_tunnel)
 {
 	return (struct mono){ (int64_t)dpt_heard(sim_of(dp)->table, local_tunnel) };
 }

@@ -196,7 +196,7 @@ bool dpt_stats(const struct dpt *t, uint64_t key, struct dp_counters *ret);
 bool dpt_list(const struct dpt *t, uint64_t *pos, uint64_t *ret_key, uint32_t *ret_generation);
 
 /* When data last came over any tunnel with this id; 0 never. */
-uint64_t dpt_heard(const struct dpt *t, uint16_t local_tunnel);
+uint64_t dpt_heard(const struct dpt *t, uint32_t local_tunnel);
 
 /* What the plane as a whole was told last; survives as the rows do. False: nothing yet. */
 void dpt_net_put(struct dpt *t, const struct dp_net *net);

@@ -32,10 +32,15 @@ struct dpt_tunnel dpt_tunnel_of(const struct dp_row *r)
 	return n;
 }
 
-/* One of the two is 0. */
+/* Ours, of either version: one of the two is 0. */
+static uint32_t tunnel_id(const struct dpt_tunnel *n)
+{
+	return n->local_id | n->local_id3;
+}
+
 static uint32_t tunnel_chain(const struct dpt_tunnel *n)
 {
-	return (n->local_id ^ n->local_id3) % TUNNEL_HEADS;
+	return tunnel_id(n) % TUNNEL_HEADS;
 }
 
 static uint32_t tunnel_find(const struct dpt *t, const struct dpt_tunnel *n)
@@ -120,7 +125,7 @@ void dpt_tunnel_drop(struct dpt *t, uint32_t i)
 	t->tunnel_retired = i + 1;
 }
 
-uint64_t dpt_heard(const struct dpt *t, uint16_t local_tunnel)
+uint64_t dpt_heard(const struct dpt *t, uint32_t local_tunnel)
 {
 	uint64_t latest = 0;
 
@@ -128,7 +133,7 @@ uint64_t dpt_heard(const struct dpt *t, uint16_t local_tunnel)
 	     v = t->tunnel_next[v - 1]) {
 		uint64_t at = atomic_load_explicit(&t->heards[v - 1], memory_order_relaxed);
 
-		if (t->tunnels[v - 1].local_id == local_tunnel && at > latest)
+		if (tunnel_id(&t->tunnels[v - 1]) == local_tunnel && at > latest)
 			latest = at;
 	}
 	return latest;

@@ -406,7 +406,7 @@ static bool user_stats(struct dp *dp, uint64_t key, struct dp_counters *ret)
 	return dpt_stats(user_of(dp)->table, key, ret);
 }
 
-static struct mono user_heard(struct dp *dp, uint16_t local_tunnel)
+static struct mono user_heard(struct dp *dp, uint32_t local_tunnel)
 {
 	return (struct mono){ (int64_t)dpt_heard(user_of(dp)->table, local_tunnel) };
 }

@@ -106,7 +106,7 @@ struct end {
 	size_t stats_count;
 	char names[PENDING][CONF_NAME];
 	size_t name_count;
-	uint16_t heard[PENDING];
+	uint32_t heard[PENDING];
 	size_t heard_count;
 	bool full; /* something did not fit into the tables here */
 };

@@ -79,6 +79,34 @@ def test_directly_over_ip(world, server, mtu):
     wait_for("the LNS to see the end", lambda: not lns.sessions())
 
 
+# Control messages alone: the T bit behind the UDP header.
+DEAF = """
+table inet deaf {
+    chain in {
+        type filter hook input priority 0
+        udp dport 1701 @th,64,1 1 counter drop
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_data_counts_as_life(world, version):
+    """Who has data is there, and is not asked (RFC 2661 6.5, RFC 3931 4.4): a session goes on while its
+    peer's control connection stands still, and not one HELLO is sent that could remain unanswered."""
+    lns = world.start_lns(peer=f'version = {version} hello-interval = "1 s" retries = 1')
+    client = world.start_client(more=f'version = {version}\n    hello-interval = "600 s"')
+    carried(world)
+    before = only_session(lns)["since"]
+    pings = world.client.pinging("198.51.100.2", 40, 0.25)
+    wait_for("data for two seconds", lambda: len(pings.answered()) > 8)
+    world.lns.run("nft", DEAF)
+    assert pings.lost() == []
+    assert "packets 0 " in world.lns.run("nft", "list", "table", "inet", "deaf").stdout
+    assert only_session(lns)["since"] == before
+    assert only_session(client)["state"] == "up"
+
+
 def test_outgoing_call(world):
     """The LNS calls (OCRQ): the number is the Remote End ID."""
     lns = world.start_lns(peer="version = 3")

@@ -212,9 +212,9 @@ static void pseudowires_are_found(void **state)
 		assert_int_equal(dpt_tunnel(w.t, c.tunnel)->encap, DP_ENCAP_IP);
 		assert_true(dpt_get(w.t, slot, &i));
 		assert_memory_equal(&i.row, &r, sizeof(r));
-		/* no tunnel of L2TPv2 has been heard from */
 		dpt_hear(w.t, c.tunnel, 5);
-		assert_int_equal(dpt_heard(w.t, 0x5678), 0);
+		assert_int_equal(dpt_heard(w.t, 0x12345678), 5);
+		assert_int_equal(dpt_heard(w.t, 0x5678), 0); /* of L2TPv2 */
 		assert_true(dpt_snapshot(w.t, slot2, &c));
 		assert_int_equal(c.kind, DPT_PPP);
 		world_again(&w);
