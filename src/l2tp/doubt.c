@@ -78,13 +78,15 @@ int doubt_no_session(struct l2tp *l, struct tunnel *t, const struct path *path,
 	uint8_t buf[L2TP_CONTROL_MAX];
 	struct l2tp_build b;
 
-	if (h->payload + h->len < STOP_LEN || t->state != L2TP_TS_UP || !session ||
-	    !path_equal(&t->path, path) || idmap_resting(l->session_ids, t->local_id, session) ||
-	    !rel_room(&t->rel, false) || !may_tell(l, true))
+	if (t->state != L2TP_TS_UP || !session || !path_equal(&t->path, path) ||
+	    idmap_resting(l->session_ids, t->local_id, session) || !rel_room(&t->rel, false))
 		return engine_drop(l, DROP_SESSION, session, path);
 	tunnel_build(l, t, &b, buf, L2TP_CDN);
 	l2tp_build_result(&b, L2TP_CDN_ERROR, L2TP_ERR_SESSION_ID, NULL);
 	l2tp_build_u16(&b, 14, session);
+	/* where ids are hidden it is 24 octets longer */
+	if (h->payload + h->len < l2tp_build_end(&b) || !may_tell(l, true))
+		return engine_drop(l, DROP_SESSION, session, path);
 	if (tunnel_push(l, t, &b, 0) == 0) {
 		thing_dirty(l, &t->thing);
 		engine_out(l, t);
