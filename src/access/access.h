@@ -64,6 +64,10 @@ int access_input(struct access *a, struct mono now, const struct path *path, con
 bool access_serves3(const struct access *a, const struct path *path, const uint8_t *bytes,
 		    size_t len);
 
+/* Walk over the paths of all tunnels, also of those that are closing: their sockets are needed.
+ * `pos` is zero at first; false at the end. */
+bool access_paths(const struct access *a, uint64_t pos[2], struct path *ret);
+
 /* As l2tp_via() and l2tp3_via(), whichever it is for. */
 uint32_t access_via(const struct access *a, const struct path *path, const uint8_t *bytes,
 		    size_t len);

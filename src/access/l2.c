@@ -494,6 +494,25 @@ bool access_serves3(const struct access *a, const struct path *path, const uint8
 						 : peers_serve3(a, &path->remote);
 }
 
+bool access_paths(const struct access *a, uint64_t pos[2], struct path *ret)
+{
+	struct l2tp_tunnel_info i;
+	struct l2tp3_conn_info i3;
+
+	if (!pos[1]) { /* those of L2TPv3 follow */
+		pos[0] = l2tp_tunnel_next(a->l2tp, pos[0]);
+		if (pos[0] && l2tp_tunnel_info(a->l2tp, pos[0], &i)) {
+			*ret = i.path;
+			return true;
+		}
+	}
+	pos[1] = a->l2tp3 ? l2tp3_conn_next(a->l2tp3, pos[1]) : 0;
+	if (!pos[1] || !l2tp3_conn_info(a->l2tp3, pos[1], &i3))
+		return false;
+	*ret = i3.path;
+	return true;
+}
+
 uint32_t access_via(const struct access *a, const struct path *path, const uint8_t *bytes,
 		    size_t len)
 {

@@ -175,6 +175,17 @@ bool pwe_serves(const struct pw *p, const struct path *path)
 	return pwt_for(p, path, NULL) != NULL;
 }
 
+bool pwe_paths(const struct pw *p, uint64_t *pos, struct path *ret)
+{
+	struct l2tp3_conn_info i;
+
+	*pos = l2tp3_conn_next(p->l, *pos);
+	if (!*pos || !l2tp3_conn_info(p->l, *pos, &i))
+		return false;
+	*ret = i.path;
+	return true;
+}
+
 uint32_t pwe_via(const struct pw *p, const struct path *path, const uint8_t *bytes, size_t len)
 {
 	return l2tp3_via(p->l, path, bytes, len);

@@ -124,6 +124,9 @@ int pwe_input(struct pw *p, struct mono now, const struct path *path, const uint
  * IP? Then a request in v2 that offers v3 (RFC 3931 4.7.3) is for pwe_input(). */
 bool pwe_serves(const struct pw *p, const struct path *path);
 
+/* As access_paths(). */
+bool pwe_paths(const struct pw *p, uint64_t *pos, struct path *ret);
+
 /* As l2tp3_via(). */
 uint32_t pwe_via(const struct pw *p, const struct path *path, const uint8_t *bytes, size_t len);
 

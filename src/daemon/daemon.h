@@ -252,7 +252,6 @@ bool pwire_done(struct daemon *d, const struct dp_done *done);
 bool pwire_plane_event(struct daemon *d, const struct dp_event *e);
 void pwire_tunnel_tell(struct daemon *d, uint32_t local); /* the planes: it is up */
 void pwire_tunnels(struct daemon *d);			  /* all that are up, after a restart */
-bool pwire_uses(struct daemon *d, uint32_t via);	  /* is a connection over this socket? */
 size_t pwire_commit(struct daemon *d);
 bool pwire_load(struct daemon *d, struct journal_lost *lost); /* false: out of memory */
 bool pwire_conf(struct daemon *d, const struct conf *next);

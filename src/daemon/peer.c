@@ -98,18 +98,28 @@ bool peer_socket_open(struct daemon *d, const struct conf_socket *s)
 	return false;
 }
 
-/* Close sockets that are no longer in the configuration once no tunnel uses them. */
+/* Does anything go on over it? Who closes waits for an acknowledgement. */
+static bool in_use(struct daemon *d, uint32_t via)
+{
+	uint64_t pos[2] = { 0 }, wires = 0;
+	struct path path;
+
+	while (access_paths(d->access, pos, &path))
+		if (path.via == via)
+			return true;
+	while (pwe_paths(d->pw, &wires, &path))
+		if (path.via == via)
+			return true;
+	return swire_uses(d, via);
+}
+
+/* Close sockets that are no longer in the configuration once nothing uses them. */
 void peer_sockets_sweep(struct daemon *d)
 {
 	for (size_t i = 0; i < d->socket_count;) {
 		struct daemon_socket *s = d->sockets + i;
-		struct access_tunnel_info info;
-		bool used = !s->stale;
 
-		for (uint32_t t = 0; !used && (t = access_tunnel_next(d->access, t));)
-			used = access_tunnel(d->access, t, &info) && info.l2tp.path.via == s->via;
-		used = used || pwire_uses(d, s->via) || swire_uses(d, s->via);
-		if (used) {
+		if (!s->stale || in_use(d, s->via)) {
 			i++;
 			continue;
 		}

@@ -183,16 +183,6 @@ void pwire_tunnels(struct daemon *d)
 	}
 }
 
-bool pwire_uses(struct daemon *d, uint32_t via)
-{
-	struct pw_tunnel_info i;
-
-	for (uint32_t id = 0; (id = pwe_tunnel_next(d->pw, id));)
-		if (pwe_tunnel(d->pw, id, &i) && i.l2tp.path.via == via)
-			return true;
-	return false;
-}
-
 /* ---- what comes in ---- */
 
 /* Over IP all shares one socket, which may be there for pseudowires alone. */

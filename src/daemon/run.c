@@ -535,6 +535,7 @@ void run_drain(struct daemon *d)
 	do
 		drain(d);
 	while (d->control && control_push(d->control));
+	peer_sockets_sweep(d);
 	kplane_flush(d);
 	if (d->stopping && all_ended(d))
 		d->quit = true;
@@ -765,7 +766,6 @@ void run_timers(struct daemon *d)
 	if (mono_due(swire_deadline(d), d->now))
 		swire_expire(d);
 	log_expire(d->log, d->now, d->wall_us);
-	peer_sockets_sweep(d);
 	if (mono_due(d->drain_say, d->now))
 		drain_progress(d);
 	if (d->emptying && mono_due(d->stop_look, d->now))

@@ -252,6 +252,19 @@ def test_reload_and_reasons(sites):
     assert a.ns.run("ip", "link", "show", "x", check=False).returncode != 0
 
 
+def test_last_block_removed(sites):
+    """The socket goes with the last block: not before the peer has acknowledged that."""
+    a, b = sites
+    start(a, b, short(a), short(b))
+    way = ["route", "blackhole", SITES["b"][0]]
+    a.ns.run("ip", way[0], "add", *way[1:])
+    a.reload("")  # what is sent now is lost
+    a.ns.run("ip", way[0], "del", *way[1:])
+    wait_for("its end there", lambda: not b.up(), 20)
+    assert b.wire()["cause"] == "peer-closed-tunnel", b.wire()
+    wait_for("the socket to go", lambda: ":1701" not in a.ns.run("ss", "-nuaH").stdout, 60)
+
+
 def test_both_versions_on_one_socket(sites):
     """An LNS for others and a pseudowire share port 1701."""
     a, b = sites
