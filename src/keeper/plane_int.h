@@ -47,7 +47,7 @@ struct kplane {
 	struct mono probe_at;	  /* look again, when asked */
 	int claim;		  /* has the name of our interface groups, -1 = none */
 	uint16_t groups;	  /* 0 = as the configuration says */
-	bool others;		  /* those are another keeper's, `missing` says so */
+	bool others;		  /* somebody else has those, `missing` says who */
 	bool listed;		  /* to this aditd */
 	bool answered;		  /* it was told whether there is a plane, since the last reload */
 	char missing[BATCH_LINE]; /* "" = there is one */
