@@ -24,8 +24,8 @@ struct dp_host_ops {
 	/* Remove the device; its addresses and routes go with it. */
 	int (*tun_gone)(void *host, uint32_t id, const char *name);
 
-	/* Set the MTU, put the device into the bridge or VRF `master` ("" = into none) and bring
-	 * it up. May be asked again with other values. */
+	/* Set the MTU, put the device into the bridge or VRF `master` ("" = into none, NULL = it
+	 * stays where it is) and bring it up. May be asked again with other values. */
 	int (*link_up)(void *host, uint32_t id, const char *name, uint16_t mtu, const char *master);
 
 	/* An address of the device. */

@@ -544,7 +544,8 @@ static bool step_link(struct user *u, struct job *j)
 	 * it, or the bridge be gone. */
 	asked(u, j,
 	      u->host_ops.link_up(u->host, j->ask, device(u, j), mtu,
-				  own && moves && j->row.ends == DP_L2TP_ETH ? j->row.master : ""));
+				  own && moves && j->row.ends == DP_L2TP_ETH ? j->row.master
+									     : NULL));
 	return false;
 }
 

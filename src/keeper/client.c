@@ -604,9 +604,9 @@ int keeper_link(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t 
 {
 	int err = begin_name(k, ifname);
 
-	if (!err && master[0]) {
+	if (!err && master) {
 		k->msg.have |= 1u << KEEPER_T_MASTER;
-		err = text_copy(k->msg.master, sizeof(k->msg.master), master);
+		err = master[0] ? text_copy(k->msg.master, sizeof(k->msg.master), master) : 0;
 	}
 	if (err)
 		return err;

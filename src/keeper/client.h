@@ -112,7 +112,7 @@ int keeper_socket(struct keeper *k, uint64_t cookie, uint32_t via, uint32_t *ret
 int keeper_tun(struct keeper *k, uint64_t cookie, const char *ifname, bool ethernet,
 	       uint32_t *ret_id);
 int keeper_tun_gone(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t *ret_id);
-/* `master`: the bridge or VRF it belongs to, "" = none. */
+/* `master`: the bridge or VRF it belongs to, "" = none, NULL = it stays where it is. */
 int keeper_link(struct keeper *k, uint64_t cookie, const char *ifname, uint32_t mtu,
 		const char *master, uint32_t *ret_id);
 

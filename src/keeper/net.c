@@ -307,11 +307,11 @@ int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_te
 int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
 		const struct dp_row *wire, const char **ret_text)
 {
-	int into = master[0] ? net_index(master) : 0, err = 0;
+	int into = !master ? -1 : master[0] ? net_index(master) : 0, err = 0;
 
-	if (master[0] && !into)
+	if (master && master[0] && !into)
 		return fail_no_device(n, ret_text, master);
-	if (into && wire && (wire->vlan || wire->vlan_count)) {
+	if (into > 0 && wire && (wire->vlan || wire->vlan_count)) {
 		err = nlm_link_set(&n->m, ifindex, mtu, into, false);
 		if (!err)
 			err = nlm_port_vlans(&n->m, ifindex, wire->vlan, wire->vlans,
@@ -323,7 +323,7 @@ int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
 			return err;
 		}
 	}
-	err = nlm_link_set(&n->m, ifindex, mtu, into ? into : -1, true);
+	err = nlm_link_set(&n->m, ifindex, mtu, into, true);
 	return err ? fail(n, ret_text, err, "could not set the interface up") : 0;
 }
 

@@ -56,8 +56,9 @@ int net_index(const char *ifname);
  * for Ethernet. */
 int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_text);
 
-/* Set the MTU, put it into the bridge or VRF `master` ("" = it stays where it is), where it has the
- * VLANs of `wire` (NULL, or none: those by default), and set it up. */
+/* Set the MTU (0: as it is), put it into the bridge or VRF `master` ("" = into none, NULL = it
+ * stays where it is), where it has the VLANs of `wire` (NULL, or none: those by default), and set
+ * it up. */
 int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
 		const struct dp_row *wire, const char **ret_text);
 

@@ -274,6 +274,7 @@ static void do_tun(struct server *s, const struct keeper_msg *m, struct answer *
 static void do_link(struct server *s, const struct keeper_msg *m, struct answer *a)
 {
 	const char *text = "there is no such interface of ours";
+	const char *master = KEEPER_HAS(m, KEEPER_T_MASTER) ? m->master : NULL;
 	char no[RIGHTS_TEXT];
 	int err = -ENODEV;
 
@@ -286,7 +287,7 @@ static void do_link(struct server *s, const struct keeper_msg *m, struct answer 
 		return;
 	}
 	if (hold_has_tun(s->hold, m->name))
-		err = net_link_up(s->net, net_index(m->name), m->mtu, m->master,
+		err = net_link_up(s->net, net_index(m->name), m->mtu, master,
 				  rights_wire_of(s->conf, m->name), &text);
 	if (err)
 		answer_error(a, err, text);

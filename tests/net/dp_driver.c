@@ -95,7 +95,10 @@ static int link_up(void *host, uint32_t id, const char *name, uint16_t mtu, cons
 	char line[100];
 
 	snprintf(line, sizeof(line), "link set %s mtu %u up %s %s", name, mtu,
-		 master[0] ? "master" : "nomaster", master);
+		 !master     ? ""
+		 : master[0] ? "master"
+			     : "nomaster",
+		 master ? master : "");
 	return answer(host, id, ip(line), -1);
 }
 

@@ -34,8 +34,11 @@ class Site:
     def configure(self, config):
         self.adit = self.lab.adit(self.ns, 'data-plane = "user"\n' + config)
 
-    def reload(self, config):
+    def write(self, config):
         self.adit.conf.write_text(self.adit.preamble() + 'data-plane = "user"\n' + config)
+
+    def reload(self, config):
+        self.write(config)
         return self.adit.ctl("reload").stdout
 
     def wire(self, name="x"):
@@ -413,3 +416,30 @@ def test_shown_where_it_is(sites):
     assert a.wire()["interface"] == "cable" and a.wire()["bridge"] == "br0"
     assert a.wire()["circuit"] == "up"
     bridged(a, b)
+
+
+@pytest.mark.parametrize("told", [True], ids=["told"])
+def test_no_bridge_when_aditd_comes_back(sites, told):
+    """`bridge` goes from the file while aditd is away, whether somebody has told the keeper or not: the
+    next aditd takes the interface out of it. With `bridge` again it is put in."""
+    a, b = sites
+    start(a, b, short(a), short(b))
+    bridged(a, b)
+
+    def away(config):
+        os.kill(a.adit.aditd_pid(), signal.SIGSTOP)
+        a.write(config)
+        if told:
+            reread = a.adit.text().count("the configuration was read again")
+            a.adit.keeper.child.send_signal(signal.SIGHUP)
+            wait_for("the keeper to have it", lambda: a.adit.text().count(
+                "the configuration was read again") > reread)
+        a.adit.kill_aditd()
+        wait_for("the next aditd to have it", a.up)
+
+    away(short(a).replace("bridge = br0", ""))
+    wait_for("it to be out", lambda: master(a) is None)
+    assert a.wire()["bridge"] is None
+    away(short(a))
+    bridged(a, b)
+    assert "refused to aditd" not in a.adit.text()

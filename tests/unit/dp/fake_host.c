@@ -85,7 +85,10 @@ static int link_up(void *host, uint32_t id, const char *name, uint16_t mtu, cons
 {
 	char what[80];
 
-	snprintf(what, sizeof(what), "link %s %u%s%s", name, mtu, master[0] ? " " : "", master);
+	snprintf(what, sizeof(what), "link %s %u%s%s", name, mtu, master ? " in " : "",
+		 !master     ? ""
+		 : master[0] ? master
+			     : "none");
 	return ask(host, id, true, what);
 }
 

@@ -1228,6 +1228,39 @@ static void the_next_plane_goes_on(void **state)
 	world_free(&w);
 }
 
+/* A pseudowire is put into the bridge of its row, or into none, when that is new. Else it stays
+ * where somebody may have put it. */
+static void a_pseudowire_stays_or_moves(void **state)
+{
+	struct world w;
+	struct dp_row r;
+
+	world_new(&w);
+	r = row(&w, 1, NULL);
+	r.ends = DP_L2TP_ETH;
+	r.version = 3;
+	r.flags = 0;
+	strcpy(r.ifname, "x");
+	put_ok(&w, 1, &r);
+	assert_true(fake_host_has(&w.host, "link x 1400 in none"));
+	strcpy(r.master, "br0");
+	put_ok(&w, 1, &r);
+	assert_true(fake_host_has(&w.host, "link x 1400 in br0"));
+	r.mtu = 1300;
+	put_ok(&w, 1, &r);
+	assert_true(fake_host_has(&w.host, "link x 1300"));
+
+	/* The next plane sets it up as it is, and hears of another configuration then. */
+	w.dp->ops->free(w.dp);
+	plane_new(&w);
+	assert_int_equal(w.dp->ops->listen(w.dp, 1, w.lns), 0);
+	r.master[0] = '\0';
+	assert_int_equal(w.dp->ops->put(w.dp, 1, 2, &r), 0);
+	assert_int_equal(completion(&w).error, 0);
+	assert_true(fake_host_has(&w.host, "link x 1300 in none"));
+	world_free(&w);
+}
+
 static void a_device_that_is_lost_comes_back(void **state)
 {
 	struct world w;
@@ -1421,6 +1454,7 @@ int main(void)
 		cmocka_unit_test(requests_of_strangers_have_a_rate_of_their_own),
 		cmocka_unit_test(a_client_has_its_own_device),
 		cmocka_unit_test(the_next_plane_goes_on),
+		cmocka_unit_test(a_pseudowire_stays_or_moves),
 		cmocka_unit_test(a_device_that_is_lost_comes_back),
 		cmocka_unit_test(sockets_come_and_go),
 		cmocka_unit_test(sockets_of_tunnels),

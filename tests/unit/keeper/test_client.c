@@ -199,8 +199,10 @@ static void test_requests(void **state)
 		assert_int_equal(m->id, type);
 		if (type == KEEPER_SOCKET)
 			assert_int_equal(m->via, 0xabcd);
-		if (type == KEEPER_LINK)
+		if (type == KEEPER_LINK) {
 			assert_int_equal(m->mtu, 1400);
+			assert_string_equal(m->master, "br0");
+		}
 		if (type >= KEEPER_TUN && type <= KEEPER_LINK)
 			assert_string_equal(m->name, "adit0");
 		if (type == KEEPER_ADDR || type == KEEPER_ROUTE) {
@@ -224,6 +226,22 @@ static void test_requests(void **state)
 			assert_memory_equal(m->envs[1].text, "ADIT_B=", 7);
 		}
 	}
+}
+
+/* In no bridge is one thing, to stay where it is another. */
+static void test_places_of_a_link(void **state)
+{
+	struct fixture *f = *state;
+	const struct keeper_msg *m;
+
+	assert_int_equal(keeper_link(f->k, 1, "x", 1400, "", NULL), 0);
+	assert_int_equal(keeper_link(f->k, 2, "x", 1400, NULL, NULL), 0);
+	assert_int_equal(keeper_work(f->k), 0);
+	m = request(f);
+	assert_true(KEEPER_HAS(m, KEEPER_T_MASTER));
+	assert_string_equal(m->master, "");
+	m = request(f);
+	assert_false(KEEPER_HAS(m, KEEPER_T_MASTER));
 }
 
 static void test_answers_in_any_order(void **state)
@@ -502,6 +520,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_requests, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_places_of_a_link, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answers_in_any_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_records_of_the_plane, setup, teardown),
