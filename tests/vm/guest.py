@@ -41,6 +41,7 @@ PEERS = ("busybox-static", "kmod", "libkmod2", "xl2tpd", "ppp", "libpcap0.8", "l
 # What the first stage needs to reach its root; the rest is loaded from there.
 EARLY = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console", "virtio_rng")
 KVM_SECONDS = 20  # from QEMU's start to the first word of the guest
+DIED = re.compile(r"\bBUG: |\bOops: |Kernel panic - |general protection fault|Out of memory: ")
 PASSED_ON = re.compile(r"ADIT_|VM_|PYTEST|PYTHON(DONTWRITE|UNBUF)|(A|UB)SAN_OPTIONS|TERM$")
 
 
@@ -227,6 +228,12 @@ def qemu_argv(image, accel, args, rundir):
             "virtserialport,chardev=out,name=out"]
 
 
+def end_of(lines):
+    """The last lines; of a kernel that died all since it said why."""
+    why = [n for n, line in enumerate(lines) if DIED.search(line)]
+    return lines[max(min([len(lines) - 40, *(n - 5 for n in why[:1])]), 0):]
+
+
 def boot(image, accel, argv, args, rundir, env):
     """Run argv in a guest: its exit status, None when the guest never spoke."""
     lines = [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
@@ -272,8 +279,8 @@ def boot(image, accel, argv, args, rundir, env):
         return None
     for name in ("qemu", "console"):
         if (rundir / name).exists():
-            tail = (rundir / name).read_text(errors="replace").splitlines()[-40:]
-            print("\n".join(f"{name}: {line}" for line in tail), file=sys.stderr)
+            lines = (rundir / name).read_text(errors="replace").splitlines()
+            print("\n".join(f"{name}: {line}" for line in end_of(lines)), file=sys.stderr)
     print("guest: it ended before the command did", file=sys.stderr)
     return 125
 
