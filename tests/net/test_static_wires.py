@@ -204,3 +204,38 @@ def test_no_bridge_yet(sites):
     a.gate.run("ip", "link", "add", "br0", "type", "bridge")
     a.up()
     assert "master br0" in a.gate.run("ip", "link", "show", "site").stdout
+
+
+def test_bridge_goes_and_comes(sites):
+    """A bridge is deleted: that is said once. It is made again: frames flow again by themselves, though
+    aditd was killed meanwhile. Who takes the interface out means it, until a reload."""
+    a, _ = sites
+    both(sites)
+    pings(sites)
+
+    def text():
+        return a.adit.text()
+
+    def bridge():
+        for line in ("add br0 type bridge", "set in master br0", "set br0 up"):
+            a.gate.run("ip", "link", *line.split())
+    for n in 1, 2:
+        a.gate.run("ip", "link", "del", "br0")
+        wait_for("a word", lambda n=n: text().count("there is no bridge br0 any more") == n)
+        assert a.wire()["bridge"] is None and a.wire()["state"] == "up"
+        if n == 2:
+            a.adit.kill_aditd()
+            a.up()
+        bridge()
+        pings(sites)
+        assert a.wire()["bridge"] == "br0"
+    wait_for("a word", lambda: text().count("site is put into bridge br0 again") == 2)
+
+    def taken_out():
+        a.gate.run("ip", "link", "set", "site", "nomaster")
+        return "was taken out of bridge br0" in text()
+    wait_for("a word", taken_out)
+    assert a.wire()["bridge"] is None
+    a.adit.ctl("reload")
+    pings(sites)
+    assert a.wire()["bridge"] == "br0"
