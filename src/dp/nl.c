@@ -278,6 +278,15 @@ int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, int master, bool up)
 	return nlm_talk(m, h, NULL, NULL);
 }
 
+int nlm_link_down(struct nlm *m, int ifindex)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC,
+				 .ifi_index = ifindex,
+				 .ifi_change = IFF_UP };
+
+	return nlm_talk(m, nlm_begin(m, RTM_SETLINK, NLM_F_ACK, &ifi, sizeof(ifi)), NULL, NULL);
+}
+
 static struct nlmsghdr *port_begin(struct nlm *m, uint16_t type, int ifindex)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_BRIDGE, .ifi_index = ifindex };

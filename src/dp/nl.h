@@ -98,6 +98,7 @@ int nlm_link_ppp(struct nlm *m, const struct nlm_ppp *p);
 
 /* Change what is not 0; `master` -1 = leave. */
 int nlm_link_set(struct nlm *m, int ifindex, uint32_t mtu, int master, bool up);
+int nlm_link_down(struct nlm *m, int ifindex);
 int nlm_link_gather(struct nlm *m, int ifindex, uint32_t mtu, uint32_t txqlen, uint32_t group,
 		    int master);
 /* The VLANs of a bridge's port, instead of those it has; 0 = none without a tag. */

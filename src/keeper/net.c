@@ -304,6 +304,25 @@ int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_te
 	return err ? fail(n, ret_text, err, "could not mark the interface") : 0;
 }
 
+/* A bridge gives a port its default VLAN as it takes it: so it is down until it has its own. */
+static int into_vlans(struct net *n, int ifindex, uint32_t mtu, int into, const struct dp_row *wire,
+		      const char **ret_text)
+{
+	int err = nlm_link_down(&n->m, ifindex);
+
+	if (!err)
+		err = nlm_link_set(&n->m, ifindex, mtu, into, false);
+	if (!err)
+		err = nlm_port_vlans(&n->m, ifindex, wire->vlan, wire->vlans, wire->vlan_count);
+	if (!err)
+		return 0;
+	err = fail(n, ret_text, err, "could not give the interface its VLANs");
+	/* rather out of the bridge than in the VLAN of others */
+	if (nlm_link_set(&n->m, ifindex, 0, 0, false) == 0)
+		nlm_link_set(&n->m, ifindex, 0, -1, true);
+	return err;
+}
+
 int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
 		const struct dp_row *wire, const char **ret_text)
 {
@@ -311,18 +330,10 @@ int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
 
 	if (master && master[0] && !into)
 		return fail_no_device(n, ret_text, master);
-	if (into > 0 && wire && (wire->vlan || wire->vlan_count)) {
-		err = nlm_link_set(&n->m, ifindex, mtu, into, false);
-		if (!err)
-			err = nlm_port_vlans(&n->m, ifindex, wire->vlan, wire->vlans,
-					     wire->vlan_count);
-		if (err) {
-			err = fail(n, ret_text, err, "could not give the interface its VLANs");
-			/* rather out of the bridge than in the VLAN of others */
-			nlm_link_set(&n->m, ifindex, 0, 0, false);
-			return err;
-		}
-	}
+	if (into > 0 && wire && (wire->vlan || wire->vlan_count))
+		err = into_vlans(n, ifindex, mtu, into, wire, ret_text);
+	if (err)
+		return err;
 	err = nlm_link_set(&n->m, ifindex, mtu, into, true);
 	return err ? fail(n, ret_text, err, "could not set the interface up") : 0;
 }

@@ -5,11 +5,13 @@ Ethernet VLAN, whose tag is rewritten. On one side in the kernel's plane, on the
 (RFC 4719)."""
 
 import json
+import socket
 import struct
 
 import pytest
 
 from lab import Lab, wait_for
+from test_dp_user import inside
 from test_wires import Port, arrives, frame_to
 
 UNTAGGED = {"a": 7, "b": 9}
@@ -92,6 +94,61 @@ class Site:
             "PVID", "Egress Untagged"}]
         assert sum(bool(e.get("flags")) for e in entries) == 1, entries
         return plain, sorted(numbers)
+
+
+class News:
+    """What the kernel says of an interface of a site, in its order: whether it is up, in a bridge, and
+    which VLANs it has there."""
+
+    LINK, BRVLAN = 1, 33  # groups
+    NEWLINK, NEWVLAN, DELVLAN = 16, 112, 113
+
+    def __init__(self, site, name):
+        links = json.loads(site.ns.run("ip", "-json", "link", "show", name).stdout)
+        self.index = links[0]["ifindex"]
+        self.up, self.master, self.vlans = True, None, set()
+        self.socket = inside(site.ns, lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0))
+        self.socket.bind((0, 0))
+        for group in self.LINK, self.BRVLAN:
+            self.socket.setsockopt(270, 1, group)
+
+    @staticmethod
+    def attributes(data):
+        while len(data) >= 4:
+            size, kind = struct.unpack_from("HH", data)
+            yield kind & 0x3fff, data[4:size]
+            data = data[size + 3 & ~3:]
+
+    def messages(self):
+        while True:
+            try:
+                data = self.socket.recv(65536, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            while len(data) >= 16:
+                size, kind = struct.unpack_from("IH", data)
+                yield kind, data[16:size]
+                data = data[size + 3 & ~3:]
+
+    def vlan(self, kind, data):
+        for _, entry in self.attributes(data[8:]):
+            fields = dict(self.attributes(entry))
+            first = struct.unpack_from("HH", fields[1])[1]
+            last = struct.unpack_from("H", fields[2])[0] if 2 in fields else first
+            change = self.vlans.update if kind == self.NEWVLAN else self.vlans.difference_update
+            change(range(first, last + 1))
+
+    def states(self):
+        """What it was after each message: up in a bridge or not, and its VLANs."""
+        for kind, data in self.messages():
+            if struct.unpack_from("i", data, 4)[0] != self.index:
+                continue
+            if kind == self.NEWLINK and data[0] == 0:
+                self.up = bool(struct.unpack_from("I", data, 8)[0] & 1)
+                self.master = dict(self.attributes(data[16:])).get(10)
+            elif kind in (self.NEWVLAN, self.DELVLAN):
+                self.vlan(kind, data)
+            yield self.up and self.master is not None, set(self.vlans)
 
 
 @pytest.fixture
@@ -189,7 +246,7 @@ def test_vlans_of_a_bridge(sites):
 
 def test_bridge_goes_and_comes(sites):
     """The bridge of either plane's pseudowire is deleted, and made again: frames flow again by
-    themselves, of the same VLANs."""
+    themselves, of the same VLANs, and never of the bridge's default one."""
     a, b = sites
     wait_for("the pseudowires", lambda: a.up() and b.up(), seconds=60)
     sessions = [s.wire()["session"] for s in sites]
@@ -198,12 +255,18 @@ def test_bridge_goes_and_comes(sites):
         wait_for("a word", lambda site=site: "x carries nothing, there is no bridge br0 any more"
                  in site.adit.text(), seconds=60)
         assert site.wire()["bridge"] is None and site.wire("y")["bridge"] == "br1"
+        news = News(site, "x")
         site.bridge()
         wait_for("the interface in the bridge", lambda site=site: site.wire()["bridge"] == "br0",
                  seconds=60)
         wait_for("a word", lambda site=site: "x is put into bridge br0 again" in site.adit.text())
         assert site.vlans() == ([UNTAGGED[site.name]],
                                 sorted([UNTAGGED[site.name], 20, 30, 31, 32]))
+        own = {UNTAGGED[site.name], 20, 30, 31, 32}
+        states = list(news.states())
+        news.socket.close()
+        assert any(1 in vlans for _, vlans in states) and states[-1] == (True, own)
+        assert all(vlans <= own for is_open, vlans in states if is_open), states
     ports = [Port(s.host, "access") for s in sites]
     try:
         for there, back in ports, ports[::-1]:
