@@ -186,6 +186,7 @@ void reload_done(struct daemon *d, const struct keeper_done *done)
 	}
 	if (COOKIE_KIND(done->cookie) == COOKIE_RELOAD) {
 		if (!done->error) {
+			put(r, "%s", done->text);
 			open_sockets(d, r);
 			return;
 		}

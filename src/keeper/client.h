@@ -51,7 +51,7 @@ struct keeper_done {
 	enum keeper_type type; /* of the request */
 	uint64_t cookie;
 	int error;		    /* 0 or negative errno */
-	char text[KEEPER_TEXT_MAX]; /* the error in words, "" when none */
+	char text[KEEPER_TEXT_MAX]; /* the error in words; RELOAD: what was done; "" = nothing */
 	char name[KEEPER_NAME_MAX]; /* NAME of the request, "" = it had none */
 
 	/* HELLO: journal, table, trace, control. SOCKET, TUN: one. All are non-blocking and

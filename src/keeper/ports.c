@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "dp/kernel.h"
 #include "dp/nl.h"
+#include "proto.h"
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -55,6 +56,9 @@ struct ports {
 	struct port *all;
 	size_t count;
 	struct mono look_at;
+	bool telling; /* what is said now is also told to who has asked for the configuration */
+	unsigned int untold;
+	char told[KEEPER_TEXT_MAX];
 };
 
 struct ports *ports_new(struct net *net, ports_say_fn *say, void *arg)
@@ -153,14 +157,27 @@ void ports_read(struct ports *p, struct mono now)
 
 /* ---- what has become of one ---- */
 
-static void say(const struct ports *p, const struct port *i, enum trace_level level,
-		const char *what, const char *then)
+/* There may be more than there is room for: of those it is told how many they are. */
+static void tell(struct ports *p, const char *line)
+{
+	size_t n = strlen(p->told);
+
+	if (!p->untold && n + strlen(line) + 2 + 40 <= sizeof(p->told))
+		snprintf(p->told + n, sizeof(p->told) - n, "%s\n", line);
+	else
+		p->untold++;
+}
+
+static void say(struct ports *p, const struct port *i, enum trace_level level, const char *what,
+		const char *then)
 {
 	char text[CONF_NAME + 512];
 
 	snprintf(text, sizeof(text), "pseudowire \"%s\": %s %s %s%s", i->wire, i->row->ifname, what,
 		 i->row->master, then);
 	p->say(p->arg, level, text);
+	if (p->telling)
+		tell(p, text);
 }
 
 static void put_back(struct ports *p, struct port *i, const struct nlm_link *link, int bridge)
@@ -360,6 +377,7 @@ static void known(const struct ports *p, struct port *i)
 			continue;
 		i->where = was->where;
 		i->bridge = was->bridge;
+		i->look = was->look;
 	}
 }
 
@@ -372,11 +390,36 @@ static void take(const struct ports *p, struct port *all, size_t *n, const char 
 	known(p, &all[(*n)++]);
 }
 
-void ports_conf(struct ports *p, const struct conf *c, struct mono now)
+/* Those that were taken out, at once; all others, of which nothing is known to be said, later. */
+static void look_all(struct ports *p, struct mono now)
+{
+	unsigned int looks = 0;
+	size_t n;
+
+	p->telling = true;
+	for (size_t i = 0; i < p->count; i++) {
+		struct port *at = p->all + i;
+
+		if ((at->look || at->where == OUT) && looks++ < LOOKS)
+			look(p, at, now);
+		else
+			look_soon(p, at, now);
+	}
+	p->telling = false;
+	n = strlen(p->told);
+	if (p->untold)
+		snprintf(p->told + n, sizeof(p->told) - n, "and %u more, see the log\n", p->untold);
+}
+
+const char *ports_conf(struct ports *p, const struct conf *c, struct mono now)
 {
 	size_t max = c->wire_count + c->pw->wire_count, n = 0;
 	struct port *all = calloc(max + 1, sizeof(*all));
 
+	p->told[0] = '\0';
+	p->untold = 0;
+	if (p->fd >= 0)
+		ports_read(p, now);
 	for (size_t i = 0; all && i < c->wire_count; i++)
 		take(p, all, &n, c->wires[i].name, &c->wires[i].row);
 	for (size_t i = 0; all && i < c->pw->wire_count; i++)
@@ -387,7 +430,7 @@ void ports_conf(struct ports *p, const struct conf *c, struct mono now)
 		fall_silent(p);
 		if (!all)
 			deaf(p, strerror(ENOMEM));
-		return;
+		return p->told;
 	}
 	listen_to(p);
 	for (; p->fd >= 0 && p->count < n; p->count++) {
@@ -395,10 +438,11 @@ void ports_conf(struct ports *p, const struct conf *c, struct mono now)
 
 		if (htab_reserve(&p->names) < 0 || htab_reserve(&p->bridges) < 0) {
 			deaf(p, strerror(ENOMEM));
-			return;
+			break;
 		}
 		htab_put(&p->names, &i->by_name, hash_of(&p->names, i->row->ifname));
 		htab_put(&p->bridges, &i->by_bridge, hash_of(&p->bridges, i->row->master));
-		look_soon(p, i, now);
 	}
+	look_all(p, now);
+	return p->told;
 }

@@ -22,8 +22,10 @@ typedef void ports_say_fn(void *arg, enum trace_level level, const char *text);
 struct ports *ports_new(struct net *net, ports_say_fn *say, void *arg);
 void ports_free(struct ports *p);
 
-/* A configuration is in force, again perhaps; it is there until the next one is. */
-void ports_conf(struct ports *p, const struct conf *c, struct mono now);
+/* A configuration is in force, again perhaps; it is there until the next one is. Returns what was
+ * done with interfaces that others had taken out, in lines (KEEPER_TEXT_MAX); "" = nothing. Valid
+ * until the next call. */
+const char *ports_conf(struct ports *p, const struct conf *c, struct mono now);
 
 /* Readable when an interface has changed while there are bridges in the configuration; -1 = never.
  */

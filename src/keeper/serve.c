@@ -195,14 +195,19 @@ static void answer_fd(struct answer *a, int fd)
 	a->fds[a->fd_count++] = fd;
 }
 
+static void answer_text(struct answer *a, const char *text)
+{
+	a->msg.have |= 1u << KEEPER_T_TEXT;
+	snprintf(a->msg.text, sizeof(a->msg.text), "%.*s", KEEPER_TEXT_MAX - 1, text);
+}
+
 static void answer_error(struct answer *a, int err, const char *text)
 {
 	a->msg.have |= 1u << KEEPER_T_ERROR;
 	a->msg.error = (uint32_t)-err;
 	if (!text || !text[0])
 		text = strerror(-err);
-	a->msg.have |= 1u << KEEPER_T_TEXT;
-	snprintf(a->msg.text, sizeof(a->msg.text), "%.*s", KEEPER_TEXT_MAX - 1, text);
+	answer_text(a, text);
 }
 
 static void refuse(struct server *s, struct answer *a, const struct keeper_msg *m, const char *why)
@@ -488,10 +493,12 @@ static void do_ready(struct server *s, const struct keeper_msg *m, struct answer
 
 static void do_reload(struct server *s, const struct keeper_msg *m, struct answer *a)
 {
-	char err[CONF_ERR_MAX];
+	char text[CONF_ERR_MAX];
 
-	if (!server_reload(s, err))
-		answer_error(a, -EINVAL, err);
+	if (!server_reload(s, text))
+		answer_error(a, -EINVAL, text);
+	else
+		answer_text(a, text);
 }
 
 static void do_stopping(struct server *s, const struct keeper_msg *m, struct answer *a)
@@ -690,9 +697,9 @@ void server_expire(struct server *s)
 
 /* ---- configuration ---- */
 
-bool server_reload(struct server *s, char *err)
+bool server_reload(struct server *s, char *text)
 {
-	struct conf *c = conf_load(s->conf->path, CONF_NO_FILES, err, CONF_ERR_MAX);
+	struct conf *c = conf_load(s->conf->path, CONF_NO_FILES, text, CONF_ERR_MAX);
 
 	if (!c)
 		return false;
@@ -706,7 +713,7 @@ bool server_reload(struct server *s, char *err)
 	s->conf = c;
 	hold_reload(s->hold, c);
 	kplane_conf(s->plane, c, s->now);
-	ports_conf(s->ports, c, s->now);
+	snprintf(text, CONF_ERR_MAX, "%s", ports_conf(s->ports, c, s->now));
 	return true;
 }
 

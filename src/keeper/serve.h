@@ -72,8 +72,9 @@ void server_children(struct server *s);
 struct mono server_deadline(const struct server *s);
 void server_expire(struct server *s);
 
-/* Read the configuration again. On failure nothing changes and `err` (CONF_ERR_MAX) says why. */
-bool server_reload(struct server *s, char *err);
+/* Read the configuration again. On failure nothing changes and `text` (CONF_ERR_MAX) says why; else
+ * it says what was done that no comparison of configurations shows, in lines, "" = nothing. */
+bool server_reload(struct server *s, char *text);
 /* Tell aditd that it was read again. */
 void server_tell_reload(struct server *s);
 

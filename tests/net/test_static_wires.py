@@ -236,6 +236,6 @@ def test_bridge_goes_and_comes(sites):
         return "was taken out of bridge br0" in text()
     wait_for("a word", taken_out)
     assert a.wire()["bridge"] is None
-    a.adit.ctl("reload")
+    assert a.adit.ctl("reload").stdout == 'pseudowire "site": site is put into bridge br0 again\n'
     pings(sites)
     assert a.wire()["bridge"] == "br0"

@@ -367,7 +367,9 @@ def test_taken_out_of_the_bridge(sites):
 
     wait_for("a word", taken_out)
     assert master(a) is None and a.wire()["bridge"] is None
-    a.reload(short(a))
+    assert a.reload(short(a)) == 'pseudowire "x": x is put into bridge br0 again\n'
+    assert master(a) == a.wire()["bridge"] == "br0"
+    assert a.reload(short(a)) == "nothing changed\n"
     bridged(a, b)
     a.ns.run("ip", "link", "add", "br1", "type", "bridge")
     a.ns.run("ip", "link", "set", "x", "master", "br1")

@@ -41,6 +41,7 @@ static struct world {
 	size_t news_len[128], head, tail;
 	bool lost;
 	char said[8192]; /* all lines */
+	char told[512];	 /* to who asked for the last configuration */
 } w;
 
 static struct fake_link *link_of(const char *name)
@@ -197,7 +198,7 @@ static void conf_now(const char *text)
 
 	w.c = conf_parse(text, "t", CONF_NO_FILES, err, sizeof(err));
 	assert_string_equal(err, "");
-	ports_conf(w.p, w.c, w.now);
+	snprintf(w.told, sizeof(w.told), "%s", ports_conf(w.p, w.c, w.now));
 	conf_free(was);
 }
 
@@ -304,9 +305,18 @@ static void what_others_do_stays(void **state)
 	said("");
 	assert_int_equal(l->put, 0);
 	conf_now(PLAIN);
+	assert_string_equal(w.told, "pseudowire \"w\": x is put into bridge br0 again\n");
 	settle();
 	said("n pseudowire \"w\": x is put into bridge br0 again\n");
 	assert_int_equal(l->put, 1);
+	conf_now(PLAIN);
+	assert_string_equal(w.told, "");
+	link_move("x", ""); /* so short before that nobody has looked */
+	conf_now(PLAIN);
+	assert_string_equal(w.told, "pseudowire \"w\": x is put into bridge br0 again\n");
+	settle();
+	w.said[0] = '\0';
+	assert_int_equal(l->put, 2);
 	link_add("br1", "", false);
 	link_move("x", "br1");
 	settle();
@@ -323,7 +333,7 @@ static void what_others_do_stays(void **state)
 	link_move("x", "br0");
 	settle();
 	said("n pseudowire \"w\": x is in bridge br0 again\n");
-	assert_int_equal(l->put, 1);
+	assert_int_equal(l->put, 2);
 }
 
 /* One of that name that no keeper has made; one that is not up: it is being made, or out of use. */
@@ -399,6 +409,10 @@ static void a_bridge_that_refuses(void **state)
 	news_of("x", RTM_NEWLINK, AF_UNSPEC); /* not again and again */
 	settle();
 	said("");
+	conf_now(PLAIN);
+	assert_string_equal(w.told, "pseudowire \"w\": x cannot be put into bridge br0: the kernel "
+				    "says no; correct that, then run `adit reload`\n");
+	w.said[0] = '\0';
 	w.put_error = 0;
 	conf_now(PLAIN);
 	settle();
@@ -494,6 +508,20 @@ static void many_at_once(void **state)
 	assert_int_equal(w.asked, MANY);
 	for (int i = 0; i < MANY; i++)
 		assert_int_equal(w.links[i + 1].put, 1);
+	/* as much is told of many as there is room for */
+	settle();
+	for (int i = 0; i < MANY; i++)
+		link_move(w.links[i + 1].name, "");
+	settle();
+	w.asked = 0;
+	conf_now(text);
+	assert_int_equal(w.asked, 16);
+	assert_non_null(strstr(w.told,
+			       "\npseudowire \"w8\": x8 is put into bridge br0 again\nand 7 "
+			       "more, see the log\n"));
+	settle();
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(w.links[i + 1].put, 2);
 }
 
 /* A control connection's pseudowire is one like any; without bridges nobody listens. */
