@@ -99,6 +99,11 @@ bool pw_conf_reserves(const struct pw_conf *c, uint32_t id);
  * PW_MTU_MAX at most. */
 uint16_t pw_mtu(const struct dp_row *r, uint16_t path_mtu);
 
+/* Whether the MTU of the interface is more than that; then a text says so, and what to do. With
+ * path_mtu 0 nothing is known. */
+#define PW_MTU_TEXT 192
+bool pw_mtu_large(const struct dp_row *r, uint16_t path_mtu, char *buf, size_t cap);
+
 /* ---- the engine ---- */
 
 #define PW_PACKET_MAX L2TP_CONTROL_MAX

@@ -7,6 +7,7 @@
 
 #include "base/crypto.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,4 +83,21 @@ uint16_t pw_mtu(const struct dp_row *r, uint16_t path_mtu)
 	unsigned int mtu = path_mtu > head ? path_mtu - head : 0;
 
 	return (uint16_t)(mtu < PW_MTU_MAX ? mtu : PW_MTU_MAX);
+}
+
+bool pw_mtu_large(const struct dp_row *r, uint16_t path_mtu, char *buf, size_t cap)
+{
+	uint16_t fits = pw_mtu(r, path_mtu);
+	struct addr remote = r->path.remote;
+	char text[ADDR_TEXT_MAX];
+
+	remote.port = 0; /* the path is not that of a port */
+	if (!path_mtu || r->mtu <= fits)
+		return false;
+	snprintf(buf, cap,
+		 "mtu = %u is more than the path to %s takes in one piece: larger frames are sent "
+		 "in "
+		 "fragments; set mtu = %u, or leave it out",
+		 r->mtu, addr_text(&remote, text), fits);
+	return true;
 }

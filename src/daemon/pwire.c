@@ -94,6 +94,16 @@ static void plane_failed(struct daemon *d, enum dp_op op, uint64_t key, uint32_t
 	pwe_do(d->pw, d->now, &cmd);
 }
 
+static void say_mtu(struct daemon *d, const struct pw_event *ev)
+{
+	struct pw_wire_info i;
+	char text[PW_MTU_TEXT];
+
+	if (pwe_wire_find(d->pw, ev->name, &i) && i.conf && i.conf->mtu &&
+	    pw_mtu_large(&i.row, path_mtu(&i.row.path), text, sizeof(text)))
+		daemon_say(d, TRACE_WARNING, "pseudowire \"%s\": %s", i.name, text);
+}
+
 static void on_event(struct daemon *d, const struct pw_event *ev)
 {
 	char why[512], remote[ADDR_TEXT_MAX];
@@ -130,6 +140,7 @@ static void on_event(struct daemon *d, const struct pw_event *ev)
 			   addr_text(&ev->path->remote, remote), ev->ifname, ev->mtu);
 		if (!ev->near_up || !ev->far_up)
 			say_circuits(d, ev);
+		say_mtu(d, ev);
 		break;
 	case PW_EV_CIRCUIT:
 		say_circuits(d, ev);

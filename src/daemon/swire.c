@@ -182,6 +182,14 @@ static int row_put(struct daemon *d, struct swire *s)
 	return d->dp->ops->put(d->dp, s->key, ++s->generation, &row);
 }
 
+static void say_mtu(struct daemon *d, const struct swire *s)
+{
+	char text[PW_MTU_TEXT];
+
+	if (!s->c.auto_mtu && pw_mtu_large(&s->c.row, path_mtu(&s->c.row.path), text, sizeof(text)))
+		daemon_say(d, TRACE_WARNING, "pseudowire \"%s\": %s", s->c.name, text);
+}
+
 static void put(struct daemon *d, struct swire *s)
 {
 	const struct conf_socket *socket = conf_socket_find(d->conf, s->c.via);
@@ -420,6 +428,7 @@ bool swire_done(struct daemon *d, const struct dp_done *done)
 		memcpy(s->ifname, done->ifname, sizeof(s->ifname));
 		daemon_say(d, TRACE_NOTICE, "pseudowire \"%s\" is up on %s, in user space",
 			   s->c.name, s->ifname);
+		say_mtu(d, s);
 	}
 	step(d, s);
 	return true;

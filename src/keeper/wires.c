@@ -178,6 +178,14 @@ static void leave(struct wires *w, struct wire *i, const char *why)
 	w->config.changed(w->config.arg, i->c.name);
 }
 
+static void say_mtu(struct wires *w, const struct wire *i)
+{
+	char text[PW_MTU_TEXT];
+
+	if (!i->c.auto_mtu && pw_mtu_large(&i->c.row, path_mtu(&i->c.row.path), text, sizeof(text)))
+		say(w, TRACE_WARNING, i, "is up", text);
+}
+
 static struct dp_row row_of(const struct wire *i)
 {
 	struct dp_row r = i->c.row;
@@ -385,6 +393,7 @@ static void put_done(struct wires *w, struct wire *i, const struct kernel_news *
 	i->text[0] = '\0';
 	snprintf(i->ifname, sizeof(i->ifname), "%s", n->ifname);
 	say(w, TRACE_NOTICE, i, "is up on", n->ifname);
+	say_mtu(w, i);
 	w->config.changed(w->config.arg, i->c.name);
 	step(w, i, now); /* it may not be wanted any more */
 }

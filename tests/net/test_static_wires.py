@@ -139,6 +139,13 @@ def test_mtu_of_the_path(sites):
     a.adit.conf.write_text(a.adit.preamble() + a.conf(more="mtu = 1300"))
     a.adit.ctl("reload")
     wait_for("the configured one", lambda: shown(1300))
+    assert "in fragments" not in a.adit.text()
+    a.adit.conf.write_text(a.adit.preamble() + a.conf(more="mtu = 1397"))
+    a.adit.ctl("reload")
+    wait_for("one that is too large", lambda: shown(1397))
+    wait_for("a word", lambda: 'pseudowire "site": mtu = 1397 is more than the path to 192.0.2.2 takes in '
+             "one piece: larger frames are sent in fragments; set mtu = 1396, or leave it out"
+             in a.adit.text())
 
 
 def test_kills_and_reloads(sites):

@@ -182,6 +182,15 @@ def test_mtu_of_the_path(sites):
     wait_for("the larger MTU", lambda: a.wire()["mtu"] == link(a) == 9000 - 62)
     assert link(b) == 1400 - 62
     bridged(a, b)
+    assert "in fragments" not in a.adit.text()
+    a.reload(short(a, more="mtu = 8939"))
+    wait_for("a word", lambda: 'pseudowire "x": mtu = 8939 is more than the path to 192.0.2.2 takes in one '
+             "piece: larger frames are sent in fragments; set mtu = 8938, or leave it out" in a.adit.text())
+    both_up(a, b)
+    assert a.wire()["mtu"] == link(a) == 8939
+    a.reload(short(a, more="mtu = 8938"))
+    wait_for("what fits", lambda: a.up() and a.wire()["mtu"] == 8938)
+    assert a.adit.text().count("in fragments") == 1
 
 
 def test_secret_changed_in_two_steps(sites):

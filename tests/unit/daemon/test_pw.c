@@ -810,6 +810,42 @@ static void test_drain_fixed(void **state)
 	world_close(&w);
 }
 
+/* An MTU that the path does not carry is said to be so, with the one that fits. */
+static void test_mtu_larger_than_the_path(void **state)
+{
+	static const struct {
+		const char *remote;
+		uint8_t encap, cookie, l2spec, tag;
+		uint16_t fits; /* of 1500 */
+	} rows[] = {
+		{ "192.0.2.1:1701", DP_ENCAP_UDP, 8, DP_L2SPEC_DEFAULT, 0, 1438 },
+		{ "192.0.2.1:1701", DP_ENCAP_UDP, 0, DP_L2SPEC_NONE, 0, 1450 },
+		{ "192.0.2.1", DP_ENCAP_IP, 4, DP_L2SPEC_NONE, 0, 1458 },
+		{ "2001:db8::1", DP_ENCAP_IP, 0, DP_L2SPEC_NONE, 7, 1438 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct dp_row r = { .encap = rows[i].encap, .cookie_out_len = rows[i].cookie };
+		char text[PW_MTU_TEXT] = "", want[64];
+
+		r.l2spec = rows[i].l2spec;
+		r.tag = rows[i].tag;
+		assert_int_equal(addr_parse(rows[i].remote, &r.path.remote), 0);
+		assert_int_equal(pw_mtu(&r, 1500), rows[i].fits);
+		r.mtu = rows[i].fits;
+		assert_false(pw_mtu_large(&r, 1500, text, sizeof(text)));
+		r.mtu++;
+		assert_false(pw_mtu_large(&r, 0, text, sizeof(text))); /* nobody knows */
+		assert_true(pw_mtu_large(&r, 1500, text, sizeof(text)));
+		snprintf(want, sizeof(want), "mtu = %u is more than the path to %s takes", r.mtu,
+			 i < 3 ? "192.0.2.1" : "2001:db8::1");
+		assert_memory_equal(text, want, strlen(want));
+		snprintf(want, sizeof(want), "; set mtu = %u, or leave it out", rows[i].fits);
+		assert_non_null(strstr(text, want));
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -840,6 +876,7 @@ int main(void)
 		cmocka_unit_test(test_shutdown),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_drain_fixed),
+		cmocka_unit_test(test_mtu_larger_than_the_path),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
