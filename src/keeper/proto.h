@@ -29,13 +29,12 @@
 #define KEEPER_ENVS	48 /* variables for a hook */
 
 enum keeper_type {
-	KEEPER_HELLO = 1,    /* -> shared memory and facts; fds: journal, table, trace, control */
-	KEEPER_SOCKET = 2,   /* VIA -> fd of a bound UDP socket of the configuration, ADDR */
-	KEEPER_TUN = 3,	     /* NAME, ETHERNET 0/1 -> fd, made on first use, there as long as the
-				keeper */
-	KEEPER_TUN_GONE = 4, /* NAME: close and remove */
-	KEEPER_LINK =
-		5, /* NAME, MTU: set up; MASTER: put into that bridge or VRF, "" = into none */
+	KEEPER_HELLO = 1,     /* -> shared memory and facts; fds: journal, table, trace, control */
+	KEEPER_SOCKET = 2,    /* VIA -> fd of a bound UDP socket of the configuration, ADDR */
+	KEEPER_TUN = 3,	      /* NAME, ETHERNET 0/1 -> fd, made on first use, there as long as the
+				 keeper */
+	KEEPER_TUN_GONE = 4,  /* NAME: close and remove */
+	KEEPER_LINK = 5,      /* NAME, MTU: set up; MASTER: into that bridge or VRF, "" = none */
 	KEEPER_ADDR = 6,      /* NAME of the device, PREFIX, ADD 0/1 */
 	KEEPER_ROUTE = 7,     /* NAME of the device, PREFIX, TABLE, METRIC, ADD 0/1 */
 	KEEPER_PIN = 8,	      /* ADDR: keep the route it has now, ADD 0/1 */
