@@ -35,6 +35,19 @@
 #define HOPELESS      4		    /* starts in a row that never came to serve */
 #define UNUSABLE      2 /* exit status of aditd: its options or configuration cannot be used */
 
+/* It reads the configuration when it begins. What we had before would be refused to it, or taken
+ * for what is wanted. */
+static void conf_renew(struct keeper_main *k)
+{
+	char text[CONF_ERR_MAX];
+	bool is_new;
+
+	if (!server_refresh(&k->s, &is_new, text))
+		server_say(&k->s, TRACE_WARNING, "the configuration stays as it was: %s", text);
+	else if (is_new)
+		server_say(&k->s, TRACE_NOTICE, "the configuration was read again");
+}
+
 /* It maps the journal when it begins, so this is the time to change it. */
 static void journal_renew(struct keeper_main *k)
 {
@@ -128,6 +141,7 @@ static void aditd_start(struct keeper_main *k)
 
 	if (k->aditd)
 		return; /* there must never be two that write the journal */
+	conf_renew(k);
 	journal_renew(k);
 	pid = spawn_aditd(&k->spawn, &pair);
 	k->start_at = MONO_NEVER;
@@ -172,6 +186,7 @@ static bool stop_finish(struct keeper_main *k)
 void life_welcome(struct keeper_main *k, int pair, pid_t pid)
 {
 	former_end(k);
+	conf_renew(k);
 	journal_renew(k);
 	k->aditd_fd = spawn_pidfd(pid, pair, false);
 	k->aditd = k->aditd_fd >= 0 ? pid : -1;

@@ -697,12 +697,8 @@ void server_expire(struct server *s)
 
 /* ---- configuration ---- */
 
-bool server_reload(struct server *s, char *text)
+static void conf_use(struct server *s, struct conf *c, char *text)
 {
-	struct conf *c = conf_load(s->conf->path, CONF_NO_FILES, text, CONF_ERR_MAX);
-
-	if (!c)
-		return false;
 	if (strcmp(c->control, s->conf->control) != 0 || strcmp(c->user, s->conf->user) != 0 ||
 	    c->max_tunnels > s->conf->max_tunnels || c->max_sessions > s->conf->max_sessions)
 		server_say(s, TRACE_WARNING,
@@ -714,7 +710,29 @@ bool server_reload(struct server *s, char *text)
 	hold_reload(s->hold, c);
 	kplane_conf(s->plane, c, s->now);
 	snprintf(text, CONF_ERR_MAX, "%s", ports_conf(s->ports, c, s->now));
-	return true;
+}
+
+bool server_reload(struct server *s, char *text)
+{
+	struct conf *c = conf_load(s->conf->path, CONF_NO_FILES, text, CONF_ERR_MAX);
+
+	if (c)
+		conf_use(s, c, text);
+	return c != NULL;
+}
+
+bool server_refresh(struct server *s, bool *ret_new, char *text)
+{
+	struct conf *c = conf_load(s->conf->path, CONF_NO_FILES, text, CONF_ERR_MAX);
+	char *diff = c ? conf_diff(s->conf, c) : NULL;
+
+	*ret_new = c && (!diff || diff[0]);
+	if (*ret_new)
+		conf_use(s, c, text);
+	else
+		conf_free(c);
+	free(diff);
+	return c != NULL;
 }
 
 void server_tell_reload(struct server *s)

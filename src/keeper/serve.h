@@ -75,6 +75,8 @@ void server_expire(struct server *s);
 /* Read the configuration again. On failure nothing changes and `text` (CONF_ERR_MAX) says why; else
  * it says what was done that no comparison of configurations shows, in lines, "" = nothing. */
 bool server_reload(struct server *s, char *text);
+/* The same, unless it is as before: *ret_new. */
+bool server_refresh(struct server *s, bool *ret_new, char *text);
 /* Tell aditd that it was read again. */
 void server_tell_reload(struct server *s);
 

@@ -429,7 +429,7 @@ def test_shown_where_it_is(sites):
     bridged(a, b)
 
 
-@pytest.mark.parametrize("told", [True], ids=["told"])
+@pytest.mark.parametrize("told", [True, False], ids=["told", "not-told"])
 def test_no_bridge_when_aditd_comes_back(sites, told):
     """`bridge` goes from the file while aditd is away, whether somebody has told the keeper or not: the
     next aditd takes the interface out of it. With `bridge` again it is put in."""
