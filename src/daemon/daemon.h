@@ -265,6 +265,10 @@ void swire_free_all(struct daemon *d);
 void swire_conf(struct daemon *d);			       /* d->conf is another one */
 bool swire_done(struct daemon *d, const struct dp_done *done); /* true: it was about one */
 bool swire_has(const struct daemon *d, uint64_t key);
+/* This row of a former aditd is being removed; those were all. Until they are gone, nothing is put
+ * that was not there before. */
+void swire_former(struct daemon *d, uint64_t key);
+void swire_swept(struct daemon *d);
 bool swire_uses(const struct daemon *d, uint32_t via);
 struct mono swire_deadline(const struct daemon *d);
 void swire_expire(struct daemon *d);

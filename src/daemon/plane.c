@@ -177,9 +177,12 @@ void plane_sweep(struct daemon *d)
 	while (d->dp->ops->list(d->dp, &pos, &key, &generation)) {
 		if (access_has(d->access, key) || pwe_has(d->pw, key) || swire_has(d, key))
 			continue;
-		if (d->dp->ops->del(d->dp, key, generation) == 0)
-			n++;
+		if (d->dp->ops->del(d->dp, key, generation) < 0)
+			continue;
+		swire_former(d, key);
+		n++;
 	}
+	swire_swept(d);
 	if (n)
 		daemon_say(d, TRACE_NOTICE,
 			   "removing %zu rows of the data plane that no session has", n);

@@ -6,7 +6,8 @@
  *
  * The row of a pseudowire has a key made of its name and its values. So the next aditd puts the
  * same row under the same key, which changes nothing: frames flow on; and a pseudowire that was
- * changed in the configuration is another one, put when the former is gone. What fails (the bridge
+ * changed in the configuration is another one, put when the former is gone, also when that was put
+ * by a former aditd. What fails (the bridge
  * is not there yet) is tried again and again. There may be thousands: what happens to one of them
  * looks at no more than those that have a name, an id or an interface in common with it.
  */
@@ -40,6 +41,7 @@ struct swire {
 	uint32_t generation;
 	uint16_t mtu; /* of the row as the plane has it */
 	bool wanted;
+	bool there; /* put by a former aditd */
 	bool waits; /* for step() */
 	bool told;  /* that it failed */
 	enum swire_phase phase;
@@ -52,6 +54,7 @@ struct swires {
 	struct htab keys, names, ids, ifs;
 	struct heap timers;
 	uint32_t count;
+	uint32_t former;  /* rows that a former aditd has left, and the search for them */
 	struct mono look; /* whether the keeper has a word on those it may carry */
 };
 
@@ -245,7 +248,8 @@ static void waits_for(struct daemon *d, struct swire *s, struct swire *other)
 
 static void begin(struct daemon *d, struct swire *s)
 {
-	if (!s->wanted || s->phase != SWIRE_NONE || s->again.pos)
+	if (!s->wanted || s->phase != SWIRE_NONE || s->again.pos ||
+	    (d->swires->former && !s->there))
 		return;
 	s->waits = false;
 	rivals(d, s, waits_for);
@@ -335,7 +339,7 @@ static struct swire *former(const struct daemon *d, const struct conf_wire *c)
 }
 
 /* What the configuration wants, and the keeper leaves to us. */
-static void look(struct daemon *d)
+static void want(struct daemon *d)
 {
 	const struct conf *c = d->conf;
 
@@ -355,7 +359,25 @@ static void look(struct daemon *d)
 		else
 			add(d, c->wires + i);
 	}
+}
+
+static void look(struct daemon *d)
+{
+	want(d);
 	step_all(d);
+}
+
+static void find_there(struct daemon *d)
+{
+	uint32_t generation;
+	uint64_t pos = 0, key;
+
+	while (d->dp->ops->list(d->dp, &pos, &key, &generation)) {
+		struct swire *s = key < WIRES_KEY_FIRST ? NULL : find(d, key);
+
+		if (s)
+			s->there = true;
+	}
 }
 
 bool swire_open(struct daemon *d)
@@ -374,8 +396,27 @@ bool swire_open(struct daemon *d)
 	htab_init(&d->swires->names, key);
 	htab_init(&d->swires->ids, key);
 	htab_init(&d->swires->ifs, key);
-	look(d);
+	d->swires->former = 1;
+	want(d);
+	find_there(d);
+	step_all(d);
 	return true;
+}
+
+void swire_former(struct daemon *d, uint64_t key)
+{
+	d->swires->former += key >= WIRES_KEY_FIRST;
+}
+
+static void former_gone(struct daemon *d)
+{
+	if (d->swires->former && --d->swires->former == 0)
+		step_all(d);
+}
+
+void swire_swept(struct daemon *d)
+{
+	former_gone(d);
 }
 
 void swire_free_all(struct daemon *d)
@@ -412,6 +453,10 @@ bool swire_done(struct daemon *d, const struct dp_done *done)
 	if (done->op == DP_OP_NET || done->key < WIRES_KEY_FIRST)
 		return false;
 	s = find(d, done->key);
+	if (done->op == DP_OP_DEL && (!s || s->phase != SWIRE_ENDING)) {
+		former_gone(d);
+		return true;
+	}
 	if (!s || done->generation != s->generation)
 		return true;
 	if (done->op == DP_OP_DEL) {

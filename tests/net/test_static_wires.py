@@ -175,6 +175,30 @@ def test_kills_and_reloads(sites):
     wait_for("its end", lambda: "site" not in b.gate.run("ip", "-o", "link").stdout, seconds=20)
 
 
+def test_changed_while_aditd_is_away(sites):
+    """What the file says of a pseudowire when the next aditd begins is what there is, at once."""
+    a, b = sites
+    both(sites)
+    pings(sites)
+
+    def away(config):
+        os.kill(a.adit.aditd_pid(), signal.SIGSTOP)
+        a.adit.conf.write_text(a.adit.preamble() + config)
+        a.adit.kill_aditd()
+        a.up()
+
+    def master():
+        return json.loads(a.gate.run("ip", "-j", "link", "show", "site").stdout)[0].get("master")
+
+    away(a.conf(more="mtu = 1300").replace("bridge = br0", ""))
+    assert a.wire()["bridge"] is master() is None
+    assert "mtu 1300" in a.gate.run("ip", "link", "show", "site").stdout
+    away(a.conf())
+    pings(sites)
+    assert master() == "br0"
+    assert "is not up" not in a.adit.text()
+
+
 def test_a_stranger_is_dropped(sites):
     a, b = sites
     a.start(cookies=True)

@@ -64,6 +64,16 @@ void kplane_watch(struct daemon *d, const struct conf *c, bool is)
 	(void)d, (void)c, (void)is;
 }
 
+void swire_former(struct daemon *d, uint64_t key)
+{
+	(void)d, (void)key;
+}
+
+void swire_swept(struct daemon *d)
+{
+	(void)d;
+}
+
 bool swire_has(const struct daemon *d, uint64_t key)
 {
 	(void)d, (void)key;
