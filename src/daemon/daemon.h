@@ -135,6 +135,7 @@ enum cookie {
 	COOKIE_SOCKET,	  /* peer.c: via */
 	COOKIE_HOOK,	  /* hook.c */
 	COOKIE_RELOAD,	  /* reload.c */
+	COOKIE_SOCKET_GONE,
 	COOKIE_READY,
 	COOKIE_STOPPING
 };
@@ -224,6 +225,8 @@ bool peer_socket_open(struct daemon *d, const struct conf_socket *s);
 bool peer_socket_add(struct daemon *d, const struct conf_socket *s, int fd,
 		     const struct addr *bound);
 const struct daemon_socket *peer_socket(const struct daemon *d, uint32_t via);
+/* Sockets of before that the configuration no longer has, where what was taken up needs them. */
+void peer_sockets_former(struct daemon *d);
 void peer_sockets_sweep(struct daemon *d);
 void peer_resolve(struct daemon *d, const struct access_event *ev);
 void peer_resolved(struct daemon *d, const struct keeper_done *done);

@@ -214,6 +214,7 @@ static bool start(struct daemon *d)
 	for (size_t i = 0; i < d->conf->socket_count; i++)
 		if (!d->conf->sockets[i].spare)
 			peer_socket_open(d, d->conf->sockets + i);
+	peer_sockets_former(d);
 	if (!swire_open(d))
 		return false;
 	FAULT("loaded");

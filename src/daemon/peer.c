@@ -98,6 +98,32 @@ bool peer_socket_open(struct daemon *d, const struct conf_socket *s)
 	return false;
 }
 
+/* A socket of before, which the configuration no longer has: what goes on over it was taken up. */
+static void open_former(struct daemon *d, const struct path *path)
+{
+	struct conf_socket s = { .name = "a former socket", .via = path->via };
+
+	if (!path->via || peer_socket(d, path->via) || conf_socket_find(d->conf, path->via))
+		return;
+	s.addr = path->local;
+	s.encap = path->remote.port ? DP_ENCAP_UDP : DP_ENCAP_IP;
+	if (!peer_socket_open(d, &s))
+		return;
+	d->sockets[d->socket_count - 1].stale = true;
+	raw_sockets(d);
+}
+
+void peer_sockets_former(struct daemon *d)
+{
+	uint64_t pos[2] = { 0 }, wires = 0;
+	struct path path;
+
+	while (access_paths(d->access, pos, &path))
+		open_former(d, &path);
+	while (pwe_paths(d->pw, &wires, &path))
+		open_former(d, &path);
+}
+
 /* Does anything go on over it? Who closes waits for an acknowledgement. */
 static bool in_use(struct daemon *d, uint32_t via)
 {
@@ -125,6 +151,8 @@ void peer_sockets_sweep(struct daemon *d)
 		}
 		d->dp->ops->unlisten(d->dp, s->via);
 		close(s->fd);
+		/* should it not be heard, the keeper closes it when the next one of us serves */
+		(void)keeper_socket_gone(d->keeper, COOKIE(COOKIE_SOCKET_GONE, 0), s->via, NULL);
 		memmove(s, s + 1, (d->socket_count - i - 1) * sizeof(*s));
 		d->socket_count--;
 		raw_sockets(d);

@@ -603,6 +603,7 @@ void run_keeper(struct daemon *d)
 		case COOKIE_HOOK:
 			hook_done(d, &done);
 			break;
+		case COOKIE_SOCKET_GONE:
 		case COOKIE_READY:
 		case COOKIE_STOPPING:
 			break;

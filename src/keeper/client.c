@@ -580,6 +580,15 @@ int keeper_socket(struct keeper *k, uint64_t cookie, uint32_t via, uint32_t *ret
 	return queue(k, KEEPER_SOCKET, cookie, ret_id);
 }
 
+int keeper_socket_gone(struct keeper *k, uint64_t cookie, uint32_t via, uint32_t *ret_id)
+{
+	struct keeper_msg *m = begin(k);
+
+	m->have = 1u << KEEPER_T_VIA;
+	m->via = via;
+	return queue(k, KEEPER_SOCKET_GONE, cookie, ret_id);
+}
+
 int keeper_tun(struct keeper *k, uint64_t cookie, const char *ifname, bool ethernet,
 	       uint32_t *ret_id)
 {

@@ -106,6 +106,8 @@ int keeper_reload(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 /* The bound UDP socket with this number of the configuration (conf_socket.via). It has IP_PKTINFO
  * or IPV6_RECVPKTINFO on; an IPv6 one is IPV6_V6ONLY. */
 int keeper_socket(struct keeper *k, uint64_t cookie, uint32_t via, uint32_t *ret_id);
+/* One that the configuration no longer has is not needed any more. */
+int keeper_socket_gone(struct keeper *k, uint64_t cookie, uint32_t via, uint32_t *ret_id);
 
 /* A TUN device (`ethernet`: a TAP device) without packet information, made on first use; down until
  * keeper_link(). -EBUSY when there is a device of this name that is not ours. */

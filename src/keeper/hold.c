@@ -36,6 +36,8 @@ struct held_socket {
 	struct list node;
 	struct conf_socket conf;
 	int fd;
+	bool former;	/* no longer in the configuration: there until aditd lets go of it */
+	uint32_t epoch; /* former: of the aditd that may use it */
 };
 
 struct held_tun {
@@ -517,6 +519,7 @@ int hold_socket(struct hold *h, const struct conf_socket *s, int *ret_fd, struct
 		err = socket_bound(held->fd, ret_bound);
 		if (err)
 			return socket_fail(s, err, "look at the socket", text);
+		held->former = false;
 		*ret_fd = held->fd;
 		return 0;
 	}
@@ -588,13 +591,49 @@ void hold_rooms(struct hold *h, const struct conf *c, void (*say)(void *arg, con
 	}
 }
 
-void hold_reload(struct hold *h, const struct conf *c)
+void hold_reload(struct hold *h, const struct conf *c, uint32_t epoch)
+{
+	list_for_each (it, &h->sockets) {
+		struct held_socket *s = container_of(it, struct held_socket, node);
+		const struct conf_socket *now = conf_socket_find(c, s->conf.via);
+		bool was = s->former;
+
+		s->former = !now || !same_socket(&s->conf, now);
+		if (!was)
+			s->epoch = epoch;
+	}
+}
+
+bool hold_former(struct hold *h, uint32_t via, uint32_t epoch, int *ret_fd, struct addr *ret_bound)
+{
+	list_for_each (it, &h->sockets) {
+		struct held_socket *s = container_of(it, struct held_socket, node);
+
+		if (!s->former || s->conf.via != via || socket_bound(s->fd, ret_bound) < 0)
+			continue;
+		s->epoch = epoch;
+		*ret_fd = s->fd;
+		return true;
+	}
+	return false;
+}
+
+void hold_former_drop(struct hold *h, uint32_t via)
 {
 	list_for_each_safe (it, &h->sockets) {
 		struct held_socket *s = container_of(it, struct held_socket, node);
-		const struct conf_socket *now = conf_socket_find(c, s->conf.via);
 
-		if (!now || !same_socket(&s->conf, now))
+		if (s->former && s->conf.via == via)
+			socket_drop(s);
+	}
+}
+
+void hold_former_sweep(struct hold *h, uint32_t epoch)
+{
+	list_for_each_safe (it, &h->sockets) {
+		struct held_socket *s = container_of(it, struct held_socket, node);
+
+		if (s->former && s->epoch < epoch)
 			socket_drop(s);
 	}
 }
@@ -766,7 +805,8 @@ enum {
 	F_ENCAP = 9,  /* u32 enum dp_encap */
 	F_INDEX = 10, /* u32, of a device */
 	F_EPOCH = 11, /* u32 */
-	F_FIRST = 12  /* u64; absent: the journal was never renewed */
+	F_FIRST = 12, /* u64; absent: the journal was never renewed */
+	F_FORMER = 13 /* u32 0 or 1, of a socket: with F_EPOCH */
 };
 
 void hold_carry(const struct hold *h, struct carry *c)
@@ -798,6 +838,8 @@ void hold_carry(const struct hold *h, struct carry *c)
 		wcur_tlv_end(w, at);
 		carry_text(c, F_DEVICE, s->conf.device);
 		wcur_tlv_u32(w, F_ENCAP, s->conf.encap);
+		wcur_tlv_u32(w, F_FORMER, s->former);
+		wcur_tlv_u32(w, F_EPOCH, s->epoch);
 		carry_fd(c, F_FD, s->fd);
 		carry_end(c);
 	}
@@ -816,7 +858,7 @@ void hold_carry(const struct hold *h, struct carry *c)
 /* A record in plain values. */
 struct carried {
 	int fd;
-	uint32_t which, index, epoch;
+	uint32_t which, index, epoch, former;
 	uint64_t size, first;
 	struct conf_socket socket;
 	char path[CONF_CONTROL_MAX], name[DP_IFNAME];
@@ -870,6 +912,9 @@ static bool carried_load(uint16_t tag, struct rcur v, struct carried *ret)
 		case F_EPOCH:
 			ret->epoch = rcur_u32(&f);
 			break;
+		case F_FORMER:
+			ret->former = rcur_u32(&f);
+			break;
 		default:
 			break;
 		}
@@ -887,6 +932,8 @@ static int carried_socket(struct hold *h, const struct carried *r)
 	list_init(&s->node);
 	s->conf = r->socket;
 	s->fd = r->fd;
+	s->former = r->former;
+	s->epoch = r->epoch;
 	list_push(&h->sockets, &s->node);
 	return 0;
 }

@@ -56,8 +56,15 @@ void hold_tun_drop(struct hold *h, struct net *net, const char *name);
 /* Remove the devices last asked for before `epoch`. Returns how many. */
 uint32_t hold_tun_sweep(struct hold *h, struct net *net, uint32_t epoch);
 
-/* After a reload: close the sockets that are no longer in the configuration. */
-void hold_reload(struct hold *h, const struct conf *c);
+/* After a reload: the sockets that are no longer in the configuration are former ones, which the
+ * aditd of `epoch` (as in net.h) may still use. */
+void hold_reload(struct hold *h, const struct conf *c, uint32_t epoch);
+/* A former socket, for the aditd of `epoch`; false: there is none. */
+bool hold_former(struct hold *h, uint32_t via, uint32_t epoch, int *ret_fd, struct addr *ret_bound);
+/* Close a former socket; fine when there is none. */
+void hold_former_drop(struct hold *h, uint32_t via);
+/* Close the former sockets that no aditd from `epoch` on has asked for. */
+void hold_former_sweep(struct hold *h, uint32_t epoch);
 
 /*
  * Over an upgrade of the keeper (dp/carry.h): hold_carry() writes what is held, hold_carried()

@@ -30,7 +30,8 @@
 
 enum keeper_type {
 	KEEPER_HELLO = 1,     /* -> shared memory and facts; fds: journal, table, trace, control */
-	KEEPER_SOCKET = 2,    /* VIA -> fd of a bound UDP socket of the configuration, ADDR */
+	KEEPER_SOCKET = 2,    /* VIA -> fd of a bound socket of the configuration, or of a former
+				 one that was not closed yet, ADDR */
 	KEEPER_TUN = 3,	      /* NAME, ETHERNET 0/1 -> fd, made on first use, there as long as the
 				 keeper */
 	KEEPER_TUN_GONE = 4,  /* NAME: close and remove */
@@ -53,6 +54,8 @@ enum keeper_type {
 				 stop-rate), if aditd was asked to stop */
 	KEEPER_STOPPED = 17,  /* aditd was asked to stop and has told everybody: nothing is left to
 				 do  for another one */
+	KEEPER_SOCKET_GONE = 18, /* VIA: nothing goes on over this socket, which the configuration
+				    no longer has: close it */
 	KEEPER_FORBIDDEN = 50, /* STATUS, NAME: aditd is being ended by its sandbox because it made
 				  the system call of this number and name; not answered */
 	KEEPER_REPLY = 100 /* to any of these: ERROR (0 or errno), TEXT, and what is named above */

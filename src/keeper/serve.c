@@ -243,13 +243,14 @@ static void do_socket(struct server *s, const struct keeper_msg *m, struct answe
 {
 	const struct conf_socket *conf = conf_socket_find(s->conf, m->via);
 	char text[HOLD_TEXT] = "";
-	int err, fd;
+	int err = 0, fd;
 
-	if (!conf) {
+	if (!conf && !hold_former(s->hold, m->via, s->starts, &fd, &a->msg.addrs[0])) {
 		refuse(s, a, m, "this socket is not in the configuration");
 		return;
 	}
-	err = hold_socket(s->hold, conf, &fd, &a->msg.addrs[0], text);
+	if (conf)
+		err = hold_socket(s->hold, conf, &fd, &a->msg.addrs[0], text);
 	if (err) {
 		answer_error(a, err, text);
 		return;
@@ -257,6 +258,11 @@ static void do_socket(struct server *s, const struct keeper_msg *m, struct answe
 	a->msg.have |= 1u << KEEPER_T_ADDR;
 	a->msg.addr_count = 1;
 	answer_fd(a, fd);
+}
+
+static void do_socket_gone(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	hold_former_drop(s->hold, m->via);
 }
 
 static void do_tun(struct server *s, const struct keeper_msg *m, struct answer *a)
@@ -566,6 +572,7 @@ static const struct request_row requests[] = {
 	[KEEPER_STATUS] = { do_status, 0 },
 	[KEEPER_STOPPING] = { do_stopping, 0 },
 	[KEEPER_STOPPED] = { do_stopped, 0 },
+	[KEEPER_SOCKET_GONE] = { do_socket_gone, BIT(VIA) },
 	[KEEPER_FORBIDDEN] = { do_forbidden, BIT(STATUS) },
 };
 
@@ -687,6 +694,7 @@ void server_expire(struct server *s)
 	s->sweep_at = MONO_NEVER;
 	n = net_sweep_before(s->net, s->starts);
 	n += hold_tun_sweep(s->hold, s->net, s->starts);
+	hold_former_sweep(s->hold, s->starts);
 	n += kplane_sweep(s->plane, s->starts);
 	if (n)
 		server_say(s, TRACE_NOTICE,
@@ -707,7 +715,7 @@ static void conf_use(struct server *s, struct conf *c, char *text)
 	conf_free(s->former);
 	s->former = s->conf;
 	s->conf = c;
-	hold_reload(s->hold, c);
+	hold_reload(s->hold, c, s->starts);
 	kplane_conf(s->plane, c, s->now);
 	snprintf(text, CONF_ERR_MAX, "%s", ports_conf(s->ports, c, s->now));
 }

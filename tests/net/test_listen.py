@@ -141,10 +141,17 @@ ALL = 'listen "all" { }\n'
 ONE = 'listen "one" { address = "192.0.2.1" }\n'
 
 
+def ports(ns):
+    """The addresses of UDP sockets of IPv4."""
+    return {line.split()[3] for line in ns.run("ss", "-nua4H").stdout.splitlines()}
+
+
+@pytest.mark.parametrize("listen", [ALL + ONE, ONE], ids=["beside", "instead"])
 @pytest.mark.parametrize("version", [2, 3])
-def test_a_narrower_listener(lab, version):
-    """A reload brings a listener for one address, which all packets to it come by from then on: a tunnel of
-    before goes on, data and control both ways, and newcomers are served."""
+def test_a_narrower_listener(lab, version, listen):
+    """A reload brings a listener for one address, beside one for all or in its place, which all packets to
+    it come by from then on: a tunnel of before goes on, data and control both ways, through a kill, too; and
+    newcomers are served."""
     world = World(lab)
     conf = lns_conf(peer=f"version = {version}")
     lns = lab.adit(world.lns, ALL + conf, users=USERS).start()
@@ -152,15 +159,21 @@ def test_a_narrower_listener(lab, version):
     carries(world.client)
     before = only_session(lns)
     text = lns.conf.read_text()
-    lns.conf.write_text(text.replace(ALL, ALL + ONE))
-    lns.ctl("reload")
-    carries(world.client)
-    world.wait_ip6()
-    assert only_session(lns)["key"] == before["key"]
+    lns.conf.write_text(text.replace(ALL, listen))
+    assert "no socket" not in lns.ctl("reload").stdout
+    for again in range(2):
+        assert ports(world.lns) == {"0.0.0.0:1701", "192.0.2.1:1701"}
+        carries(world.client)
+        world.wait_ip6()
+        assert only_session(lns)["key"] == before["key"]
+        if not again:
+            lns.kill_aditd()
     client.ctl("disconnect", "office")
     wait_for("its end to be heard", lambda: not lns.sessions())
     wait_stops(lns)
     assert [r["cause"] for r in lns.accounting_lines() if r["event"] == "stop"] == ["peer-closed-session"]
+    if listen == ONE:
+        wait_for("the former socket to go", lambda: ports(world.lns) == {"192.0.2.1:1701"}, 60)
     client.ctl("connect", "office")
     carries(world.client)
 

@@ -277,6 +277,18 @@ def test_last_block_removed(sites):
     wait_for("the socket to go", lambda: ":1701" not in a.ns.run("ss", "-nuaH").stdout, 60)
 
 
+def test_block_removed_while_away(sites):
+    """The next aditd finds no block for what it takes up, nor a socket: the peer is told all the same."""
+    a, b = sites
+    start(a, b, short(a), short(b))
+    a.adit.conf.write_text(a.adit.preamble() + 'data-plane = "user"\n')
+    a.adit.kill_aditd()
+    wait_for("its end there", lambda: not b.up(), 10)
+    assert b.wire()["cause"] == "peer-closed-tunnel", b.wire()
+    a.adit.kill_aditd()
+    assert "damaged" not in a.adit.text()
+
+
 def test_both_versions_on_one_socket(sites):
     """An LNS for others and a pseudowire share port 1701."""
     a, b = sites
