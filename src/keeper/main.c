@@ -517,6 +517,15 @@ static void say_room(void *arg, const char *text)
 	server_say(arg, TRACE_WARNING, "%s", text);
 }
 
+static bool own_link(void *arg, const struct nlm_link *l)
+{
+	const struct server *s = arg;
+	uint16_t groups;
+
+	kplane_claim(s->plane, &groups);
+	return l->group == net_group(s->net) || (groups && l->group >> 16 == groups);
+}
+
 static void say_port(void *arg, enum trace_level level, const char *text)
 {
 	server_say(arg, level, "%s", text);
@@ -559,7 +568,7 @@ static bool begin(struct keeper_main *k)
 		return false;
 	if (k->opt.check >= 0)
 		_exit(0); /* it can be done; nothing was done */
-	s->ports = ports_new(s->net, say_port, s);
+	s->ports = ports_new(s->net, own_link, say_port, s);
 	if (!s->ports)
 		return keeper_main_fail("out of memory");
 	ports_conf(s->ports, s->conf, s->now);

@@ -304,6 +304,17 @@ int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_te
 	return err ? fail(n, ret_text, err, "could not mark the interface") : 0;
 }
 
+int net_port_vlans(struct net *n, int ifindex, const struct dp_row *wire, const char **ret_text)
+{
+	int err = nlm_port_vlans(&n->m, ifindex, wire->vlan, wire->vlans, wire->vlan_count);
+
+	if (!err)
+		return 0;
+	err = fail(n, ret_text, err, "could not give the interface its VLANs");
+	nlm_link_set(&n->m, ifindex, 0, 0, false);
+	return err;
+}
+
 /* A bridge gives a port its default VLAN as it takes it: so it is down until it has its own. */
 static int into_vlans(struct net *n, int ifindex, uint32_t mtu, int into, const struct dp_row *wire,
 		      const char **ret_text)
@@ -312,13 +323,12 @@ static int into_vlans(struct net *n, int ifindex, uint32_t mtu, int into, const 
 
 	if (!err)
 		err = nlm_link_set(&n->m, ifindex, mtu, into, false);
-	if (!err)
-		err = nlm_port_vlans(&n->m, ifindex, wire->vlan, wire->vlans, wire->vlan_count);
-	if (!err)
-		return 0;
-	err = fail(n, ret_text, err, "could not give the interface its VLANs");
+	if (err)
+		err = fail(n, ret_text, err, "could not put the interface into its bridge");
+	else
+		err = net_port_vlans(n, ifindex, wire, ret_text);
 	/* rather out of the bridge than in the VLAN of others */
-	if (nlm_link_set(&n->m, ifindex, 0, 0, false) == 0)
+	if (err && nlm_link_set(&n->m, ifindex, 0, 0, false) == 0)
 		nlm_link_set(&n->m, ifindex, 0, -1, true);
 	return err;
 }
@@ -852,6 +862,11 @@ enum {
 	F_HOLDERS = 12,
 	F_NUMBER = 13 /* u32; absent = 1 */
 };
+
+uint32_t net_group(const struct net *n)
+{
+	return group_of(n->number);
+}
 
 uint32_t net_number(const struct net *n)
 {

@@ -31,6 +31,9 @@ void net_close(struct net *n); /* removes nothing */
 void net_carry(const struct net *n, struct carry *c);
 int net_carried(struct net *n, uint16_t tag, struct rcur v);
 uint32_t net_number(const struct net *n);
+
+/* Group of the interfaces that net_link_mark() has marked. */
+uint32_t net_group(const struct net *n);
 uint8_t net_proto(const struct net *n);
 /* The descriptor that has the number, -1 = there is none. */
 int net_name(const struct net *n);
@@ -61,6 +64,10 @@ int net_link_mark(struct net *n, int ifindex, bool ethernet, const char **ret_te
  * it up. */
 int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
 		const struct dp_row *wire, const char **ret_text);
+
+/* Give a port of a bridge the VLANs of `wire` instead of those it has; up or down, it stays so.
+ * Where that fails it is taken out: rather that than in the VLAN of others. */
+int net_port_vlans(struct net *n, int ifindex, const struct dp_row *wire, const char **ret_text);
 
 int net_addr(struct net *n, const char *ifname, const struct prefix *p, bool add,
 	     const char **ret_text);

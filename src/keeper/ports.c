@@ -9,8 +9,6 @@
 
 #include "base/htab.h"
 #include "base/list.h"
-#include "dp/kernel.h"
-#include "dp/nl.h"
 #include "proto.h"
 
 #include <errno.h>
@@ -41,27 +39,30 @@ struct port {
 	const char *wire;	  /* of the configuration */
 	const struct dp_row *row; /* same: interface, bridge, VLANs */
 	enum where where;
-	int bridge; /* index of the bridge it was seen in */
+	int ifindex; /* of the interface that is ours, 0 = there is none */
+	int bridge;  /* index of the bridge it was seen in */
 	bool look;
-	bool put; /* back, though somebody has taken it out */
+	bool left; /* that bridge, since it was looked at */
+	bool put;  /* back, though somebody has taken it out */
 };
 
 struct ports {
 	struct net *net;
+	ports_own_fn *own;
 	ports_say_fn *say;
 	void *arg;
 	int fd;		 /* news; -1 = none */
 	struct nlm asks; /* open while there are ports */
 	struct htab names, bridges;
 	struct port *all;
-	size_t count;
+	size_t count, next; /* to be looked at */
 	struct mono look_at;
 	bool telling; /* what is said now is also told to who has asked for the configuration */
 	unsigned int untold;
 	char told[KEEPER_TEXT_MAX];
 };
 
-struct ports *ports_new(struct net *net, ports_say_fn *say, void *arg)
+struct ports *ports_new(struct net *net, ports_own_fn *own, ports_say_fn *say, void *arg)
 {
 	struct ports *p = calloc(1, sizeof(*p));
 	uint8_t key[16];
@@ -70,7 +71,7 @@ struct ports *ports_new(struct net *net, ports_say_fn *say, void *arg)
 		free(p);
 		return NULL;
 	}
-	*p = (struct ports){ .net = net, .say = say, .arg = arg, .fd = -1 };
+	*p = (struct ports){ .net = net, .own = own, .say = say, .arg = arg, .fd = -1 };
 	p->look_at = MONO_NEVER;
 	p->asks.fd = -1;
 	htab_init(&p->names, key);
@@ -91,13 +92,19 @@ static void look_soon(struct ports *p, struct port *i, struct mono now)
 	p->look_at = mono_min(p->look_at, mono_add(now, PAUSE_US));
 }
 
-static void changed(struct ports *p, const char *name, struct mono now)
+/* `master`: index of what it is in now, 0 = nothing. */
+static void changed(struct ports *p, const char *name, int master, struct mono now)
 {
 	struct htab_node *n;
 
-	for (n = htab_find(&p->names, hash_of(&p->names, name)); n; n = htab_next(n))
-		if (strcmp(container_of(n, struct port, by_name)->row->ifname, name) == 0)
-			look_soon(p, container_of(n, struct port, by_name), now);
+	for (n = htab_find(&p->names, hash_of(&p->names, name)); n; n = htab_next(n)) {
+		struct port *i = container_of(n, struct port, by_name);
+
+		if (strcmp(i->row->ifname, name) != 0)
+			continue;
+		i->left |= i->where == IN && master != i->bridge;
+		look_soon(p, i, now);
+	}
 	for (n = htab_find(&p->bridges, hash_of(&p->bridges, name)); n; n = htab_next(n))
 		if (strcmp(container_of(n, struct port, by_bridge)->row->master, name) == 0)
 			look_soon(p, container_of(n, struct port, by_bridge), now);
@@ -106,22 +113,22 @@ static void changed(struct ports *p, const char *name, struct mono now)
 static void message(struct ports *p, const struct nlmsghdr *h, struct mono now)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
-	char name[DP_IFNAME];
+	char name[DP_IFNAME] = "";
 	const struct nlattr *a;
-	int left;
+	int left, master = 0;
 
 	if ((h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK) ||
 	    mnl_nlmsg_get_payload_len(h) < sizeof(*ifi) || ifi->ifi_family != AF_UNSPEC)
 		return;
 	nlm_for_each_msg_attr(a, left, h, ifi)
 	{
-		if (mnl_attr_get_type(a) != IFLA_IFNAME)
-			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)mnl_attr_get_payload_len(a),
-			 mnl_attr_get_str(a));
-		changed(p, name, now);
-		return;
+		if (mnl_attr_get_type(a) == IFLA_IFNAME)
+			snprintf(name, sizeof(name), "%.*s", (int)mnl_attr_get_payload_len(a),
+				 mnl_attr_get_str(a));
+		else if (mnl_attr_get_type(a) == IFLA_MASTER && mnl_attr_get_payload_len(a) >= 4)
+			master = (int)mnl_attr_get_u32(a);
 	}
+	changed(p, name, master, now);
 }
 
 int ports_fd(const struct ports *p)
@@ -142,8 +149,10 @@ void ports_read(struct ports *p, struct mono now)
 		int left = (int)n;
 
 		if (n < 0 && errno == ENOBUFS) { /* some were lost */
-			for (size_t i = 0; i < p->count; i++)
+			for (size_t i = 0; i < p->count; i++) {
+				p->all[i].left |= p->all[i].where == IN;
 				look_soon(p, p->all + i, now);
+			}
 			continue;
 		}
 		if (n < 0 && errno == EINTR)
@@ -180,20 +189,45 @@ static void say(struct ports *p, const struct port *i, enum trace_level level, c
 		tell(p, text);
 }
 
-static void put_back(struct ports *p, struct port *i, const struct nlm_link *link, int bridge)
+static void is_in(struct port *i, int bridge)
 {
-	const char *why = "";
+	i->where = IN;
+	i->bridge = bridge;
+	i->left = false;
+}
+
+static void refused(struct ports *p, struct port *i, const char *what, const char *why)
+{
 	char then[256];
 
-	if (net_link_up(p->net, link->ifindex, 0, i->row->master, i->row, &why) < 0) {
-		snprintf(then, sizeof(then), ": %s; correct that, then run `adit reload`", why);
-		say(p, i, TRACE_WARNING, "cannot be put into bridge", then);
-		i->where = OUT;
+	snprintf(then, sizeof(then), ": %s; correct that, then run `adit reload`", why);
+	say(p, i, TRACE_WARNING, what, then);
+	i->where = OUT;
+}
+
+static void put_back(struct ports *p, struct port *i, int bridge, struct mono now)
+{
+	const char *why = "";
+
+	if (net_link_up(p->net, i->ifindex, 0, i->row->master, i->row, &why) < 0) {
+		refused(p, i, "cannot be put into bridge", why);
 		return;
 	}
 	say(p, i, TRACE_NOTICE, "is put into bridge", " again");
-	i->where = IN;
-	i->bridge = bridge;
+	ports_read(p, now); /* what is told of that is no news */
+	is_in(i, bridge);
+}
+
+static void vlans_again(struct ports *p, struct port *i, int bridge)
+{
+	const char *why = "";
+
+	if (net_port_vlans(p->net, i->ifindex, i->row, &why) < 0) {
+		refused(p, i, "is taken out, as it cannot have its VLANs, of bridge", why);
+		return;
+	}
+	say(p, i, TRACE_NOTICE, "is given its VLANs in bridge", " again");
+	is_in(i, bridge);
 }
 
 static enum where where_is(const struct nlm_link *link, int bridge)
@@ -209,21 +243,24 @@ static bool nobody(const struct port *i, int bridge)
 	return i->where == UNKNOWN || i->where == GONE || (i->where == IN && i->bridge != bridge);
 }
 
-/* Made by a keeper. One of the same name may be the host's own, which nobody has told us to move.
- */
-static bool made(const struct nlm_link *l)
+/* Made by this keeper. One of the same name may be the host's own, or another keeper's, which
+ * nobody has told us to move. What others make of its group later does not matter. */
+static bool ours(const struct ports *p, struct port *i, const struct nlm_link *l)
 {
-	return KERNEL_GROUPS_OK(l->group >> 16) || l->group - NET_MARK_GROUP < NET_NUMBERS;
+	if (i->ifindex != l->ifindex)
+		i->ifindex = p->own(p->arg, l) ? l->ifindex : 0;
+	return i->ifindex != 0;
 }
 
-/* Others have put it into a bridge that is made anew, and they know of no VLANs. */
+/* Others have put it there, and they know of no VLANs: those that it had went as it left. */
 static bool bare(const struct port *i, int bridge)
 {
-	return (i->where == GONE || i->where == OUT || i->where == IN) && i->bridge != bridge &&
+	return i->where != UNKNOWN && (i->where != IN || i->bridge != bridge || i->left) &&
 	       (i->row->vlan || i->row->vlan_count);
 }
 
-static void look(struct ports *p, struct port *i, struct mono now)
+/* False: the kernel does not answer, and is asked again. */
+static bool look(struct ports *p, struct port *i, struct mono now)
 {
 	struct nlm_link link;
 	enum where where;
@@ -234,26 +271,27 @@ static void look(struct ports *p, struct port *i, struct mono now)
 	err = nlm_link_find(&p->asks, i->row->ifname, &link);
 	if (err < 0 && err != -ENODEV) {
 		look_soon(p, i, now);
-		return;
+		return false;
 	}
-	if (err < 0 || !made(&link)) {
+	if (err < 0 || !ours(p, i, &link)) {
 		i->where = UNKNOWN;
-		return;
+		i->ifindex = 0;
+		return true;
 	}
 	bridge = nlm_link_index(&p->asks, i->row->master);
 	where = where_is(&link, bridge);
 	if (!link.up && where != IN)
-		return; /* it is being made, or out of use */
+		return true; /* it is being made, or out of use */
 	put = i->put || nobody(i, bridge);
 	i->put = false;
 	if (where == IN && bare(i, bridge)) {
-		put_back(p, i, &link, bridge);
-		return;
+		vlans_again(p, i, bridge);
+		return true;
 	}
 	if (where == IN) {
 		if (i->where == GONE || i->where == OUT || i->where == OTHER)
 			say(p, i, TRACE_NOTICE, "is in bridge", " again");
-		i->bridge = bridge;
+		is_in(i, bridge);
 	} else if (where == OTHER) {
 		if (i->where != UNKNOWN && i->where != OTHER)
 			say(p, i, TRACE_WARNING,
@@ -264,13 +302,14 @@ static void look(struct ports *p, struct port *i, struct mono now)
 			say(p, i, TRACE_WARNING, "carries nothing, there is no bridge",
 			    " any more; make it again, then the interface is put into it");
 	} else if (put) {
-		put_back(p, i, &link, bridge);
-		return;
+		put_back(p, i, bridge, now);
+		return true;
 	} else if (i->where != OUT) {
 		say(p, i, TRACE_WARNING, "was taken out of bridge",
 		    " by another program; `adit reload` puts it back");
 	}
 	i->where = where;
+	return true;
 }
 
 struct mono ports_deadline(const struct ports *p)
@@ -283,14 +322,19 @@ void ports_expire(struct ports *p, struct mono now)
 	if (!mono_due(p->look_at, now))
 		return;
 	p->look_at = MONO_NEVER;
-	for (size_t i = 0, n = 0; i < p->count; i++) {
-		if (!p->all[i].look)
+	for (size_t round = 0, n = 0; round < p->count; round++, p->next++) {
+		struct port *i = p->all + p->next % p->count;
+
+		if (!i->look)
 			continue;
 		if (n++ == LOOKS) {
 			p->look_at = now; /* after what else there is to do */
 			return;
 		}
-		look(p, p->all + i, now);
+		if (!look(p, i, now)) {
+			p->next++;
+			return; /* the others after the same pause */
+		}
 	}
 }
 
@@ -376,7 +420,9 @@ static void known(const struct ports *p, struct port *i)
 		    strcmp(was->row->master, i->row->master) != 0)
 			continue;
 		i->where = was->where;
+		i->ifindex = was->ifindex;
 		i->bridge = was->bridge;
+		i->left = was->left;
 		i->look = was->look;
 	}
 }

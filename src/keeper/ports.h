@@ -12,14 +12,17 @@
 #include <adit/types.h>
 #include "base/trace.h"
 #include "daemon/conf.h"
+#include "dp/nl.h"
 #include "net.h"
 
 struct ports;
 
+/* Has this keeper made it? */
+typedef bool ports_own_fn(void *arg, const struct nlm_link *l);
 typedef void ports_say_fn(void *arg, enum trace_level level, const char *text);
 
 /* NULL: out of memory. Without netlink nothing is watched, which is said. */
-struct ports *ports_new(struct net *net, ports_say_fn *say, void *arg);
+struct ports *ports_new(struct net *net, ports_own_fn *own, ports_say_fn *say, void *arg);
 void ports_free(struct ports *p);
 
 /* A configuration is in force, again perhaps; it is there until the next one is. Returns what was

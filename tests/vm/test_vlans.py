@@ -267,6 +267,11 @@ def test_bridge_goes_and_comes(sites):
         news.socket.close()
         assert any(1 in vlans for _, vlans in states) and states[-1] == (True, own)
         assert all(vlans <= own for is_open, vlans in states if is_open), states
+        # taken out, and put back by somebody who knows of no VLANs
+        site.ns.run("sh", "-c", "ip link set x nomaster; ip link set x master br0")
+        wait_for("a word", lambda site=site: "x is given its VLANs in bridge br0 again" in
+                 site.adit.text())
+        assert site.vlans() == ([UNTAGGED[site.name]], sorted(own))
     ports = [Port(s.host, "access") for s in sites]
     try:
         for there, back in ports, ports[::-1]:

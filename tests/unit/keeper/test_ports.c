@@ -26,7 +26,7 @@ struct fake_link {
 	char name[DP_IFNAME], master[DP_IFNAME];
 	int index;
 	bool up, ours;
-	unsigned int put; /* into its bridge, by us */
+	unsigned int put, vlans; /* into its bridge, and the VLANs given, by us */
 };
 
 static struct world {
@@ -35,8 +35,8 @@ static struct world {
 	struct mono now;
 	struct fake_link links[MANY + 8];
 	int next_index;
-	int open_error, find_error, put_error;
-	unsigned int asked;
+	int open_error, find_error, put_error, vlans_error;
+	unsigned int asked, asked_of[MANY]; /* x0, x1, ... */
 	uint8_t news[128][256];
 	size_t news_len[128], head, tail;
 	bool lost;
@@ -66,6 +66,8 @@ static void news_of(const char *name, uint16_t type, uint8_t family)
 	ifi->ifi_family = family;
 	mnl_attr_put_u32(h, IFLA_MTU, 1400);
 	mnl_attr_put_strz(h, IFLA_IFNAME, name);
+	if (link_of(name) && link_of(name)->master[0] && link_of(link_of(name)->master))
+		mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)link_of(link_of(name)->master)->index);
 	w.news_len[w.tail++ % 128] = h->nlmsg_len;
 }
 
@@ -110,6 +112,8 @@ int nlm_link_find(struct nlm *m, const char *ifname, struct nlm_link *ret)
 	const struct fake_link *l = link_of(ifname);
 
 	w.asked++;
+	if (ifname[0] == 'x' && ifname[1] && strtoul(ifname + 1, NULL, 10) < MANY)
+		w.asked_of[strtoul(ifname + 1, NULL, 10)]++;
 	memset(ret, 0, sizeof(*ret));
 	if (w.find_error)
 		return w.find_error;
@@ -118,7 +122,7 @@ int nlm_link_find(struct nlm *m, const char *ifname, struct nlm_link *ret)
 	*ret = (struct nlm_link){ .ifindex = l->index,
 				  .up = l->up,
 				  .master = l->master[0] ? nlm_link_index(m, l->master) : 0,
-				  .group = l->ours ? NET_MARK_GROUP : 0 };
+				  .group = l->ours ? 1 : 0 };
 	return 0;
 }
 
@@ -135,9 +139,29 @@ int net_link_up(struct net *n, int ifindex, uint32_t mtu, const char *master,
 		assert_string_equal(w.links[i].name, wire->ifname);
 		snprintf(w.links[i].master, DP_IFNAME, "%s", master);
 		w.links[i].put++;
+		w.links[i].up = true;
 		news_of(w.links[i].name, RTM_NEWLINK, AF_UNSPEC);
 	}
 	return w.put_error;
+}
+
+int net_port_vlans(struct net *n, int ifindex, const struct dp_row *wire, const char **ret_text)
+{
+	*ret_text = "the kernel says no";
+	(void)n;
+	for (size_t i = 0; i < MANY + 8; i++) {
+		struct fake_link *l = w.links + i;
+
+		if (l->index != ifindex)
+			continue;
+		assert_string_equal(l->master, wire->master);
+		l->vlans++;
+		if (w.vlans_error) {
+			l->master[0] = '\0';
+			news_of(l->name, RTM_NEWLINK, AF_UNSPEC);
+		}
+	}
+	return w.vlans_error;
 }
 
 static struct fake_link *link_add(const char *name, const char *master, bool ours)
@@ -174,6 +198,12 @@ static void bridge_del(const char *name)
 }
 
 /* ---- the keeper ---- */
+
+static bool own(void *arg, const struct nlm_link *l)
+{
+	(void)arg;
+	return l->group == 1;
+}
 
 static void on_say(void *arg, enum trace_level level, const char *text)
 {
@@ -228,7 +258,7 @@ static int begin(void **state)
 	(void)state;
 	memset(&w, 0, sizeof(w));
 	w.now.us = US_S;
-	w.p = ports_new(NULL, on_say, NULL);
+	w.p = ports_new(NULL, own, on_say, NULL);
 	assert_non_null(w.p);
 	return 0;
 }
@@ -342,8 +372,10 @@ static void what_is_not_ours_or_not_ready(void **state)
 	struct fake_link *l = seen(PLAIN);
 
 	(void)state;
-	link_move("x", "");
-	l->ours = false;
+	l->index = 0;
+	news_of("x", RTM_DELLINK, AF_UNSPEC);
+	settle();
+	l = link_add("x", "", false);
 	conf_now(PLAIN);
 	settle();
 	said("");
@@ -386,10 +418,85 @@ static void vlans_in_a_new_bridge(void **state)
 	link_move("x", "br0");
 	w.said[0] = '\0';
 	settle();
-	said("n pseudowire \"w\": x is put into bridge br0 again\n");
-	assert_int_equal(l->put, 1);
+	said("n pseudowire \"w\": x is given its VLANs in bridge br0 again\n");
+	assert_int_equal(l->vlans, 1);
+	settle();
+	assert_int_equal(l->vlans, 1);
+	assert_int_equal(l->put, 0);
+}
+
+/* The VLANs of a port go as it leaves its bridge, though it is the same one that it comes back to.
+ */
+static void vlans_in_the_same_bridge(void **state)
+{
+	struct fake_link *l = seen(VLANS);
+
+	(void)state;
+	link_move("x", ""); /* so fast that nobody sees it out of it */
+	link_move("x", "br0");
+	settle();
+	said("n pseudowire \"w\": x is given its VLANs in bridge br0 again\n");
+	assert_int_equal(l->vlans, 1);
+	link_move("x", "");
+	settle();
+	w.said[0] = '\0';
+	link_move("x", "br0");
+	settle();
+	said("n pseudowire \"w\": x is given its VLANs in bridge br0 again\n");
+	assert_int_equal(l->vlans, 2);
+	link_add("br1", "", false);
+	link_move("x", "br1");
+	settle();
+	w.said[0] = '\0';
+	link_move("x", "br0");
+	l->up = false; /* and stays down */
+	settle();
+	assert_int_equal(l->vlans, 3);
+	assert_false(l->up);
+	w.lost = true; /* it may have left meanwhile */
+	settle();
+	assert_int_equal(l->vlans, 4);
+	w.said[0] = '\0';
+	w.vlans_error = -EINVAL; /* then rather in no bridge */
+	link_move("x", "");
+	link_move("x", "br0");
+	settle();
+	assert_int_equal(l->vlans, 5);
+	assert_string_equal(l->master, "");
+	said("W pseudowire \"w\": x is taken out, as it cannot have its VLANs, of bridge br0: the "
+	     "kernel says no; correct that, then run `adit reload`\n");
+	settle();
+	said("");
+	/* put back by us: that is no reason to do it again */
+	w.vlans_error = 0;
+	l->up = true;
+	conf_now(VLANS);
+	settle();
 	settle();
 	assert_int_equal(l->put, 1);
+	assert_int_equal(l->vlans, 5);
+}
+
+/* Ours for as long as it is there, whatever group others put it into. */
+static void another_group(void **state)
+{
+	struct fake_link *l = seen(PLAIN);
+
+	(void)state;
+	l->ours = false;
+	bridge_del("br0");
+	settle();
+	w.said[0] = '\0';
+	link_add("br0", "", false);
+	settle();
+	said("n pseudowire \"w\": x is put into bridge br0 again\n");
+	/* of another keeper, that has made it anew */
+	l->index = 0;
+	news_of("x", RTM_DELLINK, AF_UNSPEC);
+	link_add("x", "", false);
+	conf_now(PLAIN);
+	settle();
+	said("");
 }
 
 static void a_bridge_that_refuses(void **state)
@@ -476,11 +583,24 @@ static void news_that_mean_nothing(void **state)
 	assert_int_equal(w.asked, 0);
 }
 
-/* Few are asked for in one turn, since each waits for the kernel's lock; in the end all are. */
-static void many_at_once(void **state)
+static const char *many(void)
 {
 	static char text[MANY * 320];
 	size_t len = 0;
+
+	for (int i = 0; i < MANY; i++)
+		len += (size_t)snprintf(
+			text + len, sizeof(text) - len,
+			"pseudowire w%d { local = 192.0.2.1 remote = 192.0.2.2 local-port = %d "
+			"remote-port = 5000 tunnel-id = %d peer-tunnel-id = 1 session-id = %d "
+			"peer-session-id = 1 mtu = 1400 interface = x%d bridge = br0 }\n",
+			i, 5001 + i, 1 + i, 1 + i, i);
+	return text;
+}
+
+/* Few are asked for in one turn, since each waits for the kernel's lock; in the end all are. */
+static void many_at_once(void **state)
+{
 	unsigned int turns = 0;
 
 	(void)state;
@@ -490,22 +610,16 @@ static void many_at_once(void **state)
 
 		snprintf(name, sizeof(name), "x%d", i);
 		link_add(name, "", true);
-		len += (size_t)snprintf(
-			text + len, sizeof(text) - len,
-			"pseudowire w%d { local = 192.0.2.1 remote = 192.0.2.2 local-port = %d "
-			"remote-port = 5000 tunnel-id = %d peer-tunnel-id = 1 session-id = %d "
-			"peer-session-id = 1 mtu = 1400 interface = x%d bridge = br0 }\n",
-			i, 5001 + i, 1 + i, 1 + i, i);
 	}
-	conf_now(text);
+	conf_now(many());
 	for (w.now = mono_add(w.now, US_S); mono_due(ports_deadline(w.p), w.now); turns++) {
 		unsigned int before = w.asked;
 
 		ports_expire(w.p, w.now);
 		assert_in_range(w.asked - before, 1, 16);
 	}
-	assert_int_equal(turns, 3);
-	assert_int_equal(w.asked, MANY);
+	assert_int_equal(turns, 5); /* each once more, as the kernel tells what was done */
+	assert_int_equal(w.asked, 2 * MANY);
 	for (int i = 0; i < MANY; i++)
 		assert_int_equal(w.links[i + 1].put, 1);
 	/* as much is told of many as there is room for */
@@ -514,7 +628,7 @@ static void many_at_once(void **state)
 		link_move(w.links[i + 1].name, "");
 	settle();
 	w.asked = 0;
-	conf_now(text);
+	conf_now(many());
 	assert_int_equal(w.asked, 16);
 	assert_non_null(strstr(w.told,
 			       "\npseudowire \"w8\": x8 is put into bridge br0 again\nand 7 "
@@ -522,6 +636,25 @@ static void many_at_once(void **state)
 	settle();
 	for (int i = 0; i < MANY; i++)
 		assert_int_equal(w.links[i + 1].put, 2);
+}
+
+/* A kernel that does not answer is left alone for a while, and all have their turn nevertheless. */
+static void many_unanswered(void **state)
+{
+	(void)state;
+	link_add("br0", "", false);
+	w.find_error = -ENOBUFS;
+	conf_now(many());
+	for (unsigned int i = 0; i < 2 * MANY; i++) {
+		unsigned int before = w.asked;
+
+		w.now = mono_add(w.now, US_S);
+		ports_expire(w.p, w.now);
+		assert_int_equal(w.asked, before + 1);
+		assert_true(ports_deadline(w.p).us > w.now.us);
+	}
+	for (unsigned int i = 0; i < MANY; i++)
+		assert_int_equal(w.asked_of[i], 2);
 }
 
 /* A control connection's pseudowire is one like any; without bridges nobody listens. */
@@ -580,10 +713,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_others_do_stays, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_not_ours_or_not_ready, begin, end),
 		cmocka_unit_test_setup_teardown(vlans_in_a_new_bridge, begin, end),
+		cmocka_unit_test_setup_teardown(vlans_in_the_same_bridge, begin, end),
+		cmocka_unit_test_setup_teardown(another_group, begin, end),
 		cmocka_unit_test_setup_teardown(a_bridge_that_refuses, begin, end),
 		cmocka_unit_test_setup_teardown(questions_and_news_that_fail, begin, end),
 		cmocka_unit_test_setup_teardown(news_that_mean_nothing, begin, end),
 		cmocka_unit_test_setup_teardown(many_at_once, begin, end),
+		cmocka_unit_test_setup_teardown(many_unanswered, begin, end),
 		cmocka_unit_test_setup_teardown(listens_while_there_are_bridges, begin, end),
 		cmocka_unit_test_setup_teardown(out_of_memory, begin, end),
 	};
