@@ -366,6 +366,31 @@ static void keep(struct end *e, enum access_object kind, uint64_t id, bool gone)
 
 /* ---- life ---- */
 
+/* The paths of all tunnels, each of which is over the socket of this end; how many there are. */
+static size_t paths(const struct run *r, const struct end *e)
+{
+	uint64_t pos[2] = { 0 };
+	struct path path;
+	size_t n = 0;
+
+	for (; access_paths(e->a, pos, &path); n++) {
+		CHECK(n < 2 * UINT16_MAX);
+		if (!r->spoiled)
+			CHECK(path.via == 1 && addr_same_ip(&path.local, &e->addr));
+	}
+	return n;
+}
+
+/* A control packet, or data of no row, of the socket of this end. */
+static void input(const struct run *r, struct end *e, const struct path *path, const uint8_t *bytes,
+		  size_t len)
+{
+	uint32_t via = access_via(e->a, path, bytes, len);
+
+	CHECK(via == 0 || via == path->via || r->spoiled);
+	CHECK(access_input(e->a, r->now, path, bytes, len) == 0);
+}
+
 static void start(struct run *r, struct end *e, uint8_t broken)
 {
 	struct access_config config = { .seed = { e->index, (uint8_t)e->lives },
@@ -401,6 +426,7 @@ static void start(struct run *r, struct end *e, uint8_t broken)
 		}
 	}
 	access_loaded(e->a, r->now);
+	paths(r, e);
 	for (size_t i = 0; i < ROWS; i++) {
 		if (e->rows[i].there && !access_session(e->a, e->rows[i].key, &info))
 			e->rows[i].there = false;
@@ -555,7 +581,7 @@ static void arrive(struct run *r, const struct packet *k)
 		}
 	}
 	if (!row) {
-		CHECK(access_input(e->a, r->now, &k->path, k->bytes, k->len) == 0);
+		input(r, e, &k->path, k->bytes, k->len);
 		return;
 	}
 	if (rcur_left(&c) >= 2 && c.p[0] == 0xff && c.p[1] == 0x03)
@@ -893,7 +919,7 @@ static void raw(struct run *r, struct end *e, bool frame)
 		n = rcur_left(&r->c);
 	bytes = rcur_take(&r->c, n);
 	if (!frame) {
-		CHECK(access_input(e->a, r->now, &path, bytes, n) == 0);
+		input(r, e, &path, bytes, n);
 	} else if (n) {
 		CHECK(access_frame(e->a, r->now, key, bytes[0] & 1 ? DP_PUNT_PPP : DP_PUNT_LOCAL,
 				   bytes + 1, n - 1) == 0);
@@ -1007,7 +1033,7 @@ static void finish(struct run *r)
 		struct access_summary s;
 
 		access_summary(e->a, &s);
-		CHECK(s.sessions == 0 && s.sessions_up == 0 && s.tunnels == 0);
+		CHECK(s.sessions == 0 && s.sessions_up == 0 && s.tunnels == 0 && paths(r, e) == 0);
 		for (size_t k = 0; k < ROWS; k++)
 			CHECK(!e->rows[k].there);
 		for (size_t k = 0; k < e->record_count; k++)
