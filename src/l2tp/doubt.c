@@ -27,7 +27,8 @@
 #define DATA_US	  (2 * US_S)  /* data since then is an answer */
 
 /* StopCCN: header, message type, assigned tunnel id, result code with error code. */
-#define STOP_LEN (12u + 8 + 8 + 10)
+#define STOP_LEN   (12u + 8 + 8 + 10)
+#define HIDDEN_LEN (22u + 2) /* what is more of a CDN: Random Vector, length of the id */
 
 /* ---- what we have lost ---- */
 
@@ -75,18 +76,18 @@ int doubt_no_session(struct l2tp *l, struct tunnel *t, const struct path *path,
 		     const struct l2tp_header *h)
 {
 	uint16_t session = h->session;
+	bool hide = t->profile && t->profile->p.hide && tunnel_secret(t);
 	uint8_t buf[L2TP_CONTROL_MAX];
 	struct l2tp_build b;
 
-	if (t->state != L2TP_TS_UP || !session || !path_equal(&t->path, path) ||
-	    idmap_resting(l->session_ids, t->local_id, session) || !rel_room(&t->rel, false))
+	if (h->payload + h->len < STOP_LEN + (hide ? HIDDEN_LEN : 0) || t->state != L2TP_TS_UP ||
+	    !session || !path_equal(&t->path, path) ||
+	    idmap_resting(l->session_ids, t->local_id, session) || !rel_room(&t->rel, false) ||
+	    !may_tell(l, true))
 		return engine_drop(l, DROP_SESSION, session, path);
 	tunnel_build(l, t, &b, buf, L2TP_CDN);
 	l2tp_build_result(&b, L2TP_CDN_ERROR, L2TP_ERR_SESSION_ID, NULL);
 	l2tp_build_u16(&b, 14, session);
-	/* where ids are hidden it is 24 octets longer */
-	if (h->payload + h->len < l2tp_build_end(&b) || !may_tell(l, true))
-		return engine_drop(l, DROP_SESSION, session, path);
 	if (tunnel_push(l, t, &b, 0) == 0) {
 		thing_dirty(l, &t->thing);
 		engine_out(l, t);
