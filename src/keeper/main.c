@@ -572,6 +572,7 @@ static bool begin(struct keeper_main *k)
 	if (!s->ports)
 		return keeper_main_fail("out of memory");
 	ports_conf(s->ports, s->conf, s->now);
+	hold_reload(s->hold, s->conf, s->starts); /* it was read anew */
 	k->spawn.log_fd = k->output[1];
 	if (state >= 0) {
 		close(state);

@@ -494,6 +494,7 @@ static void do_ready(struct server *s, const struct keeper_msg *m, struct answer
 {
 	s->ready = true;
 	s->ever_ready = true;
+	hold_former_sweep(s->hold, s->starts); /* it has asked for those that it needs */
 	s->sweep_at = mono_add(s->now, SERVE_SWEEP_US);
 }
 
@@ -694,7 +695,6 @@ void server_expire(struct server *s)
 	s->sweep_at = MONO_NEVER;
 	n = net_sweep_before(s->net, s->starts);
 	n += hold_tun_sweep(s->hold, s->net, s->starts);
-	hold_former_sweep(s->hold, s->starts);
 	n += kplane_sweep(s->plane, s->starts);
 	if (n)
 		server_say(s, TRACE_NOTICE,

@@ -17,7 +17,7 @@ from lab import BUILD, ROOT, pending, wait_for
 
 MAGIC = 0x61646B31
 HELLO, SOCKET, TUN, TUN_GONE, LINK, ADDR, ROUTE, PIN, RESOLVE, HOOK, READY, RELOAD, STATUS = range(1, 14)
-UPGRADE, STOPPING, STOPPED, FORBIDDEN, REPLY = 15, 16, 17, 50, 100
+UPGRADE, STOPPING, STOPPED, SOCKET_GONE, FORBIDDEN, REPLY = 15, 16, 17, 18, 50, 100
 (T_ERROR, T_TEXT, T_NAME, T_VIA, T_ADDR, T_PREFIX, T_MTU, T_TABLE, T_METRIC, T_ADD, T_HOST, T_PORT,
  T_PROGRAM, T_ENV, T_STATUS, T_STARTS, T_INCARNATION, T_SINCE, T_SIZE, T_ETHERNET, T_MASTER) = range(1, 22)
 EPERM, ENOENT, EAGAIN, EBUSY, ENODEV, EINVAL, EOPNOTSUPP, ETIMEDOUT = 1, 2, 11, 16, 19, 22, 95, 110
@@ -336,6 +336,11 @@ def test_sockets(world):
     assert world.fake.value(f"socket.socket(fileno=os.dup({fd})).getsockopt(41, 26)") == 1  # V6ONLY
     assert world.fake.value(f"socket.socket(fileno=os.dup({fd})).getsockopt(41, 49)") == 1  # PKTINFO
     assert "not in the configuration" in world.fake.refused(SOCKET, u32(T_VIA, 12345))
+    # one that the configuration has is there for as long as it has it, one that nobody knows is gone
+    before = world.ns.run("ss", "-Hlnu").stdout
+    for via in (HERE, 12345):
+        world.fake.good(SOCKET_GONE, u32(T_VIA, via))
+    assert world.ns.run("ss", "-Hlnu").stdout == before and "192.0.2.1:1701" in before
 
 
 def test_socket_of_another_program(lab):
@@ -498,7 +503,7 @@ def test_requests_that_are_not_for_aditd(world):
     for name in ("eth1", "other0", "lo"):
         ns.run("ip", "link", "show", name)
     # root's request, a reply, numbers that mean nothing
-    for kind in (UPGRADE, REPLY, 0, 18, 49, 51, 99, 255):
+    for kind in (UPGRADE, REPLY, 0, 19, 49, 51, 99, 255):
         fake.refused(kind, error=EOPNOTSUPP)
     # aditd's last words are only noted
     fake.send(FORBIDDEN, u32(T_STATUS, 101), text(T_NAME, "ptrace"))

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from lab import PYTHON, wait_for
+from lab import BUILD, PYTHON, wait_for
 from test_main_job import USERS, World, client_conf, lns_conf, only_session, wait_stops
 from test_wire import Site, both_up, bridged, short, start
 
@@ -176,6 +176,29 @@ def test_a_narrower_listener(lab, version, listen):
         wait_for("the former socket to go", lambda: ports(world.lns) == {"192.0.2.1:1701"}, 60)
     client.ctl("connect", "office")
     carries(world.client)
+
+
+def test_a_narrower_listener_by_an_upgrade(lab):
+    """The keeper that comes after an upgrade reads the configuration anew, too: the tunnels keep the
+    socket that is in it no more, over the next aditd, and it goes with them."""
+    world = World(lab)
+    lns = lab.adit(world.lns, ALL + lns_conf(), users=USERS).start()
+    client = world.start_client(more='echo-interval = "1 s"')
+    carries(world.client)
+    before = only_session(lns)
+    lns.conf.write_text(lns.conf.read_text().replace(ALL, ONE))
+    world.lns.run(BUILD / "src/keeper/adit-keeper", "-c", lns.conf, "--upgrade", timeout=60)
+    wait_for("the reload", lambda: ports(world.lns) == {"0.0.0.0:1701", "192.0.2.1:1701"})
+    for _ in range(2):
+        carries(world.client)
+        assert only_session(lns)["key"] == before["key"]
+        lns.kill_aditd()
+    carries(world.client)
+    client.ctl("disconnect", "office")
+    wait_for("the former socket to go", lambda: ports(world.lns) == {"192.0.2.1:1701"}, 60)
+    client.ctl("connect", "office")
+    carries(world.client)
+    assert "have lost the socket" not in lns.text()
 
 
 def test_a_narrower_listener_of_a_pseudowire(lab):
