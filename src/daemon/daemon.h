@@ -45,7 +45,9 @@ struct daemon_socket {
 	int fd;
 	struct addr addr;	 /* what it is bound to, with its port */
 	bool stale;		 /* no longer in the configuration; closed when no tunnel uses it */
-	struct conf_socket conf; /* as it was when it came */
+	struct conf_socket conf; /* as the configuration has it, or had it last */
+	int device;		 /* that it is bound to, and its network namespace: 0 = none, or */
+	uint64_t room;		 /* not known (before Linux 5.0 and 5.14); a cookie */
 };
 
 /* An answer to a question of the engine that was at hand: given after its events were taken. */
@@ -87,7 +89,8 @@ struct daemon {
 
 	struct daemon_socket *sockets;
 	size_t socket_count;
-	struct list resolving; /* struct resolving of peer.c */
+	struct mono sockets_at; /* to look for stale sockets that nothing uses any more */
+	struct list resolving;	/* struct resolving of peer.c */
 	uint64_t resolve_count;
 	struct reload *reload;
 
@@ -227,6 +230,7 @@ bool peer_socket_add(struct daemon *d, const struct conf_socket *s, int fd,
 const struct daemon_socket *peer_socket(const struct daemon *d, uint32_t via);
 /* Sockets of before that the configuration no longer has, where what was taken up needs them. */
 void peer_sockets_former(struct daemon *d);
+/* When `sockets_at` is due. */
 void peer_sockets_sweep(struct daemon *d);
 void peer_resolve(struct daemon *d, const struct access_event *ev);
 void peer_resolved(struct daemon *d, const struct keeper_done *done);

@@ -7,6 +7,8 @@
  */
 #include "daemon.h"
 
+#include "dp/user.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -18,6 +20,7 @@
 
 #define SOCKET_WAIT_MS 10000
 #define PATHS_MAX      KEEPER_ADDRS
+#define SWEEP_US       US_S
 
 /* A question of the engine for the paths to a server. */
 struct resolving {
@@ -59,6 +62,9 @@ bool peer_socket_add(struct daemon *d, const struct conf_socket *s, int fd,
 	d->sockets = grown;
 	grown[d->socket_count++] =
 		(struct daemon_socket){ .via = s->via, .fd = fd, .addr = *bound, .conf = *s };
+	grown += d->socket_count - 1;
+	/* it knows better than a configuration that may have it no more */
+	dp_user_place(fd, &grown->device, &grown->room);
 	raw_sockets(d);
 	rc = d->dp->ops->listen(d->dp, s->via, fd);
 	if (rc < 0) {
@@ -98,30 +104,53 @@ bool peer_socket_open(struct daemon *d, const struct conf_socket *s)
 	return false;
 }
 
+/* Numbers of former sockets that could not be had; each is asked for once. */
+struct lost {
+	uint32_t via[16];
+	size_t count, tunnels;
+};
+
 /* A socket of before, which the configuration no longer has: what goes on over it was taken up. */
-static void open_former(struct daemon *d, const struct path *path)
+static void open_former(struct daemon *d, const struct path *path, struct lost *lost)
 {
 	struct conf_socket s = { .name = "a former socket", .via = path->via };
 
 	if (!path->via || peer_socket(d, path->via) || conf_socket_find(d->conf, path->via))
 		return;
+	for (size_t i = 0; i < lost->count; i++) {
+		if (lost->via[i] != path->via)
+			continue;
+		lost->tunnels++;
+		return;
+	}
 	s.addr = path->local;
 	s.encap = path->remote.port ? DP_ENCAP_UDP : DP_ENCAP_IP;
-	if (!peer_socket_open(d, &s))
+	if (!peer_socket_open(d, &s)) {
+		if (lost->count < sizeof(lost->via) / sizeof(lost->via[0]))
+			lost->via[lost->count++] = path->via;
+		lost->tunnels++;
 		return;
+	}
 	d->sockets[d->socket_count - 1].stale = true;
+	d->sockets_at = d->now;
 	raw_sockets(d);
 }
 
 void peer_sockets_former(struct daemon *d)
 {
 	uint64_t pos[2] = { 0 }, wires = 0;
+	struct lost lost = { .count = 0 };
 	struct path path;
 
 	while (access_paths(d->access, pos, &path))
-		open_former(d, &path);
+		open_former(d, &path, &lost);
 	while (pwe_paths(d->pw, &wires, &path))
-		open_former(d, &path);
+		open_former(d, &path, &lost);
+	if (lost.tunnels)
+		daemon_say(d, TRACE_WARNING,
+			   "%zu tunnels have lost the socket they came by, and end; to keep them "
+			   "put its `listen` block back, then run `adit reload`",
+			   lost.tunnels);
 }
 
 /* Does anything go on over it? Who closes waits for an acknowledgement. */
@@ -142,10 +171,15 @@ static bool in_use(struct daemon *d, uint32_t via)
 /* Close sockets that are no longer in the configuration once nothing uses them. */
 void peer_sockets_sweep(struct daemon *d)
 {
+	bool left = false;
+
+	if (!mono_due(d->sockets_at, d->now))
+		return;
 	for (size_t i = 0; i < d->socket_count;) {
 		struct daemon_socket *s = d->sockets + i;
 
 		if (!s->stale || in_use(d, s->via)) {
+			left |= s->stale;
 			i++;
 			continue;
 		}
@@ -157,6 +191,7 @@ void peer_sockets_sweep(struct daemon *d)
 		d->socket_count--;
 		raw_sockets(d);
 	}
+	d->sockets_at = left ? mono_add(d->now, SWEEP_US) : MONO_NEVER; /* it may be a long walk */
 }
 
 /* ---- paths ---- */

@@ -27,9 +27,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#ifndef SO_BINDTOIFINDEX
-#define SO_BINDTOIFINDEX 62
-#endif
 #define RULE	 12 /* instructions of one rule at most */
 #define SOCKETS	 64 /* others that are looked at: more than the plane takes */
 #define DST_IP4	 16 /* in the header of IP */
@@ -50,21 +47,32 @@ static bool same_room(const struct daemon_socket *a, const struct daemon_socket 
 {
 	return a->conf.encap == b->conf.encap && a->addr.family == b->addr.family &&
 	       (is_raw(a) || a->addr.port == b->addr.port) &&
-	       strcmp(a->conf.netns, b->conf.netns) == 0;
+	       (a->room && b->room ? a->room == b->room
+				   : strcmp(a->conf.netns, b->conf.netns) == 0);
+}
+
+static bool has_device(const struct daemon_socket *s)
+{
+	return s->device || s->conf.device[0];
+}
+
+static bool same_device(const struct daemon_socket *a, const struct daemon_socket *b)
+{
+	return a->device && b->device ? a->device == b->device
+				      : strcmp(a->conf.device, b->conf.device) == 0;
 }
 
 /* A packet over IP may match both. */
 static bool overlap(const struct daemon_socket *a, const struct daemon_socket *b)
 {
 	return is_raw(a) && same_room(a, b) &&
-	       (!a->conf.device[0] || !b->conf.device[0] ||
-		strcmp(a->conf.device, b->conf.device) == 0) &&
+	       (!has_device(a) || !has_device(b) || same_device(a, b)) &&
 	       (addr_is_any(&a->addr) || addr_is_any(&b->addr) || addr_same_ip(&a->addr, &b->addr));
 }
 
 static unsigned int rank(const struct daemon_socket *s)
 {
-	return (s->conf.device[0] ? 8u : 0u) + (s->conf.listener && !s->stale ? 4u : 0u) +
+	return (has_device(s) ? 8u : 0u) + (s->conf.listener && !s->stale ? 4u : 0u) +
 	       (addr_is_any(&s->addr) ? 0u : 2u) + (s->stale ? 0u : 1u);
 }
 
@@ -86,15 +94,12 @@ static bool put_rule(struct filter *f, const struct daemon_socket *t)
 {
 	uint32_t at[5], want[5];
 	unsigned int n = 0, words = t->addr.family == AF_INET6 ? 4 : 1;
-	socklen_t len = sizeof(int);
-	int device = 0;
 
-	if (t->conf.device[0]) {
-		if (getsockopt(t->fd, SOL_SOCKET, SO_BINDTOIFINDEX, &device, &len) < 0 ||
-		    device <= 0)
+	if (has_device(t)) {
+		if (!t->device)
 			return false; /* before Linux 5.0 */
 		at[n] = (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX);
-		want[n++] = (uint32_t)device;
+		want[n++] = (uint32_t)t->device;
 	} else if (t->addr.scope) {
 		at[n] = (uint32_t)(SKF_AD_OFF + SKF_AD_IFINDEX);
 		want[n++] = t->addr.scope;
@@ -171,8 +176,7 @@ void raw_sockets(struct daemon *d)
 static bool matches(const struct daemon_socket *s, const struct daemon_socket *at,
 		    const struct addr *local)
 {
-	return same_room(s, at) &&
-	       (!s->conf.device[0] || strcmp(s->conf.device, at->conf.device) == 0) &&
+	return same_room(s, at) && (!has_device(s) || same_device(s, at)) &&
 	       (addr_is_any(&s->addr) || addr_same_ip(&s->addr, local));
 }
 

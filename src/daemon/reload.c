@@ -98,8 +98,14 @@ static void apply(struct daemon *d, struct reload *r)
 	kplane_watch(d, old, false);
 	if (acct_path(d->acct, d->conf->accounting) < 0)
 		put(r, "out of memory; accounting goes on as before\n");
-	for (size_t i = 0; i < d->socket_count; i++)
-		d->sockets[i].stale = !conf_socket_find(d->conf, d->sockets[i].via);
+	for (size_t i = 0; i < d->socket_count; i++) {
+		const struct conf_socket *s = conf_socket_find(d->conf, d->sockets[i].via);
+
+		d->sockets[i].stale = !s;
+		if (s)
+			d->sockets[i].conf = *s;
+	}
+	d->sockets_at = d->now;
 	raw_sockets(d);
 	swire_conf(d);
 	put_late(d, r, old, d->conf);

@@ -788,6 +788,7 @@ struct mono run_deadline(const struct daemon *d)
 	if (d->control)
 		at = mono_min(at, control_deadline(d->control));
 	at = mono_min(at, d->drain_say);
+	at = mono_min(at, d->sockets_at);
 	if (d->scarce)
 		at = mono_min(at, d->scarce_at);
 	if (d->emptying || d->stopping)

@@ -329,14 +329,14 @@ static int prepare(int fd, struct sockaddr_storage *ret_name, struct addr *ret)
 }
 
 /* Where a socket lies; an old kernel does not say it all. */
-static void place(int fd, struct fwd_sock *s)
+void dp_user_place(int fd, int *ret_device, uint64_t *ret_room)
 {
-	socklen_t n = sizeof(s->device), m = sizeof(s->room);
+	socklen_t n = sizeof(*ret_device), m = sizeof(*ret_room);
 
-	s->device = 0;
-	s->room = 0;
-	(void)getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &s->device, &n);
-	(void)getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &s->room, &m);
+	*ret_device = 0;
+	*ret_room = 0;
+	(void)getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, ret_device, &n);
+	(void)getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret_room, &m);
 }
 
 static int user_listen(struct dp *dp, uint32_t via, int fd)
@@ -364,7 +364,7 @@ static int user_listen(struct dp *dp, uint32_t via, int fd)
 		return -errno;
 	s = &u->fwd.socks[i];
 	s->raw = fwd_is_raw(fd);
-	place(fd, s);
+	dp_user_place(fd, &s->device, &s->room);
 	if (s->raw)
 		a.port = 0; /* the kernel shows the protocol there */
 	atomic_store(&s->via, via);

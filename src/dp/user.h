@@ -92,4 +92,8 @@ void dp_user_awake(struct dp *dp);
  */
 void dp_user_host_done(struct dp *dp, uint32_t id, int error, const char *text, int fd);
 
+/* The device that a socket is bound to (an index), and the cookie of its network namespace; 0:
+ * none, or the kernel does not tell (before Linux 5.0 and 5.14). */
+void dp_user_place(int fd, int *ret_device, uint64_t *ret_room);
+
 #endif
