@@ -225,6 +225,7 @@ int acc_l2_accept(struct access *a, struct mono now, struct acc_tunnel *t,
 static void settle_for(struct access *a, struct acc_tunnel *t, uint8_t version, adit_handle h)
 {
 	acc_tunnel_unlist(a, t);
+	acc_tunnel_record(a, t, 0); /* that was the other engine's */
 	t->version = version;
 	t->l2tp = h;
 	t->offer = 0;

@@ -179,6 +179,27 @@ static void nobody_at_first(void **state)
 	pair_free(p);
 }
 
+/* A server that shuts down refuses each request, in v3 if there is no secret: nothing is left. */
+static void refused(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct pair_options o = { .version = { CONF_V_ANY, CONF_V_ANY }, .no_secret = i };
+		struct pair *p = pair_make(&o);
+
+		assert_true(pair_start(LNS(p)));
+		pair_do(LNS(p), &(struct access_cmd){ .kind = ACCESS_CMD_SHUTDOWN });
+		assert_true(pair_start(CLIENT(p)));
+		pair_run(p, 200 * US_S);
+		assert_int_equal(pair_told(CLIENT(p), ACCESS_EV_TUNNEL_UP), 0);
+		pair_dial(CLIENT(p), ACCESS_CMD_DISCONNECT, "d0");
+		pair_run(p, 600 * US_S);
+		pair_check_empty(LNS(p));
+		pair_check_empty(CLIENT(p));
+		pair_free(p);
+	}
+}
+
 /* A wrong secret gets nobody in, whichever version answers. */
 static void wrong_secret(void **state)
 {
@@ -455,7 +476,7 @@ int main(void)
 		cmocka_unit_test(restart),	    cmocka_unit_test(killed_at_each_step),
 		cmocka_unit_test(no_longer_wanted), cmocka_unit_test(over_ip),
 		cmocka_unit_test(secret_removed),   cmocka_unit_test(inactive_circuit),
-		cmocka_unit_test(without_cookies),
+		cmocka_unit_test(without_cookies),  cmocka_unit_test(refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
