@@ -372,7 +372,7 @@ void acc_dial_called(struct access *a, struct mono now, struct acc_dial *d, stru
 bool acc_dial_wants_tunnel(const struct acc_dial *d, const struct acc_tunnel *t)
 {
 	return d->c->called_only && !d->tunnel && !d->session && !d->gone && !d->stopped &&
-	       d->c->automatic && t->up;
+	       d->c->automatic && t->up && (!t->digest || t->digest == d->c->digest);
 }
 
 void acc_dial_adopt_tunnel(struct access *a, struct mono now, struct acc_dial *d,

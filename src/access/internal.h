@@ -171,6 +171,7 @@ struct acc_tunnel {
 			       its StopCCN is not acknowledged yet. In tunnel_records */
 	struct acc_peer *peer;	      /* server */
 	struct acc_dial *dial;	      /* client; NULL when it is no longer the dial's */
+	uint64_t digest;	      /* of that one's settings, of a record; 0 = not known */
 	struct conf_profile *profile; /* server: of its sessions; a reference */
 	char *host;		      /* the peer's host name, or NULL */
 	char *text;		      /* why it ended, when more is known than the cause */

@@ -363,6 +363,7 @@ static int load_tunnel(struct access *a, struct mono now, uint64_t key, struct r
 	t->client = r->flags & FLAG_CLIENT;
 	t->up = r->flags & FLAG_UP;
 	t->version = r->version;
+	t->digest = r->digest;
 	t->host = r->host[0] ? strdup(r->host) : NULL;
 	rc = tunnel_back(a, now, r, t, &known);
 	if (rc != 0) {
@@ -688,7 +689,11 @@ void access_loaded(struct access *a, struct mono now)
 		if (t->client && !t->dial && t->l2tp && d && acc_dial_wants_tunnel(d, t))
 			acc_dial_adopt_tunnel(a, now, d, t);
 		else if (t->client && !t->dial && t->l2tp)
-			acc_tunnel_close(a, now, t, L2TP_STOP_CLEAR, ADIT_CAUSE_RESTART, NULL);
+			acc_tunnel_close(a, now, t, L2TP_STOP_CLEAR,
+					 d && t->digest && t->digest != d->c->digest
+						 ? ADIT_CAUSE_CONFIG
+						 : ADIT_CAUSE_RESTART,
+					 NULL);
 	}
 	a->state_dirty = true;
 	acc_pump(a, now);

@@ -243,6 +243,10 @@ void pww_path(struct pw *p, struct pww *w); /* its path has another MTU now */
 void pww_circuit(struct pw *p, struct mono now, struct pww *w, bool up);
 int pww_take_up(struct pw *p, struct mono now, struct pww *w, adit_handle session, uint64_t key,
 		uint32_t generation, bool near_up); /* after recovery */
+/* After recovery: its session, or the connection of that (0), is not what it is to be any more. It
+ * ends, and the next one waits until its row is gone. */
+void pww_take_changed(struct pw *p, struct mono now, struct pww *w, adit_handle session,
+		      uint64_t key, uint32_t generation);
 void pww_key_set(struct pw *p, struct pww *w, uint64_t key);
 
 /* ---- pw_apply.c ---- */

@@ -15,7 +15,9 @@ enum tag {
 	TAG_GENERATION = 4, /* session: of its row */
 	TAG_NEAR = 5,	    /* session: our circuit is up */
 	TAG_SAID = 6,	    /* pseudowire: what was said of it, SAID_* */
-	TAG_PATH_MTU = 7    /* connection: of its path, 0 = not known */
+	TAG_PATH_MTU = 7,   /* connection: of its path, 0 = not known */
+	TAG_DIGEST = 8,	    /* of its values in the configuration; missing in earlier records */
+	TAG_SECRETS = 9	    /* connection implied by pseudowires: hash of its secrets */
 };
 
 enum { SAID_WANTED = 1, SAID_ASKED = 2 };
@@ -258,6 +260,20 @@ static void save_wire(const struct pw *p, const struct pww *w, adit_handle h, st
 	wcur_tlv_u64(c, TAG_KEY, rowed ? w->key : 0);
 	wcur_tlv_u32(c, TAG_GENERATION, w->generation);
 	wcur_tlv_u32(c, TAG_NEAR, w->near_up);
+	if (w->c)
+		wcur_tlv_u64(c, TAG_DIGEST, w->c->digest);
+}
+
+static void save_conn(const struct pwc *conn, struct wcur *c)
+{
+	const struct pw_conf_tunnel *t = conn->t->c;
+
+	wcur_tlv_bytes(c, TAG_NAME, conn->name, strlen(conn->name));
+	wcur_tlv_u32(c, TAG_PATH_MTU, conn->path_mtu);
+	if (t)
+		wcur_tlv_u64(c, TAG_DIGEST, t->digest);
+	if (t && t->implied)
+		wcur_tlv_u64(c, TAG_SECRETS, t->secrets);
 }
 
 void pwe_save(const struct pw *p, enum pw_object kind, uint64_t id, struct wcur *c)
@@ -282,10 +298,8 @@ void pwe_save(const struct pw *p, enum pw_object kind, uint64_t id, struct wcur 
 	if (kind == PW_OBJ_CONN && l2tp3_conn_info(p->l, r->h, &i)) {
 		const struct pwc *conn = pwc_find(p, i.owner);
 
-		if (conn) {
-			wcur_tlv_bytes(c, TAG_NAME, conn->name, strlen(conn->name));
-			wcur_tlv_u32(c, TAG_PATH_MTU, conn->path_mtu);
-		}
+		if (conn)
+			save_conn(conn, c);
 	} else if (kind == PW_OBJ_SESSION && l2tp3_session_info(p->l, r->h, &s)) {
 		const struct pww *w = pww_find(p, s.owner);
 
@@ -302,7 +316,7 @@ void pwe_save(const struct pw *p, enum pw_object kind, uint64_t id, struct wcur 
 struct saved {
 	char name[CONF_NAME];
 	struct rcur engine;
-	uint64_t key;
+	uint64_t key, digest, secrets;
 	uint32_t generation, said, path_mtu;
 	bool near;
 };
@@ -339,6 +353,12 @@ static bool read_record(struct rcur *c, struct saved *ret)
 			break;
 		case TAG_PATH_MTU:
 			ret->path_mtu = rcur_u32(&v);
+			break;
+		case TAG_DIGEST:
+			ret->digest = rcur_u64(&v);
+			break;
+		case TAG_SECRETS:
+			ret->secrets = rcur_u64(&v);
 			break;
 		default:
 			break;
@@ -411,9 +431,25 @@ static int conn_back(struct pw *p, struct mono now, struct saved *s, struct pwc 
 	return rc;
 }
 
-static int load_conn(struct pw *p, struct mono now, uint64_t id, struct saved *s)
+/* Its place in the configuration, as after a reload (pw_apply.c); NULL when it has none. */
+static struct pwt *place_of(const struct pw *p, const struct saved *s)
 {
 	struct pwt *t = pwt_find(p, s->name);
+
+	if (!s->digest || (t && t->c->digest == s->digest && t->c->implied == !!s->secrets))
+		return t;
+	list_for_each (it, &p->tunnels) {
+		t = container_of(it, struct pwt, in);
+		if (s->secrets && t->c && t->c->implied && t->c->digest == s->digest &&
+		    t->c->secrets == s->secrets)
+			return t;
+	}
+	return NULL;
+}
+
+static int load_conn(struct pw *p, struct mono now, uint64_t id, struct saved *s)
+{
+	struct pwt *t = place_of(p, s);
 	struct l2tp3_conn_info i;
 	struct pwc *c;
 	int rc;
@@ -426,7 +462,7 @@ static int load_conn(struct pw *p, struct mono now, uint64_t id, struct saved *s
 			pwt_release(p, t);
 		return -ENOMEM;
 	}
-	snprintf(c->name, sizeof(c->name), "%s", s->name);
+	snprintf(c->name, sizeof(c->name), "%s", t->c ? t->c->name : s->name);
 	rc = conn_back(p, now, s, c);
 	if (rc) {
 		pwc_free(p, c);
@@ -456,6 +492,19 @@ static int load_conn(struct pw *p, struct mono now, uint64_t id, struct saved *s
 	return 0;
 }
 
+/* Is what was agreed what the pseudowire is to be now, in its own connection? */
+static bool still_wanted(const struct pw *p, const struct pww *w, adit_handle h,
+			 const struct saved *s)
+{
+	struct l2tp3_session_info i;
+	struct l2tp3_conn_info conn;
+	const struct pwc *c = NULL;
+
+	if (l2tp3_session_info(p->l, h, &i) && l2tp3_conn_info(p->l, i.conn, &conn))
+		c = pwc_find(p, conn.owner);
+	return (!s->digest || s->digest == w->c->digest) && c && c->t == w->t;
+}
+
 static int load_session(struct pw *p, struct mono now, uint64_t id, struct saved *s)
 {
 	struct pww *w = pww_by_name(p, s->name);
@@ -463,6 +512,8 @@ static int load_session(struct pw *p, struct mono now, uint64_t id, struct saved
 	int rc;
 
 	rc = l2tp3_load_session(p->l, now, &s->engine, w ? w->id : 0, &h);
+	if (rc == L2TP3_LOAD_ALONE && w && !w->session && w->row_state == PWW_ROW_NONE)
+		pww_take_changed(p, now, w, 0, s->key, s->generation + GENERATIONS);
 	if (rc)
 		return rc == L2TP3_LOAD_ALONE ? NO_PLACE : rc;
 	if (!rec_new(p, PW_OBJ_SESSION, h, id))
@@ -471,6 +522,8 @@ static int load_session(struct pw *p, struct mono now, uint64_t id, struct saved
 		pww_close_session(p, now, h, L2TP_CDN_ADMIN, ADIT_CAUSE_CONFIG, NULL);
 	else if (w->session)
 		pww_close_session(p, now, h, L2TP_CDN_ADMIN, ADIT_CAUSE_REPLACED, NULL);
+	else if (!still_wanted(p, w, h, s))
+		pww_take_changed(p, now, w, h, s->key, s->generation + GENERATIONS);
 	else
 		pww_take_up(p, now, w, h, s->key, s->generation + GENERATIONS, s->near);
 	return 0;

@@ -619,3 +619,17 @@ int pww_take_up(struct pw *p, struct mono now, struct pww *w, adit_handle sessio
 	pw_news_w(p, w, PWW_N_PUT);
 	return 0;
 }
+
+void pww_take_changed(struct pw *p, struct mono now, struct pww *w, adit_handle session,
+		      uint64_t key, uint32_t generation)
+{
+	w->session = session;
+	w->generation = generation;
+	if (key) {
+		pww_key_set(p, w, key);
+		w->row_state = PWW_ROW_PUT;
+		w->session_up = w->told = true;
+	}
+	pww_end(p, now, w, L2TP_CDN_ADMIN, session ? ADIT_CAUSE_CONFIG : ADIT_CAUSE_TUNNEL_LOST,
+		NULL);
+}

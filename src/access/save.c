@@ -323,6 +323,8 @@ static void save_tunnel(const struct access *a, const struct acc_tunnel *t, stru
 	put_version(c, t);
 	put_text(c, ACC_TAG_NAME, t->name);
 	put_text(c, ACC_TAG_HOST, t->host);
+	if (t->dial)
+		wcur_tlv_u64(c, ACC_TAG_DIGEST, t->dial->c->digest);
 	at = wcur_tlv_begin(c, ACC_TAG_L2TP);
 	acc_l2_save(a, t->version, L2TP_OBJ_TUNNEL, t->record, c);
 	wcur_tlv_end(c, at);

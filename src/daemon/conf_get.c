@@ -124,6 +124,21 @@ uint64_t conf_hash_text(uint64_t hash, const char *text)
 	return hash;
 }
 
+uint64_t conf_hash_block(uint64_t hash, const struct conf_block *block, const char *without)
+{
+	for (size_t i = 0; i < block->count; i++) {
+		const struct conf_value *v = block->values + i;
+		const char *key = v->key->key;
+
+		if (strstr(key, "secret") || strcmp(key, without) == 0 || !conf_differs(block, key))
+			continue;
+		hash = conf_hash_text(hash, key);
+		for (size_t k = 0; k < v->n; k++)
+			hash = conf_hash_text(hash, v->v[k]);
+	}
+	return hash ? hash : 1;
+}
+
 /* The first line of a file. */
 static bool first_line(struct conf_build *b, const struct conf_block *block, const char *key,
 		       const char *path, char *ret, size_t cap)

@@ -98,6 +98,9 @@ bool conf_prefixes_of(struct conf_build *b, const struct conf_block *block, cons
 		      struct prefix **ret, size_t *ret_count);
 size_t conf_count_of(const struct conf *c, enum conf_kind kind);
 uint64_t conf_hash_text(uint64_t hash, const char *text);
+/* Of all that is set to something else than its default, but for secrets and the key `without`: a
+ * release with more keys, or other defaults, has the same hash. Not 0. */
+uint64_t conf_hash_block(uint64_t hash, const struct conf_block *block, const char *without);
 
 /* A secret from the file itself or from a file of its own; "" when there is none. */
 bool conf_secret_of(struct conf_build *b, const struct conf_block *block, const char *key,

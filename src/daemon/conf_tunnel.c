@@ -267,20 +267,6 @@ bool conf_version_ok(struct conf_build *b, const struct conf_block *block,
 	return true;
 }
 
-/* All that makes this connection what it is, without the name and the secrets. */
-static uint64_t tunnel_digest(const struct conf_build *b, const struct conf_block *block)
-{
-	uint64_t hash = conf_hash_text(UINT64_C(0xcbf29ce484222325), b->c->host_name);
-
-	for (size_t i = 0; i < block->count; i++) {
-		const char *key = block->values[i].key->key, *text = conf_text_of(block, key);
-
-		if (!strstr(key, "secret") && strcmp(key, "connect") != 0)
-			hash = conf_hash_text(conf_hash_text(hash, key), text ? text : "");
-	}
-	return hash ? hash : 1;
-}
-
 static bool build(struct conf_build *b, const struct conf_block *block, struct pw_conf_tunnel *t)
 {
 	const char *host = conf_text_of(block, "host-name");
@@ -296,7 +282,8 @@ static bool build(struct conf_build *b, const struct conf_block *block, struct p
 		FAIL(b, block, "redial-cap", "redial-cap is shorter than redial-first");
 		return false;
 	}
-	t->digest = tunnel_digest(b, block);
+	t->digest = conf_hash_text(UINT64_C(0xcbf29ce484222325), b->c->host_name);
+	t->digest = conf_hash_block(t->digest, block, "connect");
 	return remote_of(b, block, t) && sockets_of(b, block, t) && profile_of(b, block, t);
 }
 

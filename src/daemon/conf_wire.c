@@ -327,22 +327,6 @@ static bool end_id_of(struct conf_build *b, const struct conf_block *block, stru
 	return false;
 }
 
-/* All that makes this pseudowire what it is, but for its control connection. */
-static uint64_t digest_of(const struct conf_block *block)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-	for (size_t i = 0; i < block->count; i++) {
-		const char *key = block->values[i].key->key, *text = conf_text_of(block, key);
-
-		if (!strstr(key, "secret"))
-			hash = conf_hash_text(conf_hash_text(hash, key), text ? text : "");
-		for (size_t k = 1; k < block->values[i].n; k++)
-			hash = conf_hash_text(hash, block->values[i].v[k]);
-	}
-	return hash ? hash : 1;
-}
-
 static bool agreed_build(struct conf_build *b, const struct conf_block *block)
 {
 	struct pw_conf_wire *w = b->c->pw->wires + b->c->pw->wire_count++;
@@ -365,7 +349,7 @@ static bool agreed_build(struct conf_build *b, const struct conf_block *block)
 	w->connect = conf_connect_of(block);
 	w->mtu = (uint16_t)conf_number_of(block, "mtu");
 	snprintf(w->row.circuit, sizeof(w->row.circuit), "%s", circuit ? circuit : "");
-	w->digest = digest_of(block);
+	w->digest = conf_hash_block(UINT64_C(0xcbf29ce484222325), block, "");
 	return true;
 }
 

@@ -181,6 +181,37 @@ static void waiting_goes_on_in(enum conf_version version)
 	pair_free(p);
 }
 
+/* Its block is another one after a restart: what was opened for the former one ends. */
+static void waiting_changes_in(enum conf_version version)
+{
+	struct pair_options o = { .called_only = true, .version = { version, version } };
+
+	for (int changed = 0; changed < 2; changed++) {
+		struct pair *p = pair_make(&o);
+
+		CLIENT(p)->conf->dials[0].digest = 1;
+		assert_true(pair_start(LNS(p)) && pair_start(CLIENT(p)));
+		pair_until(p, CLIENT(p), ACCESS_EV_TUNNEL_UP, 1, 10 * US_S);
+		pair_run(p, US_S);
+		pair_stop(CLIENT(p));
+		access_conf_unref(CLIENT(p)->conf);
+		CLIENT(p)->conf = pair_client_conf(&o);
+		CLIENT(p)->conf->dials[0].digest = (uint64_t)changed + 1;
+		assert_true(pair_start(CLIENT(p)));
+		pair_run(p, 10 * US_S);
+		assert_string_equal(dial_state(p), "listening");
+		assert_int_equal(pair_told(LNS(p), ACCESS_EV_TUNNEL_UP), 1 + changed);
+		assert_int_equal(pair_told(LNS(p), ACCESS_EV_TUNNEL_DOWN), changed);
+		pair_free(p);
+	}
+}
+
+static void waiting_changes(void **state)
+{
+	waiting_changes_in(CONF_V2);
+	waiting_changes_in(CONF_V3);
+}
+
 static void waiting_goes_on(void **state)
 {
 	waiting_goes_on_in(CONF_V2);
@@ -305,6 +336,7 @@ int main(void)
 		cmocka_unit_test(wrong_number),
 		cmocka_unit_test(not_called),
 		cmocka_unit_test(waiting_goes_on),
+		cmocka_unit_test(waiting_changes),
 		cmocka_unit_test(proxies),
 		cmocka_unit_test(proxy_is_no_password),
 		cmocka_unit_test(limit_of_established),

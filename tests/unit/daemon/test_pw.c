@@ -644,9 +644,13 @@ static void test_ends_while_taken_up(void **state)
 	}
 }
 
-#define TUNNEL(peer)  "tunnel \"t\" { remote = " peer " secret = s }\n"
-#define WIRE(name)    "pseudowire \"" name "\" { tunnel = t }\n"
-#define WIRES_2(peer) TUNNEL(peer) WIRE("a") WIRE("b")
+#define TUNNEL_WITH(peer, more) "tunnel \"t\" { remote = " peer " secret = s " more " }\n"
+#define TUNNEL(peer)		TUNNEL_WITH(peer, "")
+#define WIRE_WITH(name, more)	"pseudowire \"" name "\" { tunnel = t " more " }\n"
+#define WIRE(name)		WIRE_WITH(name, "")
+#define WIRES_2(peer)		TUNNEL(peer) WIRE("a") WIRE("b")
+#define SHORT(name, peer, more) \
+	"pseudowire \"" name "\" { remote = " peer " secret = s " more " }\n"
 
 /* What the configuration has no more after a restart is no damage: it ends, the peer is told, with
  * the secret of before, and records go. */
@@ -723,6 +727,55 @@ static void test_secret_changed_while_away(void **state)
 		check_rows(&w);
 		assert_true(w.side[1].rows[0].row.flags & DP_F_FAR_DOWN);
 		assert_int_equal(w.downs, 0);
+		world_close(&w);
+	}
+}
+
+/* What was changed while the daemon was away is ended and set up anew, and what was not goes on, as
+ * after a reload. */
+static void test_changed_while_away(void **state)
+{
+#define SHORT_2 SHORT("a", PEER_B, "") SHORT("b", PEER_B, "")
+	static const struct {
+		const char *before, *after;
+		bool a, b; /* goes on */
+	} cases[] = {
+		{ WIRES_2(PEER_B), TUNNEL(PEER_B) WIRE("a") WIRE_WITH("b", "mtu = 1000"), true,
+		  false },
+		{ WIRES_2(PEER_B), TUNNEL_WITH(PEER_B, "retries = 7") WIRE("a") WIRE("b"), false,
+		  false },
+		/* into a connection of its own, while the other one stays */
+		{ WIRES_2(PEER_B),
+		  TUNNEL_WITH(PEER_B, "connect = wait") SHORT("a", PEER_B, "")
+			  SHORT("b", PEER_B, ""),
+		  false, false },
+		/* what is said is the default */
+		{ WIRES_2(PEER_B),
+		  TUNNEL_WITH(PEER_B, "encapsulation = udp") WIRE_WITH("a", "type = ethernet")
+			  WIRE("b"),
+		  true, true },
+		/* the first, which gave the connection its name, is another one */
+		{ SHORT_2, SHORT("b", PEER_B, "") SHORT("a", PEER_B, ""), true, true },
+		{ SHORT_2, SHORT("b", PEER_B, "") SHORT("a", PEER_B, "mtu = 1000"), false, true },
+	};
+
+	for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+		uint32_t a, b;
+		struct world w;
+
+		world_open(&w, cases[k].before, WIRES_2(PEER_A));
+		w.want_rows = 2;
+		both_up(&w);
+		a = row_of(&w.side[0], "a")->row.local_session;
+		b = row_of(&w.side[0], "b")->row.local_session;
+		conf_free(w.side[0].conf);
+		w.side[0].conf = conf_of(cases[k].after);
+		restart(&w, 0);
+		run_until(&w, 10, up_everywhere);
+		run_until(&w, 300, never);
+		check_rows(&w);
+		assert_int_equal(row_of(&w.side[0], "a")->row.local_session == a, cases[k].a);
+		assert_int_equal(row_of(&w.side[0], "b")->row.local_session == b, cases[k].b);
 		world_close(&w);
 	}
 }
@@ -873,6 +926,7 @@ int main(void)
 		cmocka_unit_test(test_no_place_after_restart),
 		cmocka_unit_test(test_block_removed),
 		cmocka_unit_test(test_secret_changed_while_away),
+		cmocka_unit_test(test_changed_while_away),
 		cmocka_unit_test(test_shutdown),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_drain_fixed),
