@@ -349,7 +349,7 @@ def test_bridge_goes_and_comes(sites):
         bridge_again(a)
         bridged(a, b)
         assert master(a) == a.wire()["bridge"] == "br0"
-    assert a.adit.text().count("x is put into bridge br0 again") == 2
+    wait_for("both words", lambda: a.adit.text().count("x is put into bridge br0 again") == 2)
     # so fast that nobody sees it go
     a.ns.run("sh", "-c", "ip link del br0; ip link add br0 type bridge; "
              "ip link set eth1 master br0; ip link set br0 up")
