@@ -111,7 +111,7 @@ bool conf_users_of(struct conf_build *b, const struct conf_block *block, struct 
 /* What only one pseudowire may have. */
 enum conf_once {
 	CONF_ONCE_IFNAME,
-	CONF_ONCE_TUNNEL_ID,  /* static: the kernel has each once */
+	CONF_ONCE_TUNNEL_ID,  /* static: the kernel has each once, for all that share it */
 	CONF_ONCE_SESSION_ID, /* static, likewise */
 	CONF_ONCE_FIXED_ID,   /* in a tunnel, without an agreement */
 	CONF_ONCE_END_ID,     /* in its tunnel */

@@ -82,6 +82,36 @@ static bool once(struct conf_build *b, const struct conf_block *block, enum conf
 	return false;
 }
 
+/* Those with a tunnel-id share that tunnel: all of it has to be the same. */
+static bool same_tunnel(struct conf_build *b, const struct conf_block *block,
+			const struct conf_wire *w)
+{
+	struct conf_taken by = { .name = block->name, .at = b->c->wire_count - 1 };
+	const struct conf_wire *o;
+	const char *other;
+
+	if (!conf_take(b, CONF_ONCE_TUNNEL_ID, &w->local_tunnel, sizeof(w->local_tunnel), by, &by))
+		return false;
+	if (by.name == block->name)
+		return true;
+	o = b->c->wires + by.at;
+	other = o->remote_tunnel != w->remote_tunnel		? "peer-tunnel-id"
+		: o->row.encap != w->row.encap			? "encapsulation"
+		: conf_plane_of(block, b->c->plane) != o->plane ? "data-plane"
+		: path_equal(&o->row.path, &w->row.path)	? NULL
+		: addr_same_ip(&o->row.path.local, &w->row.path.local) &&
+				addr_same_ip(&o->row.path.remote, &w->row.path.remote)
+			? "port"
+			: "address";
+	if (!other)
+		return true;
+	FAIL(b, block, "tunnel-id",
+	     "pseudowire \"%s\" has this tunnel-id with another %s; use the same, or another "
+	     "tunnel-id",
+	     by.name, other);
+	return false;
+}
+
 /* A name that nobody else has: another interface, or a pseudowire. */
 static bool name_alone(struct conf_build *b, const struct conf_block *block, const char *ifname)
 {
@@ -261,8 +291,7 @@ static bool static_build(struct conf_build *b, const struct conf_block *block)
 	if (!addresses(b, block, r) ||
 	    !cookie_of(b, block, "cookie", r->cookie_in, &r->cookie_in_len) ||
 	    !cookie_of(b, block, "peer-cookie", r->cookie_out, &r->cookie_out_len) ||
-	    !once(b, block, CONF_ONCE_TUNNEL_ID, &w->local_tunnel, sizeof(w->local_tunnel),
-		  "tunnel-id") ||
+	    !same_tunnel(b, block, w) ||
 	    !once(b, block, CONF_ONCE_SESSION_ID, &r->local_session, sizeof(r->local_session),
 		  "session-id") ||
 	    !row_of(b, block, r))

@@ -2,12 +2,13 @@
  *
  * Static pseudowires.
  *
- * Each is a tunnel of the kernel's own socket and one session, under keys no aditd uses. A wire is
+ * Each is a session in a tunnel of the kernel's own socket, under keys no aditd uses. A wire is
  * wanted or not, and is in one of four states: nothing of it is there, it is being made, it is up,
- * it is being taken down. What fails (there is no route to the peer yet, the bridge is not there)
- * or is removed by somebody else is tried again after a while. A wire that was changed in the
- * configuration is taken down and made anew. An MTU that nobody configured is what fits on the path
- * when it is made and at each new configuration.
+ * it is being taken down. Wires with the same tunnel ids share the tunnel, which is made with the
+ * first of them and ends with the last. What fails (there is no route to the peer yet, the bridge
+ * is not there) or is removed by somebody else is tried again after a while. A wire that was
+ * changed in the configuration is taken down and made anew. An MTU that nobody configured is what
+ * fits on the path when it is made and at each new configuration.
  *
  * There may be thousands: what happens to one of them looks at no other.
  */
@@ -30,11 +31,24 @@
 
 enum wire_phase { WIRE_NONE, WIRE_MAKING, WIRE_UP, WIRE_ENDING };
 
+struct tunnel {
+	struct list link;
+	struct htab_node by_key, by_id;
+	struct kernel_tunnel is;
+	uint64_t key;
+	uint32_t generation;
+	struct list wires; /* in any state but WIRE_NONE */
+	uint32_t live;	   /* of them, those not in WIRE_ENDING */
+	bool ending;	   /* nothing new in it: another one takes its place once it is gone */
+};
+
 struct wire {
 	struct list link;
 	struct htab_node by_key, by_name;
 	struct conf_wire c;
-	uint64_t key; /* of the tunnel and of the session */
+	struct tunnel *tunnel; /* NULL in WIRE_NONE */
+	struct list in_tunnel;
+	uint64_t key; /* of the session */
 	bool wanted;  /* in the configuration, with these values */
 	bool told;    /* that it failed, in the log */
 	bool cannot;  /* the kernel has none of the kind: aditd carries it (data-plane = auto) */
@@ -50,8 +64,8 @@ struct wire {
 struct wires {
 	struct wires_config config;
 	struct kernel *k;
-	struct list all;
-	struct htab keys, names;
+	struct list all, tunnels;
+	struct htab keys, names, tunnel_keys, tunnel_ids;
 	struct heap timers;
 	uint32_t last_key;
 	uint32_t count, ending; /* all of them; those in WIRE_ENDING */
@@ -68,8 +82,11 @@ struct wires *wires_new(const struct wires_config *config)
 	}
 	w->config = *config;
 	list_init(&w->all);
+	list_init(&w->tunnels);
 	htab_init(&w->keys, key);
 	htab_init(&w->names, key);
+	htab_init(&w->tunnel_keys, key);
+	htab_init(&w->tunnel_ids, key);
 	return w;
 }
 
@@ -83,6 +100,16 @@ static uint64_t name_hash(const struct wires *w, const char *name)
 	return htab_hash(&w->names, name, strlen(name));
 }
 
+static uint64_t tunnel_key_hash(const struct wires *w, uint64_t key)
+{
+	return htab_hash(&w->tunnel_keys, &key, sizeof(key));
+}
+
+static uint64_t tunnel_id_hash(const struct wires *w, uint32_t id)
+{
+	return htab_hash(&w->tunnel_ids, &id, sizeof(id));
+}
+
 static void phase_set(struct wires *w, struct wire *i, enum wire_phase phase)
 {
 	w->ending -= i->phase == WIRE_ENDING;
@@ -94,10 +121,109 @@ static struct wire *wire_new(void)
 {
 	struct wire *i = calloc(1, sizeof(*i));
 
-	if (i)
+	if (i) {
 		list_init(&i->link);
+		list_init(&i->in_tunnel);
+	}
 	return i;
 }
+
+/* ---- their tunnels ---- */
+
+static struct kernel_tunnel tunnel_values(const struct wire *i)
+{
+	return (struct kernel_tunnel){ .version = 3,
+				       .encap = i->c.row.encap,
+				       .local_id = i->c.local_tunnel,
+				       .remote_id = i->c.remote_tunnel,
+				       .path = i->c.row.path };
+}
+
+static struct tunnel *tunnel_find(const struct wires *w, uint64_t key)
+{
+	for (struct htab_node *n = htab_find(&w->tunnel_keys, tunnel_key_hash(w, key)); n;
+	     n = htab_next(n)) {
+		struct tunnel *t = container_of(n, struct tunnel, by_key);
+
+		if (t->key == key)
+			return t;
+	}
+	return NULL;
+}
+
+/* The one with this id of ours, of which there is one at most. */
+static struct tunnel *tunnel_of_id(const struct wires *w, uint32_t id)
+{
+	for (struct htab_node *n = htab_find(&w->tunnel_ids, tunnel_id_hash(w, id)); n;
+	     n = htab_next(n)) {
+		struct tunnel *t = container_of(n, struct tunnel, by_id);
+
+		if (t->is.local_id == id)
+			return t;
+	}
+	return NULL;
+}
+
+/* One for this wire, which is not in it yet; NULL when out of memory. */
+static struct tunnel *tunnel_new(struct wires *w, const struct wire *i, uint64_t key)
+{
+	struct tunnel *t = calloc(1, sizeof(*t));
+
+	if (!t || htab_reserve(&w->tunnel_keys) < 0 || htab_reserve(&w->tunnel_ids) < 0) {
+		free(t);
+		return NULL;
+	}
+	t->is = tunnel_values(i);
+	t->key = key;
+	list_init(&t->wires);
+	list_push(&w->tunnels, &t->link);
+	htab_put(&w->tunnel_keys, &t->by_key, tunnel_key_hash(w, key));
+	htab_put(&w->tunnel_ids, &t->by_id, tunnel_id_hash(w, t->is.local_id));
+	return t;
+}
+
+static void tunnel_free(struct wires *w, struct tunnel *t)
+{
+	htab_drop(&w->tunnel_keys, &t->by_key);
+	htab_drop(&w->tunnel_ids, &t->by_id);
+	list_drop(&t->link);
+	free(t);
+}
+
+/* -ENOMEM: it stays, and the next wire with these ids is made in it. */
+static int tunnel_end(struct wires *w, struct tunnel *t)
+{
+	if (t->ending || !w->k)
+		return 0;
+	if (kernel_tunnel_del(w->k, t->key, t->generation + 1) < 0)
+		return -ENOMEM;
+	t->generation++;
+	t->ending = true;
+	return 0;
+}
+
+static void attach(struct wire *i, struct tunnel *t)
+{
+	i->tunnel = t;
+	list_push(&t->wires, &i->in_tunnel);
+	t->live += i->phase != WIRE_ENDING;
+}
+
+/* Nothing of the wire is in its tunnel any more, if it was in one. */
+static void detach(struct wires *w, struct wire *i)
+{
+	struct tunnel *t = i->tunnel;
+
+	if (!t)
+		return;
+	i->tunnel = NULL;
+	list_drop(&i->in_tunnel);
+	t->live -= i->phase != WIRE_ENDING;
+	if (list_empty(&t->wires))
+		(void)tunnel_end(w, t);
+}
+
+/* ---- wires ---- */
 
 /* Its name and key are known: from now on it can be found. -ENOMEM. */
 static int wire_enter(struct wires *w, struct wire *i)
@@ -120,6 +246,7 @@ static void wire_wipe(struct wire *i)
 
 static void wire_free(struct wires *w, struct wire *i)
 {
+	detach(w, i);
 	phase_set(w, i, WIRE_NONE);
 	heap_clear(&w->timers, &i->again);
 	htab_drop(&w->keys, &i->by_key);
@@ -133,10 +260,15 @@ void wires_free(struct wires *w)
 {
 	if (!w)
 		return;
+	w->k = NULL;
 	list_for_each_safe (it, &w->all)
 		wire_free(w, container_of(it, struct wire, link));
+	list_for_each_safe (it, &w->tunnels)
+		tunnel_free(w, container_of(it, struct tunnel, link));
 	htab_free(&w->keys);
 	htab_free(&w->names);
+	htab_free(&w->tunnel_keys);
+	htab_free(&w->tunnel_ids);
 	heap_free(&w->timers);
 	free(w);
 }
@@ -159,6 +291,7 @@ static void say(struct wires *w, enum trace_level level, const struct wire *i, c
 /* It is not up: why, and when to try again. Told once, until it was up. */
 static void failed(struct wires *w, struct wire *i, const char *why, struct mono now)
 {
+	detach(w, i);
 	phase_set(w, i, WIRE_NONE);
 	again_at(w, i, mono_add(now, AGAIN_US));
 	snprintf(i->text, sizeof(i->text), "%s", why);
@@ -171,6 +304,7 @@ static void failed(struct wires *w, struct wire *i, const char *why, struct mono
 /* The kernel has none of the kind: aditd takes it. */
 static void leave(struct wires *w, struct wire *i, const char *why)
 {
+	detach(w, i);
 	phase_set(w, i, WIRE_NONE);
 	again_at(w, i, MONO_NEVER);
 	i->cannot = true;
@@ -198,35 +332,46 @@ static struct dp_row row_of(const struct wire *i)
 
 static void make(struct wires *w, struct wire *i, struct mono now)
 {
-	const struct dp_row row = row_of(i), *r = &row;
-	struct kernel_tunnel t = {
-		.version = 3,
-		.encap = r->encap,
-		.local_id = i->c.local_tunnel,
-		.remote_id = i->c.remote_tunnel,
-		.path = r->path,
-	};
-	int rc;
+	const struct kernel_tunnel is = tunnel_values(i);
+	const struct dp_row row = row_of(i);
+	struct tunnel *t = tunnel_of_id(w, is.local_id);
+	int rc = 0;
 
 	again_at(w, i, MONO_NEVER);
+	if (t && !kernel_tunnel_same(&t->is, &is) && list_empty(&t->wires))
+		(void)tunnel_end(w, t);
+	if (t && (t->ending || !kernel_tunnel_same(&t->is, &is)))
+		return; /* when that is gone */
+	if (!t)
+		t = tunnel_new(w, i, WIRES_KEY_FIRST | ++w->last_key);
+	if (!t) {
+		failed(w, i, strerror(ENOMEM), now);
+		return;
+	}
+	if (list_empty(&t->wires))
+		rc = kernel_tunnel_put(w->k, t->key, ++t->generation, &is);
 	phase_set(w, i, WIRE_MAKING);
+	attach(i, t);
 	i->generation++;
 	i->mtu = row.mtu;
-	rc = kernel_tunnel_put(w->k, i->key, i->generation, &t);
 	if (rc == 0)
-		rc = kernel_put(w->k, i->key, i->generation, i->key, r);
+		rc = kernel_put(w->k, i->key, i->generation, t->key, &row);
 	if (rc < 0)
 		failed(w, i, strerror(-rc), now);
 }
 
+/* A tunnel takes its sessions along. */
 static void end(struct wires *w, struct wire *i, struct mono now)
 {
-	/* its session ends with it */
-	if (kernel_tunnel_del(w->k, i->key, i->generation + 1) < 0) {
+	struct tunnel *t = i->tunnel;
+	int rc = t->live > 1 ? kernel_del(w->k, i->key, i->generation + 1) : tunnel_end(w, t);
+
+	if (rc < 0) {
 		again_at(w, i, mono_add(now, AGAIN_US)); /* nothing would end WIRE_ENDING */
 		return;
 	}
 	i->generation++;
+	t->live--;
 	phase_set(w, i, WIRE_ENDING);
 }
 
@@ -241,6 +386,16 @@ static void step(struct wires *w, struct wire *i, struct mono now)
 		end(w, i, now);
 	else if (!i->wanted)
 		wire_free(w, i);
+}
+
+/* It has ended. May free it. */
+static void ended(struct wires *w, struct wire *i, struct mono now)
+{
+	detach(w, i);
+	phase_set(w, i, WIRE_NONE);
+	i->ifname[0] = '\0';
+	if (!i->wanted)
+		step(w, i, now);
 }
 
 static bool same(const struct conf_wire *a, const struct conf_wire *b)
@@ -262,7 +417,7 @@ static void keep(struct wires *w, struct wire *i, const struct conf_wire *c)
 	row = row_of(i);
 	if (!w->k || i->phase != WIRE_UP || row.mtu == i->mtu)
 		return;
-	if (kernel_put(w->k, i->key, i->generation + 1, i->key, &row) < 0)
+	if (kernel_put(w->k, i->key, i->generation + 1, i->tunnel->key, &row) < 0)
 		return; /* as it was, until the next configuration */
 	i->generation++;
 	i->mtu = row.mtu;
@@ -343,6 +498,12 @@ void wires_conf(struct wires *w, struct kernel *k, const struct conf *c, const c
 	}
 	if (k) {
 		step_all(w, now);
+		list_for_each (it, &w->tunnels) {
+			struct tunnel *t = container_of(it, struct tunnel, link);
+
+			if (list_empty(&t->wires)) /* left over from before an upgrade */
+				(void)tunnel_end(w, t);
+		}
 		return;
 	}
 	list_for_each_safe (it, &w->all) {
@@ -371,23 +532,33 @@ static struct wire *find(const struct wires *w, uint64_t key)
 	return NULL;
 }
 
+static void put_failed(struct wires *w, struct wire *i, const struct kernel_news *n,
+		       struct mono now)
+{
+	bool cannot = n->result == KERNEL_CANNOT && i->c.plane == DP_WANT_AUTO;
+	char why[KERNEL_TEXT];
+
+	if (n->result == KERNEL_TUPLE_TAKEN)
+		snprintf(why, sizeof(why),
+			 "another tunnel has these addresses and ports, and this kernel carries "
+			 "one; use the tunnel-id and peer-tunnel-id of that, other ports, "
+			 "encapsulation = ip, or Linux 6.10 or later");
+	else
+		snprintf(why, sizeof(why), "%s", n->text);
+	if (cannot)
+		leave(w, i, why);
+	else
+		failed(w, i, why, now);
+}
+
 static void put_done(struct wires *w, struct wire *i, const struct kernel_news *n, struct mono now)
 {
 	if (n->generation != i->generation || i->phase != WIRE_MAKING)
 		return;
 	if (n->result != KERNEL_OK) {
-		char why[KERNEL_TEXT];
-
-		snprintf(why, sizeof(why), "%s", n->text);
-		end(w, i, now); /* the tunnel may be there */
-		if (n->result == KERNEL_CANNOT && i->c.plane == DP_WANT_AUTO)
-			leave(w, i, why);
-		else
-			failed(w, i, why, now);
+		put_failed(w, i, n, now);
 		return;
 	}
-	if (n->op != KERNEL_OP_PUT)
-		return; /* the session follows */
 	phase_set(w, i, WIRE_UP);
 	i->told = false;
 	i->text[0] = '\0';
@@ -398,40 +569,50 @@ static void put_done(struct wires *w, struct wire *i, const struct kernel_news *
 	step(w, i, now); /* it may not be wanted any more */
 }
 
+static void tunnel_news(struct wires *w, struct tunnel *t, const struct kernel_news *n,
+			struct mono now)
+{
+	if (n->kind != KERNEL_NEWS_DONE || n->generation != t->generation)
+		return; /* gone: so are its sessions, each with a word of its own */
+	if (n->op == KERNEL_OP_TUNNEL_DEL) {
+		list_for_each_safe (it, &t->wires)
+			ended(w, container_of(it, struct wire, in_tunnel), now);
+		tunnel_free(w, t);
+		make_all(w, now);
+	} else if (n->result != KERNEL_OK) {
+		list_for_each_safe (it, &t->wires)
+			put_failed(w, container_of(it, struct wire, in_tunnel), n, now);
+	}
+}
+
 bool wires_news(struct wires *w, const struct kernel_news *n, struct mono now)
 {
+	bool done = n->kind == KERNEL_NEWS_DONE;
+	struct tunnel *t;
 	struct wire *i;
 
 	if (n->key < WIRES_KEY_FIRST)
 		return false;
+	if (n->kind == KERNEL_NEWS_TUNNEL_GONE ||
+	    (done && (n->op == KERNEL_OP_TUNNEL_PUT || n->op == KERNEL_OP_TUNNEL_DEL))) {
+		t = tunnel_find(w, n->key);
+		if (t)
+			tunnel_news(w, t, n, now);
+		return true;
+	}
 	i = find(w, n->key);
 	if (!i)
 		return true; /* it was freed meanwhile */
-	switch (n->kind) {
-	case KERNEL_NEWS_DONE:
-		if (n->op == KERNEL_OP_TUNNEL_PUT || n->op == KERNEL_OP_PUT) {
-			put_done(w, i, n, now);
-		} else if (n->op == KERNEL_OP_TUNNEL_DEL && i->phase == WIRE_ENDING) {
-			phase_set(w, i, WIRE_NONE);
-			i->ifname[0] = '\0';
-			if (!i->wanted)
-				step(w, i, now);
-			make_all(w, now);
-		}
-		break;
-	case KERNEL_NEWS_GONE:
-	case KERNEL_NEWS_TUNNEL_GONE:
-		if (i->phase != WIRE_UP)
-			break;
+	if (done && n->op == KERNEL_OP_PUT) {
+		put_done(w, i, n, now);
+	} else if (done && n->op == KERNEL_OP_DEL && i->phase == WIRE_ENDING) {
+		ended(w, i, now);
+		make_all(w, now);
+	} else if (n->kind == KERNEL_NEWS_GONE && i->phase == WIRE_UP) {
 		say(w, TRACE_WARNING, i, "was removed by another program, it is made again",
 		    n->text);
 		i->told = true;
-		end(w, i, now);
 		failed(w, i, n->text, now);
-		break;
-	case KERNEL_NEWS_FRAME:
-	case KERNEL_NEWS_LOCAL:
-		break;
 	}
 	return true;
 }
@@ -519,7 +700,8 @@ enum {
 	F_ROW = 4, /* dp_row_save() */
 	F_UP = 5,  /* u32 0 or 1 */
 	F_GENERATION = 6,
-	F_IFNAME = 7
+	F_IFNAME = 7,
+	F_TUNNEL = 8 /* u64 key and u32 generation; earlier releases: key and generation above */
 };
 
 void wires_carry(const struct wires *w, struct carry *c)
@@ -541,11 +723,17 @@ void wires_carry(const struct wires *w, struct carry *c)
 		wcur_tlv_u32(cur, F_UP, i->phase == WIRE_UP);
 		wcur_tlv_u32(cur, F_GENERATION, i->generation);
 		carry_text(c, F_IFNAME, i->ifname);
+		if (i->tunnel) {
+			at = wcur_tlv_begin(cur, F_TUNNEL);
+			wcur_u64(cur, i->tunnel->key);
+			wcur_u32(cur, i->tunnel->generation);
+			wcur_tlv_end(cur, at);
+		}
 		carry_end(c);
 	}
 }
 
-static bool wire_field(struct wire *i, uint16_t field, struct rcur f)
+static bool wire_field(struct wire *i, struct tunnel *t, uint16_t field, struct rcur f)
 {
 	switch (field) {
 	case F_NAME:
@@ -567,14 +755,41 @@ static bool wire_field(struct wire *i, uint16_t field, struct rcur f)
 		break;
 	case F_IFNAME:
 		return carry_text_load(f, i->ifname, sizeof(i->ifname));
+	case F_TUNNEL:
+		t->key = rcur_u64(&f);
+		t->generation = rcur_u32(&f);
+		break;
 	default:
 		break;
 	}
 	return !f.bad;
 }
 
+static bool higher_key(struct wires *w, uint64_t key)
+{
+	if ((uint32_t)key > w->last_key)
+		w->last_key = (uint32_t)key;
+	return key >= WIRES_KEY_FIRST;
+}
+
+/* Its tunnel is in the plane, or was on its way there. */
+static int tunnel_carried(struct wires *w, struct wire *i, const struct tunnel *was)
+{
+	struct tunnel *t = tunnel_find(w, was->key);
+
+	if (!t)
+		t = tunnel_new(w, i, was->key);
+	if (!t)
+		return -ENOMEM;
+	t->generation = was->generation;
+	if (i->phase == WIRE_UP)
+		attach(i, t);
+	return 0;
+}
+
 int wires_carried(struct wires *w, uint16_t tag, struct rcur v)
 {
+	struct tunnel t = { 0 };
 	struct wire *i;
 	uint16_t field;
 	struct rcur f;
@@ -586,8 +801,12 @@ int wires_carried(struct wires *w, uint16_t tag, struct rcur v)
 	if (!i)
 		return -ENOMEM;
 	while (ok && rcur_tlv(&v, &field, &f))
-		ok = wire_field(i, field, f);
-	if (!ok || v.bad || i->key < WIRES_KEY_FIRST) {
+		ok = wire_field(i, &t, field, f);
+	if (!t.key && i->phase == WIRE_UP) {
+		t.key = i->key;
+		t.generation = i->generation;
+	}
+	if (!ok || v.bad || !higher_key(w, i->key) || (t.key && !higher_key(w, t.key))) {
 		wire_wipe(i);
 		return -EBADMSG;
 	}
@@ -595,7 +814,5 @@ int wires_carried(struct wires *w, uint16_t tag, struct rcur v)
 		wire_wipe(i);
 		return -ENOMEM;
 	}
-	if ((uint32_t)i->key > w->last_key)
-		w->last_key = (uint32_t)i->key;
-	return 0;
+	return t.key ? tunnel_carried(w, i, &t) : 0;
 }

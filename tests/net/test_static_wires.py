@@ -199,6 +199,32 @@ def test_changed_while_aditd_is_away(sites):
     assert "is not up" not in a.adit.text()
 
 
+@pytest.mark.parametrize("encap", ["udp", "ip"])
+def test_sessions_of_one_tunnel(sites, encap):
+    """Two pseudowires with the same tunnel: each has its own frames, and goes without the other."""
+    for s in sites:
+        s.start(encap=encap)
+        s.up()
+    both_text = [s.conf(encap=encap) + s.conf(encap=encap, name="more", session=200).replace(
+        "bridge = br0", "") for s in sites]
+    for s, text in zip(sites, both_text):
+        s.adit.conf.write_text(s.adit.preamble() + text)
+        s.adit.ctl("reload")
+        wait_for("the second one", lambda s=s: s.wire("more")["state"] == "up")
+        s.gate.run("ip", "addr", "add", f"10.8.0.{s.n}/24", "dev", "more")
+    pings(sites)
+    a = sites[0]
+    wait_for("an answer", lambda: a.gate.ping("10.8.0.2", 1, wait=1), seconds=20)
+    assert a.gate.ping("10.8.0.2", 3, wait=5) == 3
+    assert a.wire("more")["rx_packets"] >= 4
+    ping = a.host.pinging("10.7.0.2", 30, 0.1)
+    for s in sites:
+        s.adit.conf.write_text(s.adit.preamble() + s.conf(encap=encap))
+        s.adit.ctl("reload")
+    assert ping.lost() == [], ping.text()
+    wait_for("its end", lambda: "more" not in a.gate.run("ip", "-o", "link").stdout)
+
+
 def test_a_stranger_is_dropped(sites):
     a, b = sites
     a.start(cookies=True)

@@ -29,24 +29,27 @@ class Two:
         lab.cable(self.ours, self.theirs, ["192.0.2.1/24", "2001:db8:1::1/64"],
                   ["192.0.2.2/24", "2001:db8:1::2/64"], "o0", "t0")
 
-    def peer(self, encap="udp", family=4, cookies=False, n=1):
+    def peer(self, encap="udp", family=4, cookies=False, n=1, tunnel=None):
         local, remote = ADDRESSES[family][::-1]
-        ports = ("udp_sport", 6000 + n, "udp_dport", 5000 + n) if encap == "udp" else ()
-        self.theirs.run("ip", "l2tp", "add", "tunnel", "tunnel_id", 2000 + n, "peer_tunnel_id",
-                        1000 + n, "encap", encap, "local", local, "remote", remote, *ports)
+        t = tunnel or n  # an earlier one, or one of its own
+        ports = ("udp_sport", 6000 + t, "udp_dport", 5000 + t) if encap == "udp" else ()
+        if t == n:
+            self.theirs.run("ip", "l2tp", "add", "tunnel", "tunnel_id", 2000 + n, "peer_tunnel_id",
+                            1000 + n, "encap", encap, "local", local, "remote", remote, *ports)
         cookie = ("cookie", "0123456789abcdef", "peer_cookie", "89abcdef") if cookies else ()
-        self.theirs.run("ip", "l2tp", "add", "session", "name", f"w{n}", "tunnel_id", 2000 + n,
+        self.theirs.run("ip", "l2tp", "add", "session", "name", f"w{n}", "tunnel_id", 2000 + t,
                         "session_id", 2100 + n, "peer_session_id", 1100 + n, *cookie)
         self.theirs.run("ip", "link", "set", f"w{n}", "up")
         self.theirs.run("ip", "addr", "add", f"10.7.{n}.2/24", "dev", f"w{n}")
 
-    def conf(self, encap="udp", family=4, cookies=False, n=1, more=""):
+    def conf(self, encap="udp", family=4, cookies=False, n=1, more="", tunnel=None):
         local, remote = ADDRESSES[family]
-        ports = f"local-port = {5000 + n} remote-port = {6000 + n}" if encap == "udp" else ""
+        t = tunnel or n
+        ports = f"local-port = {5000 + t} remote-port = {6000 + t}" if encap == "udp" else ""
         if cookies:
             more += ' cookie = "0123456789abcdef" peer-cookie = "89abcdef"'
         return WIRE.format(name=f"p{n}", encap=encap, local=local, remote=remote, ports=ports,
-                           t=1000 + n, pt=2000 + n, s=1100 + n, ps=2100 + n, interface=f"p{n}",
+                           t=1000 + t, pt=2000 + t, s=1100 + n, ps=2100 + n, interface=f"p{n}",
                            more=more)
 
     def address(self, n=1):
@@ -163,6 +166,51 @@ def test_bridge_reload_kill_and_foreign_hands(two):
     wait_for("its end", lambda: "p2" not in two.ours.run("ip", "-o", "link").stdout, seconds=20)
     assert list(wires(adit)) == ["p1"]
     two.pings()
+
+
+@pytest.mark.parametrize("encap", ["udp", "ip"])
+def test_sessions_of_one_tunnel(two, encap):
+    """Three sessions in one tunnel, as `ip l2tp` has them: the kernel before 6.10 carries one tunnel
+    over UDP between two addresses and ports. What happens to some the others do not notice."""
+
+    def conf(*some):
+        return "".join(two.conf(encap, n=n, tunnel=1) for n in some)
+
+    def tunnels():
+        return two.ours.run("ip", "l2tp", "show", "tunnel").stdout.count("Tunnel ")
+
+    def only(*some):
+        adit.conf.write_text(adit.preamble() + conf(*some))
+        adit.ctl("reload")
+        wait_for("these", lambda: sorted(wires(adit)) == [f"p{n}" for n in some])
+        wait_up(adit, *wires(adit))
+        for n in {1, 3} & set(some):
+            if not two.ours.run("ip", "-o", "-4", "addr", "show", "dev", f"p{n}").stdout:
+                two.address(n)
+            two.pings(n)
+
+    for n in (1, 2, 3):
+        two.peer(encap, n=n, tunnel=1)
+    adit = two.lab.adit(two.ours, conf(2)).start()
+    wait_up(adit, "p2")
+    two.address(2)
+    two.pings(2)
+    ping = two.ours.pinging("10.7.2.2", 100, 0.2)
+    only(1, 2, 3)
+    only(1, 2)
+    only(2, 3)
+    two.ours.run("ip", "l2tp", "del", "session", "tunnel_id", 1001, "session_id", 1103)
+    wait_for("the warning", lambda: "removed by another program" in adit.text(), seconds=20)
+    only(2, 3)
+    assert tunnels() == 1
+    assert ping.lost() == [], ping.text()
+    # the one that the tunnel was made for goes, which is still another's
+    only(3)
+    two.ours.run("ip", "l2tp", "del", "tunnel", "tunnel_id", 1001)
+    wait_for("both warnings", lambda: adit.text().count("removed by another program") == 2, seconds=20)
+    only(3)
+    adit.stop()
+    wait_for("an empty kernel", lambda: not tunnels(), seconds=20)
 
 
 def test_no_route_yet(two):

@@ -79,6 +79,9 @@ static const char *example_of(const struct conf_key *k, char *buf, size_t cap)
 	"pseudowire \"a\" { local = 192.0.2.1 remote = 192.0.2.2 tunnel-id = 1 peer-tunnel-id = " \
 	"2 "                                                                                      \
 	"peer-session-id = 4 interface = w0 " more " }"
+#define SECOND_WIRE(more)                                                                       \
+	"pseudowire \"b\" { local = 192.0.2.1 remote = 192.0.2.2 tunnel-id = 1 session-id = 5 " \
+	"peer-session-id = 6 interface = w1 " more " }"
 
 /* What an option needs beside it. */
 static const char *partner_of(const struct conf_key *k)
@@ -599,6 +602,24 @@ static const struct {
 	  "peer-session-id = 6 }\npseudowire \"b\" { tunnel = t session-id = 5 peer-session-id = 7 "
 	  "}",
 	  "test.conf:3: pseudowire \"a\" has this session-id already; use another one" },
+	{ WIRE("session-id = 3") "\n" SECOND_WIRE("peer-tunnel-id = 3"),
+	  "test.conf:2: pseudowire \"a\" has this tunnel-id with another peer-tunnel-id; use the "
+	  "same, or another tunnel-id" },
+	{ WIRE("session-id = 3") "\n" SECOND_WIRE("peer-tunnel-id = 2 encapsulation = ip"),
+	  "test.conf:2: pseudowire \"a\" has this tunnel-id with another encapsulation; use the "
+	  "same, or another tunnel-id" },
+	{ WIRE("session-id = 3") "\n" SECOND_WIRE("peer-tunnel-id = 2 remote-port = 5"),
+	  "test.conf:2: pseudowire \"a\" has this tunnel-id with another port; use the same, or "
+	  "another tunnel-id" },
+	{ WIRE("session-id = 3") "\n" SECOND_WIRE("peer-tunnel-id = 2 data-plane = user"),
+	  "test.conf:2: pseudowire \"a\" has this tunnel-id with another data-plane; use the same, "
+	  "or another tunnel-id" },
+	{ WIRE("session-id = 3") "\npseudowire \"b\" { local = 192.0.2.1 remote = 192.0.2.3 "
+				 "tunnel-id = 1 "
+				 "peer-tunnel-id = 2 session-id = 5 peer-session-id = 6 interface "
+				 "= w1 }",
+	  "test.conf:2: pseudowire \"a\" has this tunnel-id with another address; use the same, or "
+	  "another tunnel-id" },
 	{ "pseudowire a { remote = 192.0.2.1\n tag = 7 }",
 	  "test.conf:2: pseudowire \"a\" is of type ethernet, whose frames pass as they are; set "
 	  "type = vlan, or remove tag" },

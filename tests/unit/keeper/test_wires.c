@@ -42,8 +42,9 @@ static void on_changed(void *arg, const char *name)
 	snprintf(w->last, sizeof(w->last), "%s", name);
 }
 
-/* A configuration of `n` pseudowires; number `other` has the ids of before and another peer. */
-static struct conf *conf_of(uint32_t n, uint32_t other)
+/* A configuration of `n` pseudowires, `share` of them to a tunnel; number `other` has the ids of
+ * before and another peer. */
+static struct conf *conf_shared(uint32_t n, uint32_t share, uint32_t other)
 {
 	char *text = malloc((size_t)n * LINE + 1), err[CONF_ERR_MAX] = "";
 	size_t len = 0;
@@ -57,12 +58,18 @@ static struct conf *conf_of(uint32_t n, uint32_t other)
 			"pseudowire s%u { local = 192.0.2.1 remote = 192.0.2.%u local-port = %u "
 			"remote-port = 5000 tunnel-id = %u peer-tunnel-id = 1 session-id = %u "
 			"peer-session-id = 1 interface = e%u mtu = 1400 data-plane = kernel }\n",
-			i, i == other ? 3 : 2, 5000 + i, 100 + i, 100 + i, i);
+			i, i / share == other ? 3 : 2, 5000 + i / share, 100 + i / share, 100 + i,
+			i);
 	c = conf_parse(text, "t", CONF_NO_FILES, err, sizeof(err));
 	assert_string_equal(err, "");
 	assert_int_equal(c->wire_count, n);
 	free(text);
 	return c;
+}
+
+static struct conf *conf_of(uint32_t n, uint32_t other)
+{
+	return conf_shared(n, 1, other);
 }
 
 static void conf_now(struct world *w, struct conf *c)
@@ -220,17 +227,14 @@ static void what_failed_is_tried_again(void **state_)
 	end(w);
 }
 
-static void the_next_keeper_finds_them(void **state_)
+/* An upgrade of the keeper: the next one has what the former tells it. */
+static void upgrade(struct world *w)
 {
-	struct world *w = begin(MANY);
 	struct carry c = { 0 };
 	struct wires *next;
 	struct rcur all, v;
-	uint64_t was;
 	uint16_t tag;
 
-	until(w, MANY);
-	was = state(w, "s250").key;
 	wires_carry(w->w, &c);
 	assert_false(c.bad);
 	next = wires_of(w);
@@ -240,12 +244,104 @@ static void the_next_keeper_finds_them(void **state_)
 	carry_free(&c);
 	wires_free(w->w);
 	w->w = next;
-	assert_int_equal(wires_count(next), MANY);
+}
+
+static void the_next_keeper_finds_them(void **state_)
+{
+	struct world *w = begin(MANY);
+	uint64_t was;
+
+	until(w, MANY);
+	was = state(w, "s250").key;
+	upgrade(w);
+	assert_int_equal(wires_count(w->w), MANY);
 	fake_kernel_forget(&w->f);
 	conf_now(w, conf_of(MANY, UINT32_MAX));
 	until(w, MANY);
 	assert_int_equal(fake_kernel_count(&w->f, "session-create"), 0);
 	assert_int_equal(state(w, "s250").key, was);
+	end(w);
+}
+
+/* How many tunnels and sessions were made and deleted since this was asked last. */
+static void made(struct world *w, uint32_t tunnels, uint32_t sessions, uint32_t tunnels_gone,
+		 uint32_t sessions_gone)
+{
+	assert_int_equal(fake_kernel_count(&w->f, "tunnel-create"), tunnels);
+	assert_int_equal(fake_kernel_count(&w->f, "session-create"), sessions);
+	assert_int_equal(fake_kernel_count(&w->f, "tunnel-delete"), tunnels_gone);
+	assert_int_equal(fake_kernel_count(&w->f, "session-delete"), sessions_gone);
+	fake_kernel_forget(&w->f);
+}
+
+/* Those with the same tunnel ids share a tunnel, which is there as long as one of them is. */
+static void some_share_a_tunnel(void **state_)
+{
+	struct world *w = begin(0);
+
+	fake_kernel_forget(&w->f);
+	conf_now(w, conf_shared(6, 3, UINT32_MAX));
+	until(w, 6);
+	made(w, 2, 6, 0, 0);
+	for (int upgraded = 0; upgraded < 2; upgraded++) {
+		/* some go and come back, the others stay */
+		conf_now(w, conf_shared(4, 3, UINT32_MAX));
+		until(w, 4);
+		made(w, 0, 0, 0, 2);
+		conf_now(w, conf_shared(6, 3, UINT32_MAX));
+		until(w, 6);
+		made(w, 0, 2, 0, 0);
+		/* a tunnel goes with the last one, and comes back */
+		conf_now(w, conf_shared(3, 3, UINT32_MAX));
+		until(w, 3);
+		assert_int_equal(fake_kernel_count(&w->f, "tunnel-delete"), 1);
+		fake_kernel_forget(&w->f);
+		conf_now(w, conf_shared(6, 3, UINT32_MAX));
+		until(w, 6);
+		made(w, 1, 3, 0, 0);
+		/* all of a tunnel move to another peer, with the ids of before */
+		conf_now(w, conf_shared(6, 3, 1));
+		until(w, 6);
+		assert_int_equal(fake_kernel_count(&w->f, "tunnel-delete"), 1);
+		assert_int_equal(fake_kernel_count(&w->f, "tunnel-create"), 1);
+		assert_int_equal(fake_kernel_count(&w->f, "session-create"), 3);
+		/* there and back before the first step is done */
+		conf_now(w, conf_shared(6, 3, UINT32_MAX));
+		conf_now(w, conf_shared(6, 3, 1));
+		conf_now(w, conf_shared(6, 3, UINT32_MAX));
+		until(w, 6);
+		fake_kernel_forget(&w->f);
+		if (upgraded)
+			continue;
+		upgrade(w);
+		conf_now(w, conf_shared(6, 3, UINT32_MAX));
+		until(w, 6);
+		made(w, 0, 0, 0, 0);
+	}
+	end(w);
+}
+
+/* A tunnel that fails takes those along that were to be in it; all come up together later. */
+static void a_shared_tunnel_fails(void **state_)
+{
+	struct pollfd p = { -1, POLLIN, 0 };
+	struct kernel_news news;
+	struct world *w;
+
+	w = begin(0);
+	fake_kernel_fail(&w->f, "tunnel-create", 1, 0, -EINVAL);
+	conf_now(w, conf_shared(6, 3, UINT32_MAX));
+	p.fd = kernel_fd(w->k);
+	for (int i = 0; i < 12000 && (up(w) != 3 || w->told != 6); i++) {
+		while (kernel_next(w->k, w->now, &news))
+			wires_news(w->w, &news, w->now);
+		poll(&p, 1, 10);
+	}
+	assert_int_equal(up(w), 3);
+	assert_int_equal(w->told, 6);
+	w->now.us += 5 * US_S;
+	wires_expire(w->w, w->now);
+	until(w, 6);
 	end(w);
 }
 
@@ -274,6 +370,8 @@ int main(void)
 		cmocka_unit_test(a_new_configuration_changes_what_it_says),
 		cmocka_unit_test(what_failed_is_tried_again),
 		cmocka_unit_test(the_next_keeper_finds_them),
+		cmocka_unit_test(some_share_a_tunnel),
+		cmocka_unit_test(a_shared_tunnel_fails),
 		cmocka_unit_test(counters_are_told_when_they_move),
 	};
 
