@@ -85,10 +85,11 @@ struct conf_peer {
 /* A session we dial. */
 struct conf_dial {
 	char name[CONF_NAME];
-	uint64_t digest;  /* hash over all settings of the block, those inside `l2tp` and
-			     `ppp` too: a dial whose digest is the same is left alone by a
-			     new configuration. 0 = compare the fields and pointers here */
-	char server[256]; /* name or address */
+	uint64_t digest;	/* hash over all settings of the block, those inside `l2tp` and
+				   `ppp` too: a dial whose digest is the same is left alone by a
+				   new configuration. 0 = compare the fields and pointers here */
+	uint64_t digest_former; /* the same as an earlier release made it; 0 = none */
+	char server[256];	/* name or address */
 	uint16_t port;
 	uint32_t via;		      /* listener to use */
 	struct addr source;	      /* local address, family 0 = by the route */

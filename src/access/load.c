@@ -433,7 +433,7 @@ static bool find_profile(struct access *a, struct acc_session *s, const struct r
 		if (!d || (d->session && d->session != s))
 			return false;
 		acc_dial_adopt(a, d, s);
-		return d->c->digest == r->digest;
+		return acc_dial_same(d, r->digest);
 	}
 	if (p) {
 		conf_profile_ref(p);
@@ -690,7 +690,7 @@ void access_loaded(struct access *a, struct mono now)
 			acc_dial_adopt_tunnel(a, now, d, t);
 		else if (t->client && !t->dial && t->l2tp)
 			acc_tunnel_close(a, now, t, L2TP_STOP_CLEAR,
-					 d && t->digest && t->digest != d->c->digest
+					 d && t->digest && !acc_dial_same(d, t->digest)
 						 ? ADIT_CAUSE_CONFIG
 						 : ADIT_CAUSE_RESTART,
 					 NULL);

@@ -45,6 +45,7 @@ static bool build_global(struct conf_build *b)
 	const char *name = conf_text_of(g, "host-name"),
 		   *accounting = conf_text_of(g, "accounting");
 
+	b->host_name = name ? name : "";
 	if (name)
 		snprintf(c->host_name, sizeof(c->host_name), "%s", name);
 	else if (gethostname(c->host_name, sizeof(c->host_name) - 1) < 0 || !c->host_name[0])
@@ -599,9 +600,9 @@ static bool dial_server(struct conf_build *b, const struct conf_block *block, st
 	return true;
 }
 
-/* All that makes this dial what it is: a new configuration with the same digest leaves it alone. */
-static uint64_t dial_digest(const struct conf_build *b, const struct conf_block *block,
-			    const struct conf_dial *d)
+/* As releases before 0.2 have it in their records. */
+static uint64_t dial_digest_former(const struct conf_build *b, const struct conf_block *block,
+				   const struct conf_dial *d)
 {
 	uint64_t hash = conf_hash_text(b->secrets, b->c->host_name);
 
@@ -663,7 +664,9 @@ static bool build_session(struct conf_build *b, const struct conf_block *block, 
 	d->session_us = conf_duration_of(block, "session-timeout", 0);
 	snprintf(d->hook_up, sizeof(d->hook_up), "%s", up ? up : "");
 	snprintf(d->hook_down, sizeof(d->hook_down), "%s", down ? down : "");
-	d->digest = dial_digest(b, block, d);
+	d->digest_former = dial_digest_former(b, block, d);
+	d->digest = conf_hash_text(conf_hash_text(b->secrets, b->host_name), d->ifname);
+	d->digest = conf_hash_block(d->digest, block, "");
 	return conf_place_of(b, block, &d->place) &&
 	       conf_place_carried(b, block, &d->place, d->plane) &&
 	       conf_version_ok(b, block, d->version);

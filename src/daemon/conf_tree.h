@@ -72,6 +72,7 @@ struct conf_build {
 	unsigned int flags;
 	struct conf_err *e;
 	uint64_t secrets; /* hash of the secrets of the session being made */
+	const char *host_name; /* of the file, "" = the machine's, which may change at any time */
 	struct htab once; /* conf_take() */
 };
 

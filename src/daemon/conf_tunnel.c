@@ -282,7 +282,7 @@ static bool build(struct conf_build *b, const struct conf_block *block, struct p
 		FAIL(b, block, "redial-cap", "redial-cap is shorter than redial-first");
 		return false;
 	}
-	t->digest = conf_hash_text(UINT64_C(0xcbf29ce484222325), b->c->host_name);
+	t->digest = conf_hash_text(UINT64_C(0xcbf29ce484222325), b->host_name);
 	t->digest = conf_hash_block(t->digest, block, "connect");
 	return remote_of(b, block, t) && sockets_of(b, block, t) && profile_of(b, block, t);
 }

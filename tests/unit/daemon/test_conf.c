@@ -33,6 +33,15 @@ static struct conf *parse(const char *text)
 	return c;
 }
 
+/* The name of the machine: instead of the C library's. */
+static const char *host_now = "machine";
+
+int gethostname(char *name, size_t len)
+{
+	snprintf(name, len, "%s", host_now);
+	return 0;
+}
+
 /* ---- every option ---- */
 
 static const char *example_of(const struct conf_key *k, char *buf, size_t cap)
@@ -898,6 +907,37 @@ static void test_values_arrive(void **state)
 	conf_free(c);
 }
 
+/* The name of the machine may change at any time: what goes on under the former is the same. */
+static void test_digest_of_a_renamed_machine(void **state)
+{
+	static const char text[] = "tunnel \"t\" { remote = 192.0.2.8 }\n"
+				   "session \"s\" { server = 192.0.2.8 }";
+	static const char named[] = "host-name = %s\ntunnel \"t\" { remote = 192.0.2.8 }\n"
+				    "session \"s\" { server = 192.0.2.8 }";
+	char a[256], b[256];
+	struct conf *c[4];
+
+	(void)state;
+	snprintf(a, sizeof(a), named, "a");
+	snprintf(b, sizeof(b), named, "b");
+	c[0] = parse(text);
+	host_now = "renamed";
+	c[1] = parse(text);
+	host_now = "machine";
+	c[2] = parse(a);
+	c[3] = parse(b);
+	assert_string_equal(c[1]->host_name, "renamed");
+	assert_string_equal(c[0]->host_name, "machine");
+	assert_int_equal(c[0]->pw->tunnels[0].digest, c[1]->pw->tunnels[0].digest);
+	assert_int_equal(c[0]->access->dials[0].digest, c[1]->access->dials[0].digest);
+	for (int i = 0; i < 4; i += 2) {
+		assert_int_not_equal(c[3]->pw->tunnels[0].digest, c[i]->pw->tunnels[0].digest);
+		assert_int_not_equal(c[3]->access->dials[0].digest, c[i]->access->dials[0].digest);
+	}
+	for (int i = 0; i < 4; i++)
+		conf_free(c[i]);
+}
+
 static void test_digest(void **state)
 {
 	struct conf *a = parse("session \"s\" { server = a user = u password = p }");
@@ -1258,6 +1298,7 @@ int main(void)
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_values_arrive),
 		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_digest_of_a_renamed_machine),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_sockets),
 		cmocka_unit_test(test_sockets_elsewhere),
