@@ -470,6 +470,7 @@ static bool event_resolve(struct pwt *t, struct pw_event *ret)
 		return false;
 	ret->kind = PW_EV_RESOLVE;
 	ret->name = t->c->name;
+	ret->implied = t->c->implied;
 	ret->host = t->c->remote;
 	ret->port = t->c->port;
 	ret->encap = t->c->encap;

@@ -158,6 +158,7 @@ struct pw_cmd {
 	enum pw_cmd_kind kind;
 	struct pw_conf *conf;
 	const char *name;	    /* CONNECT, DISCONNECT; RESOLVED: the control connection */
+	bool implied;		    /* RESOLVED */
 	uint64_t key;		    /* TERMINATE, DP_LOST, CIRCUIT */
 	uint32_t tunnel;	    /* TERMINATE_TUNNEL, DP_LOST, PATH */
 	uint16_t mtu;		    /* PATH */
@@ -180,7 +181,7 @@ enum pw_event_kind {
 	PW_EV_DP_PUT,	   /* key, generation, row -> CMD_DP_DONE */
 	PW_EV_DP_DEL,	   /* key, generation -> CMD_DP_DONE */
 	PW_EV_RESOLVE,	   /* name (of the control connection), host, port, source, prefer6, via4,
-			      via6 -> CMD_RESOLVED with the same name */
+			      via6, implied -> CMD_RESOLVED with the same name and `implied` */
 	PW_EV_TUNNEL_UP,   /* tunnel, remote_tunnel, path, encap, plane, name, host */
 	PW_EV_TUNNEL_DOWN, /* tunnel, path, name, cause, text, by_peer */
 	PW_EV_UP,	   /* a pseudowire carries frames: key, name, ifname, mtu, path */
@@ -197,6 +198,7 @@ struct pw_event {
 	const struct dp_row *row;
 	uint32_t tunnel, remote_tunnel; /* ids */
 	uint8_t encap, plane;		/* enum dp_encap, dp_want */
+	bool implied;			/* it has the name of a pseudowire, not of a block */
 	const char *name; /* of the pseudowire; TUNNEL_*, RESOLVE: of the connection */
 	const char *host; /* RESOLVE; TUNNEL_UP: the peer's host name */
 	uint16_t port;

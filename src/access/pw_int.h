@@ -165,6 +165,7 @@ struct pw {
 	struct list recs_gone;
 	struct list recs_wires;
 	uint64_t next_rec;
+	struct pww *rec_wire; /* whose record was asked for last */
 };
 
 /* ---- pw.c ---- */
@@ -201,7 +202,8 @@ void pwt_drop(struct pw *p, struct mono now, struct pwt *t, enum adit_cause caus
 void pwt_release(struct pw *p, struct pwt *t); /* free it if nothing needs it any more */
 void pwt_free(struct pw *p, struct pwt *t);
 void pwt_state(struct pw *p, struct pwt *t, enum pwt_state state);
-struct pwt *pwt_find(const struct pw *p, const char *name);
+/* A block and what a pseudowire implies may have the same name. */
+struct pwt *pwt_find(const struct pw *p, const char *name, bool implied);
 /* The next step towards what is wanted. */
 void pwt_advance(struct pw *p, struct mono now, struct pwt *t);
 void pwt_close(struct pw *p, struct mono now, struct pwt *t, enum adit_cause cause,
@@ -243,10 +245,10 @@ void pww_path(struct pw *p, struct pww *w); /* its path has another MTU now */
 void pww_circuit(struct pw *p, struct mono now, struct pww *w, bool up);
 int pww_take_up(struct pw *p, struct mono now, struct pww *w, adit_handle session, uint64_t key,
 		uint32_t generation, bool near_up); /* after recovery */
-/* After recovery: its session, or the connection of that (0), is not what it is to be any more. It
- * ends, and the next one waits until its row is gone. */
+/* After recovery: its session (0: there is none) is not what it is to be any more. It ends, and the
+ * next one waits until the row is gone. */
 void pww_take_changed(struct pw *p, struct mono now, struct pww *w, adit_handle session,
-		      uint64_t key, uint32_t generation);
+		      uint64_t key, uint32_t generation, enum adit_cause cause);
 void pww_key_set(struct pw *p, struct pww *w, uint64_t key);
 
 /* ---- pw_apply.c ---- */

@@ -176,7 +176,7 @@ void pw_touch_session(struct pw *p, adit_handle h)
 		touch(p, PW_OBJ_SESSION, h);
 }
 
-/* ---- what was said of a pseudowire ---- */
+/* ---- of a pseudowire: what was said of it, and its row where nothing is agreed ---- */
 
 /* Is it otherwise than the configuration says? */
 static bool said(const struct pww *w)
@@ -184,9 +184,15 @@ static bool said(const struct pww *w)
 	return w->c && (!w->wanted || (w->asked && w->c->connect != PW_AUTO));
 }
 
+/* A row that no session's record tells of. */
+static bool own_row(const struct pww *w)
+{
+	return w->c && w->c->fixed && w->row_state == PWW_ROW_PUT;
+}
+
 void pw_touch_wire(struct pw *p, struct pww *w)
 {
-	if (!w->rec_id && !said(w))
+	if (!w->rec_id && !said(w) && !own_row(w))
 		return;
 	if (!w->rec_id)
 		w->rec_id = WIRE_ID + ++p->next_rec;
@@ -196,6 +202,8 @@ void pw_touch_wire(struct pw *p, struct pww *w)
 
 static struct pww *wire_of_rec(const struct pw *p, uint64_t id)
 {
+	if (p->rec_wire && p->rec_wire->rec_id == id)
+		return p->rec_wire;
 	for (size_t i = 0; i < p->wire_count; i++)
 		if (p->wires[i]->rec_id == id)
 			return p->wires[i];
@@ -211,7 +219,8 @@ static bool dirty_wire(struct pw *p, uint64_t *ret_id, bool *ret_gone)
 		return false;
 	w = container_of(l, struct pww, rec);
 	*ret_id = w->rec_id;
-	*ret_gone = !said(w);
+	*ret_gone = !said(w) && !own_row(w);
+	p->rec_wire = *ret_gone ? NULL : w;
 	if (*ret_gone)
 		w->rec_id = 0;
 	return true;
@@ -264,6 +273,23 @@ static void save_wire(const struct pw *p, const struct pww *w, adit_handle h, st
 		wcur_tlv_u64(c, TAG_DIGEST, w->c->digest);
 }
 
+/* What makes a row of its own what it is: its connection, too. */
+static uint64_t own_digest(const struct pww *w)
+{
+	return w->c->digest ^ w->t->c->digest * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static void save_wire_own(const struct pww *w, struct wcur *c)
+{
+	wcur_tlv_bytes(c, TAG_NAME, w->name, strlen(w->name));
+	wcur_tlv_u32(c, TAG_SAID, (w->wanted ? SAID_WANTED : 0u) | (w->asked ? SAID_ASKED : 0u));
+	if (!own_row(w))
+		return;
+	wcur_tlv_u64(c, TAG_KEY, w->key);
+	wcur_tlv_u32(c, TAG_GENERATION, w->generation);
+	wcur_tlv_u64(c, TAG_DIGEST, own_digest(w));
+}
+
 static void save_conn(const struct pwc *conn, struct wcur *c)
 {
 	const struct pw_conf_tunnel *t = conn->t->c;
@@ -286,11 +312,8 @@ void pwe_save(const struct pw *p, enum pw_object kind, uint64_t id, struct wcur 
 	if (id >= WIRE_ID) {
 		const struct pww *w = wire_of_rec(p, id);
 
-		if (!w)
-			return;
-		wcur_tlv_bytes(c, TAG_NAME, w->name, strlen(w->name));
-		wcur_tlv_u32(c, TAG_SAID,
-			     (w->wanted ? SAID_WANTED : 0u) | (w->asked ? SAID_ASKED : 0u));
+		if (w)
+			save_wire_own(w, c);
 		return;
 	}
 	if (!r)
@@ -391,6 +414,8 @@ void pw_untouch_wire(struct pw *p, struct pww *w)
 	if (w->rec_id) /* without memory it is removed when it is read and has no block */
 		(void)spoilt(p, PW_OBJ_SESSION, w->rec_id);
 	w->rec_id = 0;
+	if (p->rec_wire == w)
+		p->rec_wire = NULL;
 }
 
 static int load_wire(struct pw *p, struct mono now, uint64_t id, const struct saved *s)
@@ -404,6 +429,9 @@ static int load_wire(struct pw *p, struct mono now, uint64_t id, const struct sa
 	w->rec_id = id;
 	if (id - WIRE_ID > p->next_rec)
 		p->next_rec = id - WIRE_ID;
+	if (s->key && (!w->c->fixed || s->digest != own_digest(w)))
+		pww_take_changed(p, now, w, 0, s->key, s->generation + GENERATIONS,
+				 ADIT_CAUSE_CONFIG);
 	if (!(s->said & SAID_WANTED)) {
 		pww_take_down(p, now, w);
 		return 0;
@@ -434,9 +462,11 @@ static int conn_back(struct pw *p, struct mono now, struct saved *s, struct pwc 
 /* Its place in the configuration, as after a reload (pw_apply.c); NULL when it has none. */
 static struct pwt *place_of(const struct pw *p, const struct saved *s)
 {
-	struct pwt *t = pwt_find(p, s->name);
+	struct pwt *t = pwt_find(p, s->name, s->secrets != 0);
 
-	if (!s->digest || (t && t->c->digest == s->digest && t->c->implied == !!s->secrets))
+	if (!s->digest) /* of an earlier release */
+		return t ? t : pwt_find(p, s->name, true);
+	if (t && t->c->digest == s->digest)
 		return t;
 	list_for_each (it, &p->tunnels) {
 		t = container_of(it, struct pwt, in);
@@ -492,17 +522,18 @@ static int load_conn(struct pw *p, struct mono now, uint64_t id, struct saved *s
 	return 0;
 }
 
-/* Is what was agreed what the pseudowire is to be now, in its own connection? */
-static bool still_wanted(const struct pw *p, const struct pww *w, adit_handle h,
-			 const struct saved *s)
+/* Is what is up what the pseudowire is to be now, in its own connection? */
+static bool other_now(const struct pw *p, const struct pww *w, adit_handle h, const struct saved *s)
 {
 	struct l2tp3_session_info i;
 	struct l2tp3_conn_info conn;
 	const struct pwc *c = NULL;
 
-	if (l2tp3_session_info(p->l, h, &i) && l2tp3_conn_info(p->l, i.conn, &conn))
+	if (!s->digest || !l2tp3_session_info(p->l, h, &i) || i.state != L2TP3_SS_UP)
+		return false;
+	if (l2tp3_conn_info(p->l, i.conn, &conn))
 		c = pwc_find(p, conn.owner);
-	return (!s->digest || s->digest == w->c->digest) && c && c->t == w->t;
+	return s->digest != w->c->digest || !c || c->t != w->t;
 }
 
 static int load_session(struct pw *p, struct mono now, uint64_t id, struct saved *s)
@@ -513,7 +544,8 @@ static int load_session(struct pw *p, struct mono now, uint64_t id, struct saved
 
 	rc = l2tp3_load_session(p->l, now, &s->engine, w ? w->id : 0, &h);
 	if (rc == L2TP3_LOAD_ALONE && w && !w->session && w->row_state == PWW_ROW_NONE)
-		pww_take_changed(p, now, w, 0, s->key, s->generation + GENERATIONS);
+		pww_take_changed(p, now, w, 0, s->key, s->generation + GENERATIONS,
+				 ADIT_CAUSE_TUNNEL_LOST);
 	if (rc)
 		return rc == L2TP3_LOAD_ALONE ? NO_PLACE : rc;
 	if (!rec_new(p, PW_OBJ_SESSION, h, id))
@@ -522,8 +554,9 @@ static int load_session(struct pw *p, struct mono now, uint64_t id, struct saved
 		pww_close_session(p, now, h, L2TP_CDN_ADMIN, ADIT_CAUSE_CONFIG, NULL);
 	else if (w->session)
 		pww_close_session(p, now, h, L2TP_CDN_ADMIN, ADIT_CAUSE_REPLACED, NULL);
-	else if (!still_wanted(p, w, h, s))
-		pww_take_changed(p, now, w, h, s->key, s->generation + GENERATIONS);
+	else if (other_now(p, w, h, s))
+		pww_take_changed(p, now, w, h, s->key, s->generation + GENERATIONS,
+				 ADIT_CAUSE_CONFIG);
 	else
 		pww_take_up(p, now, w, h, s->key, s->generation + GENERATIONS, s->near);
 	return 0;

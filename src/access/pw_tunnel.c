@@ -104,14 +104,14 @@ void pwt_release(struct pw *p, struct pwt *t)
 		pwt_free(p, t);
 }
 
-struct pwt *pwt_find(const struct pw *p, const char *name)
+struct pwt *pwt_find(const struct pw *p, const char *name, bool implied)
 {
 	struct htab_node *n = htab_find(&p->tunnels_by_name, name_hash(p, name));
 
 	for (; n; n = htab_next(n)) {
 		struct pwt *t = container_of(n, struct pwt, by_name);
 
-		if (strcmp(t->c->name, name) == 0)
+		if (t->c->implied == implied && strcmp(t->c->name, name) == 0)
 			return t;
 	}
 	return NULL;
@@ -360,7 +360,7 @@ void pwt_expire(struct pw *p, struct mono now, struct pwt *t)
 
 int pwt_resolved(struct pw *p, struct mono now, const struct pw_cmd *cmd)
 {
-	struct pwt *t = pwt_find(p, cmd->name);
+	struct pwt *t = pwt_find(p, cmd->name, cmd->implied);
 	size_t n = cmd->path_count < PW_PATHS_MAX ? cmd->path_count : PW_PATHS_MAX;
 
 	if (!t)

@@ -224,6 +224,8 @@ static void row_put(struct pw *p, struct mono now, struct pww *w)
 	pw_news_w(p, w, PWW_N_PUT);
 	if (w->session)
 		pw_touch_session(p, w->session);
+	else
+		pw_touch_wire(p, w);
 }
 
 static void row_del(struct pw *p, struct pww *w)
@@ -542,6 +544,7 @@ int pww_done(struct pw *p, struct mono now, const struct dp_done *done)
 			return 0;
 		w->row_state = PWW_ROW_NONE;
 		pww_key_set(p, w, 0);
+		pw_touch_wire(p, w);
 		pww_advance(p, now, w);
 		return 0;
 	}
@@ -621,7 +624,7 @@ int pww_take_up(struct pw *p, struct mono now, struct pww *w, adit_handle sessio
 }
 
 void pww_take_changed(struct pw *p, struct mono now, struct pww *w, adit_handle session,
-		      uint64_t key, uint32_t generation)
+		      uint64_t key, uint32_t generation, enum adit_cause cause)
 {
 	w->session = session;
 	w->generation = generation;
@@ -630,6 +633,5 @@ void pww_take_changed(struct pw *p, struct mono now, struct pww *w, adit_handle 
 		w->row_state = PWW_ROW_PUT;
 		w->session_up = w->told = true;
 	}
-	pww_end(p, now, w, L2TP_CDN_ADMIN, session ? ADIT_CAUSE_CONFIG : ADIT_CAUSE_TUNNEL_LOST,
-		NULL);
+	pww_end(p, now, w, L2TP_CDN_ADMIN, cause, NULL);
 }

@@ -31,6 +31,7 @@ struct resolving {
 	bool prefer6;
 	struct addr source;
 	bool wire;	     /* of a control connection of pseudowires: */
+	bool implied;	     /* by one of them */
 	uint32_t via4, via6; /* its sockets */
 	bool at_hand;	     /* no name service is needed, or none can be asked */
 	struct addr server;  /* at hand: the address, family 0 = none */
@@ -292,7 +293,9 @@ static void answer(struct daemon *d, struct resolving *r, const struct addr *add
 	cmd.text = n ? NULL : why[0] ? why : "the name has no address";
 	list_drop(&r->in);
 	if (r->wire) {
-		struct pw_cmd wire = { .kind = PW_CMD_RESOLVED, .name = r->name };
+		struct pw_cmd wire = { .kind = PW_CMD_RESOLVED,
+				       .name = r->name,
+				       .implied = r->implied };
 
 		wire.paths = paths;
 		wire.path_count = n;
@@ -359,6 +362,7 @@ void peer_resolve_wire(struct daemon *d, const struct pw_event *ev)
 	if (!addr_is_any(&ev->source))
 		r->source = ev->source;
 	r->wire = true;
+	r->implied = ev->implied;
 	r->via4 = ev->via4;
 	r->via6 = ev->via6;
 	start(d, r, ev->port);

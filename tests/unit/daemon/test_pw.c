@@ -13,6 +13,14 @@
 #define PEER_A "192.0.2.1"
 #define PEER_B "192.0.2.2"
 
+#define TUNNEL_WITH(peer, more) "tunnel \"t\" { remote = " peer " secret = s " more " }\n"
+#define TUNNEL(peer)		TUNNEL_WITH(peer, "")
+#define WIRE_WITH(name, more)	"pseudowire \"" name "\" { tunnel = t " more " }\n"
+#define WIRE(name)		WIRE_WITH(name, "")
+#define WIRES_2(peer)		TUNNEL(peer) WIRE("a") WIRE("b")
+#define SHORT(name, peer, more) \
+	"pseudowire \"" name "\" { remote = " peer " secret = s " more " }\n"
+
 static void both_up(struct world *w)
 {
 	run_until(w, 60, up_everywhere);
@@ -385,6 +393,106 @@ static void test_fixed(void **state)
 	world_close(&w);
 }
 
+struct counted {
+	int dels;
+};
+
+static int count_put(void *arg, uint64_t key, uint32_t generation, const struct dp_row *row)
+{
+	return 0;
+}
+
+static void count_del(void *arg, uint64_t key, uint32_t generation)
+{
+	((struct counted *)arg)->dels++;
+}
+
+static void no_tunnel(void *arg, const struct dp_tunnel *t)
+{
+}
+
+static void no_tunnel_del(void *arg, uint32_t local)
+{
+}
+
+static bool rows_everywhere(struct world *w)
+{
+	return w->side[0].row_count == 1 && w->side[1].row_count == 1;
+}
+
+/* Where nothing is agreed, a row of former values does not stay either when it was changed while
+ * the daemon was away: it goes before the next one comes. */
+static void test_fixed_changed_while_away(void **state)
+{
+#define FIXED_AS(more)	       "pseudowire \"x\" { tunnel = t session-id = 5 peer-session-id = 6 " more " }"
+#define FIXED_AS_WITH(t, more) "tunnel \"t\" { remote = " PEER_B t " }" FIXED_AS(more)
+	static const struct {
+		const char *after;
+		bool stays;
+	} cases[] = {
+		{ FIXED_AS_WITH("", "bridge = br0 vlan = 10"), true },
+		{ FIXED_AS_WITH("", "bridge = br0 vlan = 20"), false },
+		{ FIXED_AS_WITH("", "bridge = br0"), false },
+		{ FIXED_AS_WITH("", "bridge = br0 vlan = 10 interface = y"), false },
+		{ FIXED_AS_WITH(" retries = 7", "bridge = br0 vlan = 10"), false },
+	};
+
+	for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+		struct counted n = { 0 };
+		struct side_plane plane = { count_put, count_del, no_tunnel, no_tunnel_del, &n };
+		struct world w;
+
+		world_open(&w, cases[0].after,
+			   "tunnel \"t\" { remote = " PEER_A " }"
+			   "pseudowire \"x\" { tunnel = t session-id = 6 peer-session-id = 5 }");
+		both_up(&w);
+		w.side[0].plane = &plane;
+		for (int turn = 0; turn < 2; turn++) {
+			conf_free(w.side[0].conf);
+			w.side[0].conf = conf_of(cases[k].after);
+			restart(&w, 0);
+			run_until(&w, 10, up_everywhere);
+			run_until(&w, 300, never);
+			check_rows(&w);
+			assert_int_equal(n.dels, !cases[k].stays);
+		}
+		reload(&w, 0, TUNNEL(PEER_B));
+		run_until(&w, 30, never);
+		assert_int_equal(w.side[0].row_count, 0);
+		assert_in_range(w.side[0].record_count, 0, 1); /* of the connection, if any */
+		world_close(&w);
+	}
+}
+
+/* A tunnel and what a pseudowire implies may have one name. */
+static void test_two_of_a_name(void **state)
+{
+	uint32_t session;
+	struct world w;
+
+	world_open(&w,
+		   "tunnel \"a\" { remote = " PEER_B " }\n"
+		   "pseudowire \"b\" { tunnel = a }\n"
+		   "pseudowire \"a\" { remote = 192.0.2.77 connect = wait }",
+		   "pseudowire \"b\" { remote = " PEER_A " }");
+	for (int turn = 0; turn < 3; turn++) {
+		struct pw_wire_info i;
+
+		run_until(&w, 10, rows_everywhere);
+		check_rows(&w);
+		if (turn)
+			assert_int_equal(w.side[0].rows[0].row.local_session, session);
+		session = w.side[0].rows[0].row.local_session;
+		assert_true(pwe_wire_find(w.side[0].pw, "a", &i));
+		assert_false(i.up);
+		run_until(&w, 100, never);
+		assert_string_equal(w.side[0].rows[0].row.ifname, "b");
+		restart(&w, 0);
+	}
+	assert_int_equal(w.downs, 0);
+	world_close(&w);
+}
+
 /* `adit disconnect` and `adit connect`. */
 static void test_disconnect(void **state)
 {
@@ -643,14 +751,6 @@ static void test_ends_while_taken_up(void **state)
 		world_close(&w);
 	}
 }
-
-#define TUNNEL_WITH(peer, more) "tunnel \"t\" { remote = " peer " secret = s " more " }\n"
-#define TUNNEL(peer)		TUNNEL_WITH(peer, "")
-#define WIRE_WITH(name, more)	"pseudowire \"" name "\" { tunnel = t " more " }\n"
-#define WIRE(name)		WIRE_WITH(name, "")
-#define WIRES_2(peer)		TUNNEL(peer) WIRE("a") WIRE("b")
-#define SHORT(name, peer, more) \
-	"pseudowire \"" name "\" { remote = " peer " secret = s " more " }\n"
 
 /* What the configuration has no more after a restart is no damage: it ends, the peer is told, with
  * the secret of before, and records go. */
@@ -916,6 +1016,8 @@ int main(void)
 		cmocka_unit_test(test_no_such_wire),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_fixed),
+		cmocka_unit_test(test_fixed_changed_while_away),
+		cmocka_unit_test(test_two_of_a_name),
 		cmocka_unit_test(test_disconnect),
 		cmocka_unit_test(test_said),
 		cmocka_unit_test(test_limits),

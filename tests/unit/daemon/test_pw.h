@@ -211,6 +211,7 @@ static inline void resolve(struct world *w, struct side *s, const struct pw_even
 	path.via = path.remote.family == AF_INET ? ev->via4 : ev->via6;
 	path.remote.port = path.local.port = ev->port;
 	cmd.name = name;
+	cmd.implied = ev->implied;
 	cmd.paths = &path;
 	cmd.path_count = !s->no_route;
 	cmd.cause = ADIT_CAUSE_UNREACHABLE;
