@@ -224,6 +224,8 @@ void pww_take_down(struct pw *p, struct mono now, struct pww *w)
 	w->waiting = false;
 	heap_clear(&p->wire_timers, &w->timer);
 	pww_end(p, now, w, L2TP_CDN_ADMIN, ADIT_CAUSE_ADMIN, NULL);
+	if (!(w->bits & PWW_N_DOWN)) /* nothing ended: why it is not up is new all the same */
+		pw_reason_set(&w->why, ADIT_CAUSE_ADMIN, NULL, false);
 	if (any_wanted(w->t))
 		return;
 	w->t->asked = false;

@@ -20,6 +20,7 @@
 #endif
 
 #define WAIT_MS 5000 /* connect: nothing new for so long, say that it goes on */
+#define WHY_MAX 768  /* why something is not up, escaped */
 
 /* ---- status ---- */
 
@@ -40,6 +41,40 @@ static void print_dials(json_t *dials)
 			printf("; the last one failed because %s", cmd_text(o, "because"));
 		putchar('\n');
 	}
+}
+
+/* Why it is not up: ours, and what who said so has to add. */
+static const char *why_text(json_t *o, char *buf, size_t cap)
+{
+	const char *because = cmd_text(o, "because"), *text = cmd_text(o, "text");
+	bool more = strcmp(text, "-") != 0 && strcmp(text, because) != 0;
+
+	snprintf(buf, cap, "%s%s%s", because, more ? ": " : "", more ? text : "");
+	return buf;
+}
+
+/* The first of those that are not up. */
+static void print_wires_down(json_t *s)
+{
+	json_t *list = json_object_get(s, "pseudowires_down"), *o;
+	long long more = cmd_number(s, "pseudowires") - cmd_number(s, "pseudowires_up") -
+			 (long long)json_array_size(list);
+	char why[WHY_MAX];
+	size_t i;
+
+	json_array_foreach(list, i, o)
+	{
+		json_t *next_in = json_object_get(o, "next_in");
+
+		printf("pseudowire  %s: %s", cmd_text(o, "name"), cmd_text(o, "state"));
+		if (json_is_integer(next_in))
+			printf(", next attempt in %lld s", (long long)json_integer_value(next_in));
+		if (json_is_string(json_object_get(o, "because")))
+			printf("; down because %s", why_text(o, why, sizeof(why)));
+		putchar('\n');
+	}
+	if (more > 0)
+		printf("            and %lld more; see adit show pseudowires\n", more);
 }
 
 static void print_status(json_t *s)
@@ -66,7 +101,7 @@ static void print_status(json_t *s)
 	if (json_is_integer(json_object_get(s, "drain_rate")))
 		printf("draining    newcomers are refused; %lld sessions and %lld pseudowires are "
 		       "left, %s\n",
-		       cmd_number(s, "sessions"), cmd_number(s, "pseudowires"),
+		       cmd_number(s, "sessions"), cmd_number(s, "pseudowires_active"),
 		       cmd_number(s, "drain_rate") ? "told one after the other"
 						   : "they end by themselves");
 	if (json_is_true(json_object_get(s, "memory_scarce")))
@@ -97,6 +132,7 @@ static void print_status(json_t *s)
 		printf("socket      %s (%s)%s\n", cmd_text(l, "address"), cmd_text(l, "name"),
 		       json_is_true(json_object_get(l, "open")) ? "" : ": not open, see the log");
 	print_dials(json_object_get(s, "dials"));
+	print_wires_down(s);
 	if (cmd_number(s, "accounting_waiting"))
 		printf("accounting  %lld records cannot be written, see the log\n",
 		       cmd_number(s, "accounting_waiting"));
@@ -147,8 +183,7 @@ static const char *noun(json_t *dial)
 static int connect_failed(struct cmd *c, json_t *dial)
 {
 	json_t *next_in = json_object_get(dial, "next_in");
-	const char *because = cmd_text(dial, "because"), *text = cmd_text(dial, "text");
-	bool more = strcmp(text, "-") != 0 && strcmp(text, because) != 0;
+	char why[WHY_MAX];
 
 	if (c->json) {
 		cmd_print(dial);
@@ -156,8 +191,8 @@ static int connect_failed(struct cmd *c, json_t *dial)
 	}
 	puts("failed");
 	fflush(stdout);
-	cmd_fail("%s \"%s\" did not come up because %s%s%s", noun(dial), cmd_text(dial, "name"),
-		 because, more ? ": " : "", more ? text : "");
+	cmd_fail("%s \"%s\" did not come up because %s", noun(dial), cmd_text(dial, "name"),
+		 why_text(dial, why, sizeof(why)));
 	if (json_is_integer(next_in))
 		cmd_fail("the next attempt is in %lld s", (long long)json_integer_value(next_in));
 	return 1;
@@ -341,7 +376,7 @@ static long long left_of(json_t *answer)
 	json_t *s = json_object_get(answer, "status");
 
 	return cmd_number(s, "sessions") +
-	       (cmd_number(s, "drain_rate") ? cmd_number(s, "pseudowires") : 0);
+	       (cmd_number(s, "drain_rate") ? cmd_number(s, "pseudowires_active") : 0);
 }
 
 /* One look at how far a drain is: sessions left, <0 = no answer. */

@@ -87,13 +87,16 @@ static const char *sandbox_text(enum sandbox s)
 	return "on";
 }
 
+static json_t *since_text(const struct daemon *d, struct mono at)
+{
+	/* the two clocks are read one after the other: round, so that the text stays the same */
+	return wall_text(d->wall_us - d->now.us + at.us + 500 * US_MS, false);
+}
+
 /* A moment as wall time, to the second, and how many seconds ago it was. */
 void show_set_since(const struct daemon *d, json_t *o, struct mono at)
 {
-	/* the two clocks are read one after the other: round, so that the text stays the same */
-	int64_t wall = d->wall_us - d->now.us + at.us + 500 * US_MS;
-
-	show_set(o, "since", wall_text(wall, false));
+	show_set(o, "since", since_text(d, at));
 	show_set_u64(o, "seconds", (uint64_t)((d->now.us - at.us) / US_S));
 }
 
@@ -208,29 +211,22 @@ static json_t *listen_status(const struct daemon *d)
 	return list;
 }
 
-/* Of those with a control connection; a static one has nothing that could be up. */
-static uint32_t pseudowires_up(const struct daemon *d)
-{
-	struct pw_wire_info i;
-	uint32_t up = 0;
-
-	for (size_t n = 0; pwe_wire(d->pw, n, &i); n++)
-		up += i.up;
-	return up;
-}
-
 json_t *show_status(struct daemon *d)
 {
 	struct access_summary s;
+	struct show_wires w;
 	json_t *o = json_object(), *dials = json_array(), *dial;
+	struct mono oldest;
 
 	access_summary(d->access, &s);
+	show_wires(d, &w);
+	oldest = mono_min(s.oldest, w.oldest);
 	show_set_text(o, "version", ADIT_VERSION);
 	show_set_u64(o, "pid", (uint64_t)getpid());
 	show_set_text(o, "host_name", d->conf->host_name);
 	show_set_text(o, "config", d->conf_path);
 	show_set_since(d, o, d->since);
-	show_set(o, "keeper_since", wall_text(d->wall_us - d->now.us + d->keeper_since.us, false));
+	show_set(o, "keeper_since", since_text(d, d->keeper_since));
 	show_set_u64(o, "starts", d->starts);
 	show_set_text(o, "state",
 		      d->stopping || d->emptying ? "stopping"
@@ -238,15 +234,15 @@ json_t *show_status(struct daemon *d)
 						 : "running");
 	show_set(o, "drain_rate", s.draining ? json_integer(s.drain_rate) : json_null());
 	show_set(o, "oldest_session",
-		 s.oldest.us == MONO_NEVER.us
-			 ? json_null()
-			 : wall_text(d->wall_us - d->now.us + s.oldest.us, false));
+		 oldest.us == MONO_NEVER.us ? json_null() : since_text(d, oldest));
 	show_set_text(o, "sandbox", sandbox_text(d->sandbox));
-	show_set_u64(o, "tunnels", s.tunnels);
+	show_set_u64(o, "tunnels", s.tunnels + w.tunnels);
 	show_set_u64(o, "sessions", s.sessions);
 	show_set_u64(o, "sessions_up", s.sessions_up);
-	show_set_u64(o, "pseudowires", pwe_count(d->pw));
-	show_set_u64(o, "pseudowires_up", pseudowires_up(d));
+	show_set_u64(o, "pseudowires", w.count);
+	show_set_u64(o, "pseudowires_up", w.up);
+	show_set_u64(o, "pseudowires_active", pwe_count(d->pw));
+	show_set(o, "pseudowires_down", w.down);
 	show_set_u64(o, "half_open", s.halfopen);
 	show_set_u64(o, "setups", s.setups);
 	show_set_u64(o, "failures", s.failures);

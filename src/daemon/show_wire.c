@@ -162,6 +162,31 @@ json_t *show_wire(struct daemon *d, size_t index)
 	return pwe_wire(d->pw, index - d->conf->wire_count, &i) ? show_agreed(d, &i) : NULL;
 }
 
+void show_wires(struct daemon *d, struct show_wires *ret)
+{
+	struct pw_wire_info i;
+	json_t *o;
+
+	*ret = (struct show_wires){ .oldest = MONO_NEVER, .down = json_array() };
+	for (size_t n = 0; pwe_wire(d->pw, n, &i); n++) {
+		if (!i.conf)
+			continue;
+		ret->count++;
+		ret->up += i.up;
+		if (i.up)
+			ret->oldest = mono_min(ret->oldest, i.since);
+		if (i.up || json_array_size(ret->down) == SHOW_WIRES_DOWN)
+			continue;
+		o = json_object();
+		show_set_text(o, "name", i.name);
+		show_set_text(o, "state", i.state);
+		set_why(d, o, &i);
+		json_array_append_new(ret->down, o);
+	}
+	for (uint32_t id = 0; (id = pwe_tunnel_next(d->pw, id));)
+		ret->tunnels++;
+}
+
 json_t *show_wire_named(struct daemon *d, const char *name)
 {
 	struct pw_wire_info i;

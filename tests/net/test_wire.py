@@ -303,6 +303,36 @@ def test_both_versions_on_one_socket(sites):
     assert versions == [2, 3]
 
 
+def test_status_has_what_is_down(sites):
+    """`adit status` counts blocks, and says of each that is not up why, down to ten of them."""
+    a, b = sites
+    block = 'pseudowire "%s" { remote = %s secret = wonderland }\n'
+    start(a, b, short(a) + block % ("y", SITES["b"][0]), short(b))
+
+    def down(name):
+        lines = a.adit.ctl("status").stdout.splitlines()
+        return next((line for line in lines if line.startswith(f"pseudowire  {name}: ")), "")
+
+    wait_for("a reason", lambda: "Remote End ID y" in down("y"))
+    assert "; down because the peer closed the session" in down("y"), down("y")
+    text, status = a.adit.ctl("status").stdout, a.adit.json("status")
+    assert "pseudowires 2, of these 1 up\n" in text and "; tunnels 1, half open 0\n" in text, text
+    assert (status["pseudowires"], status["pseudowires_up"], status["tunnels"]) == (2, 1, 1)
+    assert status["oldest_session"] == a.wire()["since"]
+    assert not down("x") and [w["name"] for w in status["pseudowires_down"]] == ["y"]
+    a.adit.ctl("disconnect", "x")
+    assert "pseudowires 2, of these 0 up\n" in a.adit.ctl("status").stdout
+    assert down("x") == "pseudowire  x: idle; down because an administrator closed it"
+    assert a.adit.json("status")["oldest_session"] is None
+    a.adit.ctl("disconnect", "y")
+    assert down("y") == "pseudowire  y: idle; down because an administrator closed it"
+    a.reload("".join(block % (f"w{n}", SITES["b"][0]) for n in range(13)))
+    lines = a.adit.ctl("status").stdout.splitlines()
+    assert sum(line.startswith("pseudowire  w") for line in lines) == 10, lines
+    assert "            and 3 more; see adit show pseudowires" in lines
+    assert "pseudowires 13, of these 0 up" in lines
+
+
 def test_drain_and_stop(sites):
     """A drain ends pseudowires, too, and the peer is told; a stop with a pace does it by itself."""
     a, b = sites
