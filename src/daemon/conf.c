@@ -574,7 +574,7 @@ static bool read_included(struct conf *c, const struct included *in, const char 
 			DEPTH_MAX);
 		return false;
 	}
-	text = conf_slurp(in->path, why, sizeof(why));
+	text = conf_text_read(c, in->path, why, sizeof(why));
 	if (!text) {
 		conf_fail(e, name, in->line, "%s %s", in->path, why);
 		return false;
@@ -613,26 +613,33 @@ static bool read_tree(struct conf *c, const char *text, const char *name, const 
 	return !e->set;
 }
 
-struct conf *conf_parse(const char *text, const char *name, unsigned int flags, char *err,
-			size_t cap)
+/* `c` is taken, also where it comes to nothing; it may be NULL. */
+static struct conf *parse(struct conf *c, const char *text, const char *name, unsigned int flags,
+			  struct conf_err *e)
 {
-	struct conf_err e = { err, cap, false };
-	struct conf *c = calloc(1, sizeof(*c));
 	char dir[CONF_PATH_MAX];
 
-	err[0] = '\0';
 	snprintf(dir, sizeof(dir), "%s", name);
 	if (!c || !conf_block_add(c, CONF_GLOBAL, "", name, 0)) {
-		conf_fail(&e, name, 0, "out of memory");
+		conf_fail(e, name, 0, "out of memory");
 		conf_free(c);
 		return NULL;
 	}
 	snprintf(c->path, sizeof(c->path), "%s", name);
-	if (read_tree(c, text, name, dirname(dir), flags & CONF_NO_INCLUDE ? -1 : 0, &e) &&
-	    conf_make(c, flags, &e))
+	if (read_tree(c, text, name, dirname(dir), flags & CONF_NO_INCLUDE ? -1 : 0, e) &&
+	    conf_make(c, flags, e))
 		return c;
 	conf_free(c);
 	return NULL;
+}
+
+struct conf *conf_parse(const char *text, const char *name, unsigned int flags, char *err,
+			size_t cap)
+{
+	struct conf_err e = { err, cap, false };
+
+	err[0] = '\0';
+	return parse(calloc(1, sizeof(struct conf)), text, name, flags, &e);
 }
 
 char *conf_slurp(const char *path, char *why, size_t cap)
@@ -674,28 +681,48 @@ char *conf_slurp(const char *path, char *why, size_t cap)
 struct conf *conf_load(const char *path, unsigned int flags, char *err, size_t cap)
 {
 	struct conf_err e = { err, cap, false };
-	struct conf *c;
-	char *text, why[256];
+	struct conf *c = calloc(1, sizeof(*c));
+	char *text, why[256] = "out of memory";
 
+	err[0] = '\0';
 	if (strlen(path) >= CONF_PATH_MAX) {
 		conf_fail(&e, path, 0, "the path is longer than %d characters", CONF_PATH_MAX - 1);
+		free(c);
 		return NULL;
 	}
-	text = conf_slurp(path, why, sizeof(why));
+	if (c)
+		c->keeps = flags & CONF_KEEP;
+	text = c ? conf_text_read(c, path, why, sizeof(why)) : NULL;
 	if (!text) {
 		conf_fail(&e, path, 0, "%s", why);
+		conf_free(c);
 		return NULL;
 	}
-	c = conf_parse(text, path, flags, err, cap);
+	c = parse(c, text, path, flags, &e);
 	bytes_wipe(text, strlen(text));
 	free(text);
 	return c;
+}
+
+struct conf *conf_again(const void *bytes, size_t len, const char *path, char *err, size_t cap)
+{
+	struct conf_err e = { err, cap, false };
+	struct conf *c = calloc(1, sizeof(*c));
+	const char *text;
+
+	err[0] = '\0';
+	if (c && conf_unpack(c, bytes, len) && (text = conf_text_kept(c, path)))
+		return parse(c, text, path, 0, &e);
+	conf_fail(&e, path, 0, "there is no former text of it");
+	conf_free(c);
+	return NULL;
 }
 
 void conf_free(struct conf *c)
 {
 	if (!c)
 		return;
+	conf_texts_free(c);
 	if (c->access)
 		access_conf_unref(c->access);
 	for (size_t i = 0; i < c->users_count; i++)

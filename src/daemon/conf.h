@@ -114,6 +114,11 @@ struct conf {
 	/* The file as it was written, for printing and comparing. */
 	struct conf_block *blocks;
 	size_t block_count;
+
+	/* The texts of all files, where they are kept; made `again` of them, not of the files. */
+	struct conf_text *texts;
+	size_t text_count;
+	bool keeps, again;
 };
 
 /* Flags of conf_load() and conf_parse(). */
@@ -121,8 +126,9 @@ enum {
 	CONF_NO_FILES =
 		1 << 0, /* open no users file and no secret file: for the keeper, which needs
 			  neither, and for comparing. A secret from a file is then "?" */
-	CONF_NO_INCLUDE = 1 << 1 /* include() is refused: the text comes from somebody who may not
-				    read what we may */
+	CONF_NO_INCLUDE = 1 << 1, /* include() is refused: the text comes from somebody who may not
+				     read what we may */
+	CONF_KEEP = 1 << 2	  /* the texts of all files are kept, for conf_pack() */
 };
 
 /*
@@ -133,6 +139,13 @@ struct conf *conf_load(const char *path, unsigned int flags, char *err, size_t c
 struct conf *conf_parse(const char *text, const char *name, unsigned int flags, char *err,
 			size_t cap);
 void conf_free(struct conf *c); /* NULL is allowed; wipes secrets */
+
+/* The texts of all files that it was made of (CONF_KEEP), and the configuration made again of them,
+ * whatever the files say now. conf_pack(): octets written, 0 = they do not fit. conf_again(): as
+ * conf_load(); NULL also when these are not such texts, or those of another file than `path`. */
+size_t conf_pack(const struct conf *c, void *buf, size_t cap);
+void conf_texts_free(struct conf *c); /* keep them no longer */
+struct conf *conf_again(const void *bytes, size_t len, const char *path, char *err, size_t cap);
 
 /* NULL when there is none. */
 const struct conf_socket *conf_socket_find(const struct conf *c, uint32_t via);

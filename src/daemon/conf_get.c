@@ -143,8 +143,9 @@ uint64_t conf_hash_block(uint64_t hash, const struct conf_block *block, const ch
 static bool first_line(struct conf_build *b, const struct conf_block *block, const char *key,
 		       const char *path, char *ret, size_t cap)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	ssize_t n = fd < 0 ? -1 : read(fd, ret, cap - 1);
+	const char *kept = b->c->again ? conf_text_kept(b->c, path) : NULL;
+	int fd = kept ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	ssize_t n = kept ? snprintf(ret, cap, "%s", kept) : fd < 0 ? -1 : read(fd, ret, cap - 1);
 	int error = errno;
 	size_t len;
 
@@ -167,6 +168,8 @@ static bool first_line(struct conf_build *b, const struct conf_block *block, con
 		return false;
 	}
 	bytes_wipe(ret + len, (size_t)n - len);
+	if (!conf_text_kept(b->c, path) && !conf_text_keep(b->c, path, ret, len))
+		return conf_no_memory(b);
 	return true;
 }
 
@@ -226,7 +229,7 @@ static void users_name(const char *path, char ret[CONF_NAME])
 
 static bool users_load(struct conf_build *b, const struct conf_block *block, struct conf_users *ret)
 {
-	char why[256] = "", *text = conf_slurp(ret->path, why, sizeof(why));
+	char why[256] = "", *text = conf_text_read(b->c, ret->path, why, sizeof(why));
 	struct users *users;
 	int err = 0;
 

@@ -41,6 +41,14 @@ void conf_fail(struct conf_err *e, const char *file, int line, const char *fmt, 
 /* A whole file with a NUL behind it. NULL with the reason in `why`. */
 char *conf_slurp(const char *path, char *why, size_t cap);
 
+/* The same of a file that the configuration is made of; of one that is made again (conf_again()),
+ * the text of then. Kept where that is wanted. */
+char *conf_text_read(struct conf *c, const char *path, char *why, size_t cap);
+const char *conf_text_kept(const struct conf *c, const char *path); /* NULL = none */
+bool conf_text_keep(struct conf *c, const char *path, const char *text, size_t len);
+/* Take the texts of conf_pack(). False: out of memory, or they are none. */
+bool conf_unpack(struct conf *c, const void *bytes, size_t len);
+
 /* The rows of a kind, and how many. */
 const struct conf_key *conf_keys(enum conf_kind kind, size_t *ret_count);
 
@@ -71,9 +79,9 @@ struct conf_build {
 	struct conf *c;
 	unsigned int flags;
 	struct conf_err *e;
-	uint64_t secrets; /* hash of the secrets of the session being made */
+	uint64_t secrets;      /* hash of the secrets of the session being made */
 	const char *host_name; /* of the file, "" = the machine's, which may change at any time */
-	struct htab once; /* conf_take() */
+	struct htab once;      /* conf_take() */
 };
 
 /* An error that concerns a value, or the block when the value is not in the file. */

@@ -62,6 +62,8 @@ enum sandbox { SANDBOX_OFF, SANDBOX_UNAVAILABLE, SANDBOX_ON };
 
 struct daemon {
 	const char *conf_path;
+	struct in_force *in_force; /* NULL = the keeper has no room for it */
+	size_t in_force_size;
 	struct conf *conf;
 	uint32_t conf_serial;
 
@@ -327,6 +329,15 @@ void kplane_tunnels(struct daemon *d); /* all that are up, after a restart */
 
 void hook_run(struct daemon *d, const struct access_event *ev);
 void hook_done(struct daemon *d, const struct keeper_done *done);
+
+/* ---- in_force.c ---- */
+
+/* Room at the keeper for the configuration in force; false: there is none, and nothing is lost but
+ * that. Before the sandbox. */
+bool in_force_open(struct daemon *d);
+/* The one that was in force; NULL: none, or it is of another file. */
+struct conf *in_force_load(const struct daemon *d, const char *path);
+void in_force_keep(struct daemon *d); /* d->conf */
 
 /* ---- reload.c ---- */
 

@@ -199,14 +199,12 @@ static bool open_engine(struct daemon *d)
 	return true;
 }
 
-static bool start(struct daemon *d)
+static bool start(struct daemon *d, const struct memory *m, int control)
 {
-	struct memory m;
-	int control = -1;
-
-	if (!say_hello(d, &m, &control) || !open_trace(d, &m) || !sandbox_enter(d) ||
-	    !journal_open(d, m.journal, m.journal_size) || !plane_open(d, m.table, m.table_size) ||
-	    !open_engine(d) || !pwire_open(d) || !journal_load(d))
+	if (!open_trace(d, m) || !sandbox_enter(d) ||
+	    !journal_open(d, m->journal, m->journal_size) ||
+	    !plane_open(d, m->table, m->table_size) || !open_engine(d) || !pwire_open(d) ||
+	    !journal_load(d))
 		return false;
 	if (!spare_fill(&d->spare))
 		run_scarce(d);
@@ -242,6 +240,7 @@ static bool start(struct daemon *d)
 	daemon_say(d, TRACE_NOTICE, "aditd %s serves as \"%s\" (start %u)", ADIT_VERSION,
 		   d->conf->host_name, d->starts);
 	run_drain(d);
+	in_force_keep(d);
 	notify_send("READY=1");
 	return true;
 }
@@ -284,35 +283,25 @@ static void stop(struct daemon *d)
 
 /* ---- main ---- */
 
-static struct conf *load(const struct options *o)
-{
-	char err[CONF_ERR_MAX];
-	struct conf *c = conf_load(o->conf, 0, err, sizeof(err));
-
-	if (!c)
-		fprintf(stderr, "aditd: %s\n", err);
-	return c;
-}
-
 static void say_advice(void *arg, const char *text)
 {
 	daemon_say(arg, TRACE_WARNING, "%s", text);
 }
 
 /* The keeper that started us, or the one of this configuration when somebody else did. */
-static int open_keeper(const struct conf *c, struct keeper **ret)
+static int open_keeper(const char *control, bool tell, struct keeper **ret)
 {
 	int fd = keeper_fd_from_env(), err = 0;
 
 	if (fd == -ENOENT) {
-		fd = keeper_connect(c->control);
-		if (fd < 0) {
+		fd = keeper_connect(control);
+		if (fd < 0 && tell)
 			fprintf(stderr,
 				"aditd: no keeper answers at %s.keeper (%s); adit-keeper holds the "
 				"rights of aditd and starts it: adit-keeper -c FILE --run aditd\n",
-				c->control, strerror(-fd));
+				control, strerror(-fd));
+		if (fd < 0)
 			return 1;
-		}
 	}
 	*ret = fd < 0 ? NULL : keeper_open(fd, &err);
 	if (*ret)
@@ -322,6 +311,51 @@ static int open_keeper(const struct conf *c, struct keeper **ret)
 			 : err < 0 ? -err
 				   : err));
 	return 1;
+}
+
+/* Until it serves. Exit status. Where the file is not right, the configuration goes on that was in
+ * force under this keeper. */
+static int begin(struct daemon *d, const struct options *o)
+{
+	char err[CONF_ERR_MAX];
+	struct memory m;
+	int control = -1, status;
+	bool again;
+
+	d->log = log_new("aditd", STDERR_FILENO);
+	if (!d->log)
+		return 1;
+	io_tick(d);
+	d->since = d->now;
+	d->conf = conf_load(o->conf, CONF_KEEP, err, sizeof(err));
+	again = !d->conf;
+	if (again)
+		status = open_keeper(CONF_CONTROL, false, &d->keeper);
+	else
+		status = open_keeper(d->conf->control, true, &d->keeper);
+	if (status == 0 && !say_hello(d, &m, &control))
+		status = 1;
+	if (status == 0 && in_force_open(d) && again)
+		d->conf = in_force_load(d, o->conf);
+	if (!d->conf) {
+		fprintf(stderr, "aditd: %s\n", err);
+		return UNUSABLE;
+	}
+	if (status)
+		return status;
+	log_configure(d->log, o->foreground ? CONF_LOG_STDERR : d->conf->log_to,
+		      o->verbose ? TRACE_DEBUG : d->conf->log_level);
+	if (again)
+		daemon_say(d, TRACE_WARNING,
+			   "the configuration that was in force stays so: %s; mend that, then: "
+			   "adit reload",
+			   err);
+	d->acct = acct_new(d->conf->accounting);
+	d->output = output_new();
+	if (!d->acct || !d->output)
+		return 1;
+	check_advise(d->conf, false, say_advice, d);
+	return start(d, &m, control) ? 0 : 1;
 }
 
 int main(int argc, char **argv)
@@ -347,24 +381,11 @@ int main(int argc, char **argv)
 #endif
 	list_init(&d->resolving);
 	d->conf_path = o.conf;
-	d->conf = load(&o);
-	status = d->conf ? open_keeper(d->conf, &d->keeper) : UNUSABLE;
-	if (status == 0) {
-		d->log = log_new("aditd", STDERR_FILENO);
-		d->acct = acct_new(d->conf->accounting);
-		d->output = output_new();
-		status = d->log && d->acct && d->output ? 0 : 1;
-	}
-	if (status == 0) {
-		io_tick(d);
-		d->since = d->now;
-		log_configure(d->log, o.foreground ? CONF_LOG_STDERR : d->conf->log_to,
-			      o.verbose ? TRACE_DEBUG : d->conf->log_level);
-		check_advise(d->conf, false, say_advice, d);
-		status = start(d) ? io_run(d->io) : 1;
-		if (d->stopping && run_nothing_owed(d))
-			say_stopped(d);
-	}
+	status = begin(d, &o);
+	if (status == 0)
+		status = io_run(d->io);
+	if (d->stopping && run_nothing_owed(d))
+		say_stopped(d);
 	status = status ? status : d->status;
 	stop(d);
 	return status;

@@ -110,6 +110,7 @@ static void apply(struct daemon *d, struct reload *r)
 	swire_conf(d);
 	put_late(d, r, old, d->conf);
 	conf_free(old);
+	in_force_keep(d);
 	daemon_say(d, TRACE_NOTICE, "the configuration was read again from %s", d->conf_path);
 	finish(d, r, true);
 }
@@ -154,7 +155,7 @@ void reload_start(struct daemon *d, bool from_keeper, reload_done_fn fn, void *w
 	}
 	r->fn = fn;
 	r->who = who;
-	r->next = conf_load(d->conf_path, 0, err, sizeof(err));
+	r->next = conf_load(d->conf_path, CONF_KEEP, err, sizeof(err));
 	if (!r->next) {
 		daemon_say(d, TRACE_WARNING, "the former configuration stays in force: %s", err);
 		put(r, "%s\n", err);

@@ -535,6 +535,12 @@ int keeper_hello(struct keeper *k, uint64_t cookie, uint32_t *ret_id)
 	return queue(k, KEEPER_HELLO, cookie, ret_id);
 }
 
+int keeper_conf(struct keeper *k, uint64_t cookie, uint32_t *ret_id)
+{
+	begin(k);
+	return queue(k, KEEPER_CONF, cookie, ret_id);
+}
+
 int keeper_ready(struct keeper *k, uint64_t cookie, uint32_t *ret_id)
 {
 	begin(k);

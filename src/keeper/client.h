@@ -54,11 +54,11 @@ struct keeper_done {
 	char text[KEEPER_TEXT_MAX]; /* the error in words; RELOAD: what was done; "" = nothing */
 	char name[KEEPER_NAME_MAX]; /* NAME of the request, "" = it had none */
 
-	/* HELLO: journal, table, trace, control. SOCKET, TUN: one. All are non-blocking and
+	/* HELLO: journal, table, trace, control. SOCKET, TUN, CONF: one. All are non-blocking and
 	 * close-on-exec; who takes the answer owns them and closes them. */
 	int fds[KEEPER_FDS];
 	uint32_t fd_count;
-	uint64_t sizes[KEEPER_FDS]; /* HELLO: of the memory behind fds[0..2] */
+	uint64_t sizes[KEEPER_FDS]; /* HELLO: of the memory behind fds[0..2]; CONF */
 
 	struct addr addrs[KEEPER_ADDRS]; /* RESOLVE: in the resolver's order, with the port;
 					    SOCKET: what it is bound to */
@@ -82,6 +82,10 @@ int keeper_wait(struct keeper *k, uint32_t id, int timeout_ms, struct keeper_don
  * -ENOMEM; -EINVAL a text is too long or empty; -ECONNRESET the keeper is gone.
  */
 int keeper_hello(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
+
+/* Memory that stays with the keeper, for the texts of the configuration in force. A keeper of an
+ * earlier release does not know of it. */
+int keeper_conf(struct keeper *k, uint64_t cookie, uint32_t *ret_id);
 
 /* aditd serves. Ten seconds later the devices, pins and addresses of `lo` are removed that a former
  * aditd had asked for and this one has not asked for again: so ask for those of the journal first.

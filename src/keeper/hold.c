@@ -28,6 +28,9 @@
 #include "dp/user.h"
 #include "layout.h"
 
+/* For the texts of a configuration: what is not used takes no memory. */
+#define CONF_ROOM (UINT64_C(64) << 20)
+
 #define SOCKET_BUFFER (8 << 20) /* thousands of peers may send at once */
 #define L2TP_IP	      115	/* protocol, RFC 3931 4.1.1 */
 #define CONTROL_QUEUE 64	/* clients wait in it while aditd is away */
@@ -364,6 +367,13 @@ int hold_memory(const struct hold *h, enum hold_memory which, uint64_t *ret_size
 {
 	*ret_size = h->size[which];
 	return h->memory[which];
+}
+
+int hold_conf(struct hold *h, char *text)
+{
+	return h->memory[HOLD_CONF] >= 0
+		       ? 0
+		       : memory_make(h, HOLD_CONF, "adit-configuration", CONF_ROOM, text);
 }
 
 int hold_control(const struct hold *h)
@@ -815,6 +825,8 @@ void hold_carry(const struct hold *h, struct carry *c)
 	size_t at;
 
 	for (uint32_t i = 0; i < HOLD_MEMORIES; i++) {
+		if (h->memory[i] < 0)
+			continue;
 		w = carry_begin(c, REC_MEMORY);
 		wcur_tlv_u32(w, F_WHICH, i);
 		wcur_tlv_u64(w, F_SIZE, h->size[i]);
@@ -979,7 +991,7 @@ int hold_carried(struct hold *h, uint16_t tag, struct rcur v)
 
 bool hold_whole(const struct hold *h)
 {
-	for (int i = 0; i < HOLD_MEMORIES; i++)
+	for (int i = 0; i < HOLD_CONF; i++)
 		if (h->memory[i] < 0)
 			return false;
 	return h->control >= 0;

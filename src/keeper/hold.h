@@ -16,7 +16,8 @@
 
 #define HOLD_TEXT 256
 
-enum hold_memory { HOLD_JOURNAL, HOLD_TABLE, HOLD_TRACE, HOLD_MEMORIES };
+/* The last one is made when it is asked for first, the others with the holder. */
+enum hold_memory { HOLD_JOURNAL, HOLD_TABLE, HOLD_TRACE, HOLD_CONF, HOLD_MEMORIES };
 
 struct hold;
 
@@ -35,6 +36,10 @@ void hold_free(struct hold *h);
  */
 int hold_journal_renew(struct hold *h, const struct conf *c, char *text);
 
+/* Room for the texts of a configuration (HOLD_CONF). Negative errno, and why. */
+int hold_conf(struct hold *h, char *text);
+
+/* The descriptor, -1 = there is none. */
 int hold_memory(const struct hold *h, enum hold_memory which, uint64_t *ret_size);
 int hold_control(const struct hold *h);
 

@@ -272,6 +272,7 @@ const char *keeper_type_name(uint16_t type)
 		[KEEPER_STATUS] = "status",   [KEEPER_PLANE] = "plane",
 		[KEEPER_UPGRADE] = "upgrade", [KEEPER_STOPPING] = "stopping",
 		[KEEPER_STOPPED] = "stopped", [KEEPER_SOCKET_GONE] = "socket-gone",
+		[KEEPER_CONF] = "conf",
 	};
 
 	if (type == KEEPER_REPLY)

@@ -56,6 +56,8 @@ enum keeper_type {
 				 do  for another one */
 	KEEPER_SOCKET_GONE = 18, /* VIA: nothing goes on over this socket, which the configuration
 				    no longer has: close it */
+	KEEPER_CONF = 19,	 /* -> fd: shared memory for the texts of the configuration that is
+				    in force, SIZE; what is in it is aditd's alone */
 	KEEPER_FORBIDDEN = 50, /* STATUS, NAME: aditd is being ended by its sandbox because it made
 				  the system call of this number and name; not answered */
 	KEEPER_REPLY = 100 /* to any of these: ERROR (0 or errno), TEXT, and what is named above */

@@ -233,10 +233,24 @@ static void do_hello(struct server *s, const struct keeper_msg *m, struct answer
 
 	answer_facts(s, a);
 	a->msg.have |= 1u << KEEPER_T_SIZE;
-	a->msg.size_count = HOLD_MEMORIES;
-	for (i = 0; i < HOLD_MEMORIES; i++)
+	a->msg.size_count = HOLD_CONF;
+	for (i = 0; i < HOLD_CONF; i++)
 		answer_fd(a, hold_memory(s->hold, (enum hold_memory)i, &a->msg.sizes[i]));
 	answer_fd(a, hold_control(s->hold));
+}
+
+static void do_conf(struct server *s, const struct keeper_msg *m, struct answer *a)
+{
+	char text[HOLD_TEXT] = "";
+	int err = hold_conf(s->hold, text);
+
+	if (err) {
+		answer_error(a, err, text);
+		return;
+	}
+	a->msg.have |= 1u << KEEPER_T_SIZE;
+	a->msg.size_count = 1;
+	answer_fd(a, hold_memory(s->hold, HOLD_CONF, &a->msg.sizes[0]));
 }
 
 static void do_socket(struct server *s, const struct keeper_msg *m, struct answer *a)
@@ -574,6 +588,7 @@ static const struct request_row requests[] = {
 	[KEEPER_STOPPING] = { do_stopping, 0 },
 	[KEEPER_STOPPED] = { do_stopped, 0 },
 	[KEEPER_SOCKET_GONE] = { do_socket_gone, BIT(VIA) },
+	[KEEPER_CONF] = { do_conf, 0 },
 	[KEEPER_FORBIDDEN] = { do_forbidden, BIT(STATUS) },
 };
 

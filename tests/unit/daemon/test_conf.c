@@ -1097,6 +1097,66 @@ static void expect_error(const char *path, const char *part)
 	assert_null(strchr(err, '\n'));
 }
 
+/* A configuration is made again of the texts it was made of, whatever became of the files. */
+static void test_again(void **state)
+{
+	char dir[] = "/tmp/adit-conf-XXXXXX", err[CONF_ERR_MAX], text[1024], pack[4096];
+	char *before, *after;
+	struct conf *c, *d;
+	size_t len;
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chdir(dir), 0);
+	snprintf(text, sizeof(text),
+		 POOL "include(\"peers.conf\")\nprofile \"q\" { pool = p users = %s/users }\n"
+		      "session \"s\" { server = a user = u password-file = %s/secret }\n",
+		 dir, dir);
+	write_file("main.conf", text);
+	snprintf(text, sizeof(text), "peer \"x\" { profile = q secret-file = %s/secret }\n", dir);
+	write_file("peers.conf", text);
+	write_file("users", "alice * secret *\nbob * secret *\n");
+	write_file("secret", "s3cret\nsecond line\n");
+	c = conf_load("main.conf", 0, err, sizeof(err));
+	assert_non_null(c);
+	assert_int_equal(conf_pack(c, pack, sizeof(pack)), 0); /* nothing was kept */
+	conf_free(c);
+	c = conf_load("main.conf", CONF_KEEP, err, sizeof(err));
+	assert_non_null(c);
+	len = conf_pack(c, pack, sizeof(pack));
+	assert_in_range(len, 100, sizeof(pack) - 1);
+	assert_int_equal(conf_pack(c, pack + len, 100), 0);
+
+	write_file("main.conf", "nonsense\n");
+	assert_int_equal(unlink("users") | unlink("secret") | unlink("peers.conf"), 0);
+	d = conf_again(pack, len, "main.conf", err, sizeof(err));
+	if (!d)
+		fail_msg("%s", err);
+	before = conf_print(c, 0);
+	after = conf_print(d, 0);
+	assert_string_equal(before, after);
+	assert_string_equal(d->path, "main.conf");
+	assert_int_equal(users_count(conf_users_find(d, d->access->profiles[0]->users)), 2);
+	assert_int_equal(c->access->dials[0].digest, d->access->dials[0].digest);
+	assert_int_equal(conf_pack(d, text, sizeof(text)), len);
+	assert_memory_equal(pack, text, len);
+	free(before);
+	free(after);
+	conf_free(c);
+	conf_free(d);
+	/* those of another file, cut off, none */
+	assert_null(conf_again(pack, len, "other.conf", err, sizeof(err)));
+	for (size_t n = 0; n < len; n++) {
+		uint8_t *cut = malloc(n + 1);
+
+		assert_non_null(cut);
+		memcpy(cut, pack, n);
+		assert_null(conf_again(cut, n, "main.conf", err, sizeof(err)));
+		free(cut);
+	}
+	assert_int_equal(unlink("main.conf"), 0);
+	assert_int_equal(chdir("/") | rmdir(dir), 0);
+}
+
 static void test_files(void **state)
 {
 	char dir[] = "/tmp/adit-conf-XXXXXX", err[CONF_ERR_MAX], text[512];
@@ -1304,6 +1364,7 @@ int main(void)
 		cmocka_unit_test(test_sockets_elsewhere),
 		cmocka_unit_test(test_pool_without_ours),
 		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_examples),
 		cmocka_unit_test(test_manual),
 		cmocka_unit_test(test_diff),
