@@ -112,7 +112,9 @@ struct dp_ops {
 	/* Counters now, from memory; false when the key is unknown. */
 	bool (*stats)(struct dp *dp, uint64_t key, struct dp_counters *ret);
 
-	/* When data last came over a tunnel, by our tunnel id; us = 0: never. */
+	/* When data of PPP last came over a tunnel, by our tunnel id (of L2TPv3 DP_PPP3_IDS or
+	 * more, so it says the version); us = 0: never. Of pseudowires nobody asks: that the peer
+	 * sends frames does not show that it hears us. */
 	struct mono (*heard)(struct dp *dp, uint32_t local_tunnel);
 
 	/* Keys the plane has, for recovery: start with *pos = 0; false at the end. */

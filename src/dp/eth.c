@@ -89,7 +89,8 @@ static void up(struct fwd *f, const struct fwd_sock *s, const struct fwd_outer *
 		count(&f->counts.drop_path);
 		return;
 	}
-	dpt_hear(f->table, c.tunnel, f->now);
+	if (c.kind == DPT_PPP3) /* the number of a static pseudowire's may be another tunnel's */
+		dpt_hear(f->table, c.tunnel, f->now);
 	if (!fwd_seq_ok(&c, run, body.has_seq, body.seq, f->now)) {
 		count(&f->counts.drop_seq);
 		count(&run->drop_seq);

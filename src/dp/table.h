@@ -12,7 +12,7 @@
  *   exts      192 octets each: key, generation, the row in its flat encoding, for recovery
  *   mores     what of the encoding does not fit there; rarely touched
  *   tunnels   72 octets each: the outer path
- *   heards    when data last came over a tunnel
+ *   heards    when data of PPP last came over a tunnel
  *
  * Changing a slot. Word 0 of a slot is {state, seq}. The writer sets BUSY and clears UP in it,
  * writes the other words, and sets UP last. A reader takes word 0, then the rest, then word 0
@@ -195,7 +195,7 @@ void dpt_counters(const struct dpt *t, uint32_t slot, struct dp_counters *ret);
 bool dpt_stats(const struct dpt *t, uint64_t key, struct dp_counters *ret);
 bool dpt_list(const struct dpt *t, uint64_t *pos, uint64_t *ret_key, uint32_t *ret_generation);
 
-/* When data last came over any tunnel with this id; 0 never. */
+/* When data of PPP last came over any tunnel with this id; 0 never. */
 uint64_t dpt_heard(const struct dpt *t, uint32_t local_tunnel);
 
 /* What the plane as a whole was told last; survives as the rows do. False: nothing yet. */

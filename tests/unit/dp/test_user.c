@@ -711,6 +711,63 @@ static void data_goes_both_ways(void **state)
 	world_free(&w);
 }
 
+/* A data message of L2TPv3 as the peer would send it. */
+static void send_v3(struct world *w, uint32_t session, const uint8_t *data, size_t n)
+{
+	uint8_t b[2000];
+	struct wcur c = wcur_of(b, sizeof(b));
+	struct sockaddr_storage ss;
+	socklen_t len = addr_to_sockaddr(&w->lns_addr, &ss);
+
+	wcur_u32(&c, 0x00030000);
+	wcur_u32(&c, session);
+	wcur_bytes(&c, data, n);
+	assert_int_equal(sendto(w->peer, b, c.len, 0, (struct sockaddr *)&ss, len), c.len);
+}
+
+/* PPP shows that the peer of a tunnel lives, of either version; what a static pseudowire carries
+ * says nothing of the tunnel that has the same number. */
+static void ppp_is_heard_and_frames_are_not(void **state)
+{
+	struct world w;
+	struct dp_row r, wire;
+	uint8_t b[100] = { 0xff, 3, 0, 0x21 }, in[2000];
+
+	world_new(&w);
+	for (unsigned int v = 2; v <= 3; v++) {
+		uint32_t base = v == 3 ? DP_PPP3_IDS : 0;
+		uint64_t key = 2 * v;
+
+		r = row(&w, 1, v == 3 ? "10.0.0.3" : "10.0.0.2");
+		r.version = (uint8_t)v;
+		r.local_tunnel += base;
+		r.local_session += base;
+		put_ok(&w, key, &r);
+		wire = row(&w, (uint16_t)(3 + v), NULL);
+		wire.ends = DP_L2TP_ETH;
+		wire.version = 3;
+		wire.flags = 0;
+		wire.local_tunnel = r.local_tunnel;
+		snprintf(wire.ifname, sizeof(wire.ifname), "x%u", v);
+		put_ok(&w, key + 1, &wire);
+		send_v3(&w, wire.local_session, b, sizeof(b));
+		assert_int_equal(get(fake_host_tun(&w.host, wire.ifname), in, sizeof(in), WAIT_MS),
+				 sizeof(b));
+		assert_true(stats(&w, key + 1, 1, 0).last_rx.us > 0);
+		assert_int_equal(w.dp->ops->heard(w.dp, r.local_tunnel).us, 0);
+
+		ip4(b + 4, v == 3 ? "10.0.0.3" : "10.0.0.2", "192.0.2.1", sizeof(b) - 4);
+		if (v == 3)
+			send_v3(&w, r.local_session, b, sizeof(b));
+		else
+			send_from(&w, w.peer, 1, 0x21, b + 4, sizeof(b) - 4);
+		assert_int_equal(get(fake_host_tun(&w.host, "adit0"), in, sizeof(in), WAIT_MS),
+				 sizeof(b) - 4);
+		assert_true(w.dp->ops->heard(w.dp, r.local_tunnel).us > 0);
+	}
+	world_free(&w);
+}
+
 static void header_options_of_the_row(void **state)
 {
 	struct world w;
@@ -1444,6 +1501,7 @@ int main(void)
 		cmocka_unit_test(a_reader_that_stands_still_delays_changes),
 		cmocka_unit_test(requests_of_a_key_keep_their_order),
 		cmocka_unit_test(data_goes_both_ways),
+		cmocka_unit_test(ppp_is_heard_and_frames_are_not),
 		cmocka_unit_test(header_options_of_the_row),
 		cmocka_unit_test(what_must_not_pass_is_dropped),
 		cmocka_unit_test(what_is_too_big),
