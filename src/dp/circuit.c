@@ -41,6 +41,7 @@ struct link {
 	struct list doubt;    /* in circuits.doubt while it is to be asked for */
 	struct list circuits; /* struct circuit.on */
 	uint32_t users;	      /* circuits and watches; of a bridge: what is in it */
+	uint32_t watches;     /* those of them that circuits_unwatch() ends */
 	bool own;	      /* a pseudowire's: another name does not make another one of it */
 	enum there is;
 	unsigned int flags;
@@ -657,6 +658,7 @@ int circuits_watch(struct circuits *c, const char *ifname)
 
 	if (!l)
 		return -ENOMEM;
+	l->watches++;
 	if (c->fd < 0 || l->is != UNKNOWN)
 		return 0;
 	if (is_none(c, ifname))
@@ -671,8 +673,10 @@ void circuits_unwatch(struct circuits *c, const char *ifname)
 {
 	struct link *l = link_find(c, ifname);
 
-	if (l)
-		link_leave(c, l);
+	if (!l || !l->watches)
+		return;
+	l->watches--;
+	link_leave(c, l);
 }
 
 bool circuits_link(const struct circuits *c, const char *ifname, struct circuit_link *ret)

@@ -46,7 +46,8 @@ bool circuits_input(struct circuits *c, const uint8_t *bytes, size_t len);
 
 /*
  * Whatever becomes of the interface that is called `ifname` now, or will be, is kept for
- * circuits_link(): it is a pseudowire's own. As often as that, circuits_unwatch(). -ENOMEM.
+ * circuits_link(): it is a pseudowire's own. As often as that, circuits_unwatch(), which does
+ * nothing when nobody watches. -ENOMEM.
  */
 int circuits_watch(struct circuits *c, const char *ifname);
 void circuits_unwatch(struct circuits *c, const char *ifname);

@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "failmalloc.h"
 
 static const uint8_t hash_key[16] = "0123456789abcde";
 
@@ -431,6 +432,35 @@ static void test_there_before(void **state)
 	circuits_free(c);
 }
 
+/* Who could not watch for want of memory stops watching all the same: the interface stays the
+ * circuit that it is. */
+static void test_unwatched_that_was_not_watched(void **state)
+{
+	struct circuits *c = circuits_new(hash_key);
+
+	(void)state;
+	assert_non_null(c);
+	if (circuits_fd(c) < 0)
+		skip();
+	failmalloc_arm(1);
+	assert_int_equal(circuits_watch(c, "adit-no-such1"), -ENOMEM);
+	assert_true(failmalloc_disarm());
+	circuits_unwatch(c, "adit-no-such1"); /* there is nothing of this name */
+	assert_int_equal(circuits_put(c, 1, "adit-no-such1", true), 0);
+	nothing_there(c, 1);
+	circuits_unwatch(c, "adit-no-such1");
+	tell(c, RTM_NEWLINK, "adit-no-such1", IFF_UP);
+	expect(c, 1, true);
+	is_in(c, "adit-no-such1", "adit-no-such1", "");
+	/* a watch goes on without the circuit, and ends once */
+	assert_int_equal(circuits_watch(c, "adit-no-such1"), 0);
+	circuits_drop(c, 1);
+	is_in(c, "adit-no-such1", "adit-no-such1", "");
+	circuits_unwatch(c, "adit-no-such1");
+	unknown(c, "adit-no-such1");
+	circuits_free(c);
+}
+
 static void test_bridges_come_and_go(void **state)
 {
 	struct circuits *c = circuits_new(hash_key);
@@ -523,6 +553,7 @@ int main(void)
 		cmocka_unit_test(test_cannot_listen),
 		cmocka_unit_test(test_looking_asks_nothing),
 		cmocka_unit_test(test_there_before),
+		cmocka_unit_test(test_unwatched_that_was_not_watched),
 		cmocka_unit_test(test_bridges_come_and_go),
 		cmocka_unit_test(test_renamed),
 	};
