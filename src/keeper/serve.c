@@ -210,13 +210,19 @@ static void answer_error(struct answer *a, int err, const char *text)
 	answer_text(a, text);
 }
 
-static void refuse(struct server *s, struct answer *a, const struct keeper_msg *m, const char *why)
+static void refuse_at(struct server *s, struct answer *a, const struct keeper_msg *m,
+		      enum trace_level level, const char *why)
 {
 	char shown[RIGHTS_TEXT * 2];
 
 	answer_error(a, -EPERM, why);
-	server_say(s, TRACE_WARNING, "refused to aditd (%s): %s", keeper_type_name(m->type),
+	server_say(s, level, "refused to aditd (%s): %s", keeper_type_name(m->type),
 		   text_escape(shown, sizeof(shown), why, strlen(why)));
+}
+
+static void refuse(struct server *s, struct answer *a, const struct keeper_msg *m, const char *why)
+{
+	refuse_at(s, a, m, TRACE_WARNING, why);
 }
 
 static void answer_facts(const struct server *s, struct answer *a)
@@ -286,7 +292,9 @@ static void do_tun(struct server *s, const struct keeper_msg *m, struct answer *
 
 	if (m->ethernet ? !rights_ethernet(s->conf, m->name, text)
 			: !rights_device(s->conf, m->name, text)) {
-		refuse(s, a, m, text);
+		/* A new aditd asks for all that the one before had, then for what is to go. */
+		refuse_at(s, a, m, hold_has_tun(s->hold, m->name) ? TRACE_DEBUG : TRACE_WARNING,
+			  text);
 		return;
 	}
 	err = hold_tun(s->hold, s->net, m->name, m->ethernet, s->starts, &fd, text);

@@ -471,6 +471,21 @@ def test_shown_where_it_is(sites):
     bridged(a, b)
 
 
+def away(site, told, *configs):
+    """These are written while aditd is away, whether somebody tells the keeper of each or not; then the
+    next aditd has the last one."""
+    os.kill(site.adit.aditd_pid(), signal.SIGSTOP)
+    for config in configs:
+        site.write(config)
+        if told:
+            reread = site.adit.text().count("the configuration was read again")
+            site.adit.keeper.child.send_signal(signal.SIGHUP)
+            wait_for("the keeper to have it", lambda: site.adit.text().count(
+                "the configuration was read again") > reread)
+    site.adit.kill_aditd()
+    wait_for("the next aditd to have it", site.up)
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["told", "not-told"])
 def test_no_bridge_when_aditd_comes_back(sites, told):
     """`bridge` goes from the file while aditd is away, whether somebody has told the keeper or not: the
@@ -478,21 +493,25 @@ def test_no_bridge_when_aditd_comes_back(sites, told):
     a, b = sites
     start(a, b, short(a), short(b))
     bridged(a, b)
-
-    def away(config):
-        os.kill(a.adit.aditd_pid(), signal.SIGSTOP)
-        a.write(config)
-        if told:
-            reread = a.adit.text().count("the configuration was read again")
-            a.adit.keeper.child.send_signal(signal.SIGHUP)
-            wait_for("the keeper to have it", lambda: a.adit.text().count(
-                "the configuration was read again") > reread)
-        a.adit.kill_aditd()
-        wait_for("the next aditd to have it", a.up)
-
-    away(short(a).replace("bridge = br0", ""))
+    away(a, told, short(a).replace("bridge = br0", ""))
     wait_for("it to be out", lambda: master(a) is None)
     assert a.wire()["bridge"] is None
-    away(short(a))
+    away(a, told, short(a))
     bridged(a, b)
     assert "refused to aditd" not in a.adit.text()
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "not-told"])
+def test_another_interface_when_aditd_comes_back(sites, told):
+    """`interface` changes while aditd is away: the next one sets up what is there, and is told that
+    the former interface goes. Nobody has done anything wrong, so nobody is warned."""
+    a, b = sites
+    start(a, b, short(a), short(b))
+    bridged(a, b)
+    away(a, told, short(a, more="interface = y"), short(a, more="interface = z"))
+    wait_for("the other interface", lambda: a.wire()["interface"] == "z" and a.up())
+    bridged(a, b)
+    wait_for("the former one to go",
+             lambda: a.ns.run("ip", "link", "show", "x", check=False).returncode != 0)
+    assert not [line for line in a.adit.text().splitlines()
+                if "warning" in line and "refused to aditd" in line]
