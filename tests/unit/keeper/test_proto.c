@@ -264,8 +264,8 @@ static void test_names(void **state)
 	assert_string_equal(keeper_type_name(0), "unknown");
 	assert_string_equal(keeper_type_name(KEEPER_STOPPING), "stopping");
 	assert_string_equal(keeper_type_name(KEEPER_STOPPED), "stopped");
-	assert_string_equal(keeper_type_name(KEEPER_SOCKET_GONE), "socket-gone");
-	assert_string_equal(keeper_type_name(KEEPER_SOCKET_GONE + 1), "unknown");
+	assert_string_equal(keeper_type_name(KEEPER_CONF), "conf");
+	assert_string_equal(keeper_type_name(KEEPER_CONF + 1), "unknown");
 	assert_string_equal(keeper_type_name(UINT16_MAX), "unknown");
 }
 
