@@ -503,7 +503,7 @@ def test_requests_that_are_not_for_aditd(world):
     for name in ("eth1", "other0", "lo"):
         ns.run("ip", "link", "show", name)
     # root's request, a reply, numbers that mean nothing
-    for kind in (UPGRADE, REPLY, 0, 19, 49, 51, 99, 255):
+    for kind in (UPGRADE, REPLY, 0, 20, 49, 51, 99, 255):
         fake.refused(kind, error=EOPNOTSUPP)
     # aditd's last words are only noted
     fake.send(FORBIDDEN, u32(T_STATUS, 101), text(T_NAME, "ptrace"))
