@@ -4,8 +4,8 @@
  *
  * Repetition: the last few different lines are remembered for LOG_WINDOW_US. A line found among
  * them is only counted. When its time is over, or its place is needed, one line says how often it
- * came. So a peer that makes the same mistake a thousand times a second fills no disk, also when
- * two of them take turns.
+ * came, and when last: other things may have happened since. So a peer that makes the same mistake
+ * a thousand times a second fills no disk, also when two of them take turns.
  *
  * Kinds: lines that differ only in whom they are about (a user whose password is wrong, a tunnel
  * that is refused) are of one kind. Of each so many are written in a window, and when it is over
@@ -26,12 +26,14 @@
 #include <unistd.h>
 
 #define LOG_RECENT 8
+#define DATE	   11 /* octets of a date before its time: "2026-01-01 " */
 #define LOG_KINDS  32
 #define JOURNAL	   "/run/systemd/journal/socket"
 
 struct recent {
 	struct mono until; /* us = 0: free */
 	uint32_t count;	   /* how often it came again */
+	int64_t last_us;   /* the time of day when it did last */
 	enum trace_level level;
 	char text[LOG_LINE_MAX];
 };
@@ -40,6 +42,7 @@ struct kind {
 	uint32_t kind;	   /* 0: free */
 	struct mono until; /* the end of its window */
 	uint32_t written, more;
+	int64_t last_us; /* of `more` */
 	enum trace_level level;
 	char text[160]; /* the last that was left out */
 };
@@ -163,7 +166,7 @@ static const char *date_of(struct log *l, int64_t second)
 
 static void to_stderr(struct log *l, int64_t wall_us, enum trace_level level, const char *text)
 {
-	size_t len = strnlen(text, LOG_LINE_MAX + 32);
+	size_t len = strnlen(text, LOG_LINE_MAX + 48);
 	char head[160];
 	int n;
 
@@ -211,13 +214,16 @@ static void write_line(struct log *l, int64_t wall_us, enum trace_level level, c
 /* Its time is over: tell how often it came, and give the place free. */
 static void recent_end(struct log *l, struct recent *r, int64_t wall_us)
 {
-	char text[LOG_LINE_MAX + 32];
+	char text[LOG_LINE_MAX + 48];
 
 	if (r->count) {
+		const char *at = date_of(l, r->last_us / US_S) + DATE;
+
 		if (r->count == 1)
-			snprintf(text, sizeof(text), "(once more) %s", r->text);
+			snprintf(text, sizeof(text), "(once more, at %s) %s", at, r->text);
 		else
-			snprintf(text, sizeof(text), "(%u more times) %s", r->count, r->text);
+			snprintf(text, sizeof(text), "(%u more times, last at %s) %s", r->count, at,
+				 r->text);
 		write_line(l, wall_us, r->level, text);
 	}
 	r->until.us = 0;
@@ -227,10 +233,11 @@ static void recent_end(struct log *l, struct recent *r, int64_t wall_us)
 /* Its window is over: tell what was left out, and give the place free. */
 static void kind_end(struct log *l, struct kind *k, int64_t wall_us)
 {
-	char text[sizeof(k->text) + 32];
+	char text[sizeof(k->text) + 64];
 
 	if (k->more) {
-		snprintf(text, sizeof(text), "(%u more like this) %s", k->more, k->text);
+		snprintf(text, sizeof(text), "(%u more like this, last at %s) %s", k->more,
+			 date_of(l, k->last_us / US_S) + DATE, k->text);
 		write_line(l, wall_us, k->level, text);
 	}
 	*k = (struct kind){ 0 };
@@ -262,6 +269,7 @@ static bool too_many(struct log *l, struct mono now, int64_t wall_us, enum trace
 		return false;
 	}
 	k->more++;
+	k->last_us = wall_us;
 	k->level = level;
 	snprintf(k->text, sizeof(k->text), "%s", text);
 	return true;
@@ -288,6 +296,7 @@ void log_line_of(struct log *l, struct mono now, int64_t wall_us, enum trace_lev
 		if (r->until.us && r->level == level &&
 		    strncmp(r->text, text, sizeof(r->text) - 1) == 0) {
 			r->count++;
+			r->last_us = wall_us;
 			return;
 		}
 		if (r->until.us < oldest->until.us)

@@ -100,9 +100,9 @@ static void test_repeated_lines_are_counted(void **state)
 	assert_string_equal(written(w), "info: ping\ninfo: pong\n");
 	assert_int_equal(log_deadline(w->log).us, 12 * US_S);
 	log_expire(w->log, (struct mono){ 12 * US_S }, 0);
-	assert_string_equal(written(w), "info: (999 more times) ping\n");
+	assert_string_equal(written(w), "info: (999 more times, last at 00:00:01) ping\n");
 	log_expire(w->log, (struct mono){ 13 * US_S }, 0);
-	assert_string_equal(written(w), "info: (999 more times) pong\n");
+	assert_string_equal(written(w), "info: (999 more times, last at 00:00:02) pong\n");
 	assert_int_equal(log_deadline(w->log).us, INT64_MAX);
 	/* its time is over: written again */
 	line_at(w, 20, TRACE_INFO, "ping");
@@ -128,7 +128,7 @@ static void test_many_different_lines(void **state)
 		lines += *p == '\n';
 	assert_int_equal(lines, 102);
 	/* the count of the first was told when its place was needed */
-	assert_non_null(strstr(w->text, "(once more) first\n"));
+	assert_non_null(strstr(w->text, "(once more, at 00:00:01) first\n"));
 }
 
 static void many_at(struct world *w, int64_t s, enum trace_level level, uint32_t kind, int n)
@@ -164,7 +164,7 @@ static void test_many_of_a_kind(void **state)
 	assert_int_equal(lines_of(w), 103);
 	assert_int_equal(log_deadline(w->log).us, 12 * US_S);
 	log_expire(w->log, (struct mono){ 12 * US_S }, 0);
-	assert_string_equal(written(w), "notice: (980 more like this) 7: user 1000 is refused\n");
+	assert_string_equal(written(w), "notice: (980 more like this, last at 00:00:01) 7: user 1000 is refused\n");
 	assert_int_equal(log_deadline(w->log).us, INT64_MAX);
 	/* A new window. */
 	many_at(w, 12, TRACE_NOTICE, 7, 21);
@@ -181,7 +181,7 @@ static size_t more_of(const char *text)
 {
 	size_t more = 0;
 
-	for (; (text = strstr(text, "(10 more like this)")); text++)
+	for (; (text = strstr(text, "(10 more like this, last at 00:00:01)")); text++)
 		more++;
 	return more;
 }
@@ -236,5 +236,6 @@ int main(void)
 		cmocka_unit_test(test_no_memory),
 	};
 
+	setenv("TZ", "UTC", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
