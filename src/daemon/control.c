@@ -9,6 +9,10 @@
  * bounded amount of memory and delays nobody; `monitor` tells it how many lines it missed. A
  * client has one call under way at a time; further ones wait in its buffer. What the calls do is in
  * control_call.c.
+ *
+ * While no aditd serves clients queue at the listener, which the keeper holds. So a call may be
+ * read long after its caller has given it up: what somebody asked for that has hung up is not
+ * begun. Who has ended its writing side alone still listens, and is served.
  */
 #include "control_int.h"
 
@@ -133,6 +137,14 @@ static void client_write(struct client *c)
 	c->out_len = c->out_sent = 0;
 }
 
+/* Has it closed the connection altogether, so that no answer can reach it? */
+static bool hung_up(int fd)
+{
+	struct pollfd p = { .fd = fd }; /* POLLHUP and POLLERR are told unasked */
+
+	return poll(&p, 1, 0) > 0;
+}
+
 /* Take what the client sent. */
 static void client_read(struct client *c)
 {
@@ -192,6 +204,9 @@ static bool client_work(struct client *c)
 			}
 			break;
 		}
+		c->dead = hung_up(c->fd);
+		if (c->dead)
+			break;
 		control_handle(c, c->req, (size_t)(end - c->req));
 		c->req_len -= (size_t)(end - c->req) + 1;
 		memmove(c->req, end + 1, c->req_len);
@@ -291,6 +306,10 @@ void control_accept(struct control *ctl)
 		static const char out[] = "{\"error\":\"org.adit.Failed\",\"parameters\":{"
 					  "\"text\":\"aditd is out of memory\"}}";
 
+		if (hung_up(fd)) {
+			close(fd);
+			continue;
+		}
 		room = make_room(ctl);
 		c = room ? calloc(1, sizeof(*c)) : NULL;
 		if (!c) {

@@ -48,6 +48,13 @@ def pending(pid):
     return int(mask, 16)
 
 
+def halt(pid):
+    """Returns when it has stopped: before, it would still take a signal that comes later."""
+    os.kill(pid, signal.SIGSTOP)
+    stat = pathlib.Path(f"/proc/{pid}/stat")
+    wait_for("it to be stopped", lambda: stat.read_text().rsplit(") ", 1)[1].startswith("T"))
+
+
 class Process:
     """A child with its output in a file."""
 

@@ -2,12 +2,15 @@
 """What people see: mistakes on the command line and in the configuration are answered by one line that
 says what is wrong, where, and what to do; the log says each piece of news once."""
 
+import json
 import os
+import signal
+import socket
 import subprocess
 
 import pytest
 
-from lab import BUILD, wait_for
+from lab import BUILD, halt, wait_for
 
 USERS = 'alice * "open sesame" *\n'
 LNS = """
@@ -155,3 +158,42 @@ def test_connect_says_that_it_still_waits(pair):
     done = client.ctl("connect", "office", check=False)
     assert done.returncode == 1
     assert "5 s ..." in done.stdout and "the server did not answer" in done.stderr
+
+
+def ask(adit, method, **parameters):
+    """A request to the control socket by hand. The keeper holds it, whether aditd serves or not."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(60)
+    sock.connect(str(adit.control))
+    sock.sendall(json.dumps({"method": f"org.adit.{method}", "parameters": parameters}).encode() + b"\0")
+    return sock
+
+
+def test_what_was_given_up_is_not_done_later(pair):
+    """Nobody serves for a while: what was asked for meanwhile is done afterwards only for those who
+    still wait."""
+    client, lns = pair
+    lns.start()
+    client.start()
+    client.ctl("connect", "office")
+    for adit, method, parameters in ((lns, "Drain", {}), (client, "Disconnect", {"name": "office"}),
+                                     (lns, "Terminate", {"user": "alice"})):
+        pid = adit.aditd_pid()
+        halt(pid)
+        ask(adit, method, **parameters).close()
+        with ask(adit, "Status") as patient:
+            patient.shutdown(socket.SHUT_WR)  # it asks for nothing more, but listens
+            os.kill(pid, signal.SIGCONT)
+            answer = json.loads(patient.makefile("rb").read().rstrip(b"\0"))
+        assert answer["parameters"]["status"]["pid"] == pid
+        assert adit.json("status")["state"] == "running"
+    assert [s["state"] for s in client.sessions() + lns.sessions()] == ["up", "up"]
+    assert client.accounting_lines()[-1]["event"] == "start"
+
+    pid = lns.aditd_pid()
+    halt(pid)
+    with ask(lns, "Drain", rate=0) as patient:
+        patient.shutdown(socket.SHUT_WR)
+        os.kill(pid, signal.SIGCONT)
+        assert b'"status"' in patient.makefile("rb").read()
+    assert lns.json("status")["state"] == "draining"

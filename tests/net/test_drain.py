@@ -5,7 +5,6 @@ pace, a restart in the middle goes on with it."""
 import datetime
 import json
 import os
-import pathlib
 import re
 import signal
 import time
@@ -13,7 +12,7 @@ import time
 import pytest
 
 from faults import Faults, built_with_faults
-from lab import BUILD, pending, wait_for
+from lab import BUILD, halt, pending, wait_for
 
 CONF = """
 pool "subscribers" { addresses = {"10.64.0.0/16"} }
@@ -105,13 +104,6 @@ def up(world, sessions):
     load = world.load("--sessions", sessions, "--tunnels", 6, "--hold", 600)
     wait_for("all sessions", lambda: f'"up":{sessions}' in load.text(), seconds=60)
     return load
-
-
-def halt(pid):
-    """Returns when it has: before, it would still take a signal that comes later."""
-    os.kill(pid, signal.SIGSTOP)
-    stat = pathlib.Path(f"/proc/{pid}/stat")
-    wait_for("it to be stopped", lambda: stat.read_text().rsplit(") ", 1)[1].startswith("T"))
 
 
 def stops_of(adit):

@@ -361,17 +361,62 @@ static void test_monitor(void **state)
 	paper_pump();
 }
 
-/* A request and the end of the writing side at once: it is still answered. */
+/* A request and the end of the writing side at once: its caller still listens. */
 static void test_half_closed(void **state)
 {
-	static const char call[] = "{\"method\":\"org.adit.Status\"}";
+	static const char call[] = "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"session\":"
+				   "\"0000000000000010\"}}";
 	int fd = client_new();
 
 	assert_int_equal(send(fd, call, sizeof(call), 0), sizeof(call));
 	shutdown(fd, SHUT_WR);
 	paper_pump();
-	expect(fd, "\"sessions\":3000");
+	expect(fd, "\"count\":1");
+	assert_int_equal(paper.last_key, 16);
 	expect_end(fd);
+}
+
+/* What a client asked for that has hung up since is thrown away, be it that nobody has taken its
+ * connection yet, that its request has not been read, or that it waits behind another one. */
+static void test_hung_up(void **state)
+{
+	static const char end[] = "{\"method\":\"org.adit.Terminate\",\"parameters\":{\"session\":"
+				  "\"0000000000000010\"}}";
+	static const char connect_end[] =
+		"{\"method\":\"org.adit.Connect\",\"parameters\":{\"name\":\"vpn\"},\"more\":true}"
+		"\0"
+		"{\"method\":\"org.adit.Terminate\",\"parameters\":{\"session\":"
+		"\"0000000000000010\"}}";
+	int fds[40], fd = client_new();
+	size_t before;
+
+	paper_pump();
+	assert_int_equal(send(fd, end, sizeof(end), 0), sizeof(end));
+	close(fd);
+	paper_pump();
+	assert_int_equal(paper.commands, 0);
+	/* those that nobody took before they were given up do not keep others out */
+	for (size_t i = 0; i < 40; i++) {
+		fds[i] = client_new();
+		assert_int_equal(send(fds[i], end, sizeof(end), 0), sizeof(end));
+	}
+	for (size_t i = 0; i < 40; i++)
+		close(fds[i]);
+	fd = client_new();
+	say(fd, "{\"method\":\"org.adit.Status\"}");
+	expect(fd, "\"sessions\":3000");
+	assert_int_equal(paper.commands, 0);
+	assert_int_equal(paper_watching(), 1);
+
+	paper.dial_state = "resolving";
+	say_bytes(fd, connect_end, sizeof(connect_end));
+	before = paper.commands;
+	close(fd);
+	paper_pump();
+	paper.dial_state = "idle";
+	run_drain(&paper.d);
+	assert_int_equal(paper.commands, before);
+	assert_int_equal(paper_watching(), 0);
 }
 
 static void test_oneness(void **state)
@@ -581,6 +626,7 @@ int main(void)
 		TEST(test_reload),
 		TEST(test_monitor),
 		TEST(test_half_closed),
+		TEST(test_hung_up),
 		TEST(test_oneness),
 		TEST(test_garbage),
 		TEST(test_deep_nesting),
