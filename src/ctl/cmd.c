@@ -21,11 +21,30 @@ int cmd_fail(const char *fmt, ...)
 	return 1;
 }
 
+static int no_answer(void)
+{
+	return cmd_fail("the daemon does not answer; is it busy or stopped? see its log");
+}
+
+/* Is an aditd there, and not only the keeper's listener? What changes something, or may be silent
+ * for long, is asked for only then. Each release knows this call. */
+static int greet(struct cmd *c)
+{
+	struct varlink_answer a;
+
+	if (cmd_call(c, "org.varlink.service.GetInfo", NULL, false) || cmd_next(c, QUICK_MS, &a))
+		return 1;
+	json_decref(a.root);
+	return 0;
+}
+
 static int connect_daemon(struct cmd *c)
 {
-	c->v = varlink_open(c->control);
+	c->v = varlink_open(c->control, QUICK_MS);
 	if (c->v)
-		return 0;
+		return greet(c);
+	if (errno == ETIMEDOUT)
+		return no_answer();
 	if (errno == EACCES || errno == EPERM)
 		return cmd_fail(
 			"%s: %s; run adit as root or as a member of the group of aditd's user",
@@ -43,6 +62,8 @@ int cmd_call(struct cmd *c, const char *method, json_t *parameters, bool more)
 		return 1;
 	}
 	rc = varlink_call(c->v, method, parameters, more);
+	if (rc == -ETIMEDOUT)
+		return no_answer();
 	return rc < 0 ? cmd_fail("the daemon takes no command: %s", strerror(-rc)) : 0;
 }
 
@@ -54,7 +75,7 @@ int cmd_next(struct cmd *c, int timeout_ms, struct varlink_answer *ret)
 	if (rc == 1)
 		return cmd_fail("%s", error);
 	if (rc == -ETIMEDOUT)
-		return cmd_fail("the daemon does not answer; is it busy or stopped? see its log");
+		return no_answer();
 	if (rc == -ECONNRESET)
 		return cmd_fail("the daemon ended the connection; it may be restarting, try again");
 	if (rc < 0)

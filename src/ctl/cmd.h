@@ -29,8 +29,9 @@ struct cmd {
 /* One line on standard error. Returns 1, the exit status. */
 int cmd_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Call a method of the daemon, with or without more than one answer to come; takes the reference to
- * `parameters`. 0, or the exit status; then it is told. */
+/* Call a method of the daemon, the first time after it has answered at all; with or without more
+ * than one answer to come; takes the reference to `parameters`. 0, or the exit status; then it is
+ * told. */
 int cmd_call(struct cmd *c, const char *method, json_t *parameters, bool more);
 
 /* The next answer; as cmd_call(). */

@@ -21,8 +21,15 @@ struct varlink {
 	size_t len, cap;
 };
 
-struct varlink *varlink_open(const char *path)
+/* EAGAIN of a socket that blocks: it has waited as long as it may. */
+static int error_of(int error)
 {
+	return error == EAGAIN ? ETIMEDOUT : error;
+}
+
+struct varlink *varlink_open(const char *path, int timeout_ms)
+{
+	struct timeval limit = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000 };
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	struct varlink *v;
 	int error;
@@ -36,9 +43,10 @@ struct varlink *varlink_open(const char *path)
 	if (!v)
 		return NULL;
 	v->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (v->fd >= 0 && connect(v->fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+	if (v->fd >= 0 && setsockopt(v->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == 0 &&
+	    connect(v->fd, (struct sockaddr *)&to, sizeof(to)) == 0)
 		return v;
-	error = errno;
+	error = error_of(errno);
 	if (v->fd >= 0)
 		close(v->fd);
 	free(v);
@@ -64,7 +72,7 @@ static int send_all(int fd, const char *text, size_t n)
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
-			return -errno;
+			return -error_of(errno);
 		text += done;
 		n -= (size_t)done;
 	}

@@ -14,11 +14,14 @@
 
 struct varlink;
 
-/* NULL with errno. */
-struct varlink *varlink_open(const char *path);
+/* Where many wait already, wait up to `timeout_ms` to be let into the queue; a call waits so long,
+ * too, for room to be sent. NULL with errno, ETIMEDOUT: nobody takes the connections. Being
+ * connected does not mean that a daemon serves: the keeper holds the listener. */
+struct varlink *varlink_open(const char *path, int timeout_ms);
 void varlink_close(struct varlink *v);
 
-/* Send a call; takes the reference to `parameters`, NULL = none. 0 or -errno. */
+/* Send a call; takes the reference to `parameters`, NULL = none. 0, -ETIMEDOUT or
+ * another -errno. */
 int varlink_call(struct varlink *v, const char *method, json_t *parameters, bool more);
 
 struct varlink_answer {

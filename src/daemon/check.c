@@ -193,7 +193,7 @@ int check_config(const char *path)
 	}
 	printf("%s: no error found\n", path);
 	check_advise(c, geteuid() == 0, print_advice, c->path);
-	v = varlink_open(c->control);
+	v = varlink_open(c->control, ANSWER_MS);
 	if (v)
 		status = compare(v, c);
 	else

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from lab import BUILD, halt, wait_for
+from lab import BUILD, BUSY, halt, wait_for
 
 USERS = 'alice * "open sesame" *\n'
 LNS = """
@@ -197,3 +197,33 @@ def test_what_was_given_up_is_not_done_later(pair):
         os.kill(pid, signal.SIGCONT)
         assert b'"status"' in patient.makefile("rb").read()
     assert lns.json("status")["state"] == "draining"
+
+
+def test_nobody_serves(pair):
+    """Each verb gives up with one line, also those that may wait for ever once aditd has answered."""
+    client, lns = pair
+    client.start()
+    lns.start()
+    client.ctl("connect", "office")
+    argvs = [(client, "connect", "office"), (client, "disconnect", "office"), (client, "monitor"),
+             (client, "drain"), (client, "reload"), (lns, "status")]
+    stopped = [client.aditd_pid(), lns.aditd_pid()]
+    for pid in stopped:
+        halt(pid)
+    queue = []  # a daemon that is away for long: there is no room even for a connection
+    with pytest.raises(BlockingIOError):
+        while len(queue) < 10000:
+            queue.append(socket.socket(socket.AF_UNIX))
+            queue[-1].setblocking(False)
+            queue[-1].connect(str(lns.control))
+    tools = [adit.ns.start(BUILD / "src/ctl/adit", "--control", adit.control, *words, name=words[0])
+             for adit, *words in argvs]
+    for tool in tools:
+        assert tool.child.wait(40 * BUSY) == 1
+        assert tool.text() == "adit: the daemon does not answer; is it busy or stopped? see its log\n"
+    for sock in queue:
+        sock.close()
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    assert lns.json("status")["state"] == client.json("status")["state"] == "running"
+    assert [s["state"] for s in client.sessions()] == ["up"]
