@@ -434,6 +434,18 @@ static void refuse(struct pw *p, struct mono now, const struct l2tp3_event *ev, 
 	l2tp3_do(p->l, now, &cmd);
 }
 
+/* What a stranger is told, in few words: an answer is no larger than its question. */
+static const char *unknown_text(const struct pw *p, const struct l2tp3_event *ev)
+{
+	struct path other = *ev->path;
+	bool ip = !other.remote.port;
+
+	other.remote.port = ip ? L2TP_PORT : 0;
+	if (!pwt_for(p, &other, ev->host_name))
+		return "no block here for this peer";
+	return ip ? "expected over UDP, not IP" : "expected over IP, not UDP";
+}
+
 static void on_ask(struct pw *p, struct mono now, const struct l2tp3_event *ev)
 {
 	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_CONN_ACCEPT, .conn = ev->conn, .trusted = true };
@@ -444,8 +456,7 @@ static void on_ask(struct pw *p, struct mono now, const struct l2tp3_event *ev)
 		refuse(p, now, ev, pw_closed(p) ? L2TP_STOP_SHUTDOWN : L2TP_STOP_UNAUTHORISED,
 		       t	      ? "taken down by an administrator"
 		       : pw_closed(p) ? cause_text(ADIT_CAUSE_SHUTDOWN)
-				      : "no tunnel or pseudowire block of the configuration has "
-					"this peer");
+				      : unknown_text(p, ev));
 		return;
 	}
 	if (full(p, t)) {

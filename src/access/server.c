@@ -54,7 +54,9 @@ static void tunnel_refuse(struct access *a, struct mono now, uint8_t version, ad
 				.tunnel = tunnel,
 				.result = r->result,
 				.error = r->error,
-				.text = cause_text(r->cause),
+				.text = r->cause == ADIT_CAUSE_TUNNEL_REFUSED
+						? "no block here for this peer" /* as pw_tunnel.c */
+						: cause_text(r->cause),
 				.cause = r->cause };
 	char raw[ADDR_TEXT_MAX + L2TP_NAME_MAX + 4];
 	size_t n;

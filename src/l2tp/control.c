@@ -602,13 +602,12 @@ static void build_abilities(struct l2tp_build *b, const struct tunnel *t)
 /* The reason in words, cut so that a stranger gets no more than it has sent. */
 static void build_stop(struct l2tp_build *b, const struct tunnel *t)
 {
-	char text[L2TP_TEXT_MAX] = "";
-	size_t bare = 12 + 8 + 8 + 10, room = sizeof(text);
+	size_t bare = 12 + 8 + 8 + 10, room = L2TP_TEXT_MAX;
+	char text[L2TP_TEXT_MAX];
 
 	if (t->asked && !t->verified)
-		room = t->asked > bare ? t->asked - bare + 1u : 1;
-	if (t->text)
-		snprintf(text, room < sizeof(text) ? room : sizeof(text), "%s", t->text);
+		room = t->asked > bare ? t->asked - bare : 0;
+	engine_words(text, room, t->text);
 	l2tp_build_u16(b, 9, t->local_id);
 	l2tp_build_result(b, t->why.result ? t->why.result : L2TP_STOP_CLEAR, t->why.error, text);
 }

@@ -119,7 +119,7 @@ bool stranger_tell(struct l2tp *l)
 static int refuse(struct l2tp *l, const struct path *path, uint16_t tunnel, size_t request,
 		  const struct ending *why)
 {
-	char text[L2TP_TEXT_MAX] = "";
+	char text[L2TP_TEXT_MAX];
 	struct l2tp_build b;
 	struct reply *r;
 	size_t bare = 12 + 8 + 8 + 10;
@@ -127,9 +127,7 @@ static int refuse(struct l2tp *l, const struct path *path, uint16_t tunnel, size
 	engine_drop(l, why->error == L2TP_ERR_RESOURCES ? DROP_LIMIT : DROP_AVP, L2TP_SCCRQ, path);
 	if (l->reply_count == L2TP_REPLIES || request < bare)
 		return L2TP_IN_DROP;
-	request -= bare;
-	engine_name(text, request < sizeof(text) ? request + 1 : sizeof(text),
-		    (struct l2tp_bytes){ (const uint8_t *)why->text, (uint16_t)strlen(why->text) });
+	engine_words(text, request - bare, why->text);
 	r = &l->replies[(l->reply_first + l->reply_count) % L2TP_REPLIES];
 	l2tp_build_begin(&b, r->bytes, sizeof(r->bytes), L2TP_STOPCCN, NULL, NULL);
 	l2tp_build_u16(&b, 9, spare_id(l));

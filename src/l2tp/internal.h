@@ -288,6 +288,9 @@ void engine_text_free(struct l2tp *l, char **text);
 extern const char engine_scarce[];
 /* Copy octets of the peer as a string of at most `max` octets with NUL. */
 void engine_name(char *dst, size_t max, struct l2tp_bytes b);
+/* A reason for a message that may have `room` octets of it, 0 too: as many whole words as fit into
+ * that and into `dst`, of L2TP_TEXT_MAX. NULL = none. */
+void engine_words(char *dst, size_t room, const char *text);
 
 /* Which counter of a drop; the order of the trace kinds L2TP_DROP_*. */
 enum drop {

@@ -56,7 +56,7 @@ void engine_text_free(struct l2tp *l, char **text)
 	*text = NULL;
 }
 
-const char engine_scarce[] = "out of memory at present";
+const char engine_scarce[] = "out of memory";
 
 void engine_name(char *dst, size_t max, struct l2tp_bytes b)
 {
@@ -64,6 +64,21 @@ void engine_name(char *dst, size_t max, struct l2tp_bytes b)
 
 	if (n)
 		memcpy(dst, b.p, n);
+	dst[n] = '\0';
+}
+
+void engine_words(char *dst, size_t room, const char *text)
+{
+	size_t n = text ? strlen(text) : 0, most = room < L2TP_TEXT_MAX ? room : L2TP_TEXT_MAX - 1;
+
+	if (n > most) {
+		for (n = most; n && text[n] != ' ';)
+			n--;
+		while (n && strchr(" ,;:", text[n - 1]))
+			n--;
+	}
+	if (n)
+		memcpy(dst, text, n);
 	dst[n] = '\0';
 }
 

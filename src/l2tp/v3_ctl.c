@@ -716,13 +716,12 @@ static void build_abilities(struct l2tp_build *b, const struct conn *c)
 /* The reason in words, cut so that a stranger gets no more than it has sent. */
 static void build_stop(struct l2tp_build *b, const struct conn *c)
 {
-	char text[L2TP_TEXT_MAX] = "";
-	size_t bare = b->c.len + 10 + 10, room = sizeof(text);
+	size_t bare = b->c.len + 10 + 10, room = L2TP_TEXT_MAX;
+	char text[L2TP_TEXT_MAX];
 
 	if (c->asked && !c->verified)
-		room = c->asked > bare ? c->asked - bare + 1u : 1;
-	if (c->text)
-		snprintf(text, room < sizeof(text) ? room : sizeof(text), "%s", c->text);
+		room = c->asked > bare ? c->asked - bare : 0;
+	engine_words(text, room, c->text);
 	l2tp_build_u32(b, L2TP3_AVP_CONNECTION_ID, c->local_id);
 	l2tp_build_result(b, c->why.result ? c->why.result : L2TP_STOP_CLEAR, c->why.error, text);
 }

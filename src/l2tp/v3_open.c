@@ -111,7 +111,7 @@ static int refuse(struct l2tp3 *l, const struct in3 *in, uint32_t remote_id,
 	bool signs = like && like->auth == CONN_AUTH_ON && n.peer.n && proven(in, like);
 	const struct l2tp3_auth *keys = path_is_ip(in->path) ? &l->sum : NULL;
 	struct l2tp3_auth one;
-	char text[L2TP_TEXT_MAX] = "";
+	char text[L2TP_TEXT_MAX];
 	struct l2tp_build b;
 	struct reply3 *r;
 	size_t bare = L2TP3_HEADER + 8 + 10 + 10;
@@ -123,8 +123,7 @@ static int refuse(struct l2tp3 *l, const struct in3 *in, uint32_t remote_id,
 		in->path);
 	if (l->reply_count == L2TP_REPLIES || in->len < bare)
 		return L2TP3_IN_DROP;
-	engine_name(text, in->len - bare < sizeof(text) ? in->len - bare + 1 : sizeof(text),
-		    (struct l2tp_bytes){ (const uint8_t *)why->text, (uint16_t)strlen(why->text) });
+	engine_words(text, in->len - bare, why->text);
 	r = &l->replies[(l->reply_first + l->reply_count) % L2TP_REPLIES];
 	l2tp3_build_begin(&b, r->bytes, sizeof(r->bytes), L2TP_STOPCCN, keys, false, &l->rng);
 	l2tp_build_u32(&b, L2TP3_AVP_CONNECTION_ID, spare_id(l));

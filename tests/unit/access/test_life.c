@@ -155,7 +155,7 @@ static void nobody_knows_the_peer(void **state)
 	(void)state;
 	assert_true(access_dial(l->client.a, 0, &d));
 	assert_int_equal(d.cause, ADIT_CAUSE_PEER_CLOSED_TUNNEL);
-	assert_non_null(strstr(d.text, "no peer block"));
+	assert_non_null(strstr(d.text, "no block here for this peer"));
 	assert_true(access_failure(l->lns.a, 0, &f));
 	assert_int_equal(f.cause, ADIT_CAUSE_TUNNEL_REFUSED);
 	assert_string_equal(f.who, "client");

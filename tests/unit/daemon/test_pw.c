@@ -90,6 +90,37 @@ static void test_numbers_asked_by_one(void **state)
 	}
 }
 
+/* Who has no block for a peer says so in words that fit into the smallest answer; who has it with
+ * the other encapsulation says that. */
+static void test_words_for_strangers(void **state)
+{
+	static const char *const sides[][3] = {
+		{ "remote = " PEER_B, "remote = " PEER_A " encapsulation = ip connect = wait",
+		  "expected over IP, not UDP" },
+		{ "remote = " PEER_B " encapsulation = ip", "remote = " PEER_A " connect = wait",
+		  "expected over UDP, not IP" },
+		{ "remote = " PEER_B, "remote = 198.51.100.1 connect = wait",
+		  "no block here for this peer" },
+	};
+
+	for (size_t n = 0; n < sizeof(sides) / sizeof(sides[0]); n++) {
+		char block[2][256];
+		struct pw_wire_info i;
+		struct world w;
+
+		for (int s = 0; s < 2; s++)
+			snprintf(block[s], sizeof(block[s]), "pseudowire \"x\" { %s }",
+				 sides[n][s]);
+		world_open(&w, block[0], block[1]);
+		run_until(&w, 10, never);
+		assert_true(pwe_wire_find(w.side[0].pw, "x", &i));
+		assert_int_equal(i.cause, ADIT_CAUSE_PEER_CLOSED_TUNNEL);
+		assert_string_equal(i.text, sides[n][2]);
+		assert_true(strlen(i.text) <= 27);
+		world_close(&w);
+	}
+}
+
 /* A circuit goes down on one side: the other's row has no carrier; and back. */
 static void test_circuits(void **state)
 {
@@ -1006,6 +1037,7 @@ int main(void)
 		cmocka_unit_test(test_ip6),
 		cmocka_unit_test(test_numbers_asked_by_one),
 		cmocka_unit_test(test_standby),
+		cmocka_unit_test(test_words_for_strangers),
 		cmocka_unit_test(test_circuits),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_amnesia),

@@ -172,12 +172,49 @@ static void test_words_of_one(void **state)
 	assert_int_equal(records(TRACE_L2TP_TUNNEL_UP, NULL, NULL), 1);
 }
 
+/* A reason that is too long ends with a whole word. */
+static void test_reasons_end_with_a_word(void **state)
+{
+	static const struct {
+		size_t room;
+		const char *text, *cut;
+	} rows[] = {
+		{ 27, "no block here for this peer", "no block here for this peer" },
+		{ 26, "no block here for this peer", "no block here for this" },
+		{ 22, "no block here for this peer", "no block here for this" },
+		{ 21, "no block here for this peer", "no block here for" },
+		{ 2, "no block", "no" },
+		{ 1, "no block", "" },
+		{ 0, "no block", "" },
+		{ 9, "too many: go away", "too many" },
+		{ 5, "unspeakable", "" },
+		{ 99, NULL, "" },
+	};
+	char text[L2TP_TEXT_MAX], longer[2 * L2TP_TEXT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		engine_words(text, rows[i].room, rows[i].text);
+		assert_string_equal(text, rows[i].cut);
+	}
+	memset(longer, 'w', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	longer[L2TP_TEXT_MAX - 1] = ' ';
+	engine_words(text, SIZE_MAX, longer);
+	assert_int_equal(strlen(text), L2TP_TEXT_MAX - 1);
+	longer[L2TP_TEXT_MAX - 1] = 'w';
+	longer[7] = ' ';
+	engine_words(text, SIZE_MAX, longer);
+	assert_string_equal(text, "wwwwwww");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_flood_leaves_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trusted_is_recorded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_words_of_one, setup, teardown),
+		cmocka_unit_test(test_reasons_end_with_a_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
