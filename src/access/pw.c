@@ -332,7 +332,7 @@ static int act(struct pw *p, struct mono now, const struct pw_cmd *cmd)
 	case PW_CMD_CIRCUIT:
 		w = pww_by_key(p, cmd->key);
 		if (w)
-			pww_circuit(p, now, w, cmd->up);
+			pww_circuit(p, now, w, cmd->up, cmd->missing);
 		return w ? 0 : 1;
 	case PW_CMD_DRAIN:
 		if (p->shutdown)
@@ -445,11 +445,9 @@ static bool event_wire(struct pww *w, struct pw_event *ret)
 	static const struct {
 		uint8_t bit;
 		enum pw_event_kind kind;
-	} order[] = { { PWW_N_DEL, PW_EV_DP_DEL },
-		      { PWW_N_DOWN, PW_EV_DOWN },
-		      { PWW_N_PUT, PW_EV_DP_PUT },
-		      { PWW_N_UP, PW_EV_UP },
-		      { PWW_N_CIRCUIT, PW_EV_CIRCUIT } };
+	} order[] = { { PWW_N_DEL, PW_EV_DP_DEL },	   { PWW_N_DOWN, PW_EV_DOWN },
+		      { PWW_N_PUT, PW_EV_DP_PUT },	   { PWW_N_UP, PW_EV_UP },
+		      { PWW_N_MISSING, PW_EV_NO_CIRCUIT }, { PWW_N_CIRCUIT, PW_EV_CIRCUIT } };
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
 		if (!(w->bits & order[i].bit))
@@ -548,6 +546,7 @@ static void wire_info(const struct pw *p, const struct pww *w, struct pw_wire_in
 		l2tp3_session_info(p->l, w->session, &ret->l2tp);
 	ret->near_up = w->near_up;
 	ret->far_up = w->far_up;
+	ret->missing = w->missing;
 	ret->attempts = w->t && w->t->attempts > w->attempts ? w->t->attempts : w->attempts;
 	ret->next = w->waiting				 ? w->timer.at
 		    : w->t && w->t->state == PWT_WAITING ? w->t->timer.at

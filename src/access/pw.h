@@ -148,7 +148,8 @@ enum pw_cmd_kind {
 			   with our id `tunnel`; `text` says why */
 	PW_CMD_PATH,	/* what fits unfragmented on the path of the tunnel with our id `tunnel`:
 			   `mtu` octets, 0 = not known. Interfaces follow */
-	PW_CMD_CIRCUIT, /* the circuit of row `key` is `up` or not (DP_EV_CIRCUIT) */
+	PW_CMD_CIRCUIT, /* the circuit of row `key` is `up` or not, perhaps because its interface is
+			   `missing` (DP_EV_CIRCUIT) */
 	PW_CMD_DRAIN,	/* `up`: accept and open nothing new, and end `rate` pseudowires a second,
 			   0 = none; their connections with the last of each. Else as before */
 	PW_CMD_SHUTDOWN /* end everything; nothing new is accepted */
@@ -163,6 +164,7 @@ struct pw_cmd {
 	uint32_t tunnel;	    /* TERMINATE_TUNNEL, DP_LOST, PATH */
 	uint16_t mtu;		    /* PATH */
 	bool up;		    /* CIRCUIT, DRAIN */
+	bool missing;		    /* CIRCUIT */
 	uint32_t rate;		    /* DRAIN */
 	const char *text;	    /* RESOLVED failed, DP_LOST */
 	enum adit_cause cause;	    /* RESOLVED failed */
@@ -185,6 +187,8 @@ enum pw_event_kind {
 	PW_EV_TUNNEL_UP,   /* tunnel, remote_tunnel, path, encap, plane, name, host */
 	PW_EV_TUNNEL_DOWN, /* tunnel, path, name, cause, text, by_peer */
 	PW_EV_UP,	   /* a pseudowire carries frames: key, name, ifname, mtu, path */
+	PW_EV_NO_CIRCUIT,  /* there is no interface row->circuit: name; once until there is, or
+			      the session ends */
 	PW_EV_CIRCUIT,	   /* the circuit of either side has changed: name, near_up, far_up */
 	PW_EV_DOWN	   /* a pseudowire, or an attempt at one, ended: name, cause, text, by_peer,
 			      established */
@@ -249,6 +253,7 @@ struct pw_wire_info {
 	struct dp_row row;		/* up */
 	struct l2tp3_session_info l2tp; /* up; zero with `conf->fixed` */
 	bool up, near_up, far_up;
+	bool missing;	       /* near_up is not, for there is no interface row.circuit */
 	uint32_t attempts;     /* in a row */
 	struct mono next;      /* "waiting" */
 	struct mono since;     /* up since */

@@ -41,7 +41,14 @@
 /* News of a pwt, a pwc, a pww. */
 enum { PWT_N_RESOLVE = 1 };
 enum { PWC_N_UP = 1, PWC_N_DOWN = 2 };
-enum { PWW_N_PUT = 1, PWW_N_DEL = 2, PWW_N_UP = 4, PWW_N_CIRCUIT = 8, PWW_N_DOWN = 16 };
+enum {
+	PWW_N_PUT = 1,
+	PWW_N_DEL = 2,
+	PWW_N_UP = 4,
+	PWW_N_CIRCUIT = 8,
+	PWW_N_DOWN = 16,
+	PWW_N_MISSING = 32
+};
 
 /* Why something failed last. */
 struct pw_reason {
@@ -121,6 +128,7 @@ struct pww {
 	bool carried;	     /* the data plane has the row of this session */
 	bool told;	     /* EV_UP */
 	bool near_up, far_up;
+	bool missing;		  /* our circuit: no interface has its name */
 	bool keyed, ended, named; /* in by_key, by_end, by_name */
 	enum pww_row row_state;
 	uint64_t key;
@@ -242,7 +250,7 @@ void pww_expire(struct pw *p, struct mono now, struct pww *w);
 void pww_event(struct pw *p, struct mono now, const struct l2tp3_event *ev);
 int pww_done(struct pw *p, struct mono now, const struct dp_done *done);
 void pww_path(struct pw *p, struct pww *w); /* its path has another MTU now */
-void pww_circuit(struct pw *p, struct mono now, struct pww *w, bool up);
+void pww_circuit(struct pw *p, struct mono now, struct pww *w, bool up, bool missing);
 int pww_take_up(struct pw *p, struct mono now, struct pww *w, adit_handle session, uint64_t key,
 		uint32_t generation, bool near_up); /* after recovery */
 /* After recovery: its session (0: there is none) is not what it is to be any more. It ends, and the

@@ -233,7 +233,8 @@ static void row_del(struct pw *p, struct pww *w)
 	w->row_state = PWW_ROW_DEL;
 	w->carried = false;
 	w->generation++;
-	w->bits &= (uint8_t)~PWW_N_PUT;
+	w->missing = false;
+	w->bits &= (uint8_t) ~(PWW_N_PUT | PWW_N_MISSING);
 	pw_news_w(p, w, PWW_N_DEL);
 }
 
@@ -580,10 +581,13 @@ void pww_path(struct pw *p, struct pww *w)
 	pw_news_w(p, w, PWW_N_PUT);
 }
 
-void pww_circuit(struct pw *p, struct mono now, struct pww *w, bool up)
+void pww_circuit(struct pw *p, struct mono now, struct pww *w, bool up, bool missing)
 {
 	struct l2tp3_cmd cmd = { .kind = L2TP3_CMD_SESSION_STATUS, .session = w->session };
 
+	if (missing && !w->missing)
+		pw_news_w(p, w, PWW_N_MISSING);
+	w->missing = missing;
 	if (up == w->near_up)
 		return;
 	w->near_up = up;

@@ -142,6 +142,13 @@ static void on_event(struct daemon *d, const struct pw_event *ev)
 			say_circuits(d, ev);
 		say_mtu(d, ev);
 		break;
+	case PW_EV_NO_CIRCUIT:
+		daemon_say(
+			d, TRACE_WARNING,
+			"pseudowire \"%s\": there is no interface %s, which is to be its circuit; "
+			"to the peer it is down until there is",
+			ev->name, ev->row->circuit);
+		break;
 	case PW_EV_CIRCUIT:
 		say_circuits(d, ev);
 		break;
@@ -275,6 +282,7 @@ bool pwire_plane_event(struct daemon *d, const struct dp_event *e)
 	if (e->kind == DP_EV_CIRCUIT) {
 		cmd.kind = PW_CMD_CIRCUIT;
 		cmd.up = e->up;
+		cmd.missing = e->missing;
 	}
 	pwe_do(d->pw, d->now, &cmd);
 	return true;

@@ -100,10 +100,11 @@ static json_t *show_static(struct daemon *d, const struct conf_wire *c)
 	return o;
 }
 
-/* Why it is not up, in words. */
+/* Why it is not up, or its circuit is not, in words. */
 static void set_why(struct daemon *d, json_t *o, const struct pw_wire_info *i)
 {
 	bool why = !i->up && i->cause != ADIT_CAUSE_NONE;
+	char text[64] = "";
 
 	show_set_u64(o, "attempts", i->attempts);
 	show_set(o, "next_in",
@@ -114,7 +115,9 @@ static void set_why(struct daemon *d, json_t *o, const struct pw_wire_info *i)
 			 : json_null());
 	show_set_text(o, "cause", why ? cause_name(i->cause) : NULL);
 	show_set_text(o, "because", why ? cause_text(i->cause) : NULL);
-	show_set_text(o, "text", why ? i->text : NULL);
+	if (i->up && i->missing)
+		snprintf(text, sizeof(text), "there is no interface %s", i->row.circuit);
+	show_set_text(o, "text", why ? i->text : text);
 }
 
 static json_t *show_agreed(struct daemon *d, const struct pw_wire_info *i)

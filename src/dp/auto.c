@@ -687,7 +687,10 @@ static bool dual_event(struct dp *dp, struct dp_event *ret)
 	ret->kind = DP_EV_CIRCUIT;
 	if (d->config.awake)
 		d->config.awake(d->config.user);
-	return circuits_event(d->circuits, &ret->key, &ret->up);
+	if (!circuits_event(d->circuits, &ret->key, &ret->up))
+		return false;
+	ret->missing = circuits_missing(d->circuits, ret->key);
+	return true;
 }
 
 /* ---- the rest ---- */

@@ -32,7 +32,7 @@
 #define SOCKET_BUFFER (1 << 20)
 #define QUESTIONS     4 /* under way */
 
-enum { STATE_DOWN, STATE_UP, STATE_UNKNOWN };
+enum { STATE_DOWN, STATE_UP, STATE_MISSING, STATE_UNKNOWN };
 
 enum there { UNKNOWN, THERE, GONE };
 
@@ -158,7 +158,7 @@ static uint8_t state_of(const struct circuit *i)
 		return STATE_UNKNOWN;
 	/* by another name it may still be a pseudowire's own, but not what others have named */
 	if (l->is == GONE || (!i->own && strcmp(l->is_now, l->name) != 0))
-		return STATE_DOWN;
+		return i->own ? STATE_DOWN : STATE_MISSING;
 	return (l->flags & needs) == needs ? STATE_UP : STATE_DOWN;
 }
 
@@ -622,6 +622,13 @@ void circuits_drop(struct circuits *c, uint64_t key)
 
 	if (i)
 		drop(c, i);
+}
+
+bool circuits_missing(const struct circuits *c, uint64_t key)
+{
+	const struct circuit *i = find(c, key);
+
+	return i && i->told == STATE_MISSING;
 }
 
 bool circuits_event(struct circuits *c, uint64_t *ret_key, bool *ret_up)

@@ -41,6 +41,9 @@ int circuits_deaf(struct circuits *c);
 /* The next change. */
 bool circuits_event(struct circuits *c, uint64_t *ret_key, bool *ret_up);
 
+/* It was told to be down, because there is no interface of that name. */
+bool circuits_missing(const struct circuits *c, uint64_t key);
+
 /* Octets of messages of the kernel; for circuits_event() and tests. False: they are damaged. */
 bool circuits_input(struct circuits *c, const uint8_t *bytes, size_t len);
 

@@ -52,6 +52,7 @@ struct dp_event {
 	uint32_t tunnel;    /* TUNNEL, TUNNEL_LOST: our id */
 	uint64_t key;	    /* ROW_LOST, CIRCUIT */
 	bool up;	    /* CIRCUIT */
+	bool missing;	    /* CIRCUIT: not up, for there is no interface of its name */
 	int error;	    /* TUNNEL: 0 or a negative errno; CIRCUITS_DEAF: a negative errno */
 	int fd;		    /* TUNNEL: the tunnel's own connected socket, the taker's; -1 = none */
 	char text[DP_TEXT]; /* in words, with a remedy where there is one */

@@ -99,6 +99,35 @@ def test_bridge_of_two_sites(sites, encap, family):
     assert [t["version"] for t in tunnels] == [3]
 
 
+def test_no_such_circuit(sites):
+    """The circuit is an interface that does not exist: the log says so once each time, and the table
+    while it is so."""
+    a, b = sites
+    start(a, b, short(a, more="circuit = eth9"), short(b))
+    lacks = "there is no interface eth9"
+
+    def told():
+        return sum(lacks in line and "warning" in line for line in a.adit.text().splitlines())
+
+    def says(text, circuit):
+        wait_for(f"the text {text}", lambda: (a.wire()["text"], a.wire()["circuit"]) == (text, circuit))
+
+    says(lacks, "down")
+    wait_for("the log to say so", lambda: told() == 1)
+    assert lacks in a.adit.ctl("show", "pseudowires").stdout and a.up()
+    # there, and down for another reason
+    a.ns.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth8")
+    says(None, "down")
+    for name in ("eth8", "eth9"):
+        a.ns.run("ip", "link", "set", name, "up")
+    says(None, "up")
+    wait_for("the other side to hear", lambda: b.wire()["peer_circuit"] == "up")
+    assert told() == 1
+    a.ns.run("ip", "link", "del", "eth9")
+    says(lacks, "down")
+    wait_for("the log to say so again", lambda: told() == 2)
+
+
 def test_circuit_on_both_sides(sites):
     """A cable is pulled: both sides say so, and the far interface has no carrier."""
     a, b = sites

@@ -259,6 +259,7 @@ static inline void take_events(struct world *w, struct side *s)
 			if (s->plane)
 				s->plane->tunnel_del(s->plane->arg, ev.tunnel);
 			break;
+		case PW_EV_NO_CIRCUIT:
 		case PW_EV_UP:
 		case PW_EV_CIRCUIT:
 			break;

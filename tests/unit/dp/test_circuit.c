@@ -153,6 +153,8 @@ static void test_own_and_others(void **state)
 	nothing_there(c, 1);
 	assert_int_equal(circuits_put(c, 2, "adit-no-such2", false), 0);
 	nothing_there(c, 2);
+	assert_false(circuits_missing(c, 1)); /* its plane knows of it */
+	assert_int_equal(circuits_missing(c, 2), circuits_fd(c) >= 0);
 	/* its own interface: it is enough that somebody has set it up */
 	tell(c, RTM_NEWLINK, "adit-no-such1", IFF_UP);
 	expect(c, 1, true);
@@ -162,6 +164,14 @@ static void test_own_and_others(void **state)
 	expect(c, 2, true);
 	tell(c, RTM_NEWLINK, "adit-no-such2", IFF_UP);
 	expect(c, 2, false);
+	assert_false(circuits_missing(c, 2));
+	/* it is down still, but for another reason */
+	tell(c, RTM_DELLINK, "adit-no-such2", IFF_UP);
+	expect(c, 2, false);
+	assert_true(circuits_missing(c, 2));
+	tell(c, RTM_NEWLINK, "adit-no-such2", IFF_UP);
+	expect(c, 2, false);
+	assert_false(circuits_missing(c, 2));
 	/* down and up before anybody looks is nothing to tell */
 	tell(c, RTM_NEWLINK, "adit-no-such1", 0);
 	tell(c, RTM_NEWLINK, "adit-no-such1", IFF_UP);
@@ -536,6 +546,8 @@ static void test_renamed(void **state)
 	tell_in(c, RTM_NEWLINK, BR0 + 13, "adit-no-such2", 0);
 	expect(c, 2, false); /* it does not run */
 	tell_in(c, RTM_NEWLINK, BR0 + 13, "other", 0);
+	expect(c, 2, false); /* and now it is not there */
+	assert_true(circuits_missing(c, 2));
 	quiet(c);
 	unknown(c, "adit-no-such2");
 	circuits_free(c);
