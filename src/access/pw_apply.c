@@ -70,6 +70,9 @@ static void move(struct pw *p, struct mono now, struct pww *w, const struct pw_c
 		w->waiting = true; /* nothing is begun with the former values */
 		pww_end(p, now, w, L2TP_CDN_ADMIN, ADIT_CAUSE_CONFIG, NULL);
 		w->near_up = !c->row.circuit[0];
+		w->attempts = 0; /* what failed, and why, was the former one */
+		if (!(w->bits & PWW_N_DOWN))
+			w->why = (struct pw_reason){ 0 };
 	}
 	w->waiting = false;
 	heap_clear(&p->wire_timers, &w->timer);

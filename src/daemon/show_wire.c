@@ -63,7 +63,7 @@ static void set_row(const struct daemon *d, json_t *o, const struct dp_row *r, b
 	show_set_u64(o, "peer_cookie_length", r->cookie_out_len);
 	show_set_text(o, "sublayer", r->l2spec == DP_L2SPEC_DEFAULT ? "default" : "none");
 	show_set(o, "sequencing", json_boolean(r->flags & DP_F_SEND_SEQ));
-	show_set_u64(o, "mtu", r->mtu);
+	show_set(o, "mtu", r->mtu ? json_integer(r->mtu) : json_null());
 }
 
 static json_t *show_static(struct daemon *d, const struct conf_wire *c)

@@ -332,6 +332,26 @@ def test_both_versions_on_one_socket(sites):
     assert versions == [2, 3]
 
 
+def test_a_corrected_block_starts_over(sites):
+    """What was wrong with a block is not said of it any more when that is corrected."""
+    a, b = sites
+    a.configure(f'pseudowire "x" {{ remote = {SITES["b"][0]} secret = wonderland bridge = br0 }}\n')
+    b.configure('pseudowire "x" { remote = 192.0.2.77 connect = wait secret = wonderland }\n')
+    for site in (a, b):
+        site.adit.start()
+    wait_for("a reason", lambda: a.wire()["because"] and a.wire()["attempts"])
+    assert a.wire()["text"] == "no block here for this peer"
+    assert a.wire()["mtu"] is None
+    # to nobody, so that nothing new fails before anybody looks
+    a.reload('pseudowire "x" { remote = 192.0.2.78 connect = wait secret = wonderland }\n')
+    wire = a.wire()
+    assert (wire["because"], wire["text"], wire["cause"], wire["attempts"]) == (None, None, None, 0)
+    a.reload(short(a))
+    b.reload(short(b))
+    both_up(a, b)
+    assert a.wire()["mtu"] > 1300
+
+
 def test_status_has_what_is_down(sites):
     """`adit status` counts blocks, and says of each that is not up why, down to ten of them."""
     a, b = sites
