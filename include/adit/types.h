@@ -136,7 +136,7 @@ typedef uint64_t adit_handle;
 	X(NAME_NOT_FOUND, "the name of the server could not be resolved")                   \
 	X(NO_ROUTE, "there is no route to the server")                                      \
 	X(REPLACED, "the same peer connected again")                                        \
-	X(CONFIG, "the configuration no longer allows it")                                  \
+	X(CONFIG, "the configuration was changed")                                          \
 	X(UNREACHABLE, "the server did not answer")                                         \
 	X(TIE_LOST, "the peer opened the same tunnel at the same time and its request won") \
 	X(PEER_UNPROVEN, "the server could not prove that it knows the password")           \

@@ -134,8 +134,9 @@ static void print_status(json_t *s)
 	print_dials(json_object_get(s, "dials"));
 	print_wires_down(s);
 	if (cmd_number(s, "accounting_waiting"))
-		printf("accounting  %lld records cannot be written, see the log\n",
-		       cmd_number(s, "accounting_waiting"));
+		printf("accounting  %lld record%s cannot be written, see the log\n",
+		       cmd_number(s, "accounting_waiting"),
+		       cmd_number(s, "accounting_waiting") == 1 ? "" : "s");
 }
 
 static int verb_status(struct cmd *c)
@@ -364,8 +365,9 @@ static void print_record(struct cmd *c, json_t *parameters)
 		printf("%s %-7s %s\n", cmd_text(r, "time"), cmd_text(r, "level"),
 		       cmd_text(r, "text"));
 	} else {
-		printf("(%lld records were lost: they came faster than they could be shown)\n",
-		       cmd_number(parameters, "lost"));
+		printf("(%lld record%s lost: they come faster than they can be shown)\n",
+		       cmd_number(parameters, "lost"),
+		       cmd_number(parameters, "lost") == 1 ? " was" : "s were");
 	}
 	fflush(stdout);
 }

@@ -228,7 +228,11 @@ static int failed(struct acct *a, struct mono now, int error, char *text)
 	a->told = error;
 	snprintf(text, ACCT_TEXT_MAX,
 		 "accounting records cannot be written to %s: %s; they are kept and tried again",
-		 a->path, error == EINVAL ? "it is not a plain file" : strerror(error));
+		 a->path,
+		 error == EINVAL   ? "it is not a plain file"
+		 : error == EACCES ? "the user that aditd runs as may not write there; give it "
+				     "the directory or the file"
+				   : strerror(error));
 	return 1;
 }
 

@@ -610,10 +610,14 @@ void run_keeper(struct daemon *d)
 		}
 	}
 	if (rc < 0 && !d->quit) {
-		daemon_say(d, TRACE_WARNING,
-			   "the keeper is gone (%s); aditd ends and keeps its "
-			   "sessions for the next start",
-			   strerror(-rc));
+		if (rc == -ECONNRESET)
+			daemon_say(d, TRACE_WARNING,
+				   "the keeper is gone; aditd ends, and all sessions with it");
+		else
+			daemon_say(d, TRACE_WARNING,
+				   "the keeper cannot be talked to (%s); aditd ends and leaves its "
+				   "sessions to the next one",
+				   strerror(-rc));
 		d->status = 1;
 		d->quit = true;
 	}

@@ -281,6 +281,7 @@ def test_reload_and_reasons(sites):
     assert a.wire()["session"] == session
     told = a.reload(short(a, more="mtu = 1200") + two % SITES["b"][0])
     assert 'pseudowire "x" is ended and set up anew' in told
+    wait_for("the log", lambda: '"x" ended because the configuration was changed' in a.adit.text())
     both_up(a, b)
     wait_for("its new MTU", lambda: a.wire()["mtu"] == 1200 and a.up())
     assert a.up("y") and a.wire()["session"] != session

@@ -107,6 +107,27 @@ static void test_write_and_confirm(void **state)
 	acct_free(a);
 }
 
+/* The user of aditd may not write there: the log says what mends it. */
+static void test_not_allowed(void **state)
+{
+	struct world *w = *state;
+	struct acct *a = acct_new(w->path);
+	bool root = geteuid() == 0;
+
+	assert_non_null(a);
+	assert_int_equal(acct_add(a, 7, 1, "{}"), 0);
+	assert_int_equal(chmod(w->dir, 0500), 0);
+	if (root)
+		assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(acct_flush(a, at(1), w->told), 1);
+	if (root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(chmod(w->dir, 0700), 0);
+	assert_non_null(
+		strstr(w->told, "the user that aditd runs as may not write there; give it"));
+	acct_free(a);
+}
+
 static void test_no_accounting(void **state)
 {
 	struct acct *a = acct_new("");
@@ -294,6 +315,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_write_and_confirm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_allowed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_accounting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_recovery, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_recovery_of_a_long_file, setup, teardown),
