@@ -164,7 +164,9 @@ static void test_many_of_a_kind(void **state)
 	assert_int_equal(lines_of(w), 103);
 	assert_int_equal(log_deadline(w->log).us, 12 * US_S);
 	log_expire(w->log, (struct mono){ 12 * US_S }, 0);
-	assert_string_equal(written(w), "notice: (980 more like this, last at 00:00:01) 7: user 1000 is refused\n");
+	assert_string_equal(
+		written(w),
+		"notice: (980 more like this, last at 00:00:01) 7: user 1000 is refused\n");
 	assert_int_equal(log_deadline(w->log).us, INT64_MAX);
 	/* A new window. */
 	many_at(w, 12, TRACE_NOTICE, 7, 21);
