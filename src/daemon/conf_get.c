@@ -42,7 +42,7 @@ bool conf_differs(const struct conf_block *block, const char *key)
 {
 	const struct conf_value *v = conf_get(block, key);
 
-	return v && (!v->key->def || strcmp(v->key->def, v->v[0]) != 0);
+	return v && (v->n > 1 || !v->key->def || strcmp(v->key->def, v->v[0]) != 0);
 }
 
 bool conf_bool_of(const struct conf_block *block, const char *key)

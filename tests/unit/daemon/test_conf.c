@@ -938,6 +938,29 @@ static void test_digest_of_a_renamed_machine(void **state)
 		conf_free(c[i]);
 }
 
+/* What is the default may be said or not; a list that begins with it is something else. */
+static void test_digest_of_defaults(void **state)
+{
+	static const char *const texts[] = { "", "mppe-strength = {128}",
+					     "mppe-strength = {128, 56}",
+					     "mppe-strength = {128, 40}", "quirks = {auto}" };
+	static const bool same[] = { true, true, false, false, true };
+	struct conf *first = parse("session \"s\" { server = a }");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		char text[128];
+		struct conf *c;
+
+		snprintf(text, sizeof(text), "session \"s\" { server = a %s }", texts[i]);
+		c = parse(text);
+		assert_int_equal(first->access->dials[0].digest == c->access->dials[0].digest,
+				 same[i]);
+		conf_free(c);
+	}
+	conf_free(first);
+}
+
 static void test_digest(void **state)
 {
 	struct conf *a = parse("session \"s\" { server = a user = u password = p }");
@@ -1358,6 +1381,7 @@ int main(void)
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_values_arrive),
 		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_digest_of_defaults),
 		cmocka_unit_test(test_digest_of_a_renamed_machine),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_sockets),
