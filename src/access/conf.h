@@ -82,6 +82,10 @@ struct conf_peer {
 	uint8_t plane;			    /* enum dp_want, for the daemon */
 };
 
+/* What a peer that no block fits is told, in few words: an answer is no larger than its question.
+ */
+#define CONF_NO_BLOCK "no block here for this peer"
+
 /* A session we dial. */
 struct conf_dial {
 	char name[CONF_NAME];

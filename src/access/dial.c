@@ -369,16 +369,20 @@ void acc_dial_called(struct access *a, struct mono now, struct acc_dial *d, stru
 	acc_session_call(a, now, s);
 }
 
-/* Are these its settings, by a record? */
 bool acc_dial_same(const struct acc_dial *d, uint64_t digest)
 {
 	return digest == d->c->digest || (digest && digest == d->c->digest_former);
 }
 
+bool acc_dial_changed(const struct acc_dial *d, const struct acc_tunnel *t)
+{
+	return t->digest && !acc_dial_same(d, t->digest);
+}
+
 bool acc_dial_wants_tunnel(const struct acc_dial *d, const struct acc_tunnel *t)
 {
 	return d->c->called_only && !d->tunnel && !d->session && !d->gone && !d->stopped &&
-	       d->c->automatic && t->up && (!t->digest || acc_dial_same(d, t->digest));
+	       d->c->automatic && t->up && !acc_dial_changed(d, t);
 }
 
 void acc_dial_adopt_tunnel(struct access *a, struct mono now, struct acc_dial *d,

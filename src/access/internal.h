@@ -647,7 +647,9 @@ void acc_dial_called(struct access *a, struct mono now, struct acc_dial *d, stru
 /* Recovery: the tunnel in which `d` waits goes on. */
 void acc_dial_adopt_tunnel(struct access *a, struct mono now, struct acc_dial *d,
 			   struct acc_tunnel *t);
+/* Recovery: are these its settings, by a record; has it others than a tunnel was opened with? */
 bool acc_dial_same(const struct acc_dial *d, uint64_t digest);
+bool acc_dial_changed(const struct acc_dial *d, const struct acc_tunnel *t);
 bool acc_dial_wants_tunnel(const struct acc_dial *d, const struct acc_tunnel *t);
 void acc_dial_own(struct acc_dial *d, struct acc_session *s);
 void acc_dials_purge(struct access *a);

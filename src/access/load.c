@@ -690,9 +690,8 @@ void access_loaded(struct access *a, struct mono now)
 			acc_dial_adopt_tunnel(a, now, d, t);
 		else if (t->client && !t->dial && t->l2tp)
 			acc_tunnel_close(a, now, t, L2TP_STOP_CLEAR,
-					 d && t->digest && !acc_dial_same(d, t->digest)
-						 ? ADIT_CAUSE_CONFIG
-						 : ADIT_CAUSE_RESTART,
+					 d && acc_dial_changed(d, t) ? ADIT_CAUSE_CONFIG
+								     : ADIT_CAUSE_RESTART,
 					 NULL);
 	}
 	a->state_dirty = true;

@@ -429,6 +429,7 @@ static int load_wire(struct pw *p, struct mono now, uint64_t id, const struct sa
 	w->rec_id = id;
 	if (id - WIRE_ID > p->next_rec)
 		p->next_rec = id - WIRE_ID;
+	/* it had a row that nothing else tells of */
 	if (s->key && (!w->c->fixed || s->digest != own_digest(w)))
 		pww_take_changed(p, now, w, 0, s->key, s->generation + GENERATIONS,
 				 ADIT_CAUSE_CONFIG);

@@ -434,7 +434,7 @@ static void refuse(struct pw *p, struct mono now, const struct l2tp3_event *ev, 
 	l2tp3_do(p->l, now, &cmd);
 }
 
-/* What a stranger is told, in few words: an answer is no larger than its question. */
+/* What a stranger is told. */
 static const char *unknown_text(const struct pw *p, const struct l2tp3_event *ev)
 {
 	struct path other = *ev->path;
@@ -442,7 +442,7 @@ static const char *unknown_text(const struct pw *p, const struct l2tp3_event *ev
 
 	other.remote.port = ip ? L2TP_PORT : 0;
 	if (!pwt_for(p, &other, ev->host_name))
-		return "no block here for this peer";
+		return CONF_NO_BLOCK;
 	return ip ? "expected over UDP, not IP" : "expected over IP, not UDP";
 }
 

@@ -55,7 +55,7 @@ static void tunnel_refuse(struct access *a, struct mono now, uint8_t version, ad
 				.result = r->result,
 				.error = r->error,
 				.text = r->cause == ADIT_CAUSE_TUNNEL_REFUSED
-						? "no block here for this peer" /* as pw_tunnel.c */
+						? CONF_NO_BLOCK
 						: cause_text(r->cause),
 				.cause = r->cause };
 	char raw[ADDR_TEXT_MAX + L2TP_NAME_MAX + 4];

@@ -600,7 +600,7 @@ static bool dial_server(struct conf_build *b, const struct conf_block *block, st
 	return true;
 }
 
-/* As releases before 0.2 have it in their records. */
+/* As earlier records have it. */
 static uint64_t dial_digest_former(const struct conf_build *b, const struct conf_block *block,
 				   const struct conf_dial *d)
 {

@@ -765,7 +765,8 @@ static bool wire_field(struct wire *i, struct tunnel *t, uint16_t field, struct 
 	return !f.bad;
 }
 
-static bool higher_key(struct wires *w, uint64_t key)
+/* None that is given out later may be the same. False: it is none of these. */
+static bool key_seen(struct wires *w, uint64_t key)
 {
 	if ((uint32_t)key > w->last_key)
 		w->last_key = (uint32_t)key;
@@ -806,7 +807,7 @@ int wires_carried(struct wires *w, uint16_t tag, struct rcur v)
 		t.key = i->key;
 		t.generation = i->generation;
 	}
-	if (!ok || v.bad || !higher_key(w, i->key) || (t.key && !higher_key(w, t.key))) {
+	if (!ok || v.bad || !key_seen(w, i->key) || (t.key && !key_seen(w, t.key))) {
 		wire_wipe(i);
 		return -EBADMSG;
 	}

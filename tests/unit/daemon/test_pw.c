@@ -21,6 +21,14 @@
 #define SHORT(name, peer, more) \
 	"pseudowire \"" name "\" { remote = " peer " secret = s " more " }\n"
 
+/* Somebody has changed the configuration meanwhile. */
+static void restart_as(struct world *w, int n, const char *text)
+{
+	conf_free(w->side[n].conf);
+	w->side[n].conf = conf_of(text);
+	restart(w, n);
+}
+
 static void both_up(struct world *w)
 {
 	run_until(w, 60, up_everywhere);
@@ -479,9 +487,7 @@ static void test_fixed_changed_while_away(void **state)
 		both_up(&w);
 		w.side[0].plane = &plane;
 		for (int turn = 0; turn < 2; turn++) {
-			conf_free(w.side[0].conf);
-			w.side[0].conf = conf_of(cases[k].after);
-			restart(&w, 0);
+			restart_as(&w, 0, cases[k].after);
 			run_until(&w, 10, up_everywhere);
 			run_until(&w, 300, never);
 			check_rows(&w);
@@ -848,9 +854,7 @@ static void test_secret_changed_while_away(void **state)
 		both_up(&w);
 		snprintf(text, sizeof(text), "tunnel \"t\" { remote = " PEER_B " %s }\n%s%s",
 			 later[k], WIRE("a"), WIRE("b"));
-		conf_free(w.side[0].conf);
-		w.side[0].conf = conf_of(text);
-		restart(&w, 0);
+		restart_as(&w, 0, text);
 		run_until(&w, 300, never); /* HELLO, both ways */
 		restart(&w, 0);
 		circuit(&w, 0, false);
@@ -899,9 +903,7 @@ static void test_changed_while_away(void **state)
 		both_up(&w);
 		a = row_of(&w.side[0], "a")->row.local_session;
 		b = row_of(&w.side[0], "b")->row.local_session;
-		conf_free(w.side[0].conf);
-		w.side[0].conf = conf_of(cases[k].after);
-		restart(&w, 0);
+		restart_as(&w, 0, cases[k].after);
 		run_until(&w, 10, up_everywhere);
 		run_until(&w, 300, never);
 		check_rows(&w);
