@@ -208,8 +208,12 @@ def qemu_argv(image, accel, args, rundir):
         shares += ["-fsdev", f"local,id={tag},path={path},security_model=none,multidevs=remap"
                    f"{extra}",
                    "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+    # One thread translates for all CPUs. With one for each, code that one CPU patches while another
+    # one runs it may be translated from in between: Linux then dies of a breakpoint (int3) that its
+    # jump labels have taken away already. A socket with UDP_ENCAP that is opened and closed while
+    # others are closed is enough for it, within a second.
     how = {"kvm": ["-accel", "kvm", "-cpu", "host"],
-           "tcg": ["-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,-la57"]}[accel]
+           "tcg": ["-accel", "tcg,thread=single,tb-size=1024", "-cpu", "max,-la57"]}[accel]
     words = ["console=ttyS0", "quiet", "panic=-1", "oops=panic", "mitigations=off", "nokaslr",
              "random.trust_cpu=on", "tsc=reliable", "no_timer_check", "net.ifnames=0",
              "transparent_hugepage=never", "audit=0", f"adit.root={ROOT}",
