@@ -48,6 +48,20 @@ def pending(pid):
     return int(mask, 16)
 
 
+# For the environment of what ends without the right to trace: a sanitizer that looks for leaks waits
+# for ever then.
+NO_LEAKS = {"ASAN_OPTIONS": "detect_leaks=0:" + os.environ.get("ASAN_OPTIONS", "")}
+
+
+def ended(pid):
+    """Is the process gone, or is nothing left of it but its status?"""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def halt(pid):
     """Returns when it has stopped: before, it would still take a signal that comes later."""
     os.kill(pid, signal.SIGSTOP)
@@ -231,10 +245,14 @@ class Adit:
         wait_for("the new aditd to answer",
                  lambda: self.ctl("status", check=False).returncode == 0)
 
-    def accounting_lines(self):
+    def accounting_file(self):
         if not self.accounting.exists():
             return []
         return [json.loads(line) for line in self.accounting.read_text().splitlines()]
+
+    def accounting_lines(self):
+        """Those of sessions."""
+        return [line for line in self.accounting_file() if line["event"] != "on"]
 
     def text(self):
         return self.keeper.text()

@@ -5,7 +5,7 @@ the kernel has marks of its own, and nobody but its owner, or who knows that it 
 import os
 import re
 
-from lab import ROOT, wait_for
+from lab import NO_LEAKS, ROOT, wait_for
 from test_keeper import KEEPER, STATUS, World
 
 # What a keeper has whose guard still clears up: its name and its control socket, though it has ended. It
@@ -164,9 +164,6 @@ def test_leftovers_of_a_keeper_that_is_not_started_again(lab):
     one.stop()
 
 
-# A sanitizer that looks for leaks at the end waits for ever when it may not trace.
-NO_LEAKS = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:" + os.environ.get("ASAN_OPTIONS", ""))
-
 # Every name of a keeper is taken.
 NAMES = """
 import os, socket, time
@@ -194,7 +191,7 @@ pool "p" { addresses = 10.1.2.0/24 }
 profile "home" { users = @DIR@/users pool = "p" local-address = 10.1.2.1 }
 peer "all" { profile = "home" }
 """, users="")
-    done = ns.run(KEEPER, "-c", keeper.conf, "--run", check=False, timeout=60, env=NO_LEAKS)
+    done = ns.run(KEEPER, "-c", keeper.conf, "--run", check=False, timeout=60, env={**os.environ, **NO_LEAKS})
     assert done.returncode == 1
     assert f"the name @adit-keeper-2 is that of {has} of user 65534, which is no adit-keeper" in done.stderr
     assert "tun2" not in ns.run("ip", "-o", "link").stdout

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from lab import wait_for
+from lab import ended, wait_for
 from test_main_job import USERS, World, client_conf, lns_conf, only_session
 from test_wire import OTHER, SITES, Site
 
@@ -24,18 +24,10 @@ def erase(adit):
     os.kill(aditd, signal.SIGKILL)
     adit.keeper.child.kill()
     adit.keeper.child.wait(120)
-    wait_for("the end of aditd", lambda: not _alive(aditd))
+    wait_for("the end of aditd", lambda: ended(aditd))
     for path in adit.dir.iterdir():
         if path.name not in ("adit.conf", "users"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_server_that_has_forgotten(lab):

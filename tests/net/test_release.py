@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from lab import BUILD, ROOT, wait_for
+from lab import BUILD, NO_LEAKS, ROOT, wait_for
 from test_main_job import World, USERS, client_conf, lns_conf, only_session
 
 PROGRAMS = ("src/keeper/adit-keeper", "src/daemon/aditd")
@@ -60,8 +60,7 @@ class Former(World):
         super().__init__(lab)
         self.bin = lab.dir / "bin"
         self.bin.mkdir()
-        # a sanitizer that looks for leaks at the end waits for ever when it may not trace
-        self.env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:" + os.environ.get("ASAN_OPTIONS", ""))
+        self.env = {**os.environ, **NO_LEAKS}
         for p in PROGRAMS:
             self.install(programs / p)
         self.server = lab.adit(self.lns, lns_conf(), users=USERS)

@@ -12,19 +12,10 @@ import pytest
 
 from faults import Faults, built_with_faults
 from journal import memory_of
-from lab import BUILD, PYTHON, wait_for
+from lab import BUILD, NO_LEAKS, PYTHON, ended, wait_for
 from test_main_job import USERS, World, client_conf, lns_conf, only_session
 
 KEEPER = BUILD / "src/keeper/adit-keeper"
-
-
-def ended(pid):
-    """Is the process gone, or is nothing left of it but its status?"""
-    try:
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 class Upgraded(World):
@@ -35,8 +26,7 @@ class Upgraded(World):
         (lab.dir / "bin").mkdir()
         self.program = lab.dir / "bin/adit-keeper"
         shutil.copy2(KEEPER, self.program)
-        # a sanitizer that looks for leaks at the end waits for ever when it may not trace
-        self.env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:" + os.environ.get("ASAN_OPTIONS", ""))
+        self.env = {**os.environ, **NO_LEAKS}
         self.server = self.lab.adit(self.lns, lns_conf(profile=profile, peer=peer), users=USERS)
         self.start_keeper()
 
@@ -270,7 +260,7 @@ class Finished(Apart):
             pytest.skip("this build has no places to die at: meson configure -Dfaults=true")
         shutil.copy2(BUILD / "src/daemon/aditd", self.program.with_name("aditd"))
         self.faults = Faults(self.lab.dir / "faults")
-        self.env |= self.faults.env
+        self.env = {**self.faults.env, **NO_LEAKS}
         super().start_keeper(*more)
 
     def told_once(self, client):
