@@ -249,6 +249,14 @@ int access_load(struct access *a, struct mono now, enum access_object kind, uint
 		struct rcur *c);
 void access_loaded(struct access *a, struct mono now);
 
+/*
+ * When there was no record at all to recover from: the accounting begins with a line "on", which
+ * closes whatever has a start before it and no stop (RFC 2866, 5.1: Accounting-On). Its record is
+ * committed before any other one, so a crash neither loses nor doubles it. 0; -ENOMEM, nothing
+ * changed.
+ */
+int access_on(struct access *a, struct mono now);
+
 /* ---- what is there, for `adit show` ---- */
 
 struct access_session_info {

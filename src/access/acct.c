@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Accounting: one JSON object (RFC 8259) per start, interim and stop of a session.
+ * Accounting: one JSON object (RFC 8259) per start, interim and stop of a session, and one that
+ * says that nothing of before goes on (what RFC 2866, 5.1 calls Accounting-On).
  *
  * A line is an object with a record of its own from the moment it is made until the owner says it
  * is on disk. `id` is the session's key in hex, unique over restarts; `seq` counts the lines of a
@@ -194,7 +195,10 @@ static void put_time(struct out *o, int64_t unix_us)
 }
 
 static const char *const event_names[] = {
-	[ACC_LINE_START] = "start", [ACC_LINE_INTERIM] = "interim", [ACC_LINE_STOP] = "stop"
+	[ACC_LINE_START] = "start",
+	[ACC_LINE_INTERIM] = "interim",
+	[ACC_LINE_STOP] = "stop",
+	[ACC_LINE_ON] = "on",
 };
 
 static void put_addresses(struct out *o, const struct acc_session *s)
@@ -210,17 +214,23 @@ static void put_addresses(struct out *o, const struct acc_session *s)
 		put_word(o, "ip6", prefix_text(&p, text));
 }
 
+static void line_head(const struct access *a, struct out *o, struct mono now,
+		      enum acc_line_event event, uint64_t key, uint32_t seq)
+{
+	put_time(o, now.us + a->wall_us);
+	put_word(o, "event", event_names[event]);
+	put(o, ",\"id\":\"");
+	put_hex(o, key);
+	put_number(o, "\",\"seq\":", seq);
+}
+
 static void line_text(struct access *a, struct out *o, struct mono now, const struct acc_session *s,
 		      enum acc_line_event event, uint32_t seq, const struct dp_counters *c)
 {
 	const struct acc_tunnel *t = s->tunnel;
 	char text[ADDR_TEXT_MAX];
 
-	put_time(o, now.us + a->wall_us);
-	put_word(o, "event", event_names[event]);
-	put(o, ",\"id\":\"");
-	put_hex(o, s->key);
-	put_number(o, "\",\"seq\":", seq);
+	line_head(a, o, now, event, s->key, seq);
 	put_word(o, "role", s->dial ? "client" : "server");
 	put_string(o, "user", acc_user(s), s->user_len, 700);
 	put_string(o, "peer", t->name, strlen(t->name), 140);
@@ -309,6 +319,26 @@ int acc_line_make(struct access *a, struct mono now, struct acc_session *s,
 	return 0;
 }
 
+/* See access.h. The line has a number of its own as its only content. */
+int access_on(struct access *a, struct mono now)
+{
+	uint64_t key = acc_key_new(a);
+	char buf[ACCESS_LINE_MAX];
+	struct out o = { buf, 0, sizeof(buf) };
+	struct acc_line *l;
+	int rc;
+
+	acc_begin(a);
+	line_head(a, &o, now, ACC_LINE_ON, key, 1);
+	put(&o, "}");
+	rc = acc_line_add(a, key, key, 1, ACC_LINE_ON, buf, o.len, &l);
+	if (rc < 0)
+		return rc;
+	acc_queue_push(&a->line_dirty, &l->dirty);
+	a->line_first = true;
+	return 0;
+}
+
 /* See access.h. It is in no queue of news, having been told. */
 void access_line_later(struct access *a, uint64_t key, uint32_t seq)
 {
@@ -382,6 +412,8 @@ void acc_lines_loaded(struct access *a, struct mono now)
 		struct acc_line *l = container_of(n, struct acc_line, node);
 		struct acc_session *s = acc_session_find(a, l->key);
 
+		if (l->event == ACC_LINE_ON)
+			continue;
 		if (s ? !s->established : !stop_follows(a, l)) {
 			l->told = true;
 			acc_line_written(a, l);

@@ -31,6 +31,7 @@
  * Records. The order in which access_dirty() hands records out makes a crash between any two of
  * them harmless:
  *
+ *   a line "on"      only in the first batch of all; it is made where there is no record
  *   STATE
  *   lines            before their session, see acc_lines_loaded(); they are written to disk only
  *                    after the whole batch was committed
@@ -352,7 +353,13 @@ struct acc_line {
 	char text[];
 };
 
-enum acc_line_event { ACC_LINE_START = 1, ACC_LINE_INTERIM = 2, ACC_LINE_STOP = 3 };
+/* Numbers of records: never given to anything else. */
+enum acc_line_event {
+	ACC_LINE_START = 1,
+	ACC_LINE_INTERIM = 2,
+	ACC_LINE_STOP = 3,
+	ACC_LINE_ON = 4
+};
 
 #define ACC_FAILURES 64
 #define ACC_STOPPED  16 /* dials that were disconnected, remembered over a restart */
@@ -393,6 +400,7 @@ struct access {
 	uint64_t stopped[ACC_STOPPED]; /* hashes of disconnected dials, from the record */
 	size_t stopped_count;
 	bool state_dirty, net_news;
+	bool line_first; /* there is a line whose record goes before that of STATE */
 	bool shutdown;	 /* nothing new */
 	bool ended;	 /* CMD_SHUTDOWN: everything is being closed */
 	bool drain;	 /* drain.c */

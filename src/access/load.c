@@ -622,7 +622,7 @@ static int load_line(struct access *a, uint64_t id, struct record *r)
 	int rc;
 
 	if (r->bad || !r->has_line || r->line_event < ACC_LINE_START ||
-	    r->line_event > ACC_LINE_STOP || acc_line_find(a, r->line_key, r->line_seq))
+	    r->line_event > ACC_LINE_ON || acc_line_find(a, r->line_key, r->line_seq))
 		return 1;
 	rc = acc_line_add(a, id, r->line_key, r->line_seq, (enum acc_line_event)r->line_event,
 			  rcur_take(&r->line, n), n, &l);

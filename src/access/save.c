@@ -206,6 +206,9 @@ static bool next_dirty(struct access *a, struct found *ret)
 {
 	struct acc_link *link;
 
+	if (a->line_first && dirty_line(a, ret))
+		return true;
+	a->line_first = false;
 	if (a->state_dirty) {
 		a->state_dirty = false;
 		*ret = (struct found){ ACCESS_OBJ_STATE, STATE_ID, false };

@@ -197,17 +197,34 @@ static bool load_kind(struct daemon *d, enum access_object kind, struct journal_
 	return true;
 }
 
+/* Nothing was known when this aditd was started: a keeper is new, or its journal was of no use. */
+static bool is_empty(const struct daemon *d)
+{
+	size_t n = store_count(d->store, ACCESS_OBJ_STATE) +
+		   store_count(d->store, ACCESS_OBJ_TUNNEL) +
+		   store_count(d->store, ACCESS_OBJ_ACCT);
+
+	for (size_t i = 0; i < CLASSES; i++)
+		n += store_count(d->store, session_classes[i]);
+	return n == 0;
+}
+
 bool journal_load(struct daemon *d)
 {
 	static const enum access_object kinds[] = { ACCESS_OBJ_STATE, ACCESS_OBJ_TUNNEL,
 						    ACCESS_OBJ_SESSION, ACCESS_OBJ_ACCT };
 	struct journal_lost lost = { 0 };
+	bool first = is_empty(d);
 	struct access_summary s;
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!load_kind(d, kinds[i], &lost))
 			return false;
 	access_loaded(d->access, d->now);
+	if (first && access_on(d->access, d->now) < 0) {
+		daemon_say(d, TRACE_WARNING, "out of memory");
+		return false;
+	}
 	if (!pwire_load(d, &lost))
 		return false;
 	store_forget_unreadable(d->store);

@@ -3,14 +3,15 @@
 and re-orders, with sessions that come and go. What the generator on the other side saw is held
 against the sessions and the accounting of the LNS."""
 
+import os
 import random
 import re
 
 import pytest
 
-from faults import LOAD_POINTS, POINTS, built_with_faults, records
-from kills import World, check_kept, check_records, plan_of
-from lab import BUILD, wait_for
+from faults import LOAD_POINTS, POINTS, Faults, built_with_faults, records
+from kills import CONF, World, check_kept, check_records, plan_of
+from lab import BUILD, NO_LEAKS, ended, wait_for
 
 SESSIONS = 200
 KILLS = 50
@@ -74,11 +75,66 @@ def test_octets_of_a_stop_record_survive(world, lab):
         load.child.send_signal(2)
         load.child.wait(120)
         row, = records(seen)
-        start, stop = adit.accounting_lines()
+        start, stop = adit.accounting_file()
         assert (start["event"], stop["event"]) == ("start", "stop") and row["sent"] == 20
         assert stop["in_packets"] == stop["out_packets"] == row["received"] == 20, (name, stop)
         assert stop["in_octets"] == row["sent_octets"], (name, stop, row)
         assert stop["out_octets"] == row["received_octets"], (name, stop, row)
+
+
+def begun(adit):
+    """The lines that say that nothing of before goes on."""
+    return [line["id"] for line in adit.accounting_file() if line["event"] == "on"]
+
+
+@pytest.mark.parametrize("name", [None, "before-commit", "in-commit", "in-write", "before-lines", "in-append",
+                                  "after-lines", "before-ready"])
+def test_accounting_begins_once(world, name):
+    """Wherever the first aditd dies: the file begins with one line that says so."""
+    adit = world.lab.adit(world.lns, CONF, users="* * password *\n")
+    world.faults = Faults(world.lab.dir / "faults")
+    if name:
+        world.faults.arm(name)
+    adit.start(env=world.faults.env)
+    if name:
+        world.faults.wait_death(name)
+    wait_for("aditd to serve", lambda: adit.ctl("status", check=False).returncode == 0)
+    line, = wait_for("the line", adit.accounting_file)
+    assert (line["event"], line["seq"]) == ("on", 1) and set(line) == {"time", "event", "id", "seq"}, line
+    adit.kill_aditd()
+    assert adit.accounting_file() == [line]
+
+
+def test_what_a_dead_keeper_owes(world):
+    """Its sessions have ended, and nobody can say what they had. That they have ended the next accounting
+    says, behind their starts; a death of aditd alone, an upgrade or an orderly stop owe nothing."""
+    adit = world.lab.adit(world.lns, CONF, users="* * password *\n")
+    adit.start(env={**os.environ, **NO_LEAKS})
+    first, = wait_for("the first line", lambda: begun(adit))
+    load = world.load("--sessions", 5, "--hold", 1000)
+    world.wait_up(load, 5)
+    starts = wait_for("their starts", lambda: len(adit.accounting_lines()) == 5 and adit.accounting_lines())
+    adit.kill_aditd()
+    world.lns.run(BUILD / "src/keeper/adit-keeper", "-c", adit.conf, "--upgrade", timeout=60)
+    assert begun(adit) == [first] and adit.json("status")["sessions"] == 5
+    aditd = adit.aditd_pid()
+    adit.keeper.child.kill()
+    adit.keeper.child.wait(120)
+    wait_for("the end of aditd", lambda: ended(aditd))
+    adit.start(env={**os.environ, **NO_LEAKS})
+    wait_for("the next line", lambda: begun(adit)[1:])
+    assert adit.json("status")["sessions"] == 0
+    load.child.kill()
+    world.wait_up(world.load("--sessions", 1, "--hold", 1000, name="another"), 1)
+    wait_for("its start", lambda: len(adit.accounting_lines()) == 6)
+    adit.stop()
+    lines = adit.accounting_file()
+    assert [line["event"] for line in lines] == ["on"] + 5 * ["start"] + ["on", "start", "stop"]
+    assert lines[1:6] == starts
+    assert max(line["id"] for line in lines[:6]) < lines[6]["id"] < lines[7]["id"] == lines[8]["id"]
+    adit.start(env={**os.environ, **NO_LEAKS})
+    wait_for("the third line", lambda: begun(adit)[2:])
+    assert adit.accounting_file()[:-1] == lines
 
 
 def test_last_words(world):

@@ -624,6 +624,15 @@ struct pair *pair_new(const struct pair_options *o)
 
 void pair_stop(struct machine *m)
 {
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->line_count; i++) {
+		if (!m->lines[i].written)
+			continue;
+		m->lines[n] = m->lines[i];
+		m->lines[n++].owed = false; /* what is owed is told again */
+	}
+	m->line_count = n;
 	access_free(m->a);
 	m->a = NULL;
 	m->auth_count = m->done_count = m->stats_count = m->resolve_count = m->heard_count = 0;
@@ -642,6 +651,7 @@ void pair_free(struct pair *p)
 bool pair_start(struct machine *m)
 {
 	struct access_cmd conf = { .kind = ACCESS_CMD_CONF, .conf = m->conf };
+	bool first = m->record_count == 0;
 	struct access_session_info i;
 	struct mono now = m->pair->now;
 
@@ -658,6 +668,10 @@ bool pair_start(struct machine *m)
 		return false;
 	}
 	access_loaded(m->a, now);
+	if (m->says_on && first && access_on(m->a, now) < 0) {
+		pair_stop(m);
+		return false;
+	}
 	for (size_t k = 0; k < PAIR_ROWS; k++) {
 		if (m->rows[k].used && m->rows[k].there &&
 		    !access_session(m->a, m->rows[k].key, &i))
@@ -715,10 +729,10 @@ static void keep_line(struct machine *m, const struct access_event *ev)
 	} else if (l->written) {
 		/* It was on disk before the crash: the same line, to be confirmed again. */
 		assert_string_equal(l->text, ev->line);
-		l->written = false;
+		l->owed = true;
 		return;
 	}
-	*l = (struct pair_line){ .key = ev->key, .seq = ev->acct_seq };
+	*l = (struct pair_line){ .key = ev->key, .seq = ev->acct_seq, .owed = true };
 	assert_true(strlen(ev->line) < sizeof(l->text));
 	name(l->text, sizeof(l->text), ev->line);
 }
@@ -874,9 +888,10 @@ static int write_lines(struct machine *m)
 					  .key = l->key,
 					  .acct_seq = l->seq };
 
-		if (l->written)
+		if (!l->owed)
 			continue;
 		any = 1;
+		l->owed = false;
 		l->written = true;
 		if (step(m))
 			return -1;

@@ -85,7 +85,8 @@ struct pair_row {
 struct pair_line {
 	uint64_t key;
 	uint32_t seq;
-	bool written;
+	bool owed;    /* to be written, or to be confirmed */
+	bool written; /* else it goes with the life that has made it */
 	char text[ACCESS_LINE_MAX];
 };
 
@@ -144,6 +145,7 @@ struct machine {
 	bool hold_auth;	    /* answers wait in `auth` until this is cleared */
 	bool hold_done;	    /* completions wait in `done` */
 	bool hold_lines;    /* accounting lines are not confirmed */
+	bool says_on;	    /* its accounting begins with a line "on" where there is no record */
 	bool unknown;	    /* EV_STATS is answered with "no such row" */
 	bool no_name;	    /* names cannot be resolved */
 	int put_error;	    /* the data plane fails each PUT with this errno */

@@ -666,6 +666,81 @@ static void lines_again(void **state)
 	pair_free(p);
 }
 
+static const char *on_line(const struct machine *m)
+{
+	assert_int_equal(pair_lines(m, 0, "on"), 1);
+	assert_non_null(strstr(m->lines[0].text, "\"event\":\"on\""));
+	assert_true(m->lines[0].written);
+	return m->lines[0].text;
+}
+
+/* Where nothing of before goes on, the accounting says so: before all else, and once, wherever it
+ * is killed. */
+static void begins_anew(void **state)
+{
+	bool reached = true;
+
+	for (uint64_t at = 1; reached; at++) {
+		struct pair *p = pair_make(&(struct pair_options){ 0 });
+		struct machine *m = LNS(p);
+		char line[160], want[160];
+
+		m->says_on = true;
+		m->kill_at = at;
+		assert_true(pair_start(m));
+		pair_drain(m);
+		reached = m->kills > 0;
+		pair_drain(m);
+		snprintf(line, sizeof(line), "%s", on_line(m));
+		snprintf(want, sizeof(want),
+			 "{\"time\":\"%.24s\",\"event\":\"on\",\"id\":\"%016llx\",\"seq\":1}",
+			 line + 9, (unsigned long long)m->lines[0].key);
+		assert_string_equal(line, want);
+		assert_int_equal(m->record_count, 1); /* STATE */
+		/* a restart goes on with what there is */
+		pair_run(p, 10 * US_S);
+		pair_stop(m);
+		assert_true(pair_start(m));
+		assert_true(pair_start(CLIENT(p)));
+		pair_run(p, 60 * US_S);
+		assert_int_equal(pair_rows(m), 1);
+		assert_string_equal(on_line(m), line);
+		assert_int_equal(pair_lines(m, 0, "start"), 1);
+		assert_int_equal(pair_lines(CLIENT(p), 0, "on"), 0);
+		/* what is lost as a whole is another beginning */
+		m->record_count = 0;
+		m->config.incarnation++;
+		pair_stop(m);
+		assert_true(pair_start(m));
+		pair_drain(m);
+		assert_int_equal(pair_lines(m, 0, "on"), 2);
+		pair_free(p);
+	}
+}
+
+/* Without memory for that line it is not begun at all. */
+static void begins_without_memory(void **state)
+{
+	bool failed = true;
+
+	for (long n = 1; failed; n++) {
+		struct pair *p = pair_make(&(struct pair_options){ 0 });
+		bool ok;
+
+		LNS(p)->says_on = true;
+		failmalloc_arm(n);
+		ok = pair_start(LNS(p));
+		failed = failmalloc_disarm();
+		if (!ok) {
+			assert_true(failed);
+			assert_true(pair_start(LNS(p)));
+		}
+		pair_drain(LNS(p));
+		(void)on_line(LNS(p));
+		pair_free(p);
+	}
+}
+
 /* A session keeps the limits and the clocks that it was given, whatever its profile says by now. */
 static void limits_over_a_restart(void **state)
 {
@@ -1054,6 +1129,8 @@ int main(void)
 		cmocka_unit_test(lost_peer),
 		cmocka_unit_test(shutdown_refuses),
 		cmocka_unit_test(lines_again),
+		cmocka_unit_test(begins_anew),
+		cmocka_unit_test(begins_without_memory),
 		cmocka_unit_test(limits_over_a_restart),
 		cmocka_unit_test(lines_in_order),
 		cmocka_unit_test(restart_client),

@@ -28,7 +28,7 @@ static struct {
 	size_t len; /* of the record */
 	bool dirty, gone;
 	size_t loaded_len;
-	unsigned int loaded;
+	unsigned int loaded, begun;
 	unsigned int warnings;
 	bool refuses;	/* records */
 	int answer;	/* to each, if not 0 */
@@ -68,6 +68,12 @@ int access_load(struct access *a, struct mono now, enum access_object kind, uint
 
 void access_loaded(struct access *a, struct mono now)
 {
+}
+
+int access_on(struct access *a, struct mono now)
+{
+	engine.begun++;
+	return 0;
 }
 
 void access_summary(const struct access *a, struct access_summary *ret)
@@ -327,6 +333,44 @@ static void test_of_no_use(void **state)
 	free(mem);
 }
 
+/* Only where there is no record of any kind, whole or not, nothing of before goes on. */
+static void test_begins_anew(void **state)
+{
+	static const struct store_class all[] = { { ACCESS_OBJ_TUNNEL, 64, 2 },
+						  { ACCESS_OBJ_SESSION, 64, 2 },
+						  { LAYOUT_SESSION_LONG, 256, 2 },
+						  { ACCESS_OBJ_ACCT, 64, 2 },
+						  { ACCESS_OBJ_STATE, 64, 1 } };
+	uint64_t size = store_size(all, 5);
+	uint8_t *mem = calloc(1, size);
+	struct daemon *d = calloc(1, sizeof(*d));
+
+	assert_non_null(mem);
+	assert_non_null(d);
+	engine.refuses = true;
+	for (size_t k = 0; k < 5; k++) {
+		for (unsigned int whole = 0; whole < 2; whole++) {
+			assert_int_equal(store_format(mem, size, all, 5), 0);
+			assert_true(journal_open(d, mem, size));
+			engine.begun = 0;
+			assert_true(journal_load(d));
+			assert_int_equal(engine.begun, 1);
+			assert_int_equal(store_put(d->store, all[k].kind, ID, "record", 6), 0);
+			store_close(d->store);
+			for (uint64_t i = 4096; i + 6 < size && !whole; i++)
+				if (memcmp(mem + i, "record", 6) == 0)
+					mem[i] ^= 1;
+			assert_true(journal_open(d, mem, size));
+			assert_true(journal_load(d));
+			assert_int_equal(engine.begun, 1);
+			store_close(d->store);
+		}
+	}
+	engine.refuses = false;
+	free(d);
+	free(mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_short_session),
 		cmocka_unit_test(test_damage_is_told),
 		cmocka_unit_test(test_of_no_use),
+		cmocka_unit_test(test_begins_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
