@@ -43,9 +43,9 @@ def take(figures, name, result):
 
 def in_guest(memory, *command, kernel=("--auto",)):
     """Objects of JSON that the command writes, as they come; other lines are passed on."""
-    guest = subprocess.Popen([ROOT / "tests/vm/guest.py", *kernel, "--cpus", "2", "--memory",
-                              str(memory), "--timeout", "7200", "--", *map(str, command)],
-                             stdout=subprocess.PIPE, text=True)
+    guest = subprocess.Popen([ROOT / "tests/vm/guest.py", *kernel, "--cpus", "2", "--parallel",
+                              "--memory", str(memory), "--timeout", "7200", "--",
+                              *map(str, command)], stdout=subprocess.PIPE, text=True)
     try:
         for line in guest.stdout:
             if line.startswith("{"):

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Run a command on Debian's stock kernel, in a virtual machine that sees this machine's files.
 
-usage: tests/vm/guest.py [--auto | --systemd] [--cpus N] [--memory MIB] [--timeout SECONDS]
-                         [--kernel 6.1|6.12] [--env NAME=VALUE]... [--prepare | -- COMMAND...]
+usage: tests/vm/guest.py [--auto | --systemd] [--cpus N] [--parallel] [--memory MIB]
+                         [--timeout SECONDS] [--kernel 6.1|6.12] [--env NAME=VALUE]...
+                         [--prepare | -- COMMAND...]
 
 The kernel and the peers that need it (xl2tpd, pppd, ...) are Debian packages, downloaded and
 unpacked below build/vm; nothing is installed. The guest's root is this machine's root by 9p, read
@@ -12,9 +13,10 @@ sides, /tmp and /run are the guest's own. The command's output comes out as it i
 status is this program's; 125 says that the guest itself failed, 124 that the time was over.
 
 KVM is used where it boots the guest within seconds, else QEMU's own translation (slow: some twenty
-to fifty times). With --auto the command runs on this machine itself, with the packages laid over
-/usr for it alone, where this machine's kernel has L2TP and PPP. With --systemd the guest's process 1
-is systemd, and the command one of its services.
+to fifty times), and one CPU at a time; with --parallel, for measuring, all of them, which the guest's kernel
+may not survive (see qemu_argv()). With --auto the command runs on this machine itself, with the
+packages laid over /usr for it alone, where this machine's kernel has L2TP and PPP. With --systemd
+the guest's process 1 is systemd, and the command one of its services.
 """
 
 import argparse
@@ -208,12 +210,13 @@ def qemu_argv(image, accel, args, rundir):
         shares += ["-fsdev", f"local,id={tag},path={path},security_model=none,multidevs=remap"
                    f"{extra}",
                    "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
-    # One thread translates for all CPUs. With one for each, code that one CPU patches while another
-    # one runs it may be translated from in between: Linux then dies of a breakpoint (int3) that its
-    # jump labels have taken away already. A socket with UDP_ENCAP that is opened and closed while
-    # others are closed is enough for it, within a second.
+    # With a thread for each CPU, code that one CPU patches while another one runs it may be
+    # translated from in between: Linux then dies of a breakpoint (int3) that its jump labels have
+    # taken away already. A socket with UDP_ENCAP that is opened and closed while others are closed
+    # is enough for it, within a second.
+    threads = "multi" if args.parallel else "single"
     how = {"kvm": ["-accel", "kvm", "-cpu", "host"],
-           "tcg": ["-accel", "tcg,thread=single,tb-size=1024", "-cpu", "max,-la57"]}[accel]
+           "tcg": ["-accel", f"tcg,thread={threads},tb-size=1024", "-cpu", "max,-la57"]}[accel]
     words = ["console=ttyS0", "quiet", "panic=-1", "oops=panic", "mitigations=off", "nokaslr",
              "random.trust_cpu=on", "tsc=reliable", "no_timer_check", "net.ifnames=0",
              "transparent_hugepage=never", "audit=0", f"adit.root={ROOT}",
@@ -349,6 +352,8 @@ def guest(argv, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--parallel", action="store_true",
+                        help="CPUs that run at the same time where QEMU translates: to measure")
     parser.add_argument("--memory", type=int, default=2048, help="MiB")
     parser.add_argument("--timeout", type=int, default=900, help="seconds")
     parser.add_argument("--kernel", choices=KERNELS, default="6.1")
