@@ -826,7 +826,7 @@ void access_summary(const struct access *a, struct access_summary *ret)
 		if (s->state == ACC_UP)
 			i.oldest = mono_min(i.oldest, s->since);
 	}
-	i.lines = a->lines.n;
+	i.lines = a->lines.n - a->lines_on;
 	i.memory = memory(a, &i.l2tp);
 	*ret = i;
 }

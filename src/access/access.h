@@ -352,7 +352,8 @@ struct access_summary {
 	bool draining;
 	uint32_t drain_rate;
 	struct mono oldest; /* since when the oldest session is up */
-	uint32_t lines;	    /* accounting lines that are not known to be on disk */
+	uint32_t lines;	    /* accounting lines of sessions that are not known to be on disk; a
+				       line "on" is owed to nobody, the next keeper makes one */
 	size_t memory;
 	struct l2tp_counters l2tp;
 };

@@ -298,6 +298,7 @@ int acc_line_add(struct access *a, uint64_t id, uint64_t key, uint32_t seq,
 	htab_put(&a->lines, &l->node, line_hash(a, key, seq));
 	acc_queue_push(&a->line_news, &l->news);
 	a->bytes += sizeof(*l) + len + 1;
+	a->lines_on += event == ACC_LINE_ON;
 	*ret = l;
 	return 0;
 }
@@ -319,16 +320,19 @@ int acc_line_make(struct access *a, struct mono now, struct acc_session *s,
 	return 0;
 }
 
-/* See access.h. The line has a number of its own as its only content. */
+/* See access.h. The line has a number of its own as its only content. A keeper that could not read
+ * its journal has had others under the same incarnation. */
 int access_on(struct access *a, struct mono now)
 {
-	uint64_t key = acc_key_new(a);
 	char buf[ACCESS_LINE_MAX];
 	struct out o = { buf, 0, sizeof(buf) };
 	struct acc_line *l;
+	uint64_t key;
 	int rc;
 
 	acc_begin(a);
+	acc_keys_lost(a, now);
+	key = acc_key_new(a);
 	line_head(a, &o, now, ACC_LINE_ON, key, 1);
 	put(&o, "}");
 	rc = acc_line_add(a, key, key, 1, ACC_LINE_ON, buf, o.len, &l);
@@ -384,6 +388,7 @@ void acc_line_free(struct access *a, struct acc_line *l)
 		a->last_line = NULL;
 	htab_drop(&a->lines, &l->node);
 	a->bytes -= sizeof(*l) + l->len + 1u;
+	a->lines_on -= l->event == ACC_LINE_ON;
 	free(l);
 }
 

@@ -400,11 +400,12 @@ struct access {
 	uint64_t stopped[ACC_STOPPED]; /* hashes of disconnected dials, from the record */
 	size_t stopped_count;
 	bool state_dirty, net_news;
-	bool line_first; /* there is a line whose record goes before that of STATE */
-	bool shutdown;	 /* nothing new */
-	bool ended;	 /* CMD_SHUTDOWN: everything is being closed */
-	bool drain;	 /* drain.c */
-	bool drain_stop; /* ... for a stop: a successor does not go on with it */
+	bool line_first;   /* there is a line whose record goes before that of STATE */
+	uint32_t lines_on; /* of the lines: those that are nobody's */
+	bool shutdown;	   /* nothing new */
+	bool ended;	   /* CMD_SHUTDOWN: everything is being closed */
+	bool drain;	   /* drain.c */
+	bool drain_stop;   /* ... for a stop: a successor does not go on with it */
 	uint32_t drain_rate, drain_part;
 	struct mono drain_at;
 	adit_handle drain_pos, drain_tunnel;
@@ -437,6 +438,9 @@ void acc_tunnel_record(struct access *a, struct acc_tunnel *t, adit_handle recor
 
 /* save.c */
 uint64_t acc_key_new(struct access *a);
+
+/* load.c */
+void acc_keys_lost(struct access *a, struct mono now);
 
 /* l2.c: the engines of both versions of L2TP behind one set of calls. `version` is 2 or 3. */
 

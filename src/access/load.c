@@ -251,18 +251,19 @@ static void key_seen(struct access *a, uint64_t key)
 }
 
 /* Sessions that have ended had keys that nobody knows any more, and lines under them: go on where
- * nobody has been, by the time. */
-static void keys_lost(struct access *a, struct mono now)
+ * nobody has been, by the time, with 65536 keys for each second. */
+void acc_keys_lost(struct access *a, struct mono now)
 {
-	uint64_t s = (uint64_t)((now.us + a->wall_us) / US_S);
+	uint64_t us = (uint64_t)(now.us + a->wall_us);
+	uint64_t s = us / US_S & 0x7fffff, part = us % US_S * 65536 / US_S;
 
-	key_seen(a, a->next_key + ((s & 0x7fffff) << 16));
+	key_seen(a, a->next_key + (s << 16 | part));
 }
 
 static int load_state(struct access *a, struct mono now, const struct record *r)
 {
 	if (r->bad || r->keys == 0) {
-		keys_lost(a, now);
+		acc_keys_lost(a, now);
 		return 1;
 	}
 	if (r->drain)

@@ -351,6 +351,11 @@ def test_journal_of_an_unknown_version(world):
     wait_for("the client to come back", lambda: any(s["state"] == "up" for s in world.server.sessions()),
              seconds=60)
     wait_for("traffic", lambda: world.client.ping("198.51.100.2", 1, wait=1))
+    # what was up has no stop, and the accounting says so; no number is given out twice
+    lines = world.server.accounting_file()
+    assert [line["event"] for line in lines] == ["on", "start"] * 2, lines
+    ids = [line["id"] for line in lines]
+    assert ids == sorted(set(ids)), ids
 
 
 def siphash(key, data):

@@ -683,7 +683,7 @@ static void begins_anew(void **state)
 	for (uint64_t at = 1; reached; at++) {
 		struct pair *p = pair_make(&(struct pair_options){ 0 });
 		struct machine *m = LNS(p);
-		char line[160], want[160];
+		char line[ACCESS_LINE_MAX], want[ACCESS_LINE_MAX];
 
 		m->says_on = true;
 		m->kill_at = at;
@@ -709,7 +709,6 @@ static void begins_anew(void **state)
 		assert_int_equal(pair_lines(CLIENT(p), 0, "on"), 0);
 		/* what is lost as a whole is another beginning */
 		m->record_count = 0;
-		m->config.incarnation++;
 		pair_stop(m);
 		assert_true(pair_start(m));
 		pair_drain(m);
@@ -725,9 +724,10 @@ static void begins_without_memory(void **state)
 
 	for (long n = 1; failed; n++) {
 		struct pair *p = pair_make(&(struct pair_options){ 0 });
+		struct access_summary s;
 		bool ok;
 
-		LNS(p)->says_on = true;
+		LNS(p)->says_on = LNS(p)->hold_lines = true;
 		failmalloc_arm(n);
 		ok = pair_start(LNS(p));
 		failed = failmalloc_disarm();
@@ -736,7 +736,13 @@ static void begins_without_memory(void **state)
 			assert_true(pair_start(LNS(p)));
 		}
 		pair_drain(LNS(p));
+		access_summary(LNS(p)->a, &s);
+		assert_int_equal(s.lines, 0); /* nobody waits for it */
+		LNS(p)->hold_lines = false;
+		pair_drain(LNS(p));
 		(void)on_line(LNS(p));
+		access_summary(LNS(p)->a, &s);
+		assert_int_equal(s.lines, 0);
 		pair_free(p);
 	}
 }

@@ -336,21 +336,21 @@ static void test_of_no_use(void **state)
 /* Only where there is no record of any kind, whole or not, nothing of before goes on. */
 static void test_begins_anew(void **state)
 {
-	static const struct store_class all[] = { { ACCESS_OBJ_TUNNEL, 64, 2 },
-						  { ACCESS_OBJ_SESSION, 64, 2 },
-						  { LAYOUT_SESSION_LONG, 256, 2 },
-						  { ACCESS_OBJ_ACCT, 64, 2 },
-						  { ACCESS_OBJ_STATE, 64, 1 } };
-	uint64_t size = store_size(all, 5);
+	static const struct store_class all[] = {
+		{ ACCESS_OBJ_TUNNEL, 64, 2 },	 { ACCESS_OBJ_SESSION, 64, 2 },
+		{ LAYOUT_SESSION_LONG, 256, 2 }, { LAYOUT_SESSION_SHORT, 64, 2 },
+		{ ACCESS_OBJ_ACCT, 64, 2 },	 { ACCESS_OBJ_STATE, 64, 1 }
+	};
+	uint64_t size = store_size(all, 6);
 	uint8_t *mem = calloc(1, size);
 	struct daemon *d = calloc(1, sizeof(*d));
 
 	assert_non_null(mem);
 	assert_non_null(d);
 	engine.refuses = true;
-	for (size_t k = 0; k < 5; k++) {
+	for (size_t k = 0; k < 6; k++) {
 		for (unsigned int whole = 0; whole < 2; whole++) {
-			assert_int_equal(store_format(mem, size, all, 5), 0);
+			assert_int_equal(store_format(mem, size, all, 6), 0);
 			assert_true(journal_open(d, mem, size));
 			engine.begun = 0;
 			assert_true(journal_load(d));
