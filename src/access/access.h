@@ -252,8 +252,8 @@ void access_loaded(struct access *a, struct mono now);
 /*
  * When there was no record at all to recover from: the accounting begins with a line "on", which
  * closes whatever has a start before it and no stop (RFC 2866, 5.1: Accounting-On). Its record is
- * committed before any other one, so a crash neither loses nor doubles it. 0; -ENOMEM, nothing
- * changed.
+ * committed before any other one, so a crash neither loses nor doubles it. 0; -ENOMEM, there is no
+ * line.
  */
 int access_on(struct access *a, struct mono now);
 
