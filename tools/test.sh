@@ -127,7 +127,8 @@ in_systemd() {
 # Two guests side by side: in each of them one thing happens at a time. Sanitizers are too slow for
 # the peers' patience where QEMU translates, so they watch the plane; there with one CPU, as a second
 # one doubles what QEMU needs for the same. What two CPUs may do to each other in the kernel is seen
-# by the kills and the contract, in the guest of the peers and in vm612.
+# by the kills and the contract, in the guest of the peers and in vm612; by turns where QEMU
+# translates (tests/vm/guest.py), at the same time with KVM or on this machine's own kernel.
 suite_vm() {
     asan_build && gcc_build || return 1
     tests/vm/guest.py --prepare || return 1

@@ -65,7 +65,9 @@ def test_drain(world):
     assert status["keeper_since"] == before["keeper_since"]
     # the oldest ones go first; who is left is as old as before
     assert status["oldest_session"] in since.values()
-    assert all(since[s["key"]] == s["since"] for s in adit.sessions() if s["state"] == "up")
+    rest = {s["key"]: s["since"] for s in adit.sessions() if s["state"] == "up"}
+    assert rest and all(since[key] == rest[key] for key in rest)
+    assert status["oldest_session"] <= min(rest.values())
     out = adit.ctl("drain", "--rate", 20, timeout=60).stdout
     left = [int(n) for n in re.findall(r"(\d+) sessions left", out)]
     assert left == sorted(left, reverse=True) and "no session is left" in out, out

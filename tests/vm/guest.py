@@ -13,10 +13,10 @@ sides, /tmp and /run are the guest's own. The command's output comes out as it i
 status is this program's; 125 says that the guest itself failed, 124 that the time was over.
 
 KVM is used where it boots the guest within seconds, else QEMU's own translation (slow: some twenty
-to fifty times), and one CPU at a time; with --parallel, for measuring, all of them, which the guest's kernel
-may not survive (see qemu_argv()). With --auto the command runs on this machine itself, with the
-packages laid over /usr for it alone, where this machine's kernel has L2TP and PPP. With --systemd
-the guest's process 1 is systemd, and the command one of its services.
+to fifty times), and one CPU at a time; with --parallel, for measuring, all of them, which the
+guest's kernel may not survive (see qemu_argv()). With --auto the command runs on this machine
+itself, with the packages laid over /usr for it alone, where this machine's kernel has L2TP and PPP.
+With --systemd the guest's process 1 is systemd, and the command one of its services.
 """
 
 import argparse
